@@ -1,0 +1,42 @@
+"""The registries of omnivl: children of MMEngine's, so its own components stay reachable by name.
+
+Each registry knows the packages that fill it (``locations``) and imports them on first use, so a config may name a
+component (``type='UnifiedVisualEncoder'``) without importing it. A project adds its own with ``custom_imports``.
+"""
+
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine.registry import Registry
+
+# Data: annotation reader -> dataset -> transforms -> sampler.
+ANNOTATIONS = Registry('annotation', locations=['omnivl.datasets.annotations'])
+DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, locations=['omnivl.datasets'])
+TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, locations=['omnivl.datasets.transforms'])
+VIDEO_DECODERS = Registry('video decoder', locations=['omnivl.datasets.transforms'])
+DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, locations=['omnivl.datasets'])
+
+# Model: tokenizers, encoders, decoders and losses are all MODELS but for the text tokenizer, which is no module.
+MODELS = Registry('model', parent=MMENGINE_MODELS, locations=['omnivl.models'])
+TOKENIZERS = Registry('text tokenizer', locations=['omnivl.models.tokenizers'])
+WEIGHT_READERS = Registry('weight reader', locations=['omnivl.weights'])
+
+# Engine.
+RUNNERS = Registry('runner', parent=MMENGINE_RUNNERS, locations=['omnivl.engine'])
+LOOPS = Registry('loop', parent=MMENGINE_LOOPS, locations=['omnivl.engine'])
+HOOKS = Registry('hook', parent=MMENGINE_HOOKS, locations=['omnivl.engine'])
+OPTIM_WRAPPERS = Registry('optimizer wrapper', parent=MMENGINE_OPTIM_WRAPPERS, locations=['omnivl.engine'])
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor', parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, locations=['omnivl.engine']
+)
+
+# Evaluation: one protocol object per task (what is shown to the model, what is scored, how).
+EVALUATIONS = Registry('evaluation', locations=['omnivl.evaluation'])
+VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, locations=['omnivl.visualization'])

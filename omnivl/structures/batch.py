@@ -1,0 +1,57 @@
+"""What crosses the border between the data preprocessor, the encoders and the heads.
+
+The one legend of shapes, for every file of the package: B samples, T frames, H W pixels, P patches per frame, S visual
+tokens, L text tokens, D width, E width of the shared space, M length of the queues, V vocabulary, R ranks, A answers in
+the batch, N text-visual pairs, K re-ranked candidates, h attention heads, d width of one head.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+@dataclass
+class VLBatch:
+    """A batch of one modality, ready for the model: padded, normalised and on the device.
+
+    Attributes:
+        frames: Normalised pixels, float (B, T, 3, H, W); an image is a clip of one frame.
+        modality: ``'image'`` or ``'video'``, the same for the whole batch and on every rank.
+        text_ids: Word-piece ids, [CLS] first and [SEP] last, padded to the longest of the batch; int64 (B, L).
+        text_mask: bool (B, L), True = real token.
+        target_ids: Samples with equal ids are positives of each other; int64 (B,).
+    """
+
+    frames: Tensor
+    modality: str
+    text_ids: Tensor | None = None
+    text_mask: Tensor | None = None
+    target_ids: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+class VisualFeatures(NamedTuple):
+    """Output of a visual encoder.
+
+    Attributes:
+        tokens: All normalised tokens, [CLS] first; float (B, S, D) with S = 1 + T' * P, frame after frame.
+        pooled: The [CLS] token; float (B, D).
+    """
+
+    tokens: Tensor
+    pooled: Tensor
+
+
+class TextFeatures(NamedTuple):
+    """Output of a text encoder or of a decoder.
+
+    Attributes:
+        tokens: One vector per word piece; float (B, L, D).
+        pooled: The vector of the first token ([CLS] or [ENC]); float (B, D).
+    """
+
+    tokens: Tensor
+    pooled: Tensor

@@ -1,0 +1,33 @@
+"""The one sample type, from the dataset to the metric."""
+
+from mmengine.structures import BaseDataElement
+
+
+class VLDataSample(BaseDataElement):
+    """What is known of one visual and its text, beside the pixels.
+
+    Everything here is a plain Python or numpy value: samples cross process borders thousands of times a second, and a
+    tensor would take one shared-memory file each. The data preprocessor makes the tensors.
+
+    Data fields (all optional, those that a dataset does not have are absent):
+
+    - ``text_ids``: word-piece ids, [CLS] first and [SEP] last; numpy int64 (L_i,), unpadded.
+    - ``caption_ids``: the same for every caption of the visual (retrieval), list of numpy int64 (L_ij,).
+    - ``target_id``: samples with the same id are positives of each other in UniVLC; int in [0, 2**63).
+    - ``label``: index of the class among the classes of its source; int.
+
+    Meta fields:
+
+    - ``sample_id``: unique within its source; str.
+    - ``source``: name of the dataset; str.
+    - ``visual``: path of the image or video; str.
+    - ``modality``: ``'image'`` or ``'video'``.
+    - ``text``: the cleaned caption or the filled prompt that ``text_ids`` encodes; str.
+    - ``captions``: every true caption of the visual; list of str.
+
+    Example:
+        >>> sample = VLDataSample(metainfo=dict(sample_id='7', modality='image', text='a red circle'))
+        >>> sample.target_id = 3
+        >>> sample.modality, sample.target_id
+        ('image', 3)
+    """

@@ -1,0 +1,40 @@
+"""Metadata and dependencies of omnivl; nothing here is compiled."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r"__version__ = '(.+)'", (ROOT / 'omnivl/version.py').read_text()).group(1)
+
+DEMO = ['av>=15.0', 'matplotlib>=3.7']
+TEST = ['pytest>=8.0', 'pytest-timeout>=2.2', 'ruff>=0.6', *DEMO]
+
+setup(
+    name='omnivl',
+    version=VERSION,
+    description='An open implementation of OmniVL: one foundation model for images and videos with language',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=['omnivl', 'omnivl.*']),
+    install_requires=[
+        'mmengine>=0.10.7',
+        'mmcv-lite>=2.2.0',
+        'torch>=2.4',
+        'torchvision>=0.19',
+        'timm>=1.0.9',
+        'transformers>=4.40',
+        'tokenizers>=0.19',
+        'safetensors>=0.4',
+        'tensorboard>=2.14',
+        'numpy>=1.26',
+        'pillow>=10.1',
+        # decord has wheels for x86-64 Linux and Windows only; elsewhere PyAV decodes (see omnivl.datasets.transforms).
+        'decord>=0.6.0; platform_machine == "x86_64" and sys_platform == "linux"',
+        'av>=15.0; platform_machine != "x86_64" or sys_platform != "linux"',
+    ],
+    extras_require={'demo': DEMO, 'test': TEST, 'all': sorted({*DEMO, *TEST})},
+)
