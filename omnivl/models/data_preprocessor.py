@@ -1,0 +1,90 @@
+"""From a collated batch of the data loader to what the model takes: the one place that pads, normalises and moves."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from omnivl.registry import MODELS
+from omnivl.structures import VLBatch, VLDataSample
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def pad_text(texts: Sequence[np.ndarray], pad_id: int = 0) -> tuple[Tensor, Tensor]:
+    """Pad texts, each int64 (L_i,), to the longest.
+
+    Returns:
+        Ids, int64 (B, L), and bool (B, L), True = real token.
+    """
+    lengths = np.fromiter((len(text) for text in texts), dtype=np.int64, count=len(texts))
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.full(mask.shape, pad_id, dtype=np.int64)
+    ids[mask] = np.concatenate(texts)
+    return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+@MODELS.register_module()
+class VLDataPreprocessor(BaseDataPreprocessor):
+    """Normalise pixels, pad texts, move both to the device.
+
+    Args:
+        mean: Mean of each channel, pixels in [0, 1] (CLIP's, as BLIP uses).
+        std: Standard deviation of each channel.
+        pad_id: Word-piece id of [PAD].
+        non_blocking: Copy to the device without waiting (with pinned memory).
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = CLIP_MEAN,
+        std: Sequence[float] = CLIP_STD,
+        pad_id: int = 0,
+        non_blocking: bool = True,
+    ) -> None:
+        super().__init__(non_blocking)
+        self.pad_id = pad_id
+        scale = 255 * torch.tensor(std).view(3, 1, 1)
+        self.register_buffer('scale', 1 / scale, persistent=False)
+        self.register_buffer('shift', -255 * torch.tensor(mean).view(3, 1, 1) / scale, persistent=False)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Make the arguments of the model's ``forward``.
+
+        Args:
+            data: ``inputs``, uint8 (B, T, 3, H, W), and ``data_samples``, a list of B ``VLDataSample``.
+            training: Not used: training and evaluation differ in the pipeline only.
+
+        Returns:
+            ``batch``, a ``VLBatch``, and the ``data_samples`` as they came.
+
+        Raises:
+            ValueError: The samples are of more than one modality, or some have a text or a target and others have none.
+        """
+        samples: list[VLDataSample] = data['data_samples']
+        modalities = {sample.modality for sample in samples}
+        if len(modalities) != 1:
+            raise ValueError(
+                f'a batch is of one modality, got {sorted(modalities)}: give images and videos dataloaders of their own'
+            )
+        frames = data['inputs'].to(self.device, non_blocking=self._non_blocking)
+        batch = VLBatch(torch.addcmul(self.shift, frames.float(), self.scale), modalities.pop())
+        if self._all_have(samples, 'text_ids'):
+            text_ids, text_mask = pad_text([sample.text_ids for sample in samples], self.pad_id)
+            batch.text_ids, batch.text_mask = text_ids.to(self.device), text_mask.to(self.device)
+        if self._all_have(samples, 'target_id'):
+            batch.target_ids = torch.tensor([sample.target_id for sample in samples], device=self.device)
+        return dict(batch=batch, data_samples=samples)
+
+    @staticmethod
+    def _all_have(samples: Sequence[VLDataSample], field: str) -> bool:
+        having = sum(field in sample for sample in samples)
+        if having not in (0, len(samples)):
+            raise ValueError(
+                f'{having} of {len(samples)} samples of a batch have {field!r}: all or none must '
+                '(look at the datasets that MixedDataset joins)'
+            )
+        return having > 0

@@ -1,0 +1,5 @@
+from .alignment import AlignmentDecoder
+from .base import share_like_blip
+from .generation import GenerationDecoder
+
+__all__ = ['AlignmentDecoder', 'GenerationDecoder', 'share_like_blip']

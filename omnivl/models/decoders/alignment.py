@@ -1,0 +1,37 @@
+"""The visual-grounded alignment decoder (OmniVL, 2209.07526, section 3.1): does this text fit this visual?"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from omnivl.registry import MODELS
+from omnivl.structures import TextFeatures
+
+from ..layers.attention import KeyValue
+from .base import GroundedDecoder
+
+
+@MODELS.register_module()
+class AlignmentDecoder(GroundedDecoder):
+    """Bidirectional self-attention over text that begins with [ENC], cross-attention to the visual, feed-forward.
+
+    The output at [ENC] is the fused representation of text and visual. Arguments as ``GroundedDecoder``.
+    """
+
+    def forward(
+        self, token_ids: Tensor, mask: Tensor, key_values: Sequence[KeyValue], visual_index: Tensor | None = None
+    ) -> TextFeatures:
+        """Fuse N texts with B visuals.
+
+        Args:
+            token_ids: int64 (N, L), [ENC] first.
+            mask: bool (N, L), True = real token.
+            key_values: From ``project_visual``, one pair per layer, each (B, h, S, d).
+            visual_index: The visual of each text, int64 (N,); without it, N = B * G and texts are grouped by visual.
+
+        Returns:
+            Tokens (N, L, D) and the vector of [ENC] (N, D).
+        """
+        tokens = self.embeddings(token_ids)
+        tokens, _ = self.run_layers(tokens, key_values, visual_index, mask=mask[:, None, None, :])
+        return TextFeatures(tokens, tokens[:, 0])

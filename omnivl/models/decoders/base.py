@@ -1,0 +1,135 @@
+"""What the two visual-grounded decoders have in common, and how they share weights."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..encoders.text import TextEmbeddings, TextEncoder, init_bert
+from ..layers import CrossAttentionBlock, FeedForwardBlock, SelfAttentionBlock
+from ..layers.attention import KeyValue
+
+
+class GroundedLayer(nn.Module):
+    """Self-attention over text, cross-attention to visual tokens, feed-forward; post-norm, as in BLIP.
+
+    Args:
+        width: Width D of the text tokens.
+        visual_width: Width of the visual tokens.
+        num_heads: Number of heads.
+        mlp_ratio: Hidden width of the feed-forward layer over D.
+        dropout: Dropout rate of attention weights and outputs.
+    """
+
+    def __init__(self, width: int, visual_width: int, num_heads: int, mlp_ratio: float, dropout: float) -> None:
+        super().__init__()
+        self.self_attention = SelfAttentionBlock(width, num_heads, dropout)
+        self.cross_attention = CrossAttentionBlock(width, visual_width, num_heads, dropout)
+        self.feed_forward = FeedForwardBlock(width, int(width * mlp_ratio), dropout)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        key_value: KeyValue,
+        visual_index: Tensor | None = None,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        past: KeyValue | None = None,
+    ) -> tuple[Tensor, KeyValue]:
+        """Map float (N, L, D) to the same shape; also returns the keys and values of self-attention."""
+        tokens, present = self.self_attention(tokens, mask, causal, past)
+        tokens = self.cross_attention(tokens, key_value, visual_index)
+        return self.feed_forward(tokens), present
+
+
+class GroundedDecoder(nn.Module):
+    """Text transformer that looks at visual tokens in every layer.
+
+    Args:
+        vocab_size: Number of word pieces V, [DEC] and [ENC] included.
+        width: Width D of the text tokens.
+        visual_width: Width of the visual tokens.
+        depth: Number of layers.
+        num_heads: Number of heads.
+        mlp_ratio: Hidden width of the feed-forward layers over D.
+        max_length: Longest text in word pieces.
+        dropout: Dropout rate of attention weights and outputs.
+        init_std: Standard deviation of the linear layers at their start, see ``init_bert``.
+        activation_checkpointing: Recompute the layers in the backward pass.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        width: int = 768,
+        visual_width: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        mlp_ratio: float = 4.0,
+        max_length: int = 512,
+        dropout: float = 0.1,
+        init_std: float = 0.02,
+        activation_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        self.activation_checkpointing = activation_checkpointing
+        self.embeddings = TextEmbeddings(vocab_size, width, max_length, dropout)
+        self.layers = nn.ModuleList(
+            GroundedLayer(width, visual_width, num_heads, mlp_ratio, dropout) for _ in range(depth)
+        )
+        init_bert(self, init_std)
+
+    def project_visual(self, visual_tokens: Tensor) -> list[KeyValue]:
+        """Make the keys and values of every layer, each (B, h, S, d), of visual tokens (B, S, visual_width)."""
+        return [layer.cross_attention.attention.project_visual(visual_tokens) for layer in self.layers]
+
+    def run_layers(
+        self,
+        tokens: Tensor,
+        key_values: Sequence[KeyValue],
+        visual_index: Tensor | None = None,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        past: Sequence[KeyValue] | None = None,
+    ) -> tuple[Tensor, list[KeyValue]]:
+        """Run all layers on float (N, L, D); returns the same shape and the self-attention cache of every layer."""
+        present = []
+        for i, layer in enumerate(self.layers):
+            arguments = (tokens, key_values[i], visual_index, mask, causal, past[i] if past else None)
+            if self.activation_checkpointing and self.training:
+                tokens, kept = checkpoint(layer, *arguments, use_reentrant=False)
+            else:
+                tokens, kept = layer(*arguments)
+            present.append(kept)
+        return tokens, present
+
+
+def share_like_blip(text_encoder: TextEncoder, alignment: GroundedDecoder, generation: GroundedDecoder) -> None:
+    """Let the three text models share weights as BLIP's do (its released code; OmniVL does not say).
+
+    Text encoder and alignment decoder are one BERT: they share embeddings, self-attention and feed-forward layers. The
+    generation decoder shares all but its (causal) self-attention: embeddings, cross-attention and feed-forward layers.
+
+    Raises:
+        ValueError: The three differ in depth or in the shape of a shared part.
+    """
+    depths = [len(part.layers) for part in (text_encoder, alignment, generation)]
+    if len(set(depths)) > 1:
+        raise ValueError(f"share='blip' needs one depth for the text encoder and both decoders, got {depths}")
+    _share(text_encoder, 'embeddings', alignment, generation)
+    for text, align, generate in zip(text_encoder.layers, alignment.layers, generation.layers):
+        _share(text, 'self_attention', align)
+        _share(text, 'feed_forward', align, generate)
+        _share(align, 'cross_attention', generate)
+
+
+def _share(owner: nn.Module, name: str, *others: nn.Module) -> None:
+    part = getattr(owner, name)
+    shapes = [value.shape for value in part.state_dict().values()]
+    for other in others:
+        if [value.shape for value in getattr(other, name).state_dict().values()] != shapes:
+            raise ValueError(
+                f"share='blip' needs equal sizes: {name} of {type(other).__name__} differs in shape from that of "
+                f'{type(owner).__name__} (width, vocab_size, mlp_ratio or max_length)'
+            )
+        setattr(other, name, part)

@@ -1,0 +1,58 @@
+"""The visual-grounded generation decoder (OmniVL, 2209.07526, section 3.1): say what is seen."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from omnivl.registry import MODELS
+
+from ..encoders.text import LanguageHead, init_bert
+from ..layers.attention import KeyValue
+from .base import GroundedDecoder
+
+Cache = list[KeyValue]
+
+
+@MODELS.register_module()
+class GenerationDecoder(GroundedDecoder):
+    """Causal self-attention over text that begins with [DEC], cross-attention to the visual, feed-forward, vocabulary.
+
+    Arguments as ``GroundedDecoder``.
+    """
+
+    def __init__(self, vocab_size: int, width: int = 768, init_std: float = 0.02, **kwargs) -> None:
+        super().__init__(vocab_size, width, init_std=init_std, **kwargs)
+        self.head = LanguageHead(vocab_size, width)
+        init_bert(self.head, init_std)
+
+    def forward(self, token_ids: Tensor, key_values: Sequence[KeyValue], visual_index: Tensor | None = None) -> Tensor:
+        """Predict the next word piece at every position (training).
+
+        Padding stands at the end, where causal attention of real tokens does not look: no mask is needed.
+
+        Args:
+            token_ids: int64 (N, L), [DEC] first.
+            key_values: From ``project_visual``, one pair per layer, each (B, h, S, d).
+            visual_index: The visual of each text, int64 (N,); without it, N = B * G and texts are grouped by visual.
+
+        Returns:
+            Logits, float (N, L, V); those at position i are for token i + 1.
+        """
+        tokens, _ = self.run_layers(self.embeddings(token_ids), key_values, visual_index, causal=True)
+        return self.head(tokens, self.embeddings.word.weight)
+
+    def step(self, token_ids: Tensor, cache: Cache | None, key_values: Sequence[KeyValue]) -> tuple[Tensor, Cache]:
+        """Predict what follows the given tokens, with the work on all earlier ones cached (inference).
+
+        Args:
+            token_ids: The new tokens, int64 (N, L), N = B * G, grouped by visual.
+            cache: What the last step returned, or None at the start.
+            key_values: From ``project_visual``, one pair per layer, each (B, h, S, d); shared by the G texts of a
+                visual.
+
+        Returns:
+            Logits at the last position, float (N, V), and the cache for the next step.
+        """
+        tokens = self.embeddings(token_ids, offset=cache[0][0].shape[2] if cache else 0)
+        tokens, cache = self.run_layers(tokens, key_values, causal=True, past=cache)
+        return self.head(tokens[:, -1], self.embeddings.word.weight), cache

@@ -1,0 +1,159 @@
+"""The text encoder: BERT (1810.04805)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from omnivl.registry import MODELS
+from omnivl.structures import TextFeatures
+
+from ..layers import FeedForwardBlock, SelfAttentionBlock
+
+
+class TextEmbeddings(nn.Module):
+    """Word-piece and position embeddings, layer norm, dropout.
+
+    There are no token-type embeddings, as in BLIP; those of a BERT checkpoint (type 0) are added to its positions.
+
+    Args:
+        vocab_size: Number of word pieces V, [DEC] and [ENC] included.
+        width: Width D of the tokens.
+        max_length: Longest text in word pieces.
+        dropout: Dropout rate of the output.
+        eps: Of the layer norm.
+    """
+
+    def __init__(
+        self, vocab_size: int, width: int, max_length: int = 512, dropout: float = 0.1, eps: float = 1e-12
+    ) -> None:
+        super().__init__()
+        self.word = nn.Embedding(vocab_size, width, padding_idx=0)
+        self.position = nn.Embedding(max_length, width)
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, token_ids: Tensor, offset: int = 0) -> Tensor:
+        """Embed int64 (N, L), whose first token stands at position ``offset``, to float (N, L, D).
+
+        Raises:
+            ValueError: The text is longer than ``max_length``.
+        """
+        end = offset + token_ids.shape[1]
+        if end > self.position.num_embeddings:
+            raise ValueError(
+                f'a text of {end} word pieces is longer than the {self.position.num_embeddings} positions of the model '
+                '(shorten it by TokenizeText.max_length, or set max_length of the text model)'
+            )
+        return self.dropout(self.norm(self.word(token_ids) + self.position.weight[offset:end]))
+
+
+def init_bert(module: nn.Module, std: float = 0.02) -> None:
+    """BERT's initialisation: normal weights, those of embeddings with standard deviation 0.02; zero biases.
+
+    BERT's 0.02 suits a width of 768. A narrow model trained from scratch wants about ``width ** -0.5``, at which a
+    layer keeps the size of its input.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.Embedding):
+            nn.init.normal_(part.weight, std=std if isinstance(part, nn.Linear) else 0.02)
+        if isinstance(part, nn.Linear) and part.bias is not None:
+            nn.init.zeros_(part.bias)
+        if isinstance(part, nn.Embedding) and part.padding_idx is not None:
+            nn.init.zeros_(part.weight[part.padding_idx])
+
+
+class TextEncoderLayer(nn.Module):
+    """Self-attention and feed-forward, post-norm.
+
+    Args:
+        width: Width D of the tokens.
+        num_heads: Number of heads.
+        mlp_ratio: Hidden width of the feed-forward layer over D.
+        dropout: Dropout rate of attention weights and outputs.
+    """
+
+    def __init__(self, width: int, num_heads: int, mlp_ratio: float, dropout: float) -> None:
+        super().__init__()
+        self.self_attention = SelfAttentionBlock(width, num_heads, dropout)
+        self.feed_forward = FeedForwardBlock(width, int(width * mlp_ratio), dropout)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """Map float (B, L, D) to float (B, L, D); ``mask`` bool (B, 1, 1, L)."""
+        tokens, _ = self.self_attention(tokens, mask)
+        return self.feed_forward(tokens)
+
+
+@MODELS.register_module()
+class TextEncoder(nn.Module):
+    """BERT without its pooler: word pieces to one vector each; the vector of [CLS] stands for the text.
+
+    Args:
+        vocab_size: Number of word pieces V, [DEC] and [ENC] included.
+        width: Width D of the tokens.
+        depth: Number of layers.
+        num_heads: Number of heads.
+        mlp_ratio: Hidden width of the feed-forward layers over D.
+        max_length: Longest text in word pieces.
+        dropout: Dropout rate of attention weights and outputs (BERT's is 0.1).
+        init_std: Standard deviation of the linear layers at their start, see ``init_bert``.
+        activation_checkpointing: Recompute the layers in the backward pass.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        width: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        mlp_ratio: float = 4.0,
+        max_length: int = 512,
+        dropout: float = 0.1,
+        init_std: float = 0.02,
+        activation_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.activation_checkpointing = activation_checkpointing
+        self.embeddings = TextEmbeddings(vocab_size, width, max_length, dropout)
+        self.layers = nn.ModuleList(TextEncoderLayer(width, num_heads, mlp_ratio, dropout) for _ in range(depth))
+        init_bert(self, init_std)
+
+    def forward(self, token_ids: Tensor, mask: Tensor) -> TextFeatures:
+        """Encode texts.
+
+        Args:
+            token_ids: int64 (B, L), [CLS] first.
+            mask: bool (B, L), True = real token.
+
+        Returns:
+            Tokens (B, L, D) and the vector of [CLS] (B, D).
+        """
+        tokens = self.embeddings(token_ids)
+        mask = mask[:, None, None, :]
+        for layer in self.layers:
+            if self.activation_checkpointing and self.training:
+                tokens = checkpoint(layer, tokens, mask, use_reentrant=False)
+            else:
+                tokens = layer(tokens, mask)
+        return TextFeatures(tokens, tokens[:, 0])
+
+
+class LanguageHead(nn.Module):
+    """BERT's prediction head; the output matrix is that of the word embeddings.
+
+    Args:
+        vocab_size: Number of word pieces V.
+        width: Width D of the tokens.
+        eps: Of the layer norm.
+    """
+
+    def __init__(self, vocab_size: int, width: int, eps: float = 1e-12) -> None:
+        super().__init__()
+        self.transform = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+
+    def forward(self, tokens: Tensor, word_embeddings: Tensor) -> Tensor:
+        """Map float (..., D), with word embeddings (V, D), to logits (..., V)."""
+        return F.linear(self.norm(F.gelu(self.transform(tokens))), word_embeddings, self.bias)

@@ -1,0 +1,326 @@
+"""Greedy decoding, beam search and nucleus sampling over a step function; no model inside.
+
+All three take the same two functions of a decoder with a key/value cache:
+
+- ``step(ids, cache) -> (logits, cache)``: the new tokens ``ids`` (int64 (N, L)) of N sequences, and the cache of what
+  came before (None at the start), give the logits (float (N, V)) of the token that follows the last one.
+- ``reorder(cache, index) -> cache``: the cache of the sequences ``index`` (int64 (N',)); sequences may be left out or
+  repeated.
+
+The prompt is run once per sample: beam search spreads the cache over its beams afterwards. Rows stay grouped by sample
+(B samples of G beams: N = B * G, row b * G + g), so what belongs to the sample, such as the keys and values of its
+visual, needs no copy per beam.
+
+Lengths count new tokens, the closing ``end_id`` included, the prompt not (``max_new_tokens`` and ``min_new_tokens`` of
+transformers). Log-probabilities are those of the decoder after the repetition penalty, and without ``end_id`` before
+``min_length``. The penalty multiplies the log-probability of a token that the prompt or the sequence already holds, as
+the beam search of transformers does; on log-probabilities, unlike on raw logits, a constant added to all logits changes
+nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+Reorder = Callable[[Any, Tensor], Any]
+
+
+class GenerationOutput(NamedTuple):
+    """The best sequence of each sample.
+
+    Attributes:
+        ids: New tokens of each of the B samples, without prompt and without ``end_id``.
+        scores: What sequences are ranked by, ``log_probs / length ** length_penalty`` with the length that counts
+            ``end_id``; for greedy and nucleus the mean log-probability per token; float32 (B,), in nats.
+        log_probs: Sum of the log-probabilities of the new tokens, ``end_id`` included; float32 (B,), in nats.
+    """
+
+    ids: list[list[int]]
+    scores: Tensor
+    log_probs: Tensor
+
+
+@torch.no_grad()
+def greedy(
+    step: Step,
+    reorder: Reorder,
+    prompt_ids: Tensor,
+    *,
+    end_id: int,
+    pad_id: int,
+    max_length: int,
+    min_length: int = 0,
+    repetition_penalty: float = 1.0,
+) -> GenerationOutput:
+    """Takes the likeliest token at each step.
+
+    Args:
+        step: See the top of this file.
+        reorder: Not needed here; part of the signature so that the methods are interchangeable.
+        prompt_ids: First tokens of each sample; int64 (B, L0), L0 at least 1.
+        end_id: The token that closes a sequence.
+        pad_id: The token fed to the decoder for sequences that are done.
+        max_length: Most new tokens.
+        min_length: New tokens before ``end_id`` is allowed.
+        repetition_penalty: 1 is off, more than 1 makes repeated tokens less likely.
+
+    Returns:
+        One sequence per sample.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+    del reorder
+    _check(prompt_ids, max_length, min_length, repetition_penalty)
+
+    def likeliest(log_probs: Tensor) -> Tensor:
+        return log_probs.argmax(dim=1)
+
+    return _single_path(step, prompt_ids, likeliest, end_id, pad_id, max_length, min_length, repetition_penalty)
+
+
+@torch.no_grad()
+def nucleus(
+    step: Step,
+    reorder: Reorder,
+    prompt_ids: Tensor,
+    *,
+    end_id: int,
+    pad_id: int,
+    max_length: int,
+    top_p: float,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+    min_length: int = 0,
+    repetition_penalty: float = 1.0,
+) -> GenerationOutput:
+    """Draws each token from the smallest set of likeliest tokens that holds ``top_p`` of the probability.
+
+    Source: Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020. The scores are those of the full
+    distribution, before temperature and truncation, so they compare with those of the other methods.
+
+    Args:
+        step, reorder, prompt_ids, end_id, pad_id, max_length, min_length, repetition_penalty: As in :func:`greedy`.
+        top_p: Share of the probability to draw from, in (0, 1]; 1 draws from the whole softmax.
+        temperature: Divides the logits before the softmax; above 0.
+        generator: Source of the random draws, on the device of the logits; None is torch's own.
+
+    Returns:
+        One sequence per sample.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+    del reorder
+    _check(prompt_ids, max_length, min_length, repetition_penalty)
+    if not 0 < top_p <= 1:
+        raise ValueError(f'top_p must be in (0, 1] (1 draws from the whole softmax), got {top_p}')
+    if not temperature > 0:
+        raise ValueError(f'temperature must be above 0, got {temperature}; use greedy for the likeliest token')
+    if generator is not None and generator.device.type != prompt_ids.device.type:
+        raise ValueError(
+            f'the generator is on {generator.device}, the prompt on {prompt_ids.device}; '
+            f'make it with torch.Generator(device={prompt_ids.device.type!r})'
+        )
+
+    def draw(log_probs: Tensor) -> Tensor:
+        probabilities = (log_probs / temperature).softmax(dim=1)
+        ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
+        # A token stays if the tokens before it do not yet hold top_p, so the likeliest always stays.
+        drop = ordered.cumsum(dim=1) - ordered >= top_p
+        if top_p < 1:
+            probabilities = probabilities.masked_fill(drop.scatter(1, order, drop), 0.0)
+        return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
+
+    return _single_path(step, prompt_ids, draw, end_id, pad_id, max_length, min_length, repetition_penalty)
+
+
+@torch.no_grad()
+def beam_search(
+    step: Step,
+    reorder: Reorder,
+    prompt_ids: Tensor,
+    *,
+    end_id: int,
+    pad_id: int,
+    max_length: int,
+    min_length: int = 0,
+    num_beams: int = 3,
+    length_penalty: float = 1.0,
+    repetition_penalty: float = 1.0,
+) -> GenerationOutput:
+    """Keeps the ``num_beams`` likeliest unfinished sequences of each sample and returns the best finished one.
+
+    The rules are those of transformers with ``early_stopping=False``: a sequence may finish only from among the best
+    ``num_beams`` candidates of a step; a sample is done when ``num_beams`` sequences are finished and its best running
+    one, scored at its present length, is not above the worst of them.
+
+    Args:
+        step, reorder, prompt_ids, end_id, pad_id, max_length, min_length, repetition_penalty: As in :func:`greedy`.
+        num_beams: Sequences kept per sample.
+        length_penalty: Exponent of the length that divides the sum of log-probabilities; 0 ranks by the sum.
+
+    Returns:
+        The best sequence of each sample.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+    _check(prompt_ids, max_length, min_length, repetition_penalty)
+    if num_beams < 1:
+        raise ValueError(f'num_beams must be at least 1, got {num_beams}')
+    batch = len(prompt_ids)
+    tokens = prompt_ids.new_full((batch, 1, max_length), pad_id)  # running sequences; the prompt has one per sample
+    sums = torch.zeros(batch, 1, device=prompt_ids.device)
+    finished = _Finished.empty(batch, num_beams, max_length, prompt_ids.device)
+    is_open = torch.ones(batch, dtype=torch.bool, device=prompt_ids.device)
+    logits, cache = step(prompt_ids, None)
+    for made in range(max_length):
+        history = _with_prompt(prompt_ids, tokens[:, :, :made])
+        log_probs = _next_log_probs(logits, history, made, min_length, end_id, repetition_penalty)
+        log_probs = log_probs.view(batch, -1, log_probs.shape[-1]) + sums[:, :, None]  # (B, G, V)
+        candidate_sums, parents, new_ids = _best_candidates(log_probs, 2 * num_beams)
+        candidates = _take(tokens, parents)
+        candidates[:, :, made] = new_ids
+        ends = (new_ids == end_id) | (made + 1 == max_length)
+
+        may_finish = (ends & is_open[:, None])[:, :num_beams]
+        length = made + 1
+        finished = finished.merge(
+            candidates[:, :num_beams], candidate_sums[:, :num_beams], may_finish, length, length_penalty
+        )
+
+        sums, kept = candidate_sums.masked_fill(ends, -torch.inf).topk(num_beams, dim=1)
+        tokens = _take(candidates, kept)
+        is_open &= sums[:, 0] / length**length_penalty > finished.scores.min(dim=1).values
+        if made + 1 == max_length or not is_open.any():
+            break
+        rows = parents.gather(1, kept) + torch.arange(batch, device=parents.device)[:, None] * log_probs.shape[1]
+        logits, cache = step(tokens[:, :, made].reshape(-1, 1), reorder(cache, rows.reshape(-1)))
+    return finished.best(end_id)
+
+
+@dataclass
+class _Finished:
+    """The best finished sequences so far, best first; a score of -inf marks a free place.
+
+    Attributes:
+        tokens: int64 (B, G, max_length).
+        scores, sums: Ranking score and sum of log-probabilities; float32 (B, G).
+        lengths: New tokens, ``end_id`` included; int64 (B, G).
+    """
+
+    tokens: Tensor
+    scores: Tensor
+    sums: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def empty(cls, batch: int, num_beams: int, max_length: int, device: torch.device) -> '_Finished':
+        tokens = torch.zeros(batch, num_beams, max_length, dtype=torch.int64, device=device)
+        nothing = torch.full((batch, num_beams), -torch.inf, device=device)
+        return cls(tokens, nothing, nothing.clone(), torch.zeros_like(tokens[:, :, 0]))
+
+    def merge(self, tokens: Tensor, sums: Tensor, mask: Tensor, length: int, length_penalty: float) -> '_Finished':
+        """Keeps the best G of the old ones and the candidates (B, G) that ``mask`` marks."""
+        scores = (sums / length**length_penalty).masked_fill(~mask, -torch.inf)
+        scores, best = torch.cat([self.scores, scores], dim=1).topk(self.scores.shape[1], dim=1)
+        return _Finished(
+            _take(torch.cat([self.tokens, tokens], dim=1), best),
+            scores,
+            torch.cat([self.sums, sums], dim=1).gather(1, best),
+            torch.cat([self.lengths, torch.full_like(self.lengths, length)], dim=1).gather(1, best),
+        )
+
+    def best(self, end_id: int) -> GenerationOutput:
+        ids = _cut(self.tokens[:, 0], self.lengths[:, 0], end_id)
+        return GenerationOutput(ids, self.scores[:, 0], self.sums[:, 0])
+
+
+def _single_path(
+    step: Step,
+    prompt_ids: Tensor,
+    choose: Callable[[Tensor], Tensor],
+    end_id: int,
+    pad_id: int,
+    max_length: int,
+    min_length: int,
+    repetition_penalty: float,
+) -> GenerationOutput:
+    """One sequence per sample; ``choose`` takes log-probabilities (B, V) and returns the next tokens (B,)."""
+    batch = len(prompt_ids)
+    tokens = prompt_ids.new_full((batch, max_length), pad_id)
+    sums = torch.zeros(batch, device=prompt_ids.device)
+    lengths = torch.zeros(batch, dtype=torch.int64, device=prompt_ids.device)
+    done = torch.zeros(batch, dtype=torch.bool, device=prompt_ids.device)
+    new_ids, cache = prompt_ids, None
+    for made in range(max_length):
+        logits, cache = step(new_ids, cache)
+        history = torch.cat([prompt_ids, tokens[:, :made]], dim=1)
+        log_probs = _next_log_probs(logits, history, made, min_length, end_id, repetition_penalty)
+        chosen = choose(log_probs)
+        sums += log_probs.gather(1, chosen[:, None]).squeeze(1).masked_fill(done, 0.0)
+        tokens[:, made] = chosen.masked_fill(done, pad_id)
+        lengths += ~done
+        done |= chosen == end_id
+        if done.all():
+            break
+        new_ids = tokens[:, made : made + 1]
+    return GenerationOutput(_cut(tokens, lengths, end_id), sums / lengths, sums)
+
+
+def _next_log_probs(
+    logits: Tensor, history: Tensor, made: int, min_length: int, end_id: int, repetition_penalty: float
+) -> Tensor:
+    """Log-probabilities (N, V) of the next token, given the tokens (N, L) so far, ``made`` of them new."""
+    log_probs = logits.float().log_softmax(dim=-1)
+    if repetition_penalty != 1.0:
+        log_probs = log_probs.scatter(1, history, log_probs.gather(1, history) * repetition_penalty)
+    if made < min_length:
+        log_probs[:, end_id] = -torch.inf
+    return log_probs
+
+
+def _best_candidates(log_probs: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The best continuations over all beams of a sample: sums, parent beams and tokens, each (B, count).
+
+    With fewer than ``count`` continuations (a tiny vocabulary), the rest are dead: their sum is -inf.
+    """
+    batch, _, vocabulary = log_probs.shape
+    flat = log_probs.reshape(batch, -1)
+    if flat.shape[1] < count:
+        flat = torch.nn.functional.pad(flat, (0, count - flat.shape[1]), value=-torch.inf)
+    sums, index = flat.topk(count, dim=1)
+    index = index.masked_fill(sums.isneginf(), 0)  # dead ones must still name a row and a token that exist
+    return sums, index // vocabulary, index % vocabulary
+
+
+def _with_prompt(prompt_ids: Tensor, tokens: Tensor) -> Tensor:
+    """All tokens so far of every beam: prompt (B, L0) and new tokens (B, G, L) give (B * G, L0 + L)."""
+    prompt = prompt_ids[:, None].expand(-1, tokens.shape[1], -1)
+    return torch.cat([prompt, tokens], dim=2).flatten(0, 1)
+
+
+def _take(sequences: Tensor, index: Tensor) -> Tensor:
+    """Picks sequences (B, G, L) by index (B, K) into (B, K, L)."""
+    return sequences.gather(1, index[:, :, None].expand(-1, -1, sequences.shape[2]))
+
+
+def _cut(tokens: Tensor, lengths: Tensor, end_id: int) -> list[list[int]]:
+    rows = [row[:length] for row, length in zip(tokens.tolist(), lengths.tolist())]
+    return [row[:-1] if row and row[-1] == end_id else row for row in rows]
+
+
+def _check(prompt_ids: Tensor, max_length: int, min_length: int, repetition_penalty: float) -> None:
+    if prompt_ids.ndim != 2 or prompt_ids.shape[1] < 1:
+        raise ValueError(f'prompt_ids must be (B, L0) with L0 at least 1, got shape {tuple(prompt_ids.shape)}')
+    if max_length < 1:
+        raise ValueError(f'max_length must be at least 1 new token, got {max_length}')
+    if not 0 <= min_length <= max_length:
+        raise ValueError(f'min_length must be between 0 and max_length = {max_length}, got {min_length}')
+    if not repetition_penalty > 0:
+        raise ValueError(f'repetition_penalty must be above 0 (1 is off), got {repetition_penalty}')

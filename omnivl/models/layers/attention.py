@@ -1,0 +1,148 @@
+"""Self- and cross-attention, shared by the visual encoder, the text encoder and both decoders."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+KeyValue = tuple[Tensor, Tensor]
+
+
+def check_heads(width: int, num_heads: int) -> int:
+    """Return the width of one head, or raise a ``ValueError`` when ``width`` does not divide into ``num_heads``."""
+    if width % num_heads:
+        raise ValueError(f'width must be a multiple of num_heads, got width={width} and num_heads={num_heads}')
+    return width // num_heads
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with one fused projection for queries, keys and values.
+
+    Args:
+        width: Width D of the tokens.
+        num_heads: Number of heads h; D must be a multiple of it.
+        dropout: Dropout rate of the attention weights, in training only.
+    """
+
+    def __init__(self, width: int, num_heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.head_width = check_heads(width, num_heads)
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(
+        self, tokens: Tensor, mask: Tensor | None = None, causal: bool = False, past: KeyValue | None = None
+    ) -> tuple[Tensor, KeyValue]:
+        """Attend within each sequence.
+
+        Args:
+            tokens: float (N, L, D).
+            mask: bool, broadcastable to (N, h, L, L), True = may be attended to.
+            causal: Token i sees tokens 0..i only (and all of ``past``).
+            past: Keys and values of the tokens before these, each (N, h, L_past, d).
+
+        Returns:
+            The result, float (N, L, D), and the keys and values of all tokens so far, each (N, h, L_past + L, d).
+        """
+        batch, length, width = tokens.shape
+        qkv = self.qkv(tokens).view(batch, length, 3, self.num_heads, self.head_width)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (N, h, L, d)
+        if past is not None:
+            key = torch.cat([past[0], key], dim=2)
+            value = torch.cat([past[1], value], dim=2)
+            if causal and length > 1:  # SDPA's own causal mask is aligned to the first key, not to the last
+                mask = torch.ones(length, key.shape[2], dtype=torch.bool, device=key.device).tril(key.shape[2] - length)
+        attended = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=causal and past is None,
+        )
+        return self.proj(attended.transpose(1, 2).reshape(batch, length, width)), (key, value)
+
+
+class CrossAttention(nn.Module):
+    """Attention from text tokens to visual tokens, whose keys and values are made once and used many times.
+
+    Args:
+        width: Width D of the text tokens.
+        visual_width: Width of the visual tokens.
+        num_heads: Number of heads h.
+        dropout: Dropout rate of the attention weights, in training only.
+    """
+
+    def __init__(self, width: int, visual_width: int, num_heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.head_width = check_heads(width, num_heads)
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(visual_width, 2 * width)
+        self.proj = nn.Linear(width, width)
+
+    def project_visual(self, visual_tokens: Tensor) -> KeyValue:
+        """Make keys and values, each (B, h, S, d), of visual tokens, float (B, S, visual_width)."""
+        batch, length, _ = visual_tokens.shape
+        key_value = self.key_value(visual_tokens).view(batch, length, 2, self.num_heads, self.head_width)
+        key, value = key_value.permute(2, 0, 3, 1, 4).unbind(0)
+        return key, value
+
+    def forward(self, tokens: Tensor, key_value: KeyValue, visual_index: Tensor | None = None) -> Tensor:
+        """Attend from N texts to B visuals.
+
+        Queries do not see each other, so all texts of one visual can be laid end to end into one long query: its keys
+        and values are then neither copied nor reordered, however many texts (captions, beams) it has.
+
+        Args:
+            tokens: Text tokens, float (N, L, D).
+            key_value: From ``project_visual``, each (B, h, S, d).
+            visual_index: The visual of each text, int64 (N,); without it, N = B * G and texts are grouped by visual.
+
+        Returns:
+            float (N, L, D).
+        """
+        count, length, width = tokens.shape
+        key, value = key_value
+        if visual_index is not None:
+            key, value = key.index_select(0, visual_index), value.index_select(0, visual_index)
+        elif count % len(key):
+            raise ValueError(f'{count} texts cannot be grouped evenly over {len(key)} visuals; give visual_index')
+        query = self.query(tokens).view(len(key), -1, self.num_heads, self.head_width).transpose(1, 2)
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)  # (B, h, G * L, d)
+        return self.proj(attended.transpose(1, 2).reshape(count, length, width))
+
+
+class VisualKeyValues:
+    """Keys and values that the cross-attention layers of the two decoders make of B visuals.
+
+    Args:
+        alignment: One (key, value) pair per layer of the alignment decoder, each (B, h, S, d).
+        generation: The same for the generation decoder; the very same object when the decoders share their weights.
+    """
+
+    def __init__(self, alignment: Sequence[KeyValue], generation: Sequence[KeyValue]) -> None:
+        self.alignment = alignment
+        self.generation = generation
+
+    def __len__(self) -> int:
+        return len((self.alignment or self.generation)[0][0])
+
+    def _map(self, function) -> 'VisualKeyValues':
+        alignment = [(function(key), function(value)) for key, value in self.alignment]
+        if self.generation is self.alignment:
+            return VisualKeyValues(alignment, alignment)
+        return VisualKeyValues(alignment, [(function(key), function(value)) for key, value in self.generation])
+
+    def index(self, index: Tensor) -> 'VisualKeyValues':
+        """Select visuals by int64 (N,), with repetition if need be."""
+        return self._map(lambda tensor: tensor.index_select(0, index.to(tensor.device)))
+
+    def to(self, device: torch.device | str) -> 'VisualKeyValues':
+        """Move all tensors to ``device``."""
+        return self._map(lambda tensor: tensor.to(device))

@@ -1,0 +1,50 @@
+"""Position embeddings fitted to other resolutions and clip lengths (OmniVL, implementation paragraph of section 4)."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def resize_space_embedding(embedding: Tensor, old_grid: tuple[int, int], new_grid: tuple[int, int]) -> Tensor:
+    """Fit a spatial position embedding to another grid of patches; the entry of [CLS] stays as it is.
+
+    The paper interpolates and does not say how; bicubic with antialiasing is timm's choice for images.
+
+    Args:
+        embedding: float (1, 1 + P, D), [CLS] first.
+        old_grid: Rows and columns of patches it was made for, with P = rows * columns.
+        new_grid: Rows and columns wanted.
+
+    Returns:
+        float (1, 1 + P', D); the very same tensor when the grids are equal.
+
+    Raises:
+        ValueError: ``old_grid`` does not multiply to P.
+    """
+    if old_grid[0] * old_grid[1] != embedding.shape[1] - 1:
+        raise ValueError(
+            f'a grid of {old_grid[0]}x{old_grid[1]} patches needs {old_grid[0] * old_grid[1]} positions, '
+            f'got an embedding with {embedding.shape[1] - 1} beside [CLS]'
+        )
+    if old_grid == new_grid:
+        return embedding
+    cls, patches = embedding[:, :1], embedding[:, 1:]
+    patches = patches.reshape(1, *old_grid, -1).permute(0, 3, 1, 2).float()  # (1, D, rows, columns)
+    patches = F.interpolate(patches, size=new_grid, mode='bicubic', antialias=True, align_corners=False)
+    patches = patches.flatten(2).transpose(1, 2).to(embedding.dtype)  # (1, P', D)
+    return F.pad(patches, (0, 0, 1, 0)) + F.pad(cls, (0, 0, 0, patches.shape[1]))
+
+
+def resize_time_embedding(embedding: Tensor, length: int) -> Tensor:
+    """Fit a temporal position embedding to another number of time positions, linearly.
+
+    Args:
+        embedding: float (1, T, D).
+        length: Number of time positions wanted.
+
+    Returns:
+        float (1, length, D); the very same tensor when the length is the same.
+    """
+    if embedding.shape[1] == length:
+        return embedding
+    resized = F.interpolate(embedding.float().transpose(1, 2), size=length, mode='linear', align_corners=False)
+    return resized.transpose(1, 2).to(embedding.dtype)

@@ -1,0 +1,106 @@
+"""Unified vision-language contrast: visual, label and text in one space (OmniVL, 2209.07526, section 3.2)."""
+
+import torch
+from torch import Tensor, nn
+
+from omnivl.registry import MODELS
+
+from ..momentum import Candidates
+
+POSITIVES = ('mean', 'sum')
+
+
+def _one_way(anchors: Tensor, candidates: Tensor, positive: Tensor, valid: Tensor, temperature: Tensor, positives: str):
+    logits = anchors @ candidates.T / temperature  # (B, M)
+    log_probability = logits.masked_fill(~valid, -torch.inf).log_softmax(dim=1)
+    per_anchor = -log_probability.masked_fill(~positive, 0).sum(dim=1)  # (B,)
+    if positives == 'mean':
+        per_anchor = per_anchor / positive.sum(dim=1).clamp(min=1)
+    return per_anchor.mean()
+
+
+def univlc_loss(
+    visual: Tensor,
+    text: Tensor,
+    target_ids: Tensor,
+    candidates: Candidates,
+    temperature: Tensor,
+    positives: str = 'mean',
+) -> Tensor:
+    r"""Contrast visuals with texts, both ways; labels decide what belongs together.
+
+    With candidates :math:`k = 1..M`, :math:`P(i) = \{k : y_k = y_i\}` and temperature :math:`\tau`,
+
+    .. math:: L_{v2t}(i) = -\frac{1}{|P(i)|} \sum_{k \in P(i)} \log \frac{\exp(v_i \cdot w_k / \tau)}
+                            {\sum_m \exp(v_i \cdot w_m / \tau)}, \qquad L = \tfrac12 E_i [L_{v2t} + L_{t2v}].
+
+    Section 3.2 of the paper, whose sum carries no :math:`1/|P(i)|` as far as is known (``positives='sum'``). The
+    default divides by it as UniCL (2204.03610) does, else frequent classes dominate. With unique labels both are
+    InfoNCE.
+
+    Args:
+        visual: Unit vectors of the visuals v, float (B, E).
+        text: Unit vectors of the texts w, float (B, E).
+        target_ids: Labels y, int64 (B,).
+        candidates: What to compare with: momentum features of the batch of all ranks, then the queues. Must hold each
+            anchor's own counterpart, so that no P(i) is empty.
+        temperature: Scalar.
+        positives: ``'mean'`` or ``'sum'`` over P(i).
+
+    Returns:
+        Scalar, float32.
+
+    Raises:
+        ValueError: ``positives`` is neither.
+    """
+    if positives not in POSITIVES:
+        raise ValueError(f'positives must be one of {POSITIVES}, got {positives!r}')
+    with torch.autocast(visual.device.type, enabled=False):  # bf16 has 3 digits; logits are divided by tau = 0.07
+        positive = (target_ids[:, None] == candidates.target_ids[None]) & candidates.valid  # (B, M)
+        shared = (positive, candidates.valid, temperature, positives)
+        visual_to_text = _one_way(visual.float(), candidates.text.float(), *shared)
+        text_to_visual = _one_way(text.float(), candidates.visual.float(), *shared)
+        return (visual_to_text + text_to_visual) / 2
+
+
+@MODELS.register_module()
+class UniVLCLoss(nn.Module):
+    """UniVLC with its learnable temperature.
+
+    Args:
+        temperature: Initial value (BLIP's).
+        temperature_range: The temperature is clamped to it before every training step (BLIP's).
+        positives: ``'mean'`` or ``'sum'`` over the positives of an anchor, see ``univlc_loss``.
+        use_labels: Without labels every pair is its own and only positive: the plain contrastive loss of the paper's
+            ablation.
+        weight: Factor of the loss.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.07,
+        temperature_range: tuple[float, float] = (0.001, 0.5),
+        positives: str = 'mean',
+        use_labels: bool = True,
+        weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if positives not in POSITIVES:
+            raise ValueError(f'positives must be one of {POSITIVES}, got {positives!r} (set UniVLCLoss.positives)')
+        low, high = temperature_range
+        if not 0 < low <= temperature <= high:
+            raise ValueError(f'temperature must lie in temperature_range=({low}, {high}), got {temperature}')
+        self.temperature = nn.Parameter(torch.tensor(float(temperature)))
+        self.temperature_range = (low, high)
+        self.positives = positives
+        self.use_labels = use_labels
+        self.weight = weight
+
+    @torch.no_grad()
+    def clamp_temperature(self) -> None:
+        """Bring the temperature back into its range; once per training step."""
+        self.temperature.clamp_(*self.temperature_range)
+
+    def forward(self, visual: Tensor, text: Tensor, target_ids: Tensor, candidates: Candidates) -> Tensor:
+        """See ``univlc_loss``."""
+        return self.weight * univlc_loss(visual, text, target_ids, candidates, self.temperature, self.positives)

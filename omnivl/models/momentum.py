@@ -1,0 +1,128 @@
+"""The momentum twin of encoders and projections, and the three queues that it fills (MoCo, 1911.05722)."""
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from omnivl.registry import MODELS
+
+
+class Candidates(NamedTuple):
+    """What the anchors of the contrastive loss are compared with.
+
+    Attributes:
+        visual: Unit vectors, float (M, E), without gradient.
+        text: Unit vectors, float (M, E), without gradient.
+        target_ids: int64 (M,).
+        valid: bool (M,), False for places of the queues that were never filled.
+    """
+
+    visual: Tensor
+    text: Tensor
+    target_ids: Tensor
+    valid: Tensor
+
+
+class MomentumTwin(nn.Module):
+    r"""Exponential moving average of some modules, :math:`\theta' \leftarrow m \theta' + (1 - m) \theta`.
+
+    It stays in evaluation mode (no dropout in the features that fill the queues; BLIP's twin has dropout on) and its
+    parameters take no gradient.
+
+    Args:
+        modules: What to follow, by name.
+        momentum: m (0.995 in BLIP; the paper gives none).
+        ramp: Start with a faster twin, m = min(momentum, (1 + n) / (2 + n)) after n updates: useful in runs so short
+            that the twin would otherwise never leave its random start.
+    """
+
+    def __init__(self, modules: dict[str, nn.Module], momentum: float = 0.995, ramp: bool = False) -> None:
+        super().__init__()
+        if not 0 <= momentum <= 1:
+            raise ValueError(f'momentum must be in [0, 1], got {momentum} (1 would never move, 0 has no memory)')
+        self.momentum = momentum
+        self.ramp = ramp
+        self.twins = nn.ModuleDict({name: copy.deepcopy(module) for name, module in modules.items()})
+        self.twins.requires_grad_(False)
+        self.register_buffer('num_updates', torch.zeros((), dtype=torch.int64))
+
+    def train(self, mode: bool = True) -> 'MomentumTwin':
+        """Stay in evaluation mode, whatever is asked."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def copy_from(self, modules: dict[str, nn.Module]) -> None:
+        """Make the twins equal to the modules (after weights were loaded into these)."""
+        for name, module in modules.items():
+            self.twins[name].load_state_dict(module.state_dict())
+        self.num_updates.zero_()
+
+    @torch.no_grad()
+    def update(self, modules: dict[str, nn.Module]) -> None:
+        """Take one step towards the modules."""
+        momentum = self.momentum
+        if self.ramp:
+            updates = int(self.num_updates)
+            momentum = min(momentum, (1 + updates) / (2 + updates))
+        own = [parameter for name in modules for parameter in self.twins[name].parameters()]
+        followed = [parameter for module in modules.values() for parameter in module.parameters()]
+        torch._foreach_lerp_(own, followed, 1 - momentum)
+        self.num_updates += 1
+
+
+@MODELS.register_module()
+class FeatureQueues(nn.Module):
+    """The most recent visual features, text features and labels, in three ring buffers that move together.
+
+    One set serves images and videos alike, since labels and texts are one space (the paper does not say).
+
+    Args:
+        embed_dim: Width E of the features.
+        length: Number of places M (57600 in BLIP; the paper gives none). 0 for no queues.
+    """
+
+    def __init__(self, embed_dim: int, length: int = 57600) -> None:
+        super().__init__()
+        if length < 0:
+            raise ValueError(f'length must not be negative, got {length} (set queues.length)')
+        self.length = length
+        self.register_buffer('visual', torch.zeros(length, embed_dim))
+        self.register_buffer('text', torch.zeros(length, embed_dim))
+        # Distinct negative labels: places that were never filled match nothing, not even each other.
+        self.register_buffer('target_ids', -1 - torch.arange(length))
+        self.register_buffer('cursor', torch.zeros((), dtype=torch.int64))
+        self.register_buffer('fill', torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def push(self, visual: Tensor, text: Tensor, target_ids: Tensor) -> None:
+        """Put a batch in, over the oldest entries; it may cross the end of the buffer.
+
+        Args:
+            visual: float (B, E); of a batch larger than the queue only the last M samples are kept.
+            text: float (B, E).
+            target_ids: int64 (B,).
+        """
+        if not self.length:
+            return
+        count = min(len(target_ids), self.length)
+        places = (self.cursor + torch.arange(count, device=target_ids.device)) % self.length
+        self.visual.index_copy_(0, places, visual[-count:].to(self.visual))
+        self.text.index_copy_(0, places, text[-count:].to(self.text))
+        self.target_ids.index_copy_(0, places, target_ids[-count:])
+        self.cursor.add_(count).remainder_(self.length)
+        self.fill.add_(count).clamp_(max=self.length)
+
+    def candidates(self, visual: Tensor, text: Tensor, target_ids: Tensor) -> Candidates:
+        """Join the current momentum features (of all ranks) with the queues: the features that UniVLC compares with.
+
+        The queues are copied, so that a later ``push`` does not change what the backward pass needs.
+        """
+        filled = torch.arange(self.length, device=target_ids.device) < self.fill
+        return Candidates(
+            visual=torch.cat([visual.to(self.visual), self.visual]),
+            text=torch.cat([text.to(self.text), self.text]),
+            target_ids=torch.cat([target_ids, self.target_ids]),
+            valid=torch.cat([torch.ones_like(target_ids, dtype=torch.bool), filled]),
+        )

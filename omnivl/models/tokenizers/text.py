@@ -1,0 +1,232 @@
+"""The text tokenizer: BERT's word pieces with BLIP's two extra tokens, and how to make a vocabulary of one's own."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from omnivl.registry import TOKENIZERS
+
+SPECIAL_TOKENS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
+# BLIP appends these two to BERT's vocabulary, in this order (bos_token, then the additional special token).
+DECODER_TOKEN = '[DEC]'
+ENCODER_TOKEN = '[ENC]'
+
+
+@TOKENIZERS.register_module()
+class WordPieceTokenizer:
+    """BERT word pieces, with [DEC] and [ENC] appended to the vocabulary as BLIP does.
+
+    [DEC] starts a text that is to be generated, [ENC] one that is to be matched with a visual. The file is read at
+    first use, so a config builds without it, and it is not part of the pickle that goes to the workers. Special tokens
+    written out in a text are plain text here: a caption that says "[SEP]" cannot end its own sequence.
+
+    Args:
+        vocab_file: A ``vocab.txt`` in BERT's format, one word piece per line, with [PAD] [UNK] [CLS] [SEP] [MASK].
+        lowercase: Lower-case the text and strip accents, as the uncased BERT does.
+    """
+
+    def __init__(self, vocab_file: str | Path, lowercase: bool = True) -> None:
+        self.vocab_file = str(vocab_file)
+        self.lowercase = lowercase
+        self._tokenizer: Tokenizer | None = None
+        self._special: dict[str, int] = {}
+        self._dropped: frozenset[int] = frozenset()
+        self._file_size = 0
+
+    def encode(self, text: str, max_length: int) -> np.ndarray:
+        """Turn a text into ids, cut so that [CLS] and [SEP] are always there.
+
+        Args:
+            text: Any text; the empty one gives [CLS] [SEP].
+            max_length: Most ids to return, [CLS] and [SEP] included; at least 2.
+
+        Returns:
+            [CLS] pieces [SEP]; int64 (L,) with L <= max_length.
+
+        Raises:
+            ValueError: ``max_length`` has no room for [CLS] and [SEP].
+        """
+        if max_length < 2:
+            raise ValueError(f'max_length is {max_length}, but [CLS] and [SEP] alone take 2: set it to 2 or more')
+        pieces = self._loaded().encode(text, add_special_tokens=False).ids[: max_length - 2]
+        return np.array([self.cls_id, *pieces, self.sep_id], dtype=np.int64)
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        """Turn ids back into a text: special tokens are dropped, and the first [SEP] after position 0 ends it.
+
+        Args:
+            ids: Ids of one text, a list or an array of integers (L,).
+
+        Returns:
+            The words, with one space between them and none before punctuation.
+        """
+        tokenizer = self._loaded()
+        pieces = []
+        for position, token in enumerate(int(token) for token in ids):
+            if token == self.sep_id and position > 0:
+                break
+            if token not in self._dropped:
+                pieces.append(token)
+        return tokenizer.decode(pieces, skip_special_tokens=False)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids: the lines of the file and two for [DEC] and [ENC]."""
+        self._loaded()
+        return self._file_size + 2
+
+    @property
+    def pad_id(self) -> int:
+        """Id of [PAD], which fills up a batch."""
+        return self._id('[PAD]')
+
+    @property
+    def unk_id(self) -> int:
+        """Id of [UNK], a word that the vocabulary cannot spell."""
+        return self._id('[UNK]')
+
+    @property
+    def cls_id(self) -> int:
+        """Id of [CLS], the first token of every encoded text."""
+        return self._id('[CLS]')
+
+    @property
+    def sep_id(self) -> int:
+        """Id of [SEP], the last token of every encoded text and the end of a generated one."""
+        return self._id('[SEP]')
+
+    @property
+    def mask_id(self) -> int:
+        """Id of [MASK]; only BERT's own pretraining uses it."""
+        return self._id('[MASK]')
+
+    @property
+    def decoder_id(self) -> int:
+        """Id of [DEC], the first token in the generation decoder."""
+        return self._id(DECODER_TOKEN)
+
+    @property
+    def encoder_id(self) -> int:
+        """Id of [ENC], the first token in the alignment decoder."""
+        return self._id(ENCODER_TOKEN)
+
+    def _id(self, token: str) -> int:
+        self._loaded()
+        return self._special[token]
+
+    def _loaded(self) -> Tokenizer:
+        if self._tokenizer is None:
+            vocabulary = read_vocabulary(self.vocab_file)
+            self._file_size = len(vocabulary)
+            self._special = {token: vocabulary[token] for token in SPECIAL_TOKENS}
+            self._special |= {DECODER_TOKEN: self._file_size, ENCODER_TOKEN: self._file_size + 1}
+            self._dropped = frozenset(self._special.values())
+            self._tokenizer = _word_piece_pipeline(models.WordPiece(vocabulary, unk_token='[UNK]'), self.lowercase)
+        return self._tokenizer
+
+    def __getstate__(self) -> dict:
+        return {'vocab_file': self.vocab_file, 'lowercase': self.lowercase}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__init__(**state)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(vocab_file={self.vocab_file!r}, lowercase={self.lowercase})'
+
+
+def _word_piece_pipeline(model: models.WordPiece, lowercase: bool) -> Tokenizer:
+    """BERT's cleaning and splitting around a word-piece model."""
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def read_vocabulary(vocab_file: str | Path) -> dict[str, int]:
+    """Read a vocabulary in BERT's format: the id of a word piece is the number of its line, from 0.
+
+    Args:
+        vocab_file: Path of the text file, UTF-8.
+
+    Returns:
+        Word piece -> id.
+
+    Raises:
+        FileNotFoundError: There is no such file; the message says where to get or how to make one.
+        ValueError: A special token is missing, a line is there twice, or [DEC] / [ENC] are in the file.
+    """
+    path = Path(vocab_file)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'no vocabulary at {path}: make one with "python tools/train_tokenizer.py --captions FILE --out {path}" '
+            f"(or --data FOLDER for the demo corpus), or put the vocab.txt of BERT's uncased base model there"
+        )
+    with path.open(encoding='utf-8') as lines:
+        pieces = [line.rstrip('\n') for line in lines]
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
+    if missing:
+        raise ValueError(f'{path} is no BERT vocabulary: it has no line {missing}; needed are {list(SPECIAL_TOKENS)}')
+    if len(vocabulary) < len(pieces):
+        twice = next(piece for piece, count in Counter(pieces).items() if count > 1)
+        raise ValueError(f'{path} has the line {twice!r} twice: every word piece must stand on one line only')
+    taken = [token for token in (DECODER_TOKEN, ENCODER_TOKEN) if token in vocabulary]
+    if taken:
+        raise ValueError(f'{path} already holds {taken}: remove these lines, they are appended after the last one')
+    return vocabulary
+
+
+def train_vocabulary(texts: Iterable[str], size: int, lowercase: bool = True) -> list[str]:
+    """Make a word-piece vocabulary from texts; the same texts in any order give the same vocabulary.
+
+    Where every word fits into ``size``, every word is one piece and nothing else is learned (a closed world such as the
+    demo's); single characters are kept beside them, so new words can still be spelled. Otherwise pieces are merged as
+    BERT's are, by the ``tokenizers`` library.
+
+    Args:
+        texts: The training captions.
+        size: Most lines of the vocabulary, special tokens included; [DEC] and [ENC] come on top.
+        lowercase: As for :class:`WordPieceTokenizer`.
+
+    Returns:
+        The lines of ``vocab.txt``: special tokens, characters, then words or pieces.
+
+    Raises:
+        ValueError: There is no word in the texts, or ``size`` is too small for the characters alone.
+    """
+    pipeline = _word_piece_pipeline(models.WordPiece(unk_token='[UNK]'), lowercase)
+    counts: Counter[str] = Counter()
+    for text in texts:
+        clean = pipeline.normalizer.normalize_str(text)
+        counts.update(word for word, _ in pipeline.pre_tokenizer.pre_tokenize_str(clean))
+    if not counts:
+        raise ValueError('no vocabulary from no words: the texts are empty')
+    first = sorted({word[0] for word in counts})
+    later = sorted({f'##{character}' for word in counts for character in word[1:]})
+    alphabet = [*SPECIAL_TOKENS, *first, *later]
+    if len(alphabet) > size:
+        raise ValueError(
+            f'size={size} is too small: special tokens and single characters alone are {len(alphabet)} lines'
+        )
+    words = sorted((word for word in counts if len(word) > 1), key=lambda word: (-counts[word], word))
+    if len(alphabet) + len(words) <= size:
+        return alphabet + words
+    # The trainer numbers continuing characters in the order of a hash map and breaks ties by that number, so two runs
+    # differ (huggingface/tokenizers#1794); given as special tokens they have a fixed number, and all runs agree.
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=alphabet, min_frequency=2, show_progress=False)
+    pipeline.train_from_iterator(_repeated(counts), trainer)
+    vocabulary = pipeline.get_vocab()
+    return sorted(vocabulary, key=vocabulary.__getitem__)
+
+
+def _repeated(counts: Counter[str]) -> Iterator[str]:
+    """Every word as often as it was counted, in lines of bounded length."""
+    for word in sorted(counts):
+        full_lines, rest = divmod(counts[word], 1000)
+        yield from itertools.repeat(' '.join([word] * 1000), full_lines)
+        yield ' '.join([word] * rest)

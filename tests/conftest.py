@@ -1,0 +1,113 @@
+"""What every test may use: one thread, the tiny model, a vocabulary, random batches."""
+
+import os
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')  # inherited by the processes that tests start
+
+import pytest
+import torch
+
+from omnivl.registry import MODELS
+from omnivl.structures import VLBatch
+
+torch.set_num_threads(1)
+
+WORDS = 27  # beside the five special tokens of the file; [DEC] and [ENC] make 34
+VOCAB_SIZE = 34
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs a GPU where there is none, with the reason."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker('gpu'):
+            item.add_marker(pytest.mark.skip(reason='needs a CUDA device, torch.cuda.is_available() is False'))
+
+
+@pytest.fixture(scope='session')
+def vocab_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp('vocab') / 'vocab.txt'
+    path.write_text('\n'.join(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *(f'w{i}' for i in range(WORDS))]))
+    return path
+
+
+@pytest.fixture
+def tiny_config(vocab_file):
+    """A function that makes the config of a model of width 16, depth 2, for 32-pixel pictures."""
+
+    def make(type='OmniVLPretrain', stem_channels=(), time_stride=1, encoder=None, **options):
+        text = dict(vocab_size=VOCAB_SIZE, width=16, depth=2, num_heads=2, max_length=24, dropout=0.0)
+        return dict(
+            type=type,
+            visual_encoder=dict(
+                type='UnifiedVisualEncoder',
+                image_tokenizer=dict(type='ImageTokenizer', patch_size=8, stem_channels=stem_channels),
+                video_tokenizer=dict(
+                    type='VideoTokenizer', patch_size=8, stem_channels=stem_channels, time_stride=time_stride
+                ),
+                width=16,
+                depth=2,
+                num_heads=2,
+                image_size=32,
+                num_frames=4,
+                **(encoder or {}),
+            ),
+            text_encoder=dict(type='TextEncoder', **text),
+            alignment_decoder=dict(type='AlignmentDecoder', **text),
+            generation_decoder=dict(type='GenerationDecoder', **text),
+            tokenizer=dict(type='WordPieceTokenizer', vocab_file=str(vocab_file)),
+            embed_dim=8,
+            **(
+                dict(
+                    contrastive_loss=dict(type='UniVLCLoss'),
+                    matching_loss=dict(type='MatchingLoss'),
+                    language_loss=dict(type='LanguageLoss'),
+                    queue_length=12,
+                )
+                | options
+                if type == 'OmniVLPretrain'
+                else options
+            ),
+        )
+
+    return make
+
+
+@pytest.fixture
+def tiny_model(tiny_config):
+    """A function that builds the tiny model, seeded; the video path is shaken loose from its zero start on request."""
+
+    def make(seed=0, shake=False, **options):
+        torch.manual_seed(seed)
+        model = MODELS.build(tiny_config(**options))
+        if shake:
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(0.1 * torch.randn_like(parameter))
+        return model
+
+    return make
+
+
+@pytest.fixture
+def random_batch():
+    """A function that makes a batch with texts of different lengths."""
+
+    def make(size=4, modality='image', frames=None, seed=0, targets=None):
+        generator = torch.Generator().manual_seed(seed)
+        time = frames or (1 if modality == 'image' else 4)
+        lengths = [4 + i % 4 for i in range(size)]
+        text_ids = torch.zeros(size, max(lengths), dtype=torch.int64)
+        for row, length in zip(text_ids, lengths):
+            row[:length] = torch.randint(5, 5 + WORDS, (length,), generator=generator)
+            row[0], row[length - 1] = 2, 3
+        return VLBatch(
+            torch.randn(size, time, 3, 32, 32, generator=generator),
+            modality,
+            text_ids,
+            text_ids != 0,
+            torch.arange(size) if targets is None else torch.tensor(targets),
+        )
+
+    return make

@@ -1,0 +1,135 @@
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from omnivl.models.tokenizers.text import SPECIAL_TOKENS, WordPieceTokenizer, read_vocabulary, train_vocabulary
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'train_tokenizer.py'
+PIECES = ['a', 'red', 'circle', 'left', '##s', '##ed', 'un', '##like', ',', '.', '[', ']', 'sep', 'cafe']
+
+
+def write_vocabulary(folder, lines):
+    path = folder / 'vocab.txt'
+    path.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+    return path
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    return WordPieceTokenizer(write_vocabulary(tmp_path, [*SPECIAL_TOKENS, *PIECES]))
+
+
+def test_ids_are_line_numbers_and_blips_tokens_come_last(tokenizer):
+    assert tokenizer.vocab_size == len(SPECIAL_TOKENS) + len(PIECES) + 2
+    assert (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id) == (0, 1, 2)
+    assert (tokenizer.sep_id, tokenizer.mask_id) == (3, 4)
+    assert (tokenizer.decoder_id, tokenizer.encoder_id) == (tokenizer.vocab_size - 2, tokenizer.vocab_size - 1)
+
+
+def test_encode_by_hand(tokenizer):
+    ids = tokenizer.encode('A red circles, unliked Café xyz', max_length=30)
+    assert ids.dtype == np.int64
+    # 'unliked' and 'xyz' cannot be spelled: the whole word is unknown, as in BERT.
+    assert ids.tolist() == [2, 5, 6, 7, 9, 13, 1, 18, 1, 3]
+
+
+@pytest.mark.parametrize('lowercase', [True, False])
+@pytest.mark.parametrize('text', ['A red circle', 'unlike reds, left.', 'Café  \t red', 'red[SEP]left', '', '红red!'])
+def test_equals_hugging_faces_bert(tokenizer, text, lowercase):
+    transformers = pytest.importorskip('transformers')
+    vocabulary = read_vocabulary(tokenizer.vocab_file)
+    reference = transformers.BertTokenizer(vocab=vocabulary, do_lower_case=lowercase)
+    ours = WordPieceTokenizer(tokenizer.vocab_file, lowercase=lowercase).encode(text, max_length=50).tolist()
+    if '[SEP]' not in text:
+        assert ours == reference(text)['input_ids']
+    else:
+        # Here we differ on purpose: a caption cannot hold a special token.
+        assert ours.count(tokenizer.sep_id) == 1
+
+
+def test_long_texts_are_cut_but_keep_both_ends(tokenizer):
+    ids = tokenizer.encode('red ' * 40, max_length=7)
+    assert ids.tolist() == [2, *[6] * 5, 3]
+    assert tokenizer.encode('red left', max_length=2).tolist() == [2, 3]
+    with pytest.raises(ValueError, match='max_length is 1'):
+        tokenizer.encode('red', max_length=1)
+
+
+def test_decode_undoes_encode_and_stops_at_the_first_end(tokenizer):
+    ids = tokenizer.encode('a red circles, unlike left.', max_length=30)
+    assert tokenizer.decode(ids) == 'a red circles, unlike left.'
+    assert tokenizer.decode([tokenizer.decoder_id, 5, 6, tokenizer.sep_id, 7, 7]) == 'a red'
+    # BERT's [SEP] as the first token of a generated text does not end it.
+    assert tokenizer.decode([tokenizer.sep_id, 6, tokenizer.pad_id, 7]) == 'red circle'
+    assert tokenizer.decode([]) == ''
+
+
+def test_pickle_carries_the_path_only(tokenizer):
+    before = tokenizer.encode('a red circle', max_length=9)
+    copy = pickle.loads(pickle.dumps(tokenizer))
+    assert copy._tokenizer is None
+    assert copy.encode('a red circle', max_length=9).tolist() == before.tolist()
+
+
+def test_file_is_read_at_first_use_and_a_missing_one_says_what_to_do(tmp_path):
+    tokenizer = WordPieceTokenizer(tmp_path / 'vocab.txt')
+    with pytest.raises(FileNotFoundError, match=r'tools/train_tokenizer\.py'):
+        tokenizer.encode('a', max_length=5)
+    write_vocabulary(tmp_path, [*SPECIAL_TOKENS, 'a'])
+    assert tokenizer.encode('a', max_length=5).tolist() == [2, 5, 3]
+
+
+@pytest.mark.parametrize(
+    ('lines', 'message'),
+    [
+        (['[PAD]', '[UNK]', '[CLS]', '[SEP]', 'a'], r"has no line \['\[MASK\]'\]"),
+        ([*SPECIAL_TOKENS, 'a', 'b', 'a'], "has the line 'a' twice"),
+        ([*SPECIAL_TOKENS, '[ENC]'], r"already holds \['\[ENC\]'\]"),
+    ],
+)
+def test_a_wrong_vocabulary_is_refused(tmp_path, lines, message):
+    with pytest.raises(ValueError, match=message):
+        read_vocabulary(write_vocabulary(tmp_path, lines))
+
+
+def test_a_closed_world_gets_one_piece_per_word():
+    texts = ['a red circle', 'a blue square, left of a red circle']
+    lines = train_vocabulary(texts, size=60)
+    assert lines[:5] == list(SPECIAL_TOKENS)
+    assert lines[-6:] == ['circle', 'red', 'blue', 'left', 'of', 'square']
+    # Single characters stay, so that a new word can be spelled.
+    assert {'a', 'r', '##e', ','} <= set(lines)
+    assert lines == train_vocabulary(reversed(texts), size=60)
+
+
+def test_a_larger_world_is_merged_the_same_way_every_time():
+    syllables = ['ka', 'lo', 'mi', 'ter', 'sun']
+    texts = [f'{a}{b}{c} {c}{a}' for a in syllables for b in syllables for c in syllables]
+    runs = [train_vocabulary(texts, size=60) for _ in range(5)]
+    assert all(run == runs[0] for run in runs)
+    assert len(runs[0]) == len(set(runs[0])) == 60
+    assert any(len(piece.removeprefix('##')) > 1 for piece in runs[0][5:])
+
+
+def test_impossible_vocabularies_are_refused():
+    with pytest.raises(ValueError, match='the texts are empty'):
+        train_vocabulary(['', '  '], size=100)
+    with pytest.raises(ValueError, match='size=6 is too small'):
+        train_vocabulary(['a red circle'], size=6)
+
+
+def test_the_tool_writes_a_vocabulary_that_loads(tmp_path):
+    captions = tmp_path / 'captions.txt'
+    captions.write_text('a red circle\na blue square\n', encoding='utf-8')
+    out = tmp_path / 'made' / 'vocab.txt'
+    command = [sys.executable, str(TOOL), '--captions', str(captions), '--out', str(out), '--size', '80']
+    subprocess.run(command, check=True, capture_output=True)
+    tokenizer = WordPieceTokenizer(out)
+    assert len(tokenizer.encode('a red circle', max_length=20)) == 5
+    failed = subprocess.run([*command[:3], str(tmp_path / 'no.txt'), *command[4:]], capture_output=True, text=True)
+    assert failed.returncode != 0
+    assert 'no such file of captions' in failed.stderr
