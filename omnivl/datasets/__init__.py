@@ -1,0 +1,30 @@
+from .base import VisualDataset
+from .broken import BrokenCounter, BrokenVisual, SkippedItem
+from .collate import collate_samples
+from .errors import AnnotationError, BrokenVisualError
+from .labels import LabelDataset
+from .mixed import MixedDataset
+from .pairs import PairDataset
+from .retrieval import RetrievalDataset
+from .samplers import EpochSampler, SampleKey
+from .target_ids import caption_target_id, class_target_id
+from .workers import init_worker
+
+__all__ = [
+    'AnnotationError',
+    'BrokenCounter',
+    'BrokenVisual',
+    'BrokenVisualError',
+    'EpochSampler',
+    'LabelDataset',
+    'MixedDataset',
+    'PairDataset',
+    'RetrievalDataset',
+    'SampleKey',
+    'SkippedItem',
+    'VisualDataset',
+    'caption_target_id',
+    'class_target_id',
+    'collate_samples',
+    'init_worker',
+]

@@ -1,0 +1,161 @@
+"""What every annotation reader yields, and what all readers have in common."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import AnnotationError
+from .files import require_file, require_folder
+
+MODALITIES = ('image', 'video')
+
+
+@dataclass(slots=True)
+class Record:
+    """One visual of an annotation file and what is said of it.
+
+    Attributes:
+        id: Names the record within its file.
+        visual: Path of the image or video.
+        modality: ``'image'`` or ``'video'``.
+        text: The captions; empty for label sets.
+        label: The class, one of the reader's ``classes``.
+        clip: The part of the video that is meant, (start, end) in seconds; None = all of it.
+        question: A question about the visual.
+        answers: The answers to it.
+    """
+
+    id: str
+    visual: str
+    modality: str
+    text: list[str] = field(default_factory=list)
+    label: str | None = None
+    clip: tuple[float, float] | None = None
+    question: str | None = None
+    answers: list[str] | None = None
+
+
+class AnnotationReader(ABC):
+    """Reads one published annotation dialect; iterating it yields records, in the order of the file.
+
+    Files are opened when the iteration begins, so a config can be built on a machine without the data. Whether the
+    images and videos exist is not looked up here: that is the broken policy of the dataset, at load time.
+
+    Args:
+        ann_file: The annotation file; None for dialects that have none.
+        visual_root: Folder that the paths in the file are relative to; '' = the working directory.
+        empty: What to do with an empty caption: ``'raise'``, or ``'drop'`` it and count it in ``dropped``.
+
+    Attributes:
+        classes: The classes of a label set, in the order of their indices; None for other sets.
+        class_names: The classes in words, for prompts; parallel to ``classes``.
+        dropped: Number of empty captions that the last iteration dropped.
+    """
+
+    modality: str = 'image'
+    classes: list[str] | None = None
+    class_names: list[str] | None = None
+
+    def __init__(self, ann_file: str | None, visual_root: str, empty: str = 'raise') -> None:
+        if empty not in ('raise', 'drop'):
+            raise ValueError(f"{type(self).__name__}: empty={empty!r}; allowed are 'raise' and 'drop'")
+        self.ann_file = None if ann_file is None else os.fspath(ann_file)
+        self.visual_root = os.fspath(visual_root)
+        self.empty = empty
+        self.dropped = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        name = type(self).__name__
+        if self.ann_file is not None:
+            require_file(self.ann_file, 'ann_file', name)
+        if self.visual_root:
+            require_folder(self.visual_root, 'visual_root', name)
+        self.dropped = 0
+        yield from self.read()
+
+    @abstractmethod
+    def read(self) -> Iterator[Record]:
+        """Yields the records; the paths were checked before."""
+
+    def error(self, row: int | str | None, field: str | None, message: str) -> AnnotationError:
+        """An error about a row of the annotation file."""
+        return AnnotationError(self.ann_file or self.visual_root, row, field, message)
+
+    def captions(self, texts: Iterable[Any], row: int | str, field: str) -> list[str]:
+        """Strips captions and applies the policy for empty ones.
+
+        Args:
+            texts: What the file has where captions should be.
+            row: The place, for the error message.
+            field: The field, for the error message.
+
+        Returns:
+            The captions that are left, possibly none.
+        """
+        kept = []
+        for text in texts:
+            if not isinstance(text, str):
+                raise self.error(row, field, f'expected a caption, got {shorten(text)}')
+            text = text.strip()
+            if text:
+                kept.append(text)
+            elif self.empty == 'raise':
+                raise self.error(row, field, "the caption is empty; empty='drop' leaves such captions out")
+            else:
+                self.dropped += 1
+        return kept
+
+    def value(self, row: Any, key: str, kinds: type | tuple[type, ...], place: int | str) -> Any:
+        """Takes a field out of a JSON row.
+
+        Args:
+            row: The row, which should be an object.
+            key: The field.
+            kinds: What its value may be.
+            place: The place of the row, for the error message.
+        """
+        if not isinstance(row, dict):
+            raise self.error(place, None, f'expected an object, got {shorten(row)}')
+        if key not in row:
+            raise self.error(place, key, f'the field is missing; the row has {sorted(row)}')
+        value = row[key]
+        # bool is an int to isinstance, but no id and no path.
+        if not isinstance(value, kinds) or isinstance(value, bool) or value == '':
+            names = ' or '.join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+            raise self.error(place, key, f'expected {names} (not empty), got {shorten(value)}')
+        return value
+
+    def path(self, relative: str) -> str:
+        """The path of a visual."""
+        return os.path.join(self.visual_root, relative)
+
+
+def check_modality(modality: str, owner: str) -> str:
+    """Returns ``modality`` if it is one."""
+    if modality not in MODALITIES:
+        raise ValueError(f'{owner}: modality={modality!r}; allowed are {MODALITIES}')
+    return modality
+
+
+def fill_template(template: str, owner: str, **values: object) -> str:
+    """Fills a path template.
+
+    Raises:
+        ValueError: The template has a placeholder that there is no value for; names the allowed ones.
+    """
+    try:
+        return template.format(**values)
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(
+            f'{owner}: path_template={template!r} cannot be filled ({error!r}); the placeholders are {sorted(values)}'
+        ) from error
+
+
+def shorten(value: Any) -> str:
+    """The beginning of what a file holds, for an error message."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + '...'

@@ -1,0 +1,221 @@
+"""Reading annotation files row by row, with the place of every row known for the error messages."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, TextIO
+
+from ..errors import AnnotationError
+
+_CHUNK = 1 << 20
+# A JSON value cut off by the end of the buffer is reported at most this far before the end ('-Infinity', '\\uXXXX').
+_CUT_MARGIN = 16
+_WHITESPACE = ' \t\r\n'
+
+
+def require_file(path: str, option: str, reader: str) -> None:
+    """Raises a FileNotFoundError that names the option to change, unless ``path`` is a file."""
+    if not os.path.isfile(path):
+        kind = 'is a folder' if os.path.isdir(path) else 'does not exist'
+        raise FileNotFoundError(f'{reader}: the file {path!r} {kind}; set {option!r} in the config')
+
+
+def require_folder(path: str, option: str, reader: str) -> None:
+    """Raises a FileNotFoundError that names the option to change, unless ``path`` is a folder."""
+    if not os.path.isdir(path):
+        kind = 'is a file' if os.path.isfile(path) else 'does not exist'
+        raise FileNotFoundError(f'{reader}: the folder {path!r} {kind}; set {option!r} in the config')
+
+
+def iter_delimited(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Reads a CSV or TSV file.
+
+    Args:
+        path: The file, UTF-8 with or without a byte order mark.
+        delimiter: One character. Tab-separated files are taken literally, as the published ones do not quote; with any
+            other delimiter double quotes protect it.
+
+    Yields:
+        Line number (from 1, the last line of the row) and the fields; empty lines are left out.
+    """
+    quoting = csv.QUOTE_NONE if delimiter == '\t' else csv.QUOTE_MINIMAL
+    with open(path, encoding='utf-8-sig', newline='') as file:
+        reader = csv.reader(file, delimiter=delimiter, quoting=quoting)
+        while True:
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except (csv.Error, UnicodeDecodeError) as error:
+                raise AnnotationError(path, f'line {reader.line_num + 1}', None, f'cannot be read: {error}') from error
+            if row:
+                yield reader.line_num, row
+
+
+def iter_table(path: str, delimiter: str, required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Reads a CSV or TSV file whose first row names the columns.
+
+    Args:
+        path: The file.
+        delimiter: One character.
+        required: Columns that must be there; others are passed on as they are.
+
+    Yields:
+        Line number (from 1) and the row by column.
+    """
+    columns: list[str] | None = None
+    for line, row in iter_delimited(path, delimiter):
+        if columns is None:
+            columns = [name.strip() for name in row]
+            missing = [name for name in required if name not in columns]
+            if missing:
+                raise AnnotationError(
+                    path, f'line {line}', missing[0], f'the column is missing; the header has {columns}'
+                )
+        elif len(row) != len(columns):
+            raise AnnotationError(path, f'line {line}', None, f'{len(row)} fields, the header names {len(columns)}')
+        else:
+            yield line, dict(zip(columns, row))
+    if columns is None:
+        raise AnnotationError(path, None, None, f'the file is empty; expected a header with {list(required)}')
+
+
+def iter_lines(path: str) -> Iterator[tuple[int, str]]:
+    """Yields line number (from 1) and text of every line that is not empty, without the line break."""
+    with open(path, encoding='utf-8-sig') as file:
+        line = 0
+        try:
+            for line, text in enumerate(file, 1):
+                text = text.rstrip('\r\n')
+                if text.strip():
+                    yield line, text
+        except UnicodeDecodeError as error:
+            raise AnnotationError(path, f'line {line + 1}', None, f'cannot be read: {error}') from error
+
+
+def iter_json_list(path: str, hint: str) -> Iterator[tuple[int, Any]]:
+    """Reads a JSON list element by element: a list of 14 million rows never is in memory at once.
+
+    Args:
+        path: The file.
+        hint: What to do when the file holds something else than a list, for the error message.
+
+    Yields:
+        Row index (from 0) and the element.
+    """
+    with open(path, encoding='utf-8-sig') as file:
+        stream = _JSONStream(path, file)
+        if stream.peek() != '[':
+            raise AnnotationError(path, None, None, f'expected a JSON list, the file begins {stream.begin()!r}; {hint}')
+        stream.position += 1
+        if stream.peek() == ']':
+            return
+        row = 0
+        while True:
+            yield row, stream.value(row)
+            mark = stream.peek()
+            if mark == ']':
+                return
+            if mark != ',':
+                raise stream.error(row + 1, f"expected ',' or ']', found {mark!r}" if mark else 'the file ends here')
+            stream.position += 1
+            row += 1
+
+
+class _JSONStream:
+    """A window on a JSON text; decodes one value after the other."""
+
+    def __init__(self, path: str, file: TextIO) -> None:
+        self.path = path
+        self.file = file
+        self.buffer = ''
+        self.position = 0
+        self.lines_before = 0
+        self.decoder = json.JSONDecoder()
+
+    def begin(self) -> str:
+        return self.buffer[:20]
+
+    def fill(self) -> bool:
+        """Drops what was decoded and reads more; False at the end of the file."""
+        try:
+            more = self.file.read(_CHUNK)
+        except UnicodeDecodeError as error:
+            raise AnnotationError(self.path, None, None, f'is not UTF-8 text: {error}') from error
+        self.lines_before += self.buffer.count('\n', 0, self.position)
+        self.buffer = self.buffer[self.position :] + more
+        self.position = 0
+        return bool(more)
+
+    def peek(self) -> str:
+        """The next character that is no white space; '' at the end of the file."""
+        while True:
+            while self.position < len(self.buffer):
+                if self.buffer[self.position] not in _WHITESPACE:
+                    return self.buffer[self.position]
+                self.position += 1
+            if not self.fill():
+                return ''
+
+    def value(self, row: int) -> Any:
+        self.peek()
+        while True:
+            try:
+                value, self.position = self.decoder.raw_decode(self.buffer, self.position)
+                return value
+            except json.JSONDecodeError as error:
+                # Without this test a mistake near the beginning would pull the whole file into memory.
+                cut = 'Unterminated' in error.msg or error.pos > len(self.buffer) - _CUT_MARGIN
+                offset = error.pos - self.position
+                if not (cut and self.fill()):
+                    self.position += offset
+                    raise self.error(row, error.msg) from error
+
+    def error(self, row: int, message: str) -> AnnotationError:
+        line = self.lines_before + self.buffer.count('\n', 0, self.position) + 1
+        return AnnotationError(self.path, f'row {row} (line {line})', None, f'not valid JSON: {message}')
+
+
+def read_json(path: str) -> Any:
+    """Reads a whole JSON file (of a moderate size).
+
+    Raises:
+        AnnotationError: The file is not JSON; names the line.
+    """
+    with open(path, encoding='utf-8-sig') as file:
+        try:
+            return json.load(file)
+        except json.JSONDecodeError as error:
+            raise AnnotationError(path, f'line {error.lineno}', None, f'not valid JSON: {error.msg}') from error
+        except UnicodeDecodeError as error:
+            raise AnnotationError(path, None, None, f'is not UTF-8 text: {error}') from error
+
+
+def read_class_list(path: str) -> list[str]:
+    """Reads class names, one per line, in the order of their indices.
+
+    Raises:
+        AnnotationError: A class stands there twice, or there is none.
+    """
+    lines: dict[str, int] = {}
+    for line, text in iter_lines(path):
+        name = text.strip()
+        if name in lines:
+            raise AnnotationError(path, f'line {line}', 'class', f'{name!r} was already on line {lines[name]}')
+        lines[name] = line
+    if not lines:
+        raise AnnotationError(path, None, None, 'the file is empty; expected one class name per line')
+    return list(lines)
+
+
+def unknown_label_message(label: str, allowed: Sequence[str]) -> str:
+    """Says which labels are allowed (the first ones, and those spelled alike)."""
+    shown = ', '.join(repr(name) for name in allowed[:8])
+    more = f', ... ({len(allowed)} in all)' if len(allowed) > 8 else ''
+    close = difflib.get_close_matches(label, allowed, n=1)
+    hint = f'; did you mean {close[0]!r}?' if close else ''
+    return f'unknown label {label!r}; allowed are {shown}{more}{hint}'

@@ -1,0 +1,49 @@
+"""WebVid: results_2M_train.csv, results_10M_train.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from omnivl.registry import ANNOTATIONS
+
+from .base import AnnotationReader, Record, fill_template
+from .files import iter_table
+
+_REQUIRED = ('videoid', 'page_dir', 'name')
+
+
+@ANNOTATIONS.register_module()
+class WebVidCSV(AnnotationReader):
+    """Reads ``videoid, contentUrl, duration, page_dir, name``; the name is the caption.
+
+    Args:
+        ann_file: The CSV file.
+        visual_root: Folder of the videos (``.../videos``).
+        path_template: Where a video lies under it; placeholders ``page_dir`` and ``videoid``.
+        empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
+    """
+
+    modality = 'video'
+
+    def __init__(
+        self,
+        ann_file: str,
+        visual_root: str,
+        path_template: str = '{page_dir}/{videoid}.mp4',
+        empty: str = 'raise',
+    ) -> None:
+        super().__init__(ann_file, visual_root, empty)
+        fill_template(path_template, 'WebVidCSV', page_dir='', videoid='')
+        self.path_template = path_template
+
+    def read(self) -> Iterator[Record]:
+        for line, row in iter_table(self.ann_file, ',', _REQUIRED):
+            place = f'line {line}'
+            if not row['videoid']:
+                raise self.error(place, 'videoid', 'the field is empty')
+            texts = self.captions([row['name']], place, 'name')
+            if texts:
+                relative = fill_template(
+                    self.path_template, 'WebVidCSV', page_dir=row['page_dir'], videoid=row['videoid']
+                )
+                yield Record(id=row['videoid'], visual=self.path(relative), modality='video', text=texts)

@@ -1,0 +1,210 @@
+"""What all datasets have in common: compact rows, seeded draws, and the policy for broken files."""
+
+from __future__ import annotations
+
+import operator
+import os
+import zlib
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.logging import print_log
+from torch.utils.data import Dataset
+
+from omnivl.registry import ANNOTATIONS, TRANSFORMS
+
+from .annotations import AnnotationReader, Record
+from .annotations.files import iter_lines, require_file
+from .broken import POLICIES, BrokenVisual, SkippedItem, attach_broken
+from .errors import BrokenVisualError
+from .samplers import SampleKey
+from .storage import CompactRows
+
+# More broken files in a row than this are no accident.
+MAX_REPLACEMENTS = 20
+
+
+class VisualDataset(Dataset):
+    """Base of the datasets: annotation reader -> rows -> pipeline.
+
+    All random draws of an item come from one generator, seeded by (seed, epoch, crc32 of the name, index), which the
+    pipeline finds in ``results['rng']``: an item is the same whichever worker or process loads it, and in any order.
+
+    Args:
+        annotations: Config of the annotation reader, or a reader.
+        pipeline: Configs of the transforms, or callables; from ``results`` to a packed item.
+        name: Name of the source in logs, draws and samples; unique among the datasets of a run.
+        seed: Seed of the draws.
+        broken: What to do with an image or video that is missing or cannot be decoded: ``'raise'``; ``'skip'`` it,
+            which makes the batch smaller (for evaluation; in training all processes need batches of one size); or
+            ``'replace'`` it by another item, drawn by the sample's key, whose caption, label and id come along.
+        max_broken_share: Share of broken files at which a run stops (counted by BrokenCounter).
+        bad_files: A text file with one path of an image or video per line, as the log names them; items with these
+            are left out.
+        max_items: Number of items to use; None = all.
+        lazy_init: Read the annotations not now, but in ``full_init()``, which MMEngine's dataloader builder calls.
+    """
+
+    classes: list[str] | None = None
+
+    def __init__(
+        self,
+        annotations: dict | AnnotationReader,
+        pipeline: Sequence[dict | Callable],
+        name: str,
+        seed: int = 0,
+        broken: str = 'raise',
+        max_broken_share: float = 0.01,
+        bad_files: str | None = None,
+        max_items: int | None = None,
+        lazy_init: bool = False,
+    ) -> None:
+        owner = f'{type(self).__name__} {name!r}'
+        if broken not in POLICIES:
+            raise ValueError(f'{owner}: broken={broken!r}; allowed are {POLICIES}')
+        if not 0 <= max_broken_share <= 1:
+            raise ValueError(f'{owner}: max_broken_share={max_broken_share}; it is a share between 0 and 1')
+        if seed < 0:
+            raise ValueError(f'{owner}: seed={seed}; it must not be negative')
+        if max_items is not None and max_items < 1:
+            raise ValueError(f'{owner}: max_items={max_items}; give at least 1, or None for all items')
+        self.reader = ANNOTATIONS.build(annotations) if isinstance(annotations, dict) else annotations
+        self.transforms = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
+        self.name = name
+        self.seed = seed
+        self.broken = broken
+        self.max_broken_share = max_broken_share
+        self.bad_files = bad_files
+        self.max_items = max_items
+        self.rows: CompactRows | None = None
+        if not lazy_init:
+            self.full_init()
+
+    @property
+    def modality(self) -> str:
+        """``'image'`` or ``'video'``."""
+        return self.reader.modality
+
+    def full_init(self) -> None:
+        """Reads the annotations, once."""
+        if self.rows is not None:
+            return
+        self.rows = CompactRows(self.select_rows(self.make_rows(self._records())))
+        if not len(self.rows):
+            raise ValueError(f'{type(self).__name__} {self.name!r}: no item is left of {self._annotation_place()}')
+        dropped = f', {self.reader.dropped} empty captions dropped' if self.reader.dropped else ''
+        bad = f', {self._left_out} records left out by bad_files' if self.bad_files is not None else ''
+        print_log(
+            f'{self.name}: {len(self.rows)} items ({self.modality}) from {self._annotation_place()}{dropped}{bad}',
+            logger='current',
+        )
+
+    @abstractmethod
+    def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
+        """Turns records into the rows to keep; one row is one item."""
+
+    @abstractmethod
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """What is known of an item without loading it, without random draws."""
+
+    def select_rows(self, rows: Iterable[tuple]) -> Iterable[tuple]:
+        """Applies ``max_items``: the first ones, and nothing after them is read."""
+        for number, row in enumerate(rows):
+            if number == self.max_items:
+                return
+            yield row
+
+    def draw_text(self, info: dict[str, Any], rng: np.random.Generator) -> None:
+        """Random part of the item that is not the pipeline's; nothing here."""
+
+    def generator_epoch(self, epoch: int) -> int:
+        """The epoch that goes into the seed of an item's draws."""
+        return epoch
+
+    def __len__(self) -> int:
+        return len(self._full_rows())
+
+    def __getitem__(self, key: int | SampleKey) -> dict[str, Any] | SkippedItem:
+        """Loads an item.
+
+        Args:
+            key: Index (then the epoch is 0) or SampleKey.
+
+        Returns:
+            What the pipeline makes of it, ``dict(inputs, data_samples)``; a SkippedItem for a broken file under the
+            policy ``'skip'``.
+        """
+        index, epoch = key if isinstance(key, SampleKey) else (operator.index(key), 0)
+        index = self._check_index(index)
+        try:
+            return self._load(index, epoch)
+        except BrokenVisualError as error:
+            if self.broken == 'raise':
+                place = f"dataset {self.name!r}, item {index}; broken='replace' or 'skip' go on without it"
+                raise BrokenVisualError(error.path, f'{error.reason} ({place})') from error
+            broken = BrokenVisual(self.name, error.path, error.reason)
+            return SkippedItem(broken) if self.broken == 'skip' else self._replace(index, epoch, broken)
+
+    def _load(self, index: int, epoch: int, attempt: int = 0) -> dict[str, Any]:
+        info = self.get_data_info(index)
+        info['rng'] = self._generator(index, epoch, attempt)
+        self.draw_text(info, info['rng'])
+        for transform in self.transforms:
+            info = transform(info)
+            if info is None:
+                raise TypeError(f'{type(transform).__name__} returned None; broken files raise BrokenVisualError')
+        return info
+
+    def _replace(self, index: int, epoch: int, broken: BrokenVisual) -> dict[str, Any]:
+        """Another item in the place of a broken one; both the choice and its draws follow from the key."""
+        found = [broken]
+        for attempt in range(1, MAX_REPLACEMENTS + 1):
+            other = int(self._generator(index, epoch, attempt).integers(len(self)))
+            try:
+                item = self._load(other, epoch, attempt)
+            except BrokenVisualError as error:
+                found.append(BrokenVisual(self.name, error.path, error.reason))
+                continue
+            if 'data_samples' in item:
+                attach_broken(item['data_samples'], found)
+            else:
+                item['broken'] = found
+            return item
+        raise RuntimeError(
+            f'{self.name!r}: item {index} and all {MAX_REPLACEMENTS} items drawn in its place are broken or missing, '
+            f'the last one {found[-1].path} ({found[-1].reason}); is visual_root of the annotations right?'
+        )
+
+    def _generator(self, index: int, epoch: int, attempt: int) -> np.random.Generator:
+        seeds = [self.seed, self.generator_epoch(epoch), zlib.crc32(self.name.encode()), index]
+        return np.random.default_rng([*seeds, attempt] if attempt else seeds)
+
+    def _check_index(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f'{self.name!r} has {len(self)} items, there is no item {index}')
+        return index % len(self)
+
+    def _full_rows(self) -> CompactRows:
+        self.full_init()
+        return self.rows
+
+    def _annotation_place(self) -> str:
+        return self.reader.ann_file or self.reader.visual_root
+
+    def _records(self) -> Iterator[Record]:
+        """The reader's records without those of ``bad_files``."""
+        bad = set()
+        if self.bad_files is not None:
+            require_file(self.bad_files, 'bad_files', type(self).__name__)
+            bad = {os.path.normpath(text.strip()) for _, text in iter_lines(self.bad_files)}
+        self._left_out = 0
+        for record in self.reader:
+            if bad and os.path.normpath(record.visual) in bad:
+                self._left_out += 1
+            else:
+                yield record
+
+    def _base_info(self, visual: str, clip: tuple[float, float] | None, sample_id: str) -> dict[str, Any]:
+        return {'visual': visual, 'modality': self.modality, 'clip': clip, 'sample_id': sample_id, 'source': self.name}

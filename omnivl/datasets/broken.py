@@ -1,0 +1,98 @@
+"""Broken images and videos: what became of them, counted where it can be seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from omnivl.structures import VLDataSample
+
+POLICIES = ('raise', 'skip', 'replace')
+
+
+class BrokenVisual(NamedTuple):
+    """A file that could not be used.
+
+    Attributes:
+        source: Name of the dataset.
+        path: The file.
+        reason: Why.
+    """
+
+    source: str
+    path: str
+    reason: str
+
+
+class SkippedItem(NamedTuple):
+    """What a dataset hands out in the place of a broken item under the policy ``'skip'``; the collate drops it.
+
+    Attributes:
+        broken: The file.
+    """
+
+    broken: BrokenVisual
+
+
+def attach_broken(sample: VLDataSample, broken: Iterable[BrokenVisual]) -> None:
+    """Notes broken files in a sample's meta field ``broken``, which is how they reach the main process."""
+    sample.set_metainfo({'broken': [*sample.get('broken', []), *broken]})
+
+
+class BrokenCounter:
+    """Counts samples and broken files per source, in the main process.
+
+    Args:
+        max_shares: Largest share of broken files that is put up with, by source. Files of a source that is not named
+            are counted, and never too many.
+        grace: The share is taken of at least so many samples: one bad file among the first ten means nothing yet.
+    """
+
+    def __init__(self, max_shares: Mapping[str, float], grace: int = 100) -> None:
+        self.max_shares = dict(max_shares)
+        self.grace = grace
+        self.seen: Counter[str] = Counter()
+        self.broken: Counter[str] = Counter()
+        self.last: dict[str, BrokenVisual] = {}
+
+    @classmethod
+    def from_dataset(cls, dataset: Any, grace: int = 100) -> BrokenCounter:
+        """A counter with the ``max_broken_share`` of a dataset, or of each source of a MixedDataset."""
+        sources = getattr(dataset, 'datasets', [dataset])
+        return cls({source.name: source.max_broken_share for source in sources}, grace)
+
+    def update(self, data_samples: Iterable[VLDataSample]) -> list[BrokenVisual]:
+        """Counts a batch.
+
+        Args:
+            data_samples: The samples of a collated batch.
+
+        Returns:
+            The files that were broken in it.
+        """
+        new: list[BrokenVisual] = []
+        for sample in data_samples:
+            self.seen[sample.source] += 1
+            new += sample.get('broken', [])
+        for item in new:
+            self.broken[item.source] += 1
+            self.last[item.source] = item
+        return new
+
+    def check(self) -> None:
+        """Raises a RuntimeError when a source has more broken files than its share."""
+        for source, broken in self.broken.items():
+            share = self.max_shares.get(source, 1.0)
+            if broken > share * max(self.seen[source], self.grace):
+                last = self.last[source]
+                raise RuntimeError(
+                    f'{source!r}: {broken} broken or missing files among {self.seen[source]} samples, more than '
+                    f'max_broken_share={share:g}; the last one was {last.path} ({last.reason}). Is visual_root right? '
+                    f'List the files in bad_files, or raise max_broken_share of the dataset'
+                )
+
+    def summary(self) -> str:
+        """One line for the log; '' as long as nothing was broken."""
+        parts = (f'{source} {count} of {self.seen[source]}' for source, count in sorted(self.broken.items()))
+        return ', '.join(parts)

@@ -1,0 +1,121 @@
+"""What a corpus was made with, and how a finished one is recognised."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+MANIFEST = 'manifest.json'
+# Raised whenever the same parameters give other files than before.
+FORMAT = 1
+FOLDERS = ('annotations', 'image_labels', 'images', 'video_labels', 'videos')
+
+
+@dataclass(frozen=True)
+class CorpusParameters:
+    """Everything that the files of a demo corpus depend on.
+
+    Attributes:
+        seed: Of every draw.
+        size: Height and width of pictures and clips, pixels; even, as H.264 wants it.
+        num_images: Training pictures, with captions and with labels together.
+        num_videos: Training clips, likewise.
+        num_eval: Scenes of each of val, test and test_unseen, for pictures as for clips; and of labelled pictures and
+            clips in val and test.
+        num_frames: Frames of a clip.
+        fps: Frames per second of a clip.
+
+    Raises:
+        ValueError: A number is outside what the world can give.
+    """
+
+    seed: int = 0
+    size: int = 64
+    num_images: int = 8000
+    num_videos: int = 4000
+    num_eval: int = 200
+    num_frames: int = 16
+    fps: int = 8
+
+    def __post_init__(self) -> None:
+        allowed = {
+            'seed': (0, 2**32 - 1),
+            'size': (16, 1024),
+            'num_images': (16, 90_000),
+            'num_videos': (32, 90_000),
+            'num_eval': (8, 300),  # more would leave too few scenes of the world to train on
+            'num_frames': (8, 64),
+            'fps': (1, 60),
+        }
+        for name, (least, most) in allowed.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ValueError(f'{name} is {value}; the demo corpus allows {least} to {most}')
+        if self.size % 2:
+            raise ValueError(f'size is {self.size}; it must be even, or the clips cannot be encoded')
+
+    @property
+    def seconds(self) -> int:
+        """Length of a clip, rounded up to whole seconds."""
+        return -(-self.num_frames // self.fps)
+
+
+SMOKE_PARAMETERS = CorpusParameters(num_images=32, num_videos=32, num_eval=8)
+
+
+def fingerprint(root: Path) -> dict[str, int | str]:
+    """Count and hash all files of a corpus, the manifest and the vocabulary left out.
+
+    Args:
+        root: Folder of the corpus.
+
+    Returns:
+        ``files``, ``bytes`` and ``sha256``, a hash over the sorted paths and the hash of each file.
+    """
+    total = hashlib.sha256()
+    files = size = 0
+    for path in sorted((path for folder in FOLDERS for path in (root / folder).rglob('*')), key=Path.as_posix):
+        if path.is_file():
+            content = path.read_bytes()
+            files, size = files + 1, size + len(content)
+            total.update(f'{path.relative_to(root).as_posix()} {hashlib.sha256(content).hexdigest()}\n'.encode())
+    return {'files': files, 'bytes': size, 'sha256': total.hexdigest()}
+
+
+def is_finished(root: Path, parameters: CorpusParameters) -> bool:
+    """Whether a whole and unchanged corpus with these parameters is there already.
+
+    Args:
+        root: Folder of the corpus.
+        parameters: What it should have been made with.
+
+    Returns:
+        True where the manifest fits the parameters and the files fit the manifest.
+    """
+    try:
+        manifest = json.loads((root / MANIFEST).read_text(encoding='utf-8'))
+        found = {key: manifest[key] for key in ('format', 'parameters', 'files', 'bytes', 'sha256')}
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if (found['format'], found['parameters']) != (FORMAT, asdict(parameters)):
+        return False
+    return all(found[key] == value for key, value in fingerprint(root).items())
+
+
+def write_manifest(root: Path, parameters: CorpusParameters, counts: dict[str, dict[str, int]]) -> dict:
+    """Write the manifest, the sign that a corpus is whole.
+
+    Args:
+        root: Folder of the corpus.
+        parameters: What it was made with.
+        counts: Kind of item -> split -> items.
+
+    Returns:
+        What was written.
+    """
+    manifest = {'format': FORMAT, 'parameters': asdict(parameters), 'counts': counts, **fingerprint(root)}
+    temporary = root / f'{MANIFEST}.part'
+    temporary.write_text(json.dumps(manifest, indent=1) + '\n', encoding='utf-8')
+    os.replace(temporary, root / MANIFEST)
+    return manifest

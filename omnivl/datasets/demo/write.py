@@ -1,0 +1,153 @@
+"""Writes a demo corpus to disk: JPEG and MP4 files, annotations and, last, the manifest.
+
+Every file has a generator of its own, so the bytes do not depend on the number of processes. They do depend on the
+versions of numpy, Pillow and PyAV (and the libjpeg and x264 within).
+"""
+
+import multiprocessing
+import shutil
+from collections.abc import Callable
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .annotations import write_annotations
+from .manifest import FOLDERS, MANIFEST, CorpusParameters, is_finished, write_manifest
+from .plan import Item, count_items, plan_corpus
+from .render import render_clip, render_picture
+from .world import ClipScene
+
+# Says that a folder is a corpus in the making, ours to overwrite.
+UNFINISHED = '.unfinished'
+Report = Callable[[int, int], None]
+
+
+def write_corpus(
+    out: str | Path, parameters: CorpusParameters, processes: int = 1, report: Report | None = None
+) -> bool:
+    """Make the corpus, unless a finished one with the same parameters is there.
+
+    What an interrupted run or other parameters left is removed first. The manifest comes last, so a folder with a
+    manifest holds a whole corpus.
+
+    Args:
+        out: Folder of the corpus.
+        parameters: Sizes and seed.
+        processes: Processes that draw and encode.
+        report: Called with the number of files done and of all files, now and then.
+
+    Returns:
+        True where it was written, False where it was there.
+
+    Raises:
+        FileExistsError: The folder holds files of the same names that this function did not write.
+        RuntimeError: A process failed.
+    """
+    root = Path(out)
+    if is_finished(root, parameters):
+        return False
+    _clear(root)
+    items = plan_corpus(parameters)
+    for folder in sorted({(root / item.path).parent for item in items}):
+        folder.mkdir(parents=True, exist_ok=True)
+    report = report or _no_report
+    if processes > 1:
+        _write_in_processes(root, parameters, processes, len(items), report)
+    else:
+        for done, item in enumerate(items, start=1):
+            write_item(root, item, parameters)
+            report(done, len(items))
+    write_annotations(root, items, parameters)
+    write_manifest(root, parameters, count_items(items))
+    (root / UNFINISHED).unlink()
+    return True
+
+
+def write_item(root: Path, item: Item, parameters: CorpusParameters) -> None:
+    """Draw and encode one picture or clip.
+
+    Args:
+        root: Folder of the corpus; the folder of the item is there.
+        item: What to write, and where.
+        parameters: Sizes and seed.
+    """
+    rng, path = item.rng(parameters.seed), root / item.path
+    if isinstance(item.scene, ClipScene):
+        write_clip(path, render_clip(item.scene, rng, parameters.size, parameters.num_frames), parameters.fps)
+    else:
+        # Colours at full resolution: at 64 pixels, halved ones bleed visibly.
+        Image.fromarray(render_picture(item.scene, rng, parameters.size)).save(path, quality=92, subsampling=0)
+
+
+def write_clip(path: Path, frames: np.ndarray, fps: int) -> None:
+    """Encode a clip as H.264 in MP4, the same bytes for the same frames.
+
+    Args:
+        path: The file to write.
+        frames: RGB uint8 (T, H, W, 3), H and W even.
+        fps: Frames per second.
+    """
+    import av  # decord is the demo's decoder; only those who make the corpus need PyAV
+
+    # One thread and no version strings or dates: threads would change the bytes from run to run. No frame refers to a
+    # later one, so decoders need not read ahead.
+    options = {'crf': '18', 'preset': 'veryfast', 'bf': '0', 'threads': '1', 'flags': '+bitexact'}
+    with av.open(str(path), 'w', options={'fflags': '+bitexact'}) as container:
+        stream = container.add_stream('libx264', rate=fps, options=options)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = 'yuv420p'
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format='rgb24')))
+        container.mux(stream.encode())
+
+
+def _clear(root: Path) -> None:
+    """Make room for a new corpus, and mark the folder as one in the making."""
+    occupied = [name for name in FOLDERS if (root / name).exists()]
+    if occupied and not (root / MANIFEST).exists() and not (root / UNFINISHED).exists():
+        raise FileExistsError(
+            f'{root} already holds {occupied}, and they are no demo corpus: choose another --out, or move them away'
+        )
+    root.mkdir(parents=True, exist_ok=True)
+    (root / UNFINISHED).touch()
+    (root / MANIFEST).unlink(missing_ok=True)
+    for name in occupied:
+        shutil.rmtree(root / name)
+
+
+def _write_in_processes(root: Path, parameters: CorpusParameters, processes: int, total: int, report: Report) -> None:
+    """Deal the items to processes like cards, and report on all of them together."""
+    context = multiprocessing.get_context('spawn')
+    done = context.Value('i', 0)
+    workers = [
+        context.Process(target=_write_share, args=(root, parameters, index, processes, done), daemon=True)
+        for index in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    while any(worker.is_alive() for worker in workers):
+        workers[0].join(timeout=0.2)
+        report(done.value, total)
+        if any(worker.exitcode for worker in workers):
+            for worker in workers:
+                worker.terminate()
+            raise RuntimeError('a process that writes the corpus failed; its message is above')
+    if done.value != total:
+        raise RuntimeError(f'only {done.value} of {total} files were written; run the command again')
+    report(total, total)
+
+
+def _write_share(root: Path, parameters: CorpusParameters, index: int, processes: int, done: Synchronized) -> None:
+    parent = multiprocessing.parent_process()
+    for item in plan_corpus(parameters)[index::processes]:
+        if not parent.is_alive():  # killed without a chance to stop us
+            return
+        write_item(root, item, parameters)
+        with done.get_lock():
+            done.value += 1
+
+
+def _no_report(done: int, total: int) -> None:
+    """Say nothing."""

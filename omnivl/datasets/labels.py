@@ -1,0 +1,88 @@
+"""Visuals with a class, whose text is a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from omnivl.registry import DATASETS
+
+from .annotations import AnnotationReader, Record
+from .base import VisualDataset
+from .prompts import fill_prompt, get_templates
+from .target_ids import class_target_id
+
+
+@DATASETS.register_module()
+class LabelDataset(VisualDataset):
+    """Visual-label pairs; the class becomes a text through a template drawn anew in each epoch.
+
+    ``results``: ``visual, modality, clip, text, label, target_id, sample_id, source, rng``.
+
+    Args:
+        annotations: See VisualDataset; a reader of a label set.
+        pipeline: See VisualDataset.
+        name: See VisualDataset.
+        templates: ``'clip_image'``, ``'actionclip'`` or a list of sentences with ``{}`` where the class name goes.
+        label_space: Classes of equal label space and name are one target of the contrastive loss; None = ``name``.
+        seed: See VisualDataset.
+        broken: See VisualDataset.
+        max_broken_share: See VisualDataset.
+        bad_files: See VisualDataset.
+        max_items: Number of items to use, evenly spaced, as the files are sorted by class; None = all.
+        lazy_init: See VisualDataset.
+    """
+
+    def __init__(
+        self,
+        annotations: dict | AnnotationReader,
+        pipeline: Sequence[dict | Callable],
+        name: str,
+        templates: str | Sequence[str],
+        label_space: str | None = None,
+        seed: int = 0,
+        broken: str = 'raise',
+        max_broken_share: float = 0.01,
+        bad_files: str | None = None,
+        max_items: int | None = None,
+        lazy_init: bool = False,
+    ) -> None:
+        self.templates = get_templates(templates)
+        self.label_space = name if label_space is None else label_space
+        super().__init__(annotations, pipeline, name, seed, broken, max_broken_share, bad_files, max_items, lazy_init)
+
+    def full_init(self) -> None:
+        """Reads classes and annotations, once."""
+        if self.rows is None:
+            if self.reader.classes is None:
+                raise ValueError(
+                    f'LabelDataset {self.name!r}: {type(self.reader).__name__} reads captions, not classes; '
+                    f'captions go into a PairDataset'
+                )
+            self.classes = list(self.reader.class_names)
+            self.class_target_ids = [class_target_id(self.label_space, label) for label in self.reader.classes]
+        super().full_init()
+
+    def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
+        index = {label: number for number, label in enumerate(self.reader.classes)}
+        for record in records:
+            yield record.visual, record.clip, record.id, index[record.label]
+
+    def select_rows(self, rows: Iterable[tuple]) -> Iterable[tuple]:
+        if self.max_items is None:
+            return rows
+        rows = list(rows)
+        count = min(self.max_items, len(rows))
+        return [rows[number * len(rows) // count] for number in range(count)]
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        visual, clip, record_id, label = self._full_rows()[index]
+        info = self._base_info(visual, clip, record_id)
+        info.update(label=label, target_id=self.class_target_ids[label])
+        return info
+
+    def draw_text(self, info: dict[str, Any], rng: np.random.Generator) -> None:
+        template = self.templates[rng.integers(len(self.templates))]
+        info['text'] = fill_prompt(template, self.classes[info['label']])

@@ -1,0 +1,43 @@
+"""Visuals with all their captions, for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from omnivl.registry import DATASETS
+
+from .annotations import Record
+from .base import VisualDataset
+
+
+@DATASETS.register_module()
+class RetrievalDataset(VisualDataset):
+    """One item per visual; rows of the annotation file about the same visual are put together.
+
+    ``results``: ``visual, modality, clip, captions, sample_id, source, rng``. The generator is the same in every epoch.
+    For the arguments see VisualDataset.
+    """
+
+    def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
+        captions: dict[tuple, list[str]] = {}
+        names: dict[tuple, str] = {}
+        for record in records:
+            if not record.text:
+                raise ValueError(f'RetrievalDataset {self.name!r}: record {record.id!r} has no caption')
+            visual = (record.visual, record.clip)
+            names.setdefault(visual, record.id)
+            captions.setdefault(visual, []).extend(record.text)
+        if len(set(names.values())) < len(names):
+            # Predictions are put together by id, so different visuals must not share one.
+            names = {visual: f'{name}#{number}' for number, (visual, name) in enumerate(names.items())}
+        return ((*visual, names[visual], texts) for visual, texts in captions.items())
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        visual, clip, record_id, captions = self._full_rows()[index]
+        info = self._base_info(visual, clip, record_id)
+        info['captions'] = captions
+        return info
+
+    def generator_epoch(self, epoch: int) -> int:
+        return 0

@@ -1,0 +1,162 @@
+"""The order of the samples: seeded, independent of the number of processes, and resumable at any batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from mmengine.dist import get_dist_info
+from torch.utils.data import Dataset, Sampler
+
+from omnivl.registry import DATA_SAMPLERS
+
+
+class SampleKey(NamedTuple):
+    """What a dataset needs to make a sample; all its random draws follow from it.
+
+    Attributes:
+        index: The item.
+        epoch: How often the source was gone through before.
+    """
+
+    index: int
+    epoch: int
+
+
+@DATA_SAMPLERS.register_module()
+class EpochSampler(Sampler[SampleKey]):
+    """Deals every epoch's order over the processes, one global batch after the other.
+
+    The order is a permutation drawn from (seed, epoch). Global batch k is the same set of samples in the same order for
+    any number of processes R, as long as ``R * batch_size`` is the same: process r takes its part of each global batch.
+
+    Args:
+        dataset: The dataset; with ``weights``, a MixedDataset.
+        batch_size: Samples of one process per batch. Not needed without ``shuffle``, where every process gets its
+            share, sample after sample.
+        shuffle: Whether to permute.
+        seed: Seed of the permutations, the same on all processes.
+        drop_last: Whether samples that fill no global batch are left out, so that all processes have the same number of
+            batches. None = as ``shuffle``. Otherwise every sample comes exactly once, and the number of samples per
+            process differs by one at most.
+        weights: Share of each source of a MixedDataset in an epoch, by name, in any unit; the length of an epoch stays.
+            A source with more draws than samples is gone through several times. None = by size.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int | None = None,
+        shuffle: bool = True,
+        seed: int | None = 0,
+        drop_last: bool | None = None,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        self.rank, self.world_size = get_dist_info()
+        self.shuffle = shuffle
+        # MMEngine hands over None when the config sets no seed; an unseeded order could not be resumed.
+        self.seed = 0 if seed is None else seed
+        self.drop_last = shuffle if drop_last is None else drop_last
+        if batch_size is None and self.drop_last:
+            raise ValueError('EpochSampler: batch_size is missing; it must be the batch_size of the dataloader')
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f'EpochSampler: batch_size={batch_size}; it must be at least 1')
+        self.batch_size = batch_size
+        self.size = len(dataset)
+        self._sources = _weighted_sources(dataset, weights, shuffle)
+        self.position = (0, 0)
+        self.global_batch = (batch_size or 1) * self.world_size
+        if self.drop_last and self.size < self.global_batch:
+            raise ValueError(
+                f'EpochSampler: the dataset has {self.size} samples, fewer than one batch of all processes '
+                f'({self.world_size} x {batch_size}); make batch_size smaller or set drop_last=False'
+            )
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Number of batches that this process sees in an epoch."""
+        return -(-len(self) // (self.batch_size or 1))
+
+    def set_position(self, epoch: int, batches_done: int = 0) -> None:
+        """Where the next iteration begins; nothing that lies before is loaded.
+
+        Args:
+            epoch: The epoch, from 0.
+            batches_done: Batches of this epoch that were already used.
+        """
+        if epoch < 0 or not 0 <= batches_done <= self.batches_per_epoch:
+            raise ValueError(
+                f'EpochSampler: epoch {epoch}, {batches_done} batches done; an epoch has {self.batches_per_epoch} '
+                f'batches (did the data, batch_size or the number of processes change since the checkpoint?)'
+            )
+        if batches_done and self.batch_size is None:
+            raise ValueError('EpochSampler: batch_size is missing; without it there is no position inside an epoch')
+        self.position = (epoch, batches_done)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The name under which MMEngine's own loops ask for the beginning of an epoch."""
+        self.set_position(epoch)
+
+    def __len__(self) -> int:
+        """Number of samples of this process per epoch, whatever the position."""
+        full, rest = divmod(self.size, self.global_batch)
+        length = full * (self.batch_size or 1)
+        if not self.drop_last:
+            length += rest // self.world_size + (self.rank < rest % self.world_size)
+        return length
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        epoch, batches_done = self.position
+        mine = self._deal(self.epoch_order(epoch))
+        return (SampleKey(int(index), epoch) for index in mine[batches_done * (self.batch_size or 1) :])
+
+    def epoch_order(self, epoch: int) -> np.ndarray:
+        """The order of an epoch before it is dealt over the processes; int64 (len(dataset),)."""
+        if not self.shuffle:
+            return np.arange(self.size)
+        rng = np.random.default_rng([self.seed, epoch])
+        if self._sources is None:
+            return rng.permutation(self.size)
+        parts = [_draw(start, stop, count, rng) for start, stop, count in self._sources]
+        return rng.permutation(np.concatenate(parts))
+
+    def _deal(self, order: np.ndarray) -> np.ndarray:
+        """This process's samples of an order; int64 (len(self),)."""
+        full = len(order) // self.global_batch * self.global_batch
+        batches = order[:full].reshape(-1, self.world_size, self.batch_size or 1)
+        mine = batches[:, self.rank].reshape(-1)
+        if self.drop_last:
+            return mine
+        return np.concatenate([mine, np.array_split(order[full:], self.world_size)[self.rank]])
+
+
+def _draw(start: int, stop: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draws samples of one source; none comes again before all others came; int64 (count,)."""
+    passes = -(-count // (stop - start))
+    order = [rng.permutation(stop - start) for _ in range(passes)]
+    return start + np.concatenate(order)[:count] if order else np.empty(0, dtype=np.int64)
+
+
+def _weighted_sources(
+    dataset: Dataset, weights: Mapping[str, float] | None, shuffle: bool
+) -> list[tuple[int, int, int]] | None:
+    """First index, end and number of draws per epoch of each source; None without weights."""
+    if weights is None:
+        return None
+    if not shuffle:
+        raise ValueError('EpochSampler: weights need shuffle=True; without it every sample comes once')
+    sources = getattr(dataset, 'sources', None)
+    if sources is None:
+        raise ValueError(f'EpochSampler: weights need a MixedDataset, got {type(dataset).__name__}')
+    names = [name for name, _, _ in sources]
+    if set(weights) != set(names):
+        raise ValueError(f'EpochSampler: weights are given for {sorted(weights)}, the sources are {sorted(names)}')
+    shares = np.array([weights[name] for name in names], dtype=np.float64)
+    if not np.all(np.isfinite(shares)) or shares.min() < 0 or shares.sum() == 0:
+        raise ValueError(f'EpochSampler: weights={dict(weights)}; they must be at least 0, and one above it')
+    exact = shares / shares.sum() * len(dataset)
+    counts = np.floor(exact).astype(np.int64)
+    # Largest remainders first, so that the counts add up to the length of an epoch.
+    counts[np.argsort(counts - exact, kind='stable')[: len(dataset) - counts.sum()]] += 1
+    return [(start, stop, int(count)) for (_, start, stop), count in zip(sources, counts)]

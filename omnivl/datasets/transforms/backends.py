@@ -1,0 +1,224 @@
+"""The three video decoders; see ``decoders.py`` for what they share and how they differ."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from omnivl.datasets.errors import BrokenVisualError
+from omnivl.registry import VIDEO_DECODERS
+
+from .decoders import VideoDecoder, VideoReader, reduced_size
+
+
+@VIDEO_DECODERS.register_module('decord')
+class DecordDecoder(VideoDecoder):
+    """decord. One thread per reader: the parallel work is that of the data loader's workers."""
+
+    def _open(self, path: str, short_side: int | None) -> VideoReader:
+        with open(path, 'rb') as stream:
+            head = stream.read(197)
+        if any(len(head) > at + size and head[at] == head[at + size] == 0x47 for at, size in ((0, 188), (4, 192))):
+            raise BrokenVisualError(path, "decord loses frames of MPEG-TS; set LoadVideo's decoder to 'pyav'")
+        return _DecordReader(path, short_side)
+
+
+class _DecordReader(VideoReader):
+    def __init__(self, path: str, short_side: int | None) -> None:
+        import decord
+
+        decord.logging.set_level(decord.logging.QUIET)
+        self._file, self._size = path, (-1, -1)  # -1 keeps the size
+        self._rewind()
+        stamps = self._video.get_frame_timestamp(np.arange(len(self._video)))[:, 0].astype(np.float64)
+        fps = float(self._video.get_avg_fps())
+        if np.abs(stamps).max() > 1e9:  # MPEG-PS has frames without a timestamp, which stand at about -1e14 s
+            stamps = np.arange(len(stamps)) / fps
+        # Frames that an edit list cuts off the start are listed before 0, and never delivered.
+        super().__init__(path, stamps[stamps > -0.5 / max(fps, 1.0)], fps)
+        if short_side is not None:
+            height, width = _unpadded(self._video.next().asnumpy()).shape[:2]
+            self._size = reduced_size(height, width, short_side)
+            self._rewind()
+
+    def _rewind(self) -> None:
+        import decord
+
+        self._video = None  # closed before the next is opened: the memory of two readers is never held
+        height, width = self._size
+        self._video = decord.VideoReader(self._file, num_threads=1, height=height, width=width)
+        self._position = 0
+
+    def _read(self, indices: np.ndarray) -> list[np.ndarray]:
+        if indices[0] < self._position:
+            self._rewind()
+        frames = []
+        for index in indices:
+            while self._position <= index:
+                frame = self._video.next()
+                self._position += 1
+            frames.append(_unpadded(frame.asnumpy()))
+        return frames
+
+    def close(self) -> None:
+        self._video = None
+
+
+def _unpadded(frame: np.ndarray) -> np.ndarray:
+    """Undoes a slip of decord, which counts the padding at the end of narrow rows as channels."""
+    height, width, channels = frame.shape
+    return frame if channels == 3 else frame.reshape(height, -1)[:, : width * 3].reshape(height, width, 3)
+
+
+@VIDEO_DECODERS.register_module('pyav')
+class PyAVDecoder(VideoDecoder):
+    """PyAV (FFmpeg). Demuxes the file once for the exact list of frames, then seeks to what is wanted."""
+
+    def _open(self, path: str, short_side: int | None) -> VideoReader:
+        return _PyAVReader(path, short_side)
+
+
+class _PyAVReader(VideoReader):
+    def __init__(self, path: str, short_side: int | None) -> None:
+        import av
+
+        self._container = av.open(path)
+        try:
+            if not self._container.streams.video:
+                raise BrokenVisualError(path, 'it has no video stream')
+            self._stream = self._container.streams.video[0]
+            self._stamps, self._keys = self._index(path)
+            super().__init__(path, self._stamps * float(self._stream.time_base), float(self._stream.average_rate or 0))
+        except BaseException:
+            self._container.close()
+            raise
+        self._short_side = short_side
+        # One for all frames: frame.to_ndarray() sets a converter up for each, which takes longer than converting.
+        self._reformatter = av.video.reformatter.VideoReformatter()
+        # Since PyAV 17 it starts a pool of threads, one per core, unless told not to.
+        self._threads = {'threads': 1} if int(av.__version__.split('.')[0]) >= 17 else {}
+        self._decoded, self._position = None, None
+        self._reopen()  # the index was read to the end of the file; also the cheapest way back to its start
+
+    def _reopen(self) -> None:
+        import av
+
+        self._container.close()
+        self._container = av.open(self.path)
+        self._stream = self._container.streams.video[0]
+        self._stream.codec_context.thread_count = 1
+
+    def _index(self, path: str) -> tuple[np.ndarray, np.ndarray]:
+        """Timestamps of the frames on display and of the key frames, both sorted, in units of the time base."""
+        stamps, keys = [], []
+        for packet in self._container.demux(self._stream):
+            if packet.size == 0:  # the end of the stream
+                continue
+            if packet.pts is None:
+                raise BrokenVisualError(path, 'its frames carry no timestamps')
+            if packet.is_keyframe:
+                keys.append(packet.pts)
+            if not packet.is_discard:  # an edit list may hide frames
+                stamps.append(packet.pts)
+        return np.unique(np.array(stamps, np.int64)), np.unique(np.array(keys, np.int64))
+
+    def _read(self, indices: np.ndarray) -> list[np.ndarray]:
+        return [self._frame_at(int(self._stamps[index])) for index in indices]
+
+    def _frame_at(self, stamp: int) -> np.ndarray:
+        key = int(np.searchsorted(self._keys, stamp, side='right')) - 1
+        goes_on = self._position is not None and self._position < stamp
+        if goes_on and (key < 0 or self._keys[key] <= self._position):
+            found = self._decode_to(stamp)
+            if found is not None:
+                return found
+        # One key frame earlier if the demuxer landed too late (MPEG-TS), and at last from the start.
+        for start in dict.fromkeys((key, key - 1, -1)):
+            if start >= 0:
+                self._container.seek(int(self._keys[start]), stream=self._stream)
+            else:
+                self._reopen()
+            self._decoded = self._container.decode(self._stream)
+            found = self._decode_to(stamp)
+            if found is not None:
+                return found
+        raise BrokenVisualError(self.path, f'frame at {stamp * float(self._stream.time_base):.3f} s is missing')
+
+    def _decode_to(self, stamp: int) -> np.ndarray | None:
+        for frame in self._decoded:
+            self._position = frame.pts
+            if frame.pts == stamp:
+                return self._to_array(frame)
+            if frame.pts is None or frame.pts > stamp:
+                break
+        return None
+
+    def _to_array(self, frame: Any) -> np.ndarray:
+        height, width = reduced_size(frame.height, frame.width, self._short_side)
+        array = self._reformatter.reformat(frame, width, height, 'rgb24', **self._threads).to_ndarray()
+        # `rotation` is counter-clockwise, in degrees, and so is rot90.
+        return np.rot90(array, round(frame.rotation / 90)) if frame.rotation else array
+
+    def close(self) -> None:
+        self._decoded = None
+        self._container.close()
+
+
+@VIDEO_DECODERS.register_module('opencv')
+class OpenCVDecoder(VideoDecoder):
+    """OpenCV's FFmpeg backend. Its frame count is a guess and its seeking inexact, so it reads from the start."""
+
+    def _open(self, path: str, short_side: int | None) -> VideoReader:
+        return _OpenCVReader(path, short_side)
+
+
+class _OpenCVReader(VideoReader):
+    def __init__(self, path: str, short_side: int | None) -> None:
+        import cv2
+
+        self._file, self._short_side = path, short_side
+        self._rewind()
+        fps, times = self._video.get(cv2.CAP_PROP_FPS), []
+        while self._video.grab():
+            times.append(self._video.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        if (np.diff(times) <= 0).any():  # raw streams and MPEG-PS, whose times OpenCV does not know
+            times = np.arange(len(times)) / fps
+        super().__init__(path, np.array(times), fps)
+        self._rewind()
+
+    def _rewind(self) -> None:
+        # Read by OpenCV when its FFmpeg part is loaded; without it every bad file prints to stderr.
+        os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
+        import cv2
+
+        log_level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+        try:
+            self._video = cv2.VideoCapture(self._file, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        finally:
+            cv2.utils.logging.setLogLevel(log_level)
+        self._video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        if not self._video.isOpened():
+            raise BrokenVisualError(self._file, 'it has no video stream, or its container or codec is not known')
+        self._position = 0
+
+    def _read(self, indices: np.ndarray) -> list[np.ndarray]:
+        import cv2
+
+        if indices[0] < self._position:
+            self._rewind()
+        frames = []
+        for index in indices:
+            while self._position <= index:
+                if not self._video.grab():
+                    raise BrokenVisualError(self.path, f'frame {self._position} is missing')
+                self._position += 1
+            frame = cv2.cvtColor(self._video.retrieve()[1], cv2.COLOR_BGR2RGB)
+            height, width = reduced_size(*frame.shape[:2], self._short_side)
+            if (height, width) != frame.shape[:2]:
+                frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+            frames.append(frame)
+        return frames
+
+    def close(self) -> None:
+        self._video.release()

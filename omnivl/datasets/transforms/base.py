@@ -1,0 +1,63 @@
+"""What every transform of the pipeline shares: a missing key says who should have put it there."""
+
+from collections.abc import Sequence
+from typing import Any
+
+PROVIDERS = {'frames': 'LoadImage or LoadVideo', 'text_ids': 'TokenizeText', 'caption_ids': 'TokenizeText'}
+
+
+def require(results: dict[str, Any], transform: object, keys: Sequence[str]) -> None:
+    """Checks that the keys a transform reads are there.
+
+    Args:
+        results: The dict that travels through the pipeline.
+        transform: The transform that reads the keys; its class name stands in the message.
+        keys: The keys it reads.
+
+    Raises:
+        KeyError: If a key is missing; names the key, the transform and who provides the key.
+    """
+    for key in keys:
+        if key not in results:
+            raise KeyError(
+                f'{type(transform).__name__} needs {key!r}, which {PROVIDERS.get(key, "the dataset")} provides; '
+                f'the results hold {sorted(results)}. Check the order of the pipeline in the config.'
+            )
+
+
+def as_size(size: int | Sequence[int], transform: str) -> tuple[int, int]:
+    """Reads a size argument.
+
+    Args:
+        size: Side of a square, or (height, width), in pixels.
+        transform: Name of the transform, for the message.
+
+    Returns:
+        (height, width) in pixels.
+
+    Raises:
+        ValueError: If it is neither a positive int nor a pair of them.
+    """
+    pair = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, Sequence) else ()
+    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+        raise ValueError(f'{transform}: size must be a positive int or (height, width) in pixels, got {size!r}')
+    return pair
+
+
+def as_share(value: float, name: str, transform: str) -> float:
+    """Reads an argument that must lie in [0, 1].
+
+    Args:
+        value: The argument.
+        name: Its name, for the message.
+        transform: Name of the transform, for the message.
+
+    Returns:
+        The value as it came.
+
+    Raises:
+        ValueError: If it is no number in [0, 1].
+    """
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f'{transform}: {name} must be a number in [0, 1], got {value!r}')
+    return value

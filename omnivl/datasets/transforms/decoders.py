@@ -1,0 +1,234 @@
+"""Video decoders: one small interface over decord, PyAV and OpenCV, which all return the same frames.
+
+What differs beside that (measured with decord 0.6.0, PyAV 18.1, OpenCV 5.0; times for 8 frames out of ten seconds of
+H.264 at 340 x 256 on one core):
+
+===========  ==========================================================================================================
+``decord``   Reads on from the first frame: its own seeking (``get_batch``, ``skip_frames``) returns neighbours of the
+             frames asked for with open GOPs (x265's default) and edit lists (``ffmpeg -ss ... -c copy``).
+             Refuses MPEG-TS, where it loses the first GOP. No AV1. Not maintained any more. 33 to 38 ms.
+``pyav``     Seeks to the key frame before each frame asked for: the one to take for clips inside long files. 12 ms.
+             Needs PyAV 15, the first that tells the rotation.
+``opencv``   Reads the file twice, to count its frames and to fetch them, and takes damage inside the file for its end.
+             Always installed. No AV1. 21 ms.
+===========  ==========================================================================================================
+
+A decoder is chosen by name, or ``'auto'`` takes the first of ``AUTO_ORDER`` that is installed and turns to the next for
+files that it cannot open. A project adds its own by deriving from ``VideoDecoder`` and registering it in
+``VIDEO_DECODERS``.
+"""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from mmengine.logging import print_log
+
+from omnivl.datasets.errors import BrokenVisualError
+from omnivl.registry import VIDEO_DECODERS
+
+from .containers import missing_part
+
+AUTO_ORDER = ('decord', 'pyav', 'opencv')
+MODULES = {'decord': 'decord', 'pyav': 'av', 'opencv': 'cv2'}
+
+
+@contextmanager
+def reported_as_broken(path: str, what: str) -> Iterator[None]:
+    """Turns whatever a decoding library raises into the one error that the broken-file policy knows."""
+    try:
+        yield
+    except (BrokenVisualError, MemoryError):
+        raise
+    # The libraries raise OSError, ValueError, SyntaxError, struct.error, RuntimeError and their own kinds on bad bytes.
+    except Exception as error:
+        # decord appends a stack trace to its messages.
+        detail = str(error).strip().split('\n')[0] or type(error).__name__
+        raise BrokenVisualError(path, f'{what}: {detail}') from error
+
+
+class VideoReader(ABC):
+    """An open video; frames are counted in the order of display.
+
+    Args:
+        path: The file, for messages.
+        times: When each frame is shown, in seconds; float64 (num_frames,), sorted.
+        fps: Frames per second, the average over the file.
+
+    Attributes:
+        num_frames: Number of frames that are displayed, exactly.
+        times: The same with the first frame at 0.
+    """
+
+    def __init__(self, path: str, times: np.ndarray, fps: float) -> None:
+        if len(times) == 0:
+            raise BrokenVisualError(path, 'it has no video frames')
+        self.path = path
+        self.times = np.asarray(times, dtype=np.float64) - times[0]
+        self.fps = fps
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.times)
+
+    def window(self, clip: tuple[float, float] | None) -> tuple[int, int]:
+        """The frames shown in a span of time.
+
+        Args:
+            clip: Start and end in seconds from the first frame, end excluded; None for the whole video.
+
+        Returns:
+            First index and number of frames; at least one frame, the one on display at the start.
+
+        Raises:
+            BrokenVisualError: If the clip starts after the video or ends before it starts.
+        """
+        if clip is None:
+            return 0, self.num_frames
+        start, end = clip
+        if end < start or start < 0:
+            raise BrokenVisualError(self.path, f'clip {start} s to {end} s is no span of time')
+        frame_time = 1 / self.fps if self.fps > 0 else 0.0
+        if start >= self.times[-1] + max(frame_time, 1e-3):
+            raise BrokenVisualError(
+                self.path, f'clip {start} s to {end} s lies outside the video of {self.times[-1] + frame_time:.2f} s'
+            )
+        # Timestamps are rounded to the time base of the container (1 ms in Matroska).
+        first, last = np.searchsorted(self.times, np.array([start, end]) - 5e-4)
+        first = min(int(first), self.num_frames - 1)
+        return first, max(int(last) - first, 1)
+
+    def frames(self, indices: np.ndarray) -> np.ndarray:
+        """Decodes frames.
+
+        Args:
+            indices: Which, in any order, repeats allowed; int64 (T,) in [0, num_frames).
+
+        Returns:
+            uint8 (T, H, W, 3) RGB, rotated as displayed.
+
+        Raises:
+            IndexError: If an index is out of range.
+            BrokenVisualError: If a frame cannot be decoded.
+        """
+        distinct, inverse = np.unique(indices, return_inverse=True)
+        if distinct[0] < 0 or distinct[-1] >= self.num_frames:
+            raise IndexError(f'{self.path} has frames 0 to {self.num_frames - 1}, asked for {indices}')
+        with reported_as_broken(self.path, f'frames {distinct[0]} to {distinct[-1]} cannot be decoded'):
+            frames = np.stack(self._read(distinct))
+        return frames if len(distinct) == len(indices) and (np.diff(indices) > 0).all() else frames[inverse]
+
+    @abstractmethod
+    def _read(self, indices: np.ndarray) -> list[np.ndarray]:
+        """Decodes frames of distinct, rising indices; one uint8 (H, W, 3) each."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees the file; the reader cannot be used after it."""
+
+    def __enter__(self) -> 'VideoReader':
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
+
+
+class VideoDecoder(ABC):
+    """Opens videos. Holds no open file, so it travels to the workers of a data loader."""
+
+    def open(self, path: str, short_side: int | None = None) -> VideoReader:
+        """Opens a video, for a short time: readers are closed after each sample.
+
+        Args:
+            path: The file.
+            short_side: Frames whose shorter side is longer than this are scaled down to it while decoding, in pixels;
+                None keeps their size.
+
+        Returns:
+            The open video.
+
+        Raises:
+            BrokenVisualError: If the file is missing, empty, cut short, no video, or has no video stream.
+        """
+        reason = missing_part(path)
+        if reason is not None:
+            raise BrokenVisualError(path, reason)
+        with reported_as_broken(path, f'{type(self).__name__} cannot open it'):
+            return self._open(path, short_side)
+
+    @abstractmethod
+    def _open(self, path: str, short_side: int | None) -> VideoReader:
+        """Opens a file that exists; may raise anything."""
+
+
+def reduced_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:
+    """Size of a frame whose shorter side is at most ``short_side``, with its proportions; (height, width) in pixels."""
+    shorter = min(height, width)
+    if short_side is None or shorter <= short_side:
+        return height, width
+    return round(height * short_side / shorter), round(width * short_side / shorter)
+
+
+@lru_cache(maxsize=1)
+def _installed() -> tuple[str, ...]:
+    names = []
+    for name in AUTO_ORDER:
+        # decord's wheel raises RuntimeError or OSError, not ImportError, where a system library is missing.
+        with suppress(Exception):
+            importlib.import_module(MODULES[name])
+            names.append(name)
+    if not names:
+        raise ImportError(f'none of the video decoders {AUTO_ORDER} can be imported; install one: pip install av')
+    print_log(f'videos are decoded by {" then ".join(names)}', logger='current')
+    return tuple(names)
+
+
+@VIDEO_DECODERS.register_module('auto')
+class AutoDecoder(VideoDecoder):
+    """The first installed decoder of ``AUTO_ORDER``; a file that it cannot open goes to the next (AV1, MPEG-TS)."""
+
+    def __init__(self) -> None:
+        self.decoders: list[VideoDecoder] = [VIDEO_DECODERS.build({'type': name}) for name in _installed()]
+
+    def _open(self, path: str, short_side: int | None) -> VideoReader:
+        for decoder in self.decoders[:-1]:
+            # Whatever is wrong with the file, the last decoder says it.
+            with suppress(Exception):
+                return decoder._open(path, short_side)
+        return self.decoders[-1]._open(path, short_side)
+
+
+def build_decoder(decoder: str | dict[str, Any] | VideoDecoder) -> VideoDecoder:
+    """Builds a decoder from a config.
+
+    Args:
+        decoder: ``'auto'``, a registered name, a config dict, or a decoder.
+
+    Returns:
+        The decoder.
+
+    Raises:
+        ValueError: If there is no decoder of that name.
+        ImportError: If its library cannot be imported.
+    """
+    if isinstance(decoder, VideoDecoder):
+        return decoder
+    config = {'type': decoder} if isinstance(decoder, str) else dict(decoder)
+    kind = config['type']
+    if isinstance(kind, str):
+        if VIDEO_DECODERS.get(kind) is None:
+            known = sorted(VIDEO_DECODERS.module_dict)
+            raise ValueError(f"there is no video decoder {kind!r}; LoadVideo's decoder is one of {known}")
+        if kind in MODULES:
+            try:
+                importlib.import_module(MODULES[kind])
+            except Exception as error:
+                raise ImportError(
+                    f'video decoder {kind!r} cannot be imported ({error}); install {MODULES[kind]!r} or set '
+                    "LoadVideo's decoder to 'auto'"
+                ) from error
+    return VIDEO_DECODERS.build(config)

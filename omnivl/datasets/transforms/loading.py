@@ -1,0 +1,180 @@
+"""From a path to frames: images with PIL or OpenCV, videos with a decoder from ``VIDEO_DECODERS``."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+from PIL import Image, ImageOps
+from torch.utils.data import get_worker_info
+
+from omnivl.datasets.errors import BrokenVisualError
+from omnivl.registry import TRANSFORMS
+
+from .base import require
+from .decoders import VideoDecoder, build_decoder, reported_as_broken
+from .sampling import segment_indices
+
+WHITE = (255, 255, 255, 255)
+
+
+def keep_opencv_single_threaded() -> None:
+    """Turns OpenCV's thread pool off inside a worker: the workers are the parallelism, and a forked pool may hang.
+
+    MMEngine's Runner does it too (``env_cfg.mp_cfg.opencv_num_threads``), but only in its own process, which spawned
+    workers do not inherit. The main process keeps what the user has set.
+    """
+    if get_worker_info() is not None and cv2.getNumThreads() > 1:
+        cv2.setNumThreads(0)
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """Turns a picture of any usual mode into 8-bit RGB, over white where it is transparent.
+
+    Args:
+        image: An open PIL image; of an animation the frame it stands on (the first after opening).
+
+    Returns:
+        uint8 (H, W, 3) RGB, turned as its EXIF orientation says.
+
+    Raises:
+        ValueError: If the mode has no agreed range (32-bit float).
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode == 'F':
+        raise ValueError('its pixels are 32-bit floats, whose range is not known; convert the file to 8 bit')
+    if image.mode.startswith('I'):  # 16 bit; PIL's own conversion would clip at 255
+        grey = np.asarray(image).astype(np.float64) / 257
+        return np.repeat(np.clip(np.rint(grey), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        image = image.convert('RGBA')
+        image = Image.alpha_composite(Image.new('RGBA', image.size, WHITE), image)
+    return np.array(image if image.mode == 'RGB' else image.convert('RGB'))
+
+
+def jpeg_is_whole(data: bytes) -> bool:
+    """Looks for the end-of-image marker behind the start of the scan, where FF D9 can be nothing else.
+
+    A thumbnail inside the EXIF segment has such a marker too, so the segments before the scan are walked by length.
+
+    Args:
+        data: The bytes of a JPEG file.
+
+    Returns:
+        Whether the picture ends before the file does.
+    """
+    position = 2
+    while position + 4 <= len(data):
+        if data[position + 1] == 0xDA:  # start of scan
+            return data.find(b'\xff\xd9', position) >= 0
+        # FF may be repeated before a marker (ITU T.81, B.1.1.2)
+        padding = data[position + 1] == 0xFF
+        position += 1 if padding else 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
+    return False
+
+
+@TRANSFORMS.register_module()
+class LoadImage(BaseTransform):
+    """Loads an image as a clip of one frame.
+
+    Required keys: ``visual``. Added keys: ``frames``.
+
+    Args:
+        backend: ``'pillow'``, or ``'cv2'``, which decodes JPEG with OpenCV and leaves all other formats to PIL, so that
+            transparency and bit depth are treated alike.
+        short_side: JPEGs are decoded at 1/2, 1/4 or 1/8 as long as both sides stay at least this long, in pixels:
+            faster for large photographs; None decodes in full. Only for ``'pillow'``.
+    """
+
+    def __init__(self, backend: str = 'pillow', short_side: int | None = None) -> None:
+        if backend not in ('pillow', 'cv2'):
+            raise ValueError(f"LoadImage: backend must be 'pillow' or 'cv2', got {backend!r}")
+        if short_side is not None and (short_side < 1 or backend == 'cv2'):
+            raise ValueError(
+                f"LoadImage: short_side must be positive and needs backend='pillow', got {short_side} and {backend!r}"
+            )
+        self.backend = backend
+        self.short_side = short_side
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Adds ``frames``, uint8 (1, H, W, 3) RGB; raises BrokenVisualError if the file is missing or broken."""
+        require(results, self, ('visual',))
+        keep_opencv_single_threaded()
+        path = str(results['visual'])
+        if not Path(path).is_file():
+            raise BrokenVisualError(path, 'there is no such file')
+        with reported_as_broken(path, 'it cannot be read as an image'):
+            results['frames'] = self._load(path)[None]
+        return results
+
+    def _load(self, path: str) -> np.ndarray:
+        if self.backend == 'cv2':
+            data = Path(path).read_bytes()
+            if data[:2] == b'\xff\xd8':
+                return self._load_jpeg(path, data)
+        with Image.open(path) as image:
+            if self.short_side is not None:
+                image.draft(None, (self.short_side, self.short_side))
+            return to_rgb(image)
+
+    @staticmethod
+    def _load_jpeg(path: str, data: bytes) -> np.ndarray:
+        # OpenCV fills the missing part of a cut picture with grey and only prints a warning.
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if jpeg_is_whole(data) else None
+        if image is None:
+            raise BrokenVisualError(path, 'it cannot be read as an image: the JPEG is cut short or damaged')
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+    def __repr__(self) -> str:
+        return f'LoadImage(backend={self.backend!r}, short_side={self.short_side})'
+
+
+@TRANSFORMS.register_module()
+class LoadVideo(BaseTransform):
+    """Decodes a fixed number of frames of a video, sampled sparsely: one from each of equal segments.
+
+    Required keys: ``visual``; ``rng`` if ``random``. Optional keys: ``clip`` (start and end in seconds, or None).
+    Added keys: ``frames``.
+
+    Args:
+        num_frames: Number of frames, always returned exactly; short clips repeat some.
+        random: Draw the place inside each segment (training) instead of its middle (evaluation).
+        decoder: ``'auto'`` (the first of decord, PyAV and OpenCV that is installed), ``'decord'``, ``'pyav'``,
+            ``'opencv'``, or the config of another registered decoder.
+        short_side: Frames with a longer short side are scaled down to it while decoding, in pixels; saves memory and
+            time where crops are much smaller than the video. None keeps the size.
+    """
+
+    def __init__(
+        self,
+        num_frames: int,
+        random: bool = False,
+        decoder: str | dict[str, Any] | VideoDecoder = 'auto',
+        short_side: int | None = None,
+    ) -> None:
+        if not isinstance(num_frames, int) or num_frames < 1:
+            raise ValueError(f'LoadVideo: num_frames must be a positive int, got {num_frames!r}')
+        if short_side is not None and (not isinstance(short_side, int) or short_side < 1):
+            raise ValueError(f'LoadVideo: short_side must be a positive int in pixels or None, got {short_side!r}')
+        self.num_frames = num_frames
+        self.random = random
+        self.decoder = build_decoder(decoder)
+        self.short_side = short_side
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Adds ``frames``, uint8 (T, H, W, 3) RGB; raises BrokenVisualError if the file is missing or broken."""
+        require(results, self, ('visual', 'rng') if self.random else ('visual',))
+        keep_opencv_single_threaded()
+        with self.decoder.open(str(results['visual']), self.short_side) as video:
+            first, available = video.window(results.get('clip'))
+            indices = segment_indices(available, self.num_frames, results['rng'] if self.random else None)
+            results['frames'] = video.frames(first + indices)
+        return results
+
+    def __repr__(self) -> str:
+        decoder = type(self.decoder).__name__
+        return (
+            f'LoadVideo(num_frames={self.num_frames}, random={self.random}, decoder={decoder}, '
+            f'short_side={self.short_side})'
+        )

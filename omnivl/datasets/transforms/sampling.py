@@ -1,0 +1,29 @@
+"""Which frames of a clip are looked at."""
+
+import numpy as np
+
+
+def segment_indices(available: int, wanted: int, rng: np.random.Generator | None = None) -> np.ndarray:
+    """Sparse segment sampling (TSN, Wang et al. 2016): one frame from each of ``wanted`` equal segments.
+
+    ``index_i = floor((i + u_i) * available / wanted)`` with ``u_i = 1/2`` (the middle) or drawn from [0, 1). A clip
+    with fewer frames than asked repeats some; the order is never reversed. There is no ``np.arange`` with a float
+    step, whose rounding returns one frame more or less.
+
+    Args:
+        available: Number of frames of the clip, at least 1.
+        wanted: Number of indices to return, at least 1.
+        rng: Draws the place inside each segment (training); None takes the middle (evaluation).
+
+    Returns:
+        Non-decreasing indices in [0, available); int64 (wanted,).
+
+    Raises:
+        ValueError: If one of the numbers is below 1.
+    """
+    if available < 1 or wanted < 1:
+        raise ValueError(f'segment_indices: available and wanted must be at least 1, got {available} and {wanted}')
+    offsets = 0.5 if rng is None else rng.random(wanted)
+    positions = (np.arange(wanted) + offsets) * available / wanted
+    # A draw just below 1 in the last segment may round up to `available`.
+    return np.minimum(positions.astype(np.int64), available - 1)

@@ -1,0 +1,99 @@
+"""Transforms of text: cleaning and word pieces."""
+
+import re
+from typing import Any
+
+from mmcv.transforms import BaseTransform
+
+from omnivl.datasets.errors import BrokenVisualError
+from omnivl.registry import TOKENIZERS, TRANSFORMS
+
+from .base import require
+
+_MARKS = re.compile(r'[.!"()*#:;~]')
+
+
+def clean_caption(caption: str, max_words: int | None = None) -> str:
+    """Cleans a caption as ALBEF and BLIP do: lower case, marks become spaces, spaces are squeezed, cut to some words.
+
+    Args:
+        caption: Any text.
+        max_words: Number of words that are kept; None keeps all.
+
+    Returns:
+        The cleaned caption; empty if nothing but marks and spaces was there.
+    """
+    words = _MARKS.sub(' ', caption.lower()).split()
+    return ' '.join(words[:max_words])
+
+
+@TRANSFORMS.register_module()
+class CleanCaption(BaseTransform):
+    """Cleans ``text`` and ``captions``, see :func:`clean_caption`.
+
+    A caption of which nothing is left is treated like a broken file: the policy of the dataset decides.
+
+    Required keys: ``text`` or ``captions``. Modified keys: those of the two that are there.
+
+    Args:
+        max_words: Number of words that are kept; None keeps all. BLIP keeps 30 in pretraining.
+    """
+
+    def __init__(self, max_words: int | None = 30) -> None:
+        if max_words is not None and (not isinstance(max_words, int) or max_words < 1):
+            raise ValueError(f'CleanCaption: max_words must be a positive int or None, got {max_words!r}')
+        self.max_words = max_words
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Cleans the texts; raises BrokenVisualError if nothing is left of one."""
+        if 'captions' not in results:
+            require(results, self, ('text',))
+        if results.get('text') is not None:
+            results['text'] = self._clean(results['text'], results)
+        if results.get('captions') is not None:
+            results['captions'] = [self._clean(caption, results) for caption in results['captions']]
+        return results
+
+    def _clean(self, caption: str, results: dict[str, Any]) -> str:
+        cleaned = clean_caption(caption, self.max_words)
+        if not cleaned:
+            path = str(results.get('visual', results.get('sample_id', 'a sample')))
+            raise BrokenVisualError(path, f'its caption {caption!r} is empty after cleaning')
+        return cleaned
+
+    def __repr__(self) -> str:
+        return f'CleanCaption(max_words={self.max_words})'
+
+
+@TRANSFORMS.register_module()
+class TokenizeText(BaseTransform):
+    """Turns text into word-piece ids, unpadded.
+
+    Required keys: ``text`` or ``captions``. Added keys: ``text_ids`` from ``text``, ``caption_ids`` from ``captions``,
+    int64 (L,) each, [CLS] first and [SEP] last.
+
+    Args:
+        tokenizer: Config of a text tokenizer (registry ``TOKENIZERS``), or the tokenizer.
+        max_length: Longest row of ids, [CLS] and [SEP] included.
+    """
+
+    def __init__(self, tokenizer: Any, max_length: int) -> None:
+        if not isinstance(max_length, int) or max_length < 3:
+            raise ValueError(
+                f'TokenizeText: max_length must be an int of at least 3 ([CLS], a piece, [SEP]), got {max_length!r}'
+            )
+        self.tokenizer = TOKENIZERS.build(tokenizer) if isinstance(tokenizer, dict) else tokenizer
+        self.max_length = max_length
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Adds ``text_ids`` and ``caption_ids``."""
+        if 'captions' not in results:
+            require(results, self, ('text',))
+        if results.get('text') is not None:
+            results['text_ids'] = self.tokenizer.encode(results['text'], self.max_length)
+        if results.get('captions') is not None:
+            results['caption_ids'] = [self.tokenizer.encode(text, self.max_length) for text in results['captions']]
+        return results
+
+    def __repr__(self) -> str:
+        return f'TokenizeText(tokenizer={self.tokenizer!r}, max_length={self.max_length})'

@@ -1,0 +1,65 @@
+"""Make a word-piece vocabulary (BERT's vocab.txt) from training captions.
+
+Examples:
+    python tools/train_tokenizer.py --data data/demo --out data/demo/vocab.txt
+    python tools/train_tokenizer.py --captions captions.txt more.txt --out vocab.txt --size 30522
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from omnivl.datasets.demo.texts import training_texts
+from omnivl.models.tokenizers.text import WordPieceTokenizer, train_vocabulary
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--captions', nargs='+', type=Path, help='text files with one caption per line, UTF-8')
+    source.add_argument('--data', type=Path, help='folder of a demo corpus; its training split and prompts are read')
+    parser.add_argument('--out', type=Path, required=True, help='the vocab.txt to write')
+    parser.add_argument('--size', type=int, default=1000, help='most lines of the vocabulary (BERT has 30522)')
+    parser.add_argument('--cased', action='store_true', help='keep upper case and accents')
+    return parser.parse_args()
+
+
+def captions_of(files: list[Path]) -> Iterator[str]:
+    """The lines of all files.
+
+    Args:
+        files: Text files, one caption per line.
+
+    Returns:
+        The captions, one after the other.
+
+    Raises:
+        FileNotFoundError: One of the files is not there.
+    """
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(
+                f'no such file of captions: {file}; --captions wants text files, one caption a line'
+            )
+        with file.open(encoding='utf-8') as lines:
+            yield from lines
+
+
+def main() -> None:
+    """Train and write."""
+    args = parse_args()
+    try:
+        texts = captions_of(args.captions) if args.captions else training_texts(args.data)
+        vocabulary = train_vocabulary(texts, size=args.size, lowercase=not args.cased)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'train_tokenizer: {error}')
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(''.join(f'{line}\n' for line in vocabulary), encoding='utf-8')
+    size = WordPieceTokenizer(args.out, lowercase=not args.cased).vocab_size
+    print(f'{args.out}: {len(vocabulary)} lines, {size} ids with [DEC] and [ENC]')
+
+
+if __name__ == '__main__':
+    main()
