@@ -1,0 +1,183 @@
+"""What all evaluations have in common: the mode of the model, progress, and gathering over ranks."""
+
+import contextlib
+import re
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sized
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from mmengine.dist import all_gather_object, get_rank
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+from omnivl.structures import VLBatch, VLDataSample
+
+Item = TypeVar('Item')
+
+
+@dataclass
+class EvaluationResult:
+    """What an evaluation found; the same on every rank.
+
+    Attributes:
+        metrics: Metric -> figure; shares are in percent.
+        chance: The same names, as far as there is a chance level: the figure of an answer that ignores the visual.
+        predictions: One row per visual, of plain values.
+        protocol: How the figures were made: number of items, frames, resolution, options.
+    """
+
+    metrics: dict[str, float]
+    chance: dict[str, float]
+    predictions: list[dict[str, Any]]
+    protocol: dict[str, Any]
+
+
+class Evaluation(ABC):
+    """Base of the protocols: what is shown to the model, what is scored, how."""
+
+    def run(self, model: nn.Module, dataloader: Iterable, progress: str = 'evaluation') -> EvaluationResult:
+        """Evaluate, in ``eval()`` mode and without gradients; the modes of all modules are put back.
+
+        Precision is left to the caller (run it in an autocast context). With several processes all of them must call
+        this, each with a dataloader over its share of the samples.
+
+        Args:
+            model: The model, possibly wrapped for several processes.
+            dataloader: Collated batches of the dataset.
+            progress: Name of the evaluation in the progress bar, the log and error messages.
+
+        Returns:
+            The result, the same on every rank.
+        """
+        model = model.module if is_model_wrapper(model) else model
+        start = time.perf_counter()
+        with _evaluation_mode(model):
+            result = self.evaluate(model, dataloader, progress)
+        seconds = time.perf_counter() - start
+        print_log(f'{progress}: {len(result.predictions)} visuals in {seconds:.1f} s', logger='current')
+        return result
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
+        """The work of :meth:`run`, on an unwrapped model in evaluation mode."""
+
+
+@contextlib.contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    # Module by module: parts that training keeps in eval mode (a frozen encoder, the momentum twin) stay so after it.
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple[VLBatch, list[VLDataSample]]]:
+    """Goes through a dataloader with a progress bar, each batch through the model's data preprocessor.
+
+    Args:
+        model: Has ``data_preprocessor``.
+        dataloader: Collated batches.
+        name: Shown before the bar.
+
+    Yields:
+        The batch on the device, and its samples.
+    """
+    for data in track(dataloader, name):
+        data = model.data_preprocessor(data, False)
+        yield data['batch'], data['data_samples']
+
+
+def describe(sample: VLDataSample, batch: VLBatch) -> dict[str, Any]:
+    """The part of a row that all tasks share.
+
+    Args:
+        sample: One of the batch.
+        batch: What the model saw of it.
+
+    Returns:
+        ``sample_id, source, visual, modality``, and ``shape`` with ``frames, height, width``.
+    """
+    _, frames, _, height, width = batch.frames.shape
+    return {
+        'sample_id': sample.sample_id,
+        'source': sample.source,
+        'visual': str(sample.visual),
+        'modality': sample.modality,
+        'shape': {'frames': frames, 'height': height, 'width': width},
+    }
+
+
+def gather_rows(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """Puts the rows of all ranks together, in an order that does not depend on the number of ranks.
+
+    Args:
+        rows: This rank's rows, each with ``source`` and ``sample_id``.
+        name: Name of the evaluation, for messages.
+
+    Returns:
+        All rows by source and id (numbers in ids by value). A sample that a padding sampler gave to two ranks is there
+        once.
+
+    Raises:
+        ValueError: A rank has two samples of one id, or there is no sample at all.
+    """
+    merged: dict[tuple, dict[str, Any]] = {}
+    for part in all_gather_object(rows):
+        keys = [row_key(row) for row in part]
+        if len(set(keys)) < len(keys):
+            twice = next(key for number, key in enumerate(keys) if key in keys[:number])
+            raise ValueError(
+                f'{name}: sample_id {twice[1]!r} of source {twice[0]!r} is there twice; evaluate one item per visual '
+                f'(RetrievalDataset, not PairDataset) with ids that are unique within their source'
+            )
+        for key, row in zip(keys, part):
+            merged.setdefault(key, row)
+    if not merged:
+        raise ValueError(f'{name}: the dataloader has no samples')
+    return [merged[key] for key in sorted(merged, key=lambda key: tuple(map(_natural, key)))]
+
+
+def row_key(row: dict[str, Any]) -> tuple[str, str]:
+    """What identifies a sample over all sources."""
+    return row['source'], row['sample_id']
+
+
+def _natural(text: str) -> list[tuple[int, int | str]]:
+    """'scene10' after 'scene9'."""
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r'(\d+)', text) if part]
+
+
+def track(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
+    """Shows how far an iteration is and how long it will take, on the terminal of the first process only.
+
+    Args:
+        items: What to go through.
+        label: Shown before the bar.
+        total: Number of items; by default the length of ``items``.
+
+    Yields:
+        The items.
+    """
+    if get_rank() != 0 or not sys.stderr.isatty():
+        yield from items
+        return
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    start = time.perf_counter()
+    for done, item in enumerate(items):
+        yield item
+        elapsed = time.perf_counter() - start
+        ahead = f'/{total}, {elapsed / (done + 1) * (total - done - 1):.0f} s left' if total else ''
+        sys.stderr.write(f'\r\033[K{label}: {done + 1}{ahead}, {elapsed:.0f} s so far')
+        sys.stderr.flush()
+    sys.stderr.write('\r\033[K')
+    sys.stderr.flush()

@@ -1,0 +1,57 @@
+"""One process of several that evaluate the tiny model together: CONFIG OUT, rank and world size in the environment."""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+
+import torch
+import torch.distributed as dist
+from evaluation_fakes import Loader, sample
+
+from omnivl.evaluation import CaptionEvaluation, RetrievalEvaluation, ZeroShotEvaluation
+from omnivl.registry import MODELS
+
+CLASSES = [f'w{number}' for number in range(6)]
+
+
+def make_data(rank, world_size, padded):
+    """Thirteen visuals; with ``padded``, the last rank gets the first sample as well."""
+    frames = torch.randint(0, 256, (13, 1, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    captions = [[f'w{number} w{number + 5}', f'w{number % 4} w2 w9'] for number in range(13)]
+    samples = [sample(number, captions[number], label=number % 6) for number in range(13)]
+    mine = list(range(13))[rank::world_size]
+    if padded and rank == world_size - 1 and rank:
+        mine.append(0)
+    groups = [mine[start : start + 4] for start in range(0, len(mine), 4)]
+    return Loader([{'inputs': frames[g], 'data_samples': [samples[i] for i in g]} for g in groups], CLASSES)
+
+
+def main(config, out):
+    """Runs every evaluation and writes what it found."""
+    torch.set_num_threads(1)
+    rank, world_size = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
+    if world_size > 1:
+        dist.init_process_group('gloo')
+    torch.manual_seed(0)
+    with open(config) as file:
+        model = MODELS.build(json.load(file))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    evaluations = {
+        'retrieval': RetrievalEvaluation(rerank_k=3, text_batch=4, visual_batch=2, pair_batch=5),
+        'caption': CaptionEvaluation(max_length=5),
+        'zero_shot': ZeroShotEvaluation(['{}', 'w7 {}'], text_batch=3),
+    }
+    for samples_twice in (False, True):
+        data = make_data(rank, world_size, samples_twice)
+        found = {name: asdict(evaluation.run(model, data, name)) for name, evaluation in evaluations.items()}
+        with open(f'{out}-{samples_twice}-{rank}.json', 'w') as file:
+            json.dump(found, file)
+    if world_size > 1:
+        dist.destroy_process_group()
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
