@@ -1,0 +1,17 @@
+"""ImageNet-1K as image-label data: 1.28M images, 1000 classes, CLIP's prompts."""
+
+from omnivl.datasets import LabelDataset
+from omnivl.datasets.annotations import ImageNetFolder
+
+imagenet_train = dict(
+    type=LabelDataset,
+    name='imagenet',
+    annotations=dict(
+        type=ImageNetFolder,
+        visual_root='data/imagenet',
+        split='train',
+        class_names_file='data/imagenet/meta/class_names.json',
+    ),
+    templates='clip_image',
+    broken='replace',
+)

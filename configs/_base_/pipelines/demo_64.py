@@ -1,0 +1,28 @@
+"""From files to model inputs for the demo corpus, whose files are 64 pixels wide already.
+
+No flip and no strong augmentation: 'left' and 'red' have to stay true.
+"""
+
+from omnivl.datasets.transforms import (
+    CleanCaption,
+    ColorContrast,
+    LoadImage,
+    LoadVideo,
+    PackSample,
+    RandomShift,
+    TokenizeText,
+)
+from omnivl.models.tokenizers import WordPieceTokenizer
+
+tokenizer = dict(type=WordPieceTokenizer, vocab_file='data/demo/vocab.txt')
+augment = [dict(type=RandomShift, max_shift=3), dict(type=ColorContrast, contrast=0.1)]
+describe = [
+    dict(type=CleanCaption, max_words=30),
+    dict(type=TokenizeText, tokenizer=tokenizer, max_length=32),
+    dict(type=PackSample),
+]
+
+image_pipeline = [dict(type=LoadImage), *augment, *describe]
+video_pipeline = [dict(type=LoadVideo, num_frames=8, random=True), *augment, *describe]
+image_test_pipeline = [dict(type=LoadImage), *describe]
+video_test_pipeline = [dict(type=LoadVideo, num_frames=8), *describe]

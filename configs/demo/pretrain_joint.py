@@ -1,0 +1,45 @@
+"""Demo, stage 2: decoupled joint pretraining on the demo corpus (images first, then images and videos).
+
+Twin of configs/omnivl/pretrain_joint.py for two CPU cores. Starts from the image stage, whose weights also start the
+video path. Data: that of stage 1, 2800 video-text pairs and 1200 labelled videos. Batch 16 images / 16 clips x 1
+process, alternating batch by batch.
+"""
+
+from mmengine.config import read_base
+
+from omnivl.weights import StageReader
+
+with read_base():
+    from .pretrain_image import *
+
+max_iters = 2000
+
+train_dataloader.video = dict(
+    batch_size=16,
+    num_workers=1,
+    sampler=dict(type=EpochSampler),
+    dataset=dict(
+        type=MixedDataset,
+        datasets=[
+            dict(video_text_train, pipeline=video_pipeline),
+            dict(video_label_train, pipeline=video_pipeline),
+        ],
+    ),
+)
+train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, proportions=dict(image=1, video=1))
+param_scheduler = [
+    dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
+    dict(type=CosineAnnealingLR, by_epoch=False, begin=warmup, T_max=max_iters - warmup, eta_min_ratio=0.05),
+]
+load_from = dict(type=StageReader, file='work_dirs/demo/stage1')
+
+val_dataloader |= {
+    'video.retrieval': dict(video_loader, dataset=dict(video_text['val'], pipeline=video_test_pipeline)),
+    'video.caption': dict(video_loader, dataset=dict(video_text['val'], pipeline=video_test_pipeline)),
+    'video.zero_shot': dict(video_loader, dataset=dict(video_label['val'], pipeline=video_test_pipeline)),
+}
+val_evaluator |= {
+    'video.retrieval': retrieval,
+    'video.caption': caption,
+    'video.zero_shot': dict(type=ZeroShotEvaluation, templates=video_templates),
+}

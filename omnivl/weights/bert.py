@@ -1,0 +1,116 @@
+"""Hugging Face's BERT, which starts all three text models, as in BLIP."""
+
+import torch
+from torch import Tensor, nn
+
+from omnivl.registry import WEIGHT_READERS
+
+from .base import WeightReader
+
+LAYER = {
+    'attention.output.dense': 'self_attention.attention.proj',
+    'attention.output.LayerNorm': 'self_attention.norm',
+    'intermediate.dense': 'feed_forward.mlp.fc1',
+    'output.dense': 'feed_forward.mlp.fc2',
+    'output.LayerNorm': 'feed_forward.norm',
+}
+HEAD = {
+    'cls.predictions.transform.dense.weight': 'head.transform.weight',
+    'cls.predictions.transform.dense.bias': 'head.transform.bias',
+    'cls.predictions.transform.LayerNorm.weight': 'head.norm.weight',
+    'cls.predictions.transform.LayerNorm.bias': 'head.norm.bias',
+}
+
+
+@WEIGHT_READERS.register_module()
+class BERTReader(WeightReader):
+    """``BertModel``, ``BertForMaskedLM`` or ``BertForPreTraining`` as ``save_pretrained`` writes them.
+
+    Fills the text encoder, self-attention and feed-forward layers of both decoders, and the language head where the
+    file has one. Cross-attention keeps its initial values, and so do the embeddings of [DEC] and [ENC].
+
+    Args:
+        file: See ``WeightReader``.
+        allow_unused: See ``WeightReader``; the pooler and the next-sentence head are never used.
+        models: Which text models to fill.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        allow_unused: bool = True,
+        models: tuple[str, ...] = ('text_encoder', 'alignment_decoder', 'generation_decoder'),
+    ) -> None:
+        super().__init__(file, allow_unused)
+        self.models = tuple(models)
+
+    def parts(self, model: nn.Module) -> tuple[str, ...]:
+        """The text models."""
+        return tuple(f'{name}.' for name in self.models)
+
+    def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+        """See ``WeightReader.translate``."""
+        plain = {
+            key.replace('.gamma', '.weight').replace('.beta', '.bias'): key for key in weights
+        }  # TensorFlow's names
+        take = _Taker(weights, plain, 'bert.' if any(key.startswith('bert.') for key in plain) else '')
+        body = self._embeddings(take, model) | self._layers(take)
+        translated = {f'{name}.{key}': value for name in self.models for key, value in body.items()}
+        if 'generation_decoder' in self.models and 'cls.predictions.bias' in plain:
+            take.prefix = ''
+            translated |= {f'generation_decoder.{own}': take(key) for key, own in HEAD.items()}
+            bias = model.generation_decoder.head.bias.detach().clone()
+            stored = take('cls.predictions.bias')
+            bias[: len(stored)] = stored
+            translated['generation_decoder.head.bias'] = bias
+        return translated
+
+    def _embeddings(self, take: '_Taker', model: nn.Module) -> dict[str, Tensor]:
+        word = getattr(model, self.models[0]).embeddings.word.weight.detach().clone()
+        stored = take('embeddings.word_embeddings.weight')
+        if stored.shape[0] > word.shape[0] or stored.shape[1] != word.shape[1]:
+            raise ValueError(
+                f'{self.file}: word embeddings of shape {tuple(stored.shape)} do not fit into '
+                f'{tuple(word.shape)} (set width and vocab_size of the text models)'
+            )
+        word[: len(stored)] = stored
+        # One token type is all we have; its embedding is the same at every position.
+        position = take('embeddings.position_embeddings.weight') + take('embeddings.token_type_embeddings.weight')[0]
+        return {
+            'embeddings.word.weight': word,
+            'embeddings.position.weight': position,
+            'embeddings.norm.weight': take('embeddings.LayerNorm.weight'),
+            'embeddings.norm.bias': take('embeddings.LayerNorm.bias'),
+        }
+
+    @staticmethod
+    def _layers(take: '_Taker') -> dict[str, Tensor]:
+        translated = {}
+        for index in range(take.count('encoder.layer.')):
+            theirs, own = f'encoder.layer.{index}.', f'layers.{index}.'
+            for kind in ('weight', 'bias'):
+                qkv = [take(f'{theirs}attention.self.{name}.{kind}') for name in ('query', 'key', 'value')]
+                translated[f'{own}self_attention.attention.qkv.{kind}'] = torch.cat(qkv)
+                for source, target in LAYER.items():
+                    translated[f'{own}{target}.{kind}'] = take(f'{theirs}{source}.{kind}')
+        return translated
+
+
+class _Taker:
+    """Takes tensors out of a state dict by their plain names; a missing one is an error that names it."""
+
+    def __init__(self, weights: dict[str, Tensor], plain: dict[str, str], prefix: str) -> None:
+        self.weights = weights
+        self.plain = plain
+        self.prefix = prefix
+
+    def __call__(self, name: str) -> Tensor:
+        key = self.plain.get(self.prefix + name)
+        if key is None:
+            raise ValueError(f'no {self.prefix}{name} among the weights: this is not a BERT that we know')
+        return self.weights.pop(key)
+
+    def count(self, name: str) -> int:
+        """Number of layers whose keys begin with ``name``."""
+        start = self.prefix + name
+        return len({key[len(start) :].split('.')[0] for key in self.plain if key.startswith(start)})

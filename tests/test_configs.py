@@ -1,0 +1,97 @@
+"""Every config of the repository is parsed, dumped, reloaded, checked for misspelt keys and built."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from omnivl.engine import check_config
+from omnivl.registry import DATASETS, EVALUATIONS, MODELS, WEIGHT_READERS
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted(
+    path
+    for folder in ('configs', 'projects')
+    for path in (ROOT / folder).rglob('*.py')
+    if 'configs' in path.parts and '_base_' not in path.parts and path.name != '__init__.py'
+)
+MODEL_BASES = sorted((ROOT / 'configs/_base_/models').glob('*.py'))
+
+
+def names(paths):
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+@pytest.fixture(autouse=True)
+def from_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(str(ROOT))
+    init_default_scope('omnivl')
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=names(CONFIGS))
+def test_config_is_whole(path, tmp_path):
+    cfg = Config.fromfile(path)
+    check_config(cfg)
+    cfg.dump(tmp_path / 'dumped.py')
+    again = Config.fromfile(tmp_path / 'dumped.py')
+    assert again.to_dict() == Config.fromfile(tmp_path / 'dumped.py').to_dict()
+    for loaded in (cfg, again):
+        check_config(loaded)
+        with torch.device('meta'):
+            model = MODELS.build(loaded.model)
+        sizes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+        if loaded is cfg:
+            expected = sizes
+        assert sizes == expected
+        for loader in (*loaded.train_dataloader.values(), *(loaded.get('test_dataloader') or {}).values()):
+            DATASETS.build(dict(loader.dataset, lazy_init=True))
+        for role in ('val', 'test'):
+            evaluators = loaded.get(f'{role}_evaluator') or {}
+            assert evaluators.keys() == (loaded.get(f'{role}_dataloader') or {}).keys()
+            for evaluator in evaluators.values():
+                EVALUATIONS.build(evaluator)
+        sources = loaded.get('load_from') or []
+        for source in [sources] if isinstance(sources, dict) else sources:
+            WEIGHT_READERS.build(source)
+        for scheduler in loaded.param_scheduler:
+            end = scheduler.get('begin', 0) + scheduler.get('T_max', 0)
+            assert end <= loaded.train_cfg.get('max_iters', float('inf'))
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=names(CONFIGS))
+def test_model_and_data_share_their_tokenizer_and_resolution(path):
+    cfg = Config.fromfile(path)
+    for loader in cfg.train_dataloader.values():
+        for source in loader.dataset.get('datasets', [loader.dataset]):
+            steps = {getattr(step.type, '__name__', str(step.type)).split('.')[-1]: step for step in source.pipeline}
+            assert steps['TokenizeText'].tokenizer.vocab_file == cfg.model.tokenizer.vocab_file
+            assert steps['TokenizeText'].max_length <= cfg.model.text_encoder.max_length
+            if 'RandomResizedCrop' in steps:
+                assert steps['RandomResizedCrop'].size == cfg.model.visual_encoder.image_size
+            if 'LoadVideo' in steps:
+                assert steps['LoadVideo'].num_frames == cfg.model.visual_encoder.num_frames
+
+
+@pytest.mark.parametrize('path', MODEL_BASES, ids=names(MODEL_BASES))
+def test_every_size_builds(path):
+    with torch.device('meta'):
+        model = MODELS.build(Config.fromfile(path).model)
+    assert sum(p.numel() for p in model.parameters()) > 1e5
+
+
+def test_paper_scale_is_the_papers():
+    cfg = Config.fromfile(ROOT / 'configs/omnivl/pretrain_joint.py')
+    image, video = cfg.train_dataloader.image, cfg.train_dataloader.video
+    assert 64 * image.batch_size == 2880 and 64 * video.batch_size == 768
+    assert [source.name for source in image.dataset.datasets] == [
+        'coco', 'visual_genome', 'cc3m', 'cc12m', 'sbu', 'imagenet',
+    ]  # fmt: skip
+    assert [source.name for source in video.dataset.datasets] == ['webvid', 'kinetics400']
+    assert cfg.optim_wrapper.optimizer.lr == 8e-5 and cfg.train_cfg.max_epochs == 10
+    first = Config.fromfile(ROOT / 'configs/omnivl/pretrain_image.py')
+    assert first.optim_wrapper.optimizer.lr == 3e-4 and first.train_cfg.max_epochs == 20
+    assert first.optim_wrapper.optimizer.weight_decay == 0.05
+    assert any(step.get('gamma') == 0.85 and step.by_epoch for step in first.param_scheduler)
