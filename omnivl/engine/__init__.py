@@ -1,0 +1,29 @@
+from .checkpoint import BrokenCheckpointError, CheckpointError, LoadOptions, load_checkpoint, save_checkpoint
+from .config import ConfigError, apply_options, check_config
+from .evaluation_loop import EvaluationLoop
+from .hooks import ProgressLineHook, StepTimerHook, TrainingMonitorHook, WholeCheckpointHook
+from .log_processor import OmniVLLogProcessor
+from .loops import AlternatingTrainLoop
+from .optim import DecayGroupsConstructor, PrecisionOptimWrapper
+from .runner import OmniVLRunner
+
+__all__ = [
+    'AlternatingTrainLoop',
+    'BrokenCheckpointError',
+    'CheckpointError',
+    'ConfigError',
+    'DecayGroupsConstructor',
+    'EvaluationLoop',
+    'LoadOptions',
+    'OmniVLLogProcessor',
+    'OmniVLRunner',
+    'PrecisionOptimWrapper',
+    'ProgressLineHook',
+    'StepTimerHook',
+    'TrainingMonitorHook',
+    'WholeCheckpointHook',
+    'apply_options',
+    'check_config',
+    'load_checkpoint',
+    'save_checkpoint',
+]

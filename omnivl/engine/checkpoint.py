@@ -1,0 +1,304 @@
+"""Checkpoint files: plain values only, written whole or not at all, read without running code from them."""
+
+import fnmatch
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .files import atomic_write, write_text
+from .state import to_plain
+
+LAST_CHECKPOINT = 'last_checkpoint'
+Patterns = bool | Sequence[str]
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be used; the message says which file, why, and what to do."""
+
+
+class BrokenCheckpointError(CheckpointError):
+    """A file that is cut off or damaged, as a killed copy or a full disk leave it."""
+
+
+def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike) -> None:
+    """Write a checkpoint that is either whole or not there.
+
+    Args:
+        checkpoint: Nested dicts and lists of plain values and tensors.
+        path: Where to write it.
+
+    Raises:
+        TypeError: If something in it is neither a plain value nor a tensor.
+    """
+    plain = to_plain(checkpoint)
+    with atomic_write(path) as file:
+        torch.save(plain, file)
+
+
+def write_last_checkpoint(directory: str | os.PathLike, path: str | os.PathLike) -> None:
+    """Say which checkpoint of a work directory is the last one.
+
+    Args:
+        directory: The work directory.
+        path: The checkpoint; it must already be written.
+    """
+    write_text(Path(directory) / LAST_CHECKPOINT, str(path))
+
+
+def load_checkpoint(path: str | os.PathLike, verify: bool = False) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU; no code in it is ever run.
+
+    Args:
+        path: A file written by :func:`save_checkpoint`, any other file of plain tensors that ``torch.save`` wrote, or
+            a ``.safetensors`` file (weights only).
+        verify: Also compare the checksums of the content, which reads the file once more.
+
+    Returns:
+        The content; a ``.safetensors`` file comes as ``dict(state_dict=...)``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        BrokenCheckpointError: If it is cut off or damaged.
+        CheckpointError: If it is no checkpoint, or one that holds code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(_missing_message(path))
+    if path.suffix == '.safetensors':
+        return dict(state_dict=_load_safetensors(path))
+    _check_content(path, verify)
+    try:
+        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_refusal_message(path, error)) from None
+    except Exception as error:
+        raise BrokenCheckpointError(f'{path} cannot be read, it is damaged: {_first_line(error)}') from error
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(f'{path} holds a {type(checkpoint).__name__}, a checkpoint is a dict of tensors')
+    return checkpoint
+
+
+def find_checkpoints(directory: str | os.PathLike) -> list[Path]:
+    """List the checkpoints of a work directory that a run may go on from, the most recent first.
+
+    Args:
+        directory: The work directory.
+
+    Returns:
+        The one that ``last_checkpoint`` names, then the others (``iter_*.pth``, ``epoch_*.pth``) by age.
+    """
+    directory = Path(directory)
+    found = [path for pattern in ('iter_*.pth', 'epoch_*.pth') for path in directory.glob(pattern)]
+    found.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    pointer = directory / LAST_CHECKPOINT
+    if pointer.is_file() and (text := pointer.read_text(encoding='utf-8').strip()):
+        named = Path(text)
+        # The work directory may have been moved since.
+        last = named if named.is_file() else directory / named.name
+        found = [last, *(path for path in found if path.resolve() != last.resolve())]
+    return found
+
+
+def load_last_checkpoint(directory: str | os.PathLike) -> tuple[Path | None, dict[str, Any] | None, list[str]]:
+    """Read the last whole checkpoint of a work directory.
+
+    Args:
+        directory: The work directory.
+
+    Returns:
+        Its path, its content, and why each more recent one was passed over; ``(None, None, [])`` if there is none.
+
+    Raises:
+        BrokenCheckpointError: If there are checkpoints and none is whole.
+        CheckpointError: If one holds code.
+    """
+    problems: list[str] = []
+    for path in find_checkpoints(directory):
+        try:
+            return path, load_checkpoint(path, verify=True), problems
+        except (FileNotFoundError, BrokenCheckpointError) as error:
+            problems.append(str(error))
+    if problems:
+        raise BrokenCheckpointError(
+            f'none of the checkpoints in {directory} is whole; move them away to start anew:\n' + '\n'.join(problems)
+        )
+    return None, None, []
+
+
+@dataclass
+class LoadOptions:
+    """Which differences between a checkpoint and a model are wanted.
+
+    Each option is ``True`` (any), ``False`` (none) or a list of patterns of keys as in ``fnmatch``
+    (``'visual_encoder.blocks.*.temporal_*'``).
+
+    Attributes:
+        allow_missing: Keys of the model that the checkpoint need not have; they keep their initial values.
+        allow_unexpected: Keys of the checkpoint that the model need not have; they are not used.
+        skip_shapes: Keys whose shape may differ; they keep their initial values.
+    """
+
+    allow_missing: Patterns = False
+    allow_unexpected: Patterns = False
+    skip_shapes: Patterns = False
+
+
+@dataclass
+class LoadReport:
+    """Keys that were not loaded, all of them allowed by the options."""
+
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
+def load_state_dict(
+    model: nn.Module, state_dict: dict[str, Tensor], source: str, options: LoadOptions | None = None
+) -> LoadReport:
+    """Load weights into a model, or say exactly what does not fit and change nothing.
+
+    Args:
+        model: The model.
+        state_dict: Name -> tensor; a leading ``'module.'`` of a distributed wrapper is dropped.
+        source: Name of the file, for the messages.
+        options: Differences that are allowed; none by default.
+
+    Returns:
+        The keys that were not loaded.
+
+    Raises:
+        CheckpointError: If keys are missing, unexpected or of another shape and the options do not allow it.
+    """
+    options = options or LoadOptions()
+    weights = {key.removeprefix('module.'): value for key, value in state_dict.items()}
+    own = model.state_dict()
+    missing = [key for key in own if key not in weights]
+    unexpected = [key for key in weights if key not in own]
+    wrong = [key for key in own if key in weights and own[key].shape != weights[key].shape]
+    problems = [
+        _key_list('missing in the checkpoint', _not_allowed(missing, options.allow_missing)),
+        _key_list('unknown to the model', _not_allowed(unexpected, options.allow_unexpected)),
+        _key_list(
+            'of another shape',
+            [
+                f'{key} (checkpoint {tuple(weights[key].shape)}, model {tuple(own[key].shape)})'
+                for key in _not_allowed(wrong, options.skip_shapes)
+            ],
+        ),
+    ]
+    if any(problems):
+        raise CheckpointError(
+            f'{source} does not fit the model ({len(own)} keys), nothing was loaded:\n'
+            + '\n'.join(problem for problem in problems if problem)
+            + '\nUse the config that wrote the checkpoint, or allow the differences with load_options=dict('
+            'allow_missing=[...], allow_unexpected=[...], skip_shapes=[...]) in the config (patterns of keys, or True).'
+        )
+    usable = {key: value for key, value in weights.items() if key in own and key not in wrong}
+    model.load_state_dict(usable, strict=False)
+    return LoadReport(missing, unexpected, wrong)
+
+
+def weights_of(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
+    """Find the weights in a checkpoint.
+
+    Args:
+        checkpoint: What :func:`load_checkpoint` returned.
+        source: Name of the file, for the message.
+
+    Returns:
+        Name -> tensor.
+
+    Raises:
+        CheckpointError: If there are none.
+    """
+    for candidate in (checkpoint.get('state_dict'), checkpoint.get('model'), checkpoint):
+        if isinstance(candidate, dict) and candidate and all(isinstance(v, Tensor) for v in candidate.values()):
+            return candidate
+    raise CheckpointError(
+        f"{source} holds no weights: neither 'state_dict' nor 'model' nor the file itself is a dict of tensors, "
+        f'its keys are {sorted(map(str, checkpoint))[:20]}'
+    )
+
+
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError) as error:
+        raise BrokenCheckpointError(
+            f'{path} cannot be read, it is cut off or no safetensors file: {_first_line(error)}'
+        ) from error
+
+
+def _check_content(path: Path, verify: bool) -> None:
+    with open(path, 'rb') as file:
+        start = file.read(4)
+    if not start:
+        raise BrokenCheckpointError(f'{path} is empty')
+    if start.startswith(b'PK'):
+        if not zipfile.is_zipfile(path):
+            raise BrokenCheckpointError(f'{path} is cut off: its table of contents, at the end, is missing')
+        if verify and (damaged := _first_damaged(path)):
+            raise BrokenCheckpointError(f'{path} is damaged: the checksum of {damaged} is wrong')
+    elif not start.startswith(b'\x80'):  # neither a zip file nor a pickle
+        raise CheckpointError(
+            f'{path} is not a checkpoint: it is neither written by torch.save nor a .safetensors file'
+        )
+
+
+def _first_damaged(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip()
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        return _first_line(error)
+
+
+def _missing_message(path: Path) -> str:
+    if path.is_dir():
+        return f'{path} is a folder, a checkpoint is a file; it holds {_listing(path)}'
+    if path.parent.is_dir():
+        return f'there is no checkpoint {path}; its folder holds {_listing(path.parent)}'
+    return f'there is no checkpoint {path}, nor a folder {path.parent}'
+
+
+def _listing(directory: Path) -> str:
+    names = sorted(path.name for path in directory.iterdir() if path.suffix in ('.pth', '.pt', '.bin', '.safetensors'))
+    return ', '.join(names[:20]) if names else 'no checkpoint'
+
+
+def _refusal_message(path: Path, error: Exception) -> str:
+    named = re.search(r'GLOBAL ([\w.]+)', str(error))
+    what = f'it asks for {named.group(1)!r}' if named else _first_line(error)
+    return (
+        f'{path} is refused: {what}, and a pickle that names classes or functions can run any code when it is read. '
+        'Checkpoints of omnivl hold tensors and plain values only. If you trust the file, save its weights anew: '
+        "torch.save(dict(state_dict=model.state_dict()), 'new.pth')."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _not_allowed(keys: list[str], allowed: Patterns) -> list[str]:
+    if isinstance(allowed, bool):
+        return [] if allowed else keys
+    return [key for key in keys if not any(fnmatch.fnmatchcase(key, pattern) for pattern in allowed)]
+
+
+def _key_list(title: str, keys: list[str], limit: int = 20) -> str:
+    if not keys:
+        return ''
+    more = f'\n    ... and {len(keys) - limit} more' if len(keys) > limit else ''
+    return f'  {len(keys)} {title}:\n    ' + '\n    '.join(keys[:limit]) + more

@@ -1,0 +1,244 @@
+"""Checks of a config before anything is built: misspelt names get an error that says what was meant."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import mmengine.registry
+from mmengine.config import Config
+from mmengine.registry import Registry
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+import omnivl.registry
+
+# Keys that the runner and tools/train.py read beside the arguments of MMEngine's Runner.
+EXTRA_KEYS = (
+    'activation_checkpointing',
+    'compile',
+    'custom_imports',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'load_options',
+    'model_wrapper_cfg',
+    'runner_type',
+    'sync_bn',
+)
+LOADER_KEYS = ('batch_sampler', 'collate_fn', 'dataset', 'disable_subprocess_warning', 'num_batch_per_epoch', 'sampler')
+# Arguments that the runner passes, or that MMEngine takes out of the config before it builds the component.
+INJECTED = (
+    'type',
+    '_scope_',
+    'priority',
+    'constructor',
+    'paramwise_cfg',
+    'optimizer',
+    'convert_to_iter_based',
+    'param_name',
+)
+
+
+class ConfigError(ValueError):
+    """A config, or an option of the command line, names something that does not exist."""
+
+
+def check_config(cfg: Config) -> None:
+    """Look for misspelt keys in a config.
+
+    At the top a config may define names of its own (``data_root``); one that is nearly a known key is taken for a slip.
+    Inside, every dict with a ``type`` is held against the arguments of what it names.
+
+    Args:
+        cfg: The config.
+
+    Raises:
+        ConfigError: With all slips that were found, each with its place and what was probably meant.
+    """
+    known = known_keys()
+    problems = []
+    for key, value in cfg.items():
+        if key in known:
+            problems += _check_value(value, key)
+        elif (meant := _slip(key, known)) is not None:
+            problems.append(f'{key}: no such key, did you mean {meant!r}?')
+    for role in ('train', 'val', 'test'):
+        problems += _check_loaders(cfg.get(f'{role}_dataloader'), f'{role}_dataloader')
+    if problems:
+        raise ConfigError(f'{cfg.filename or "the config"} names things that do not exist:\n  ' + '\n  '.join(problems))
+
+
+def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Change values of a config as ``--cfg-options`` says.
+
+    Args:
+        cfg: The config, changed in place.
+        options: Dotted path -> new value; the numbers in ``custom_hooks.0.interval`` are places in lists.
+
+    Raises:
+        ConfigError: If a path leads nowhere.
+    """
+    for path in options:
+        *parents, leaf = path.split('.')
+        if (root := path.split('.')[0]) in cfg and root not in known_keys():
+            raise ConfigError(
+                f"--cfg-options {path}: {root} is a name of the config's own, already used where it was read; "
+                'set what it went into, as in train_cfg.max_iters=100'
+            )
+        node: Any = cfg._cfg_dict
+        for depth, part in enumerate(parents):
+            node = node[_existing(node, part, parents[:depth], path)]
+        where = '.'.join(parents)
+        if isinstance(node, list | tuple):
+            _existing(node, leaf, parents, path)
+            raise ConfigError(
+                f'--cfg-options {path}: replacing an item of a list is not possible; set {where} as a whole'
+            )
+        allowed = _allowed_keys(node, where)
+        if allowed is not None and leaf not in node and leaf not in allowed:
+            raise ConfigError(f'--cfg-options {path}: {_no_such_key(leaf, where, [*node, *allowed])}')
+    cfg.merge_from_dict(dict(options))
+
+
+def known_keys() -> set[str]:
+    """List the keys that mean something at the top of a config.
+
+    Returns:
+        Arguments of MMEngine's Runner and those that omnivl adds.
+    """
+    return set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | set(EXTRA_KEYS)
+
+
+def _allowed_keys(node: Any, where: str) -> list[str] | None:
+    """Keys that may be added to a dict of the config; None = any."""
+    if not where:
+        return sorted(known_keys())
+    if not isinstance(node, Mapping):
+        raise ConfigError(f'--cfg-options {where}: is the value {node!r}, nothing can be set inside it')
+    if 'type' in node:
+        return _arguments(node['type'])
+    if re.fullmatch(r'(train|val|test)_dataloader\.[^.]+(\.[^.]+)?', where) and 'dataset' in node:
+        return _loader_keys()
+    return None if not len(node) or where in ('default_hooks', 'env_cfg', 'randomness') else []
+
+
+def _existing(node: Any, part: str, parents: list[str], path: str) -> Any:
+    """The key of a step of a path; an error if the step leads nowhere."""
+    where = '.'.join(parents)
+    if isinstance(node, Mapping):
+        if part in node:
+            return part
+        raise ConfigError(f'--cfg-options {path}: {_no_such_key(part, where, list(node))}')
+    if isinstance(node, list | tuple):
+        if part.isdigit() and int(part) < len(node):
+            return int(part)
+        raise ConfigError(f'--cfg-options {path}: {where} is a list of {len(node)}, {part!r} is no place in it')
+    raise ConfigError(f'--cfg-options {path}: {where} is the value {node!r}, nothing can be set inside it')
+
+
+def _no_such_key(key: str, where: str, names: list[str]) -> str:
+    names = sorted({str(name) for name in names} - {'self'})
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
+    meant = f'did you mean {near[0]!r}?' if near else f'there are {", ".join(names)}'
+    return f'{where or "the config"} has no {key!r}, {meant}'
+
+
+def _check_value(value: Any, path: str) -> Iterator[str]:
+    """Yield a line for every key below a value that its component does not take."""
+    if isinstance(value, Mapping):
+        allowed = _arguments(value['type']) if 'type' in value else None
+        for key, item in value.items():
+            if allowed is not None and key not in allowed:
+                yield f'{path}.{key}: {_no_such_key(key, _name(value["type"]), allowed)}'
+            yield from _check_value(item, f'{path}.{key}')
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _check_value(item, f'{path}.{index}')
+
+
+def _check_loaders(loaders: Any, path: str) -> Iterator[str]:
+    if not isinstance(loaders, Mapping):
+        return
+    for name, loader in loaders.items():
+        if isinstance(loader, Mapping):
+            for key in set(loader) - set(_loader_keys()):
+                yield f'{path}.{name}.{key}: {_no_such_key(key, "a loader", _loader_keys())}'
+
+
+def _loader_keys() -> list[str]:
+    return [*inspect.signature(DataLoader.__init__).parameters, *LOADER_KEYS]
+
+
+def _arguments(kind: Any) -> list[str] | None:
+    """Names that a component takes; None if it takes any, or is not known here."""
+    candidates = [kind] if callable(kind) else _registered(kind)
+    names: set[str] = set()
+    for candidate in candidates:
+        parameters = _parameters(candidate)
+        if parameters is None:
+            return None
+        names |= parameters
+    return sorted(names | set(INJECTED)) if candidates else None
+
+
+def _parameters(component: Callable) -> set[str] | None:
+    """Names of the arguments of a class or function, those that ``**kwargs`` hands on to base classes included."""
+    if not inspect.isclass(component):
+        parameters = inspect.signature(component).parameters
+        return None if _takes_any(parameters) else set(parameters)
+    names: set[str] = set()
+    for base in component.__mro__:
+        if '__init__' not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters
+        names |= set(parameters)
+        if base is object or not _takes_any(parameters):
+            return names
+    return names
+
+
+def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+
+
+def _registered(name: Any) -> list[Callable]:
+    """What a name may stand for; the registry depends on the place, so all are looked through."""
+    if not isinstance(name, str):
+        return []
+    found = []
+    for module in (omnivl.registry, mmengine.registry):
+        for registry in vars(module).values():
+            if isinstance(registry, Registry):
+                registry.import_from_location()
+                component = registry.module_dict.get(name)
+                if component is not None and component not in found:
+                    found.append(component)
+    return found
+
+
+def _name(kind: Any) -> str:
+    return kind if isinstance(kind, str) else getattr(kind, '__name__', repr(kind))
+
+
+def _slip(key: str, known: set[str]) -> str | None:
+    """The known key that a name of the config was probably meant to be."""
+    if key.startswith('_'):
+        return None
+    for name in difflib.get_close_matches(key, sorted(known), n=3, cutoff=0.8):
+        if _edits(key, name) <= (2 if len(name) > 8 else 1):
+            return name
+    return None
+
+
+def _edits(first: str, second: str) -> int:
+    """Number of letters to insert, delete, replace or swap (two neighbours) to make one word of the other."""
+    rows = [list(range(len(second) + 1))]
+    for i, a in enumerate(first, 1):
+        row = [i]
+        for j, b in enumerate(second, 1):
+            row.append(min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a != b)))
+            if i > 1 and j > 1 and a == second[j - 2] and first[i - 2] == b:
+                row[-1] = min(row[-1], rows[-2][j - 2] + 1)
+        rows.append(row)
+    return rows[-1][-1]

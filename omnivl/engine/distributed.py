@@ -1,0 +1,106 @@
+"""Several processes: on GPUs over nccl as usual, and on a CPU over gloo, which MMEngine does not start."""
+
+import datetime
+import inspect
+import os
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.distributed as torch_dist
+from mmengine.model import MMDistributedDataParallel
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+STARTERS = dict(pytorch='torchrun (tools/dist_train.sh)', slurm='srun (tools/slurm_train.sh)', mpi='mpirun')
+
+
+def init_process_group(
+    launcher: str, backend: str | None = None, timeout: float = 1800, port: int | None = None
+) -> None:
+    """Join the group of processes that a launcher started.
+
+    MMEngine's ``init_dist`` calls ``torch.cuda.set_device`` always; here it is called where there is a GPU.
+
+    Args:
+        launcher: ``'pytorch'`` (torchrun), ``'slurm'`` (srun) or ``'mpi'`` (mpirun).
+        backend: ``'nccl'`` or ``'gloo'``; by default nccl with GPUs and gloo without. nccl without a GPU means gloo.
+        timeout: Seconds after which a collective call that not all processes reach is an error.
+        port: Port of the first process, for slurm and mpi; by default ``MASTER_PORT`` or 29500.
+
+    Raises:
+        ValueError: If the launcher is unknown.
+        RuntimeError: If the launcher did not set its environment variables, i.e. it was not used.
+    """
+    if launcher not in LAUNCHERS[1:]:
+        raise ValueError(f'launcher is {launcher!r}; allowed: {", ".join(LAUNCHERS)} (--launcher of tools/train.py)')
+    prepare = dict(pytorch=_pytorch_environment, slurm=_slurm_environment, mpi=_mpi_environment)[launcher]
+    try:
+        prepare(port)
+    except KeyError as error:
+        raise RuntimeError(
+            f'--launcher {launcher}, but the environment has no {error.args[0]}: start the processes with '
+            f'{STARTERS[launcher]}'
+        ) from None
+    has_gpu = torch.cuda.is_available()
+    if has_gpu:
+        torch.cuda.set_device(int(os.environ['LOCAL_RANK']) % torch.cuda.device_count())
+    if not has_gpu and backend in (None, 'nccl'):
+        backend = 'gloo'
+    torch_dist.init_process_group(backend=backend or 'nccl', timeout=datetime.timedelta(seconds=timeout))
+
+
+def wrap_distributed(model: nn.Module, options: Mapping[str, Any]) -> MMDistributedDataParallel:
+    """Wrap a model so that gradients are averaged over the processes.
+
+    Unused parameters are looked for by default, because an image step uses no parameter of the temporal path; without
+    it the step after would wait for their gradients for ever. In a run of one modality, where every step uses the same
+    parameters, ``model_wrapper_cfg = dict(find_unused_parameters=False)`` or ``dict(static_graph=True)`` saves that
+    look; neither is right when modalities alternate.
+
+    Args:
+        model: The model, on its device.
+        options: Arguments of ``torch.nn.parallel.DistributedDataParallel``.
+
+    Returns:
+        The wrapped model.
+    """
+    parameters = inspect.signature(DistributedDataParallel.__init__).parameters
+    # The name since torch 2.15, and the one before.
+    sync_buffers = 'forward_sync_buffers' if 'forward_sync_buffers' in parameters else 'broadcast_buffers'
+    defaults = dict(
+        device_ids=[torch.cuda.current_device()] if torch.cuda.is_available() else None,
+        find_unused_parameters=not options.get('static_graph', False),
+    )
+    # The queues are made of gathered features, hence equal on all ranks.
+    return MMDistributedDataParallel(module=model, **{sync_buffers: False, **defaults, **options})
+
+
+def _pytorch_environment(port: int | None) -> None:
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'):
+        _ = os.environ[name]
+
+
+def _slurm_environment(port: int | None) -> None:
+    rank, size = os.environ['SLURM_PROCID'], os.environ['SLURM_NTASKS']
+    local_rank = os.environ['SLURM_LOCALID']
+    if 'MASTER_ADDR' not in os.environ:
+        nodes = os.environ['SLURM_NODELIST']
+        hosts = subprocess.run(['scontrol', 'show', 'hostname', nodes], check=True, capture_output=True, text=True)
+        os.environ['MASTER_ADDR'] = hosts.stdout.split()[0]
+    _set_ranks(rank, size, local_rank, port)
+
+
+def _mpi_environment(port: int | None) -> None:
+    rank, size = os.environ['OMPI_COMM_WORLD_RANK'], os.environ['OMPI_COMM_WORLD_SIZE']
+    _ = os.environ['MASTER_ADDR']
+    _set_ranks(rank, size, os.environ['OMPI_COMM_WORLD_LOCAL_RANK'], port)
+
+
+def _set_ranks(rank: str, size: str, local_rank: str, port: int | None) -> None:
+    os.environ.update(RANK=rank, WORLD_SIZE=size, LOCAL_RANK=local_rank)
+    if port is not None:
+        os.environ['MASTER_PORT'] = str(port)
+    os.environ.setdefault('MASTER_PORT', '29500')

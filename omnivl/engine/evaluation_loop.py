@@ -1,0 +1,189 @@
+"""The loop of validation and test: named data, named protocols, one tree of figures."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop
+
+from omnivl.registry import EVALUATIONS, LOOPS
+
+from .files import write_json
+from .loaders import LoaderGroup, build_loaders
+from .state import get_random_state, set_random_state
+
+UNSEEN = '_unseen'
+PRECISIONS = {'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+@LOOPS.register_module()
+class EvaluationLoop(BaseLoop):
+    """Runs each evaluation on the loader of the same name.
+
+    Writes ``metrics.json`` and ``predictions/<name>.json``, for a test into the work directory, for a validation into
+    its folder ``val``. An evaluation ``image.retrieval_unseen`` writes its figures beside those of ``image.retrieval``
+    (``image.retrieval.t2i_r1_unseen``). Leaves the mode of the model and all random states as they were, so that a run
+    with validation trains as one without.
+
+    Args:
+        runner: The runner.
+        dataloader: Name -> config of a loader.
+        evaluator: Name -> config of an evaluation; the same names.
+        stage: ``'val'`` or ``'test'``, set by the runner.
+        amp: ``'bf16'`` or ``'fp16'`` for autocast, ``None`` for full precision.
+        save_predictions: Whether to write the predictions.
+    """
+
+    def __init__(
+        self,
+        runner: Any,
+        dataloader: Mapping[str, Any],
+        evaluator: Mapping[str, Any],
+        stage: str,
+        amp: str | None = None,
+        save_predictions: bool = True,
+    ) -> None:
+        if (
+            not isinstance(evaluator, Mapping)
+            or not isinstance(dataloader, Mapping)
+            or set(evaluator) != set(dataloader)
+        ):
+            raise ValueError(
+                f'{stage}_dataloader and {stage}_evaluator must be dicts with the same names; got '
+                f'{_names(dataloader)} and {_names(evaluator)}'
+            )
+        if amp is not None and amp not in PRECISIONS:
+            raise ValueError(f'{stage}_cfg.amp is {amp!r}; allowed: None, {", ".join(map(repr, PRECISIONS))}')
+        loaders = build_loaders(runner, dataloader, f'{stage}_dataloader', training=False)
+        super().__init__(runner, LoaderGroup(loaders, sum(len(loader) for loader in loaders.values())))
+        self.evaluator = {
+            name: EVALUATIONS.build(config) if isinstance(config, Mapping) else config
+            for name, config in evaluator.items()
+        }
+        self.stage = stage
+        self.amp = amp
+        self.save_predictions = save_predictions
+
+    @property
+    def directory(self) -> Path:
+        """Where the results are written."""
+        work_dir = Path(self.runner.work_dir)
+        return work_dir if self.stage == 'test' else work_dir / 'val'
+
+    def run(self) -> dict[str, float]:
+        """Evaluate.
+
+        Returns:
+            ``'<name>.<metric>'`` -> figure, the same on every rank.
+        """
+        self.runner.call_hook(f'before_{self.stage}')
+        self.runner.call_hook(f'before_{self.stage}_epoch')
+        metrics, chance, protocol, seconds = {}, {}, {}, {}
+        for name, evaluation in self.evaluator.items():
+            start = time.perf_counter()
+            result = self._evaluate(name, evaluation)
+            seconds[name] = round(time.perf_counter() - start, 3)
+            metrics |= flat_names(name, result.metrics)
+            chance |= flat_names(name, result.chance)
+            protocol[name] = result.protocol
+            if self.save_predictions and is_main_process():
+                write_json(self.directory / 'predictions' / f'{name}.json', result.predictions)
+        # Hooks decide by the figures (which checkpoint is the best, when to stop): all ranks must see the same.
+        shared = [metrics]
+        broadcast_object_list(shared)
+        metrics = shared[0]
+        if is_main_process():
+            tree = nested(metrics) | dict(chance=nested(chance), protocol=protocol, seconds=seconds, run=self._origin())
+            write_json(self.directory / 'metrics.json', tree)
+        self.runner.call_hook(f'after_{self.stage}_epoch', metrics=metrics)
+        self.runner.call_hook(f'after_{self.stage}')
+        return metrics
+
+    def _evaluate(self, name: str, evaluation: Any) -> Any:
+        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        self.runner.logger.info(f'Evaluating {name} with {type(evaluation).__name__} ...')
+        with unchanged(model), self._autocast(model):
+            return evaluation.run(model, self.dataloader[name], progress=name)
+
+    def _autocast(self, model: torch.nn.Module) -> contextlib.AbstractContextManager:
+        if self.amp is None:
+            return contextlib.nullcontext()
+        device = next(model.parameters()).device
+        return torch.autocast(device.type, dtype=PRECISIONS[self.amp])
+
+    def _origin(self) -> dict[str, Any]:
+        in_training = isinstance(self.runner._train_loop, BaseLoop)
+        return dict(
+            stage=self.stage,
+            checkpoint=self.runner.loaded_from,
+            iteration=self.runner.iter if in_training else None,
+            time=time.strftime('%Y-%m-%d %H:%M:%S'),
+        )
+
+
+@contextlib.contextmanager
+def unchanged(model: torch.nn.Module) -> Iterator[None]:
+    """Evaluate without a trace: no gradients, ``model.eval()``, and modes and random states put back after it.
+
+    Args:
+        model: The model.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    random_state = get_random_state()
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        set_random_state(random_state)
+
+
+def flat_names(name: str, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Put the name of an evaluation before its metrics.
+
+    Args:
+        name: Name of the evaluation; a last ``_unseen`` becomes the end of the metric.
+        metrics: Metric -> figure.
+
+    Returns:
+        ``'<name>.<metric>'`` or ``'<name>.<metric>_unseen'`` -> figure.
+    """
+    suffix = UNSEEN if name.endswith(UNSEEN) else ''
+    return {f'{name.removesuffix(UNSEEN)}.{metric}{suffix}': float(value) for metric, value in metrics.items()}
+
+
+def nested(metrics: Mapping[str, float]) -> dict[str, Any]:
+    """Turn dotted names into a tree.
+
+    Args:
+        metrics: ``'a.b.c'`` -> figure.
+
+    Returns:
+        ``{'a': {'b': {'c': figure}}}``.
+
+    Raises:
+        ValueError: If one name is the beginning of another.
+    """
+    tree: dict[str, Any] = {}
+    for name, value in metrics.items():
+        *path, leaf = name.split('.')
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise ValueError(f'the metric {name!r} is below another metric; rename the evaluation')
+        if isinstance(node.get(leaf), dict):
+            raise ValueError(f'the metric {name!r} has other metrics below it; rename the evaluation')
+        node[leaf] = value
+    return tree
+
+
+def _names(value: Any) -> Any:
+    return sorted(value) if isinstance(value, Mapping) else type(value).__name__

@@ -1,0 +1,60 @@
+"""The line of the log, in an order a reader can use; everything goes to the curves as it is."""
+
+import datetime
+from typing import Any
+
+from mmengine.registry import LOG_PROCESSORS
+from mmengine.runner import LogProcessor
+
+
+@LOG_PROCESSORS.register_module()
+class OmniVLLogProcessor(LogProcessor):
+    """MMEngine's log processor with a training line grouped by modality.
+
+    Curves get every scalar (``loss``, ``image/loss_univlc``, ``temperature``); the line says nothing twice.
+    """
+
+    def get_log_after_iter(self, runner: Any, batch_idx: int, mode: str) -> tuple[dict[str, Any], str]:
+        """Put together what is logged after an iteration.
+
+        Args:
+            runner: The runner.
+            batch_idx: Number of the batch.
+            mode: ``'train'``, ``'val'`` or ``'test'``.
+
+        Returns:
+            The scalars for the curves, and the line for the terminal.
+        """
+        tag, line = super().get_log_after_iter(runner, batch_idx, mode)
+        if mode != 'train' or not hasattr(runner.train_loop, 'streams'):
+            return tag, line
+        values = {key.removeprefix('train/'): value for key, value in tag.items()}
+        return tag, '  '.join(self._parts(runner, values))
+
+    def _parts(self, runner: Any, values: dict[str, Any]) -> list[str]:
+        loop = runner.train_loop
+        iteration = str(loop.iter + 1).rjust(len(str(loop.max_iters)))
+        parts = [f'Iter(train) [{iteration}/{loop.max_iters}]', f'lr: {values["lr"]:.4e}']
+        eta = runner.message_hub.get_info('eta')
+        if eta is not None:
+            parts.append(f'eta: {datetime.timedelta(seconds=int(eta))}')
+        parts += [
+            f'{name}: {values[key]:.4f}' for name, key in (('time', 'time'), ('data', 'data_time')) if key in values
+        ]
+        if 'memory' in values:
+            parts.append(f'memory: {values["memory"]}')
+        for name in loop.streams:
+            losses = [
+                f'{key.removeprefix(f"{name}/")} {value:.{self.num_digits}f}'
+                for key, value in values.items()
+                if key.startswith(f'{name}/') and 'loss' in key
+            ]
+            if losses:
+                speed = values.get(f'{name}/samples_per_second')
+                pace = '' if speed is None else f' ({speed:.1f} samples/s)'
+                parts.append(f'{name}: {", ".join(losses)}{pace}')
+        said = {'lr', 'base_lr', 'time', 'data_time', 'memory', 'iter', 'epoch', 'step'}
+        for key, value in values.items():
+            if key not in said and '/' not in key and 'loss' not in key:
+                parts.append(f'{key}: {value:.{self.num_digits}f}' if isinstance(value, float) else f'{key}: {value}')
+        return parts

@@ -1,0 +1,270 @@
+"""The train loop: whole batches of one modality at a time, in one schedule that is the same on every rank."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from mmengine.runner import BaseLoop
+from torch import Tensor, nn
+
+from omnivl.registry import LOOPS
+
+from .loaders import LoaderGroup, LoaderStream, build_loaders
+from .schedule import Schedule
+
+# How far the hooks of an iteration have come when a checkpoint is written inside them; what is left runs on resume.
+ITERATION, EPOCH, DONE = 'iteration', 'epoch', 'done'
+
+
+@LOOPS.register_module()
+class AlternatingTrainLoop(BaseLoop):
+    """Draws each batch from one of several named loaders.
+
+    Iterations are the unit of everything; an epoch is one pass over the loader ``epoch_by``, at whose end the hooks of
+    MMEngine (``after_train_epoch``) are called, so that schedulers by epoch step there.
+
+    Args:
+        runner: The runner.
+        dataloader: Name -> config of a loader, e.g. ``dict(image=dict(...), video=dict(...))``.
+        max_iters: Length of the run in iterations. Give exactly one of ``max_iters``, ``max_epochs`` and ``phases``.
+        max_epochs: Length of the run in epochs of ``epoch_by``.
+        epoch_by: Name of the loader that epochs are counted on; by default the first.
+        proportions: Name -> share of the batches; ``None`` means equal shares, ``'size'`` as many as each loader has,
+            so that all loaders end their epochs together.
+        phases: Runs with other proportions one after the other: ``[dict(iters=1000, proportions=dict(image=1)),
+            dict(iters=500, proportions=dict(image=1, video=1))]``.
+        seed: Seed of the alternation; by default the seed of the run.
+        val_begin: First iteration (epoch, if the run is counted in epochs) with a validation.
+        val_interval: Iterations (epochs) between validations; ``None`` validates at the end only.
+    """
+
+    def __init__(
+        self,
+        runner: Any,
+        dataloader: Mapping[str, Any],
+        max_iters: int | None = None,
+        max_epochs: int | None = None,
+        epoch_by: str | None = None,
+        proportions: Mapping[str, float] | str | None = None,
+        phases: Sequence[Mapping[str, Any]] | None = None,
+        seed: int | None = None,
+        val_begin: int = 1,
+        val_interval: int | None = None,
+    ) -> None:
+        loaders = build_loaders(runner, dataloader, 'train_dataloader', training=True)
+        self.seed = runner.seed if seed is None else seed
+        self.streams = {name: LoaderStream(name, loader, self.seed) for name, loader in loaders.items()}
+        self.epoch_by = next(iter(loaders)) if epoch_by is None else epoch_by
+        self._check_name('epoch_by', self.epoch_by)
+        if sum(option is not None for option in (max_iters, max_epochs, phases)) != 1:
+            raise ValueError(
+                'train_cfg needs exactly one of max_iters, max_epochs and phases; got '
+                f'max_iters={max_iters}, max_epochs={max_epochs}, phases={phases}'
+            )
+        if phases is not None and proportions is not None:
+            raise ValueError('train_cfg: with phases, give the proportions inside each phase')
+        for phase in phases or ():
+            if not phase.get('iters') or not set(phase) <= {'iters', 'proportions'}:
+                raise ValueError(f'train_cfg.phases: each phase is dict(iters=..., proportions=...); got {dict(phase)}')
+        if phases is None:
+            phases = [dict(iters=max_iters, proportions=proportions)]
+        self.schedule = Schedule([(phase['iters'], self._proportions(phase)) for phase in phases], self.seed)
+        self._by_epoch = max_epochs is not None
+        epoch_length = self.streams[self.epoch_by].length
+        if self._by_epoch:
+            self._max_epochs = int(max_epochs)
+            self._max_iters = self.schedule.run_length(self.epoch_by, self._max_epochs * epoch_length)
+        else:
+            self._max_iters = int(self.schedule.steps)
+            batches = self.schedule.counts_before(self._max_iters).get(self.epoch_by, 0)
+            self._max_epochs = math.ceil(batches / epoch_length)
+        super().__init__(runner, LoaderGroup(loaders, self._epoch_iterations(epoch_length)))
+        self.val_begin = val_begin
+        self.val_interval = val_interval or (self._max_epochs if self._by_epoch else self._max_iters)
+        self.stop_training = False  # set by MMEngine's EarlyStoppingHook
+        self.modality = self.epoch_by  # of the current batch
+        self.waited = 0.0  # seconds that the current batch kept the model waiting
+        self._iter = 0  # of the current iteration, as hooks see it
+        self._epoch = 0
+        self._completed = 0  # iterations that are done
+        self._stage = DONE
+
+    @property
+    def iter(self) -> int:
+        """Number of the current iteration, from 0."""
+        return self._iter
+
+    @property
+    def epoch(self) -> int:
+        """Number of completed epochs of ``epoch_by``."""
+        return self._epoch
+
+    @property
+    def max_iters(self) -> int:
+        """Length of the run in iterations."""
+        return self._max_iters
+
+    @property
+    def max_epochs(self) -> int:
+        """Length of the run in epochs of ``epoch_by``, rounded up."""
+        return self._max_epochs
+
+    def run(self) -> nn.Module:
+        """Train.
+
+        Returns:
+            The model.
+        """
+        try:
+            self.runner.call_hook('before_train')
+            self.runner.call_hook('before_train_epoch')
+            self.runner.restore_random_state()
+            self._finish_iteration()  # what a resumed run still owes to the iteration it was saved in
+            while self._iter < self._max_iters and not self.stop_training:
+                self._run_iteration()
+                self._finish_iteration()
+            self.runner.call_hook('after_train')
+        finally:
+            for stream in self.streams.values():
+                stream.close()
+        return self.runner.model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Write down the place of the run: iteration, epoch, position in every loader.
+
+        Returns:
+            Plain values; :meth:`load_state_dict` goes on after the last completed iteration.
+        """
+        return dict(
+            iteration=self._completed,
+            epoch=self._epoch,
+            stage=self._stage,
+            streams={name: stream.state_dict() for name, stream in self.streams.items()},
+        )
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> list[str]:
+        """Go on from a place written down before.
+
+        Args:
+            state: What :meth:`state_dict` returned.
+
+        Returns:
+            Warnings about what makes the run differ from an unbroken one.
+
+        Raises:
+            ValueError: If the loaders have other names now.
+        """
+        if set(state['streams']) != set(self.streams):
+            raise ValueError(
+                f'the checkpoint was written by a run with the loaders {sorted(state["streams"])}, train_dataloader '
+                f'now has {sorted(self.streams)}: resume with the config of that run, or start a new stage from its '
+                'weights with load_from instead of resume'
+            )
+        self._iter = self._completed = state['iteration']
+        self._epoch, self._stage = state['epoch'], state['stage']
+        warnings = [self.streams[name].load_state_dict(place) for name, place in state['streams'].items()]
+        given = self.schedule.counts_before(self._completed)
+        if any(given.get(name, 0) != stream.batches_given for name, stream in self.streams.items()):
+            warnings.append('the alternation was changed since; it goes on in its new form')
+        return [warning for warning in warnings if warning]
+
+    def _run_iteration(self) -> None:
+        self.runner.model.train()
+        self.modality = self.schedule.name_at(self._iter)
+        stream = self.streams[self.modality]
+        start = time.perf_counter()
+        batch = next(stream)
+        self.waited = time.perf_counter() - start
+        self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=batch)
+        outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
+        outputs, samples = average_outputs(outputs, count_samples(batch))
+        stream.samples += samples
+        self._completed, self._stage = self._iter + 1, ITERATION
+        self.runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=batch, outputs=outputs)
+        self._iter += 1
+
+    def _finish_iteration(self) -> None:
+        """End the epoch and validate, where they are due and not yet done."""
+        if self._stage == DONE:
+            return
+        ends_epoch = self.streams[self.epoch_by].epochs_completed > self._epoch
+        if ends_epoch:
+            if self._stage == ITERATION:
+                self._stage = EPOCH
+                self.runner.call_hook('after_train_epoch')
+            self._epoch += 1
+        self._stage = DONE
+        if self.runner.val_loop is not None and self._validation_due(ends_epoch):
+            self.runner.val_loop.run()
+        if ends_epoch and self._iter < self._max_iters:
+            self.runner.call_hook('before_train_epoch')
+
+    def _validation_due(self, ends_epoch: bool) -> bool:
+        if self._iter >= self._max_iters:
+            return True
+        count = self._epoch if self._by_epoch else self._iter
+        due = count >= self.val_begin and count % self.val_interval == 0
+        return due and (ends_epoch or not self._by_epoch)
+
+    def _proportions(self, phase: Mapping[str, Any]) -> dict[str, float]:
+        proportions = phase.get('proportions')
+        if proportions is None:
+            return dict.fromkeys(self.streams, 1)
+        if isinstance(proportions, str):
+            if proportions != 'size':
+                raise ValueError(f"train_cfg.proportions is {proportions!r}; allowed: 'size' or a dict of shares")
+            return {name: stream.length for name, stream in self.streams.items()}
+        for name, share in proportions.items():
+            self._check_name('proportions', name)
+            if not share >= 0:
+                raise ValueError(f'train_cfg.proportions.{name} is {share}; a share is at least 0')
+        shares = {name: share for name, share in proportions.items() if share > 0}
+        if not shares:
+            raise ValueError(f'train_cfg.proportions is {dict(proportions)}; one share must be above 0')
+        return shares
+
+    def _check_name(self, option: str, name: str) -> None:
+        if name not in self.streams:
+            raise ValueError(f'train_cfg.{option} names {name!r}; train_dataloader has {sorted(self.streams)}')
+
+    def _epoch_iterations(self, epoch_length: int) -> int:
+        """Iterations of the first epoch, for schedulers that convert epochs to iterations."""
+        try:
+            return self.schedule.step_after(self.epoch_by, epoch_length)
+        except ValueError:  # a run without any batch, or without a whole epoch, of this loader
+            return self._max_iters
+
+
+def count_samples(batch: Any) -> int:
+    """Count the samples of a collated batch.
+
+    Args:
+        batch: Dict of the collate function; its ``data_samples`` or ``inputs`` have one entry per sample.
+
+    Returns:
+        Their number on this rank.
+    """
+    return len(batch['data_samples'] if 'data_samples' in batch else batch['inputs'])
+
+
+def average_outputs(outputs: Mapping[str, Tensor | float], samples: int) -> tuple[dict[str, float], int]:
+    """Average what a step logs over the ranks, in one exchange, so that the log speaks of the whole batch.
+
+    Args:
+        outputs: Name -> scalar; the same names on every rank.
+        samples: Samples of this rank.
+
+    Returns:
+        Name -> number, and the samples of all ranks.
+    """
+    tensors = [torch.as_tensor(value).detach() for value in outputs.values()]
+    device = next((tensor.device for tensor in tensors if tensor.device.type != 'cpu'), torch.device('cpu'))
+    values = torch.stack([tensor.to(device, torch.float32).reshape(()) for tensor in tensors])
+    counts = torch.tensor([samples], device=device)
+    if get_world_size() > 1:
+        all_reduce(values, 'mean')
+        all_reduce(counts, 'sum')
+    return dict(zip(outputs, values.tolist())), int(counts)

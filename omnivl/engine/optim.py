@@ -1,0 +1,218 @@
+"""Optimizer wrapper with mixed precision on any device, and the two groups of parameters."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIMIZERS
+from torch import Tensor, nn
+
+from omnivl.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+
+PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+# Parts of names whose parameters are not decayed although they have two dimensions or more.
+NO_DECAY = ('pos_embed', 'position_embed', 'time_embed', 'temporal_embed', 'cls_token', 'mask_token', 'temperature')
+
+
+@OPTIM_WRAPPERS.register_module()
+class PrecisionOptimWrapper(OptimWrapper):
+    """Steps an optimizer in full or mixed precision, and logs the norm of the gradients.
+
+    MMEngine's ``AmpOptimWrapper`` needs a GPU; this one runs bf16 on a CPU, too.
+
+    Args:
+        optimizer: The optimizer.
+        precision: ``'fp32'``, ``'bf16'`` (autocast) or ``'fp16'`` (autocast and loss scaling, on a GPU).
+        loss_scale: Arguments of ``torch.amp.GradScaler`` for fp16.
+        accumulative_counts: Batches whose gradients are averaged into one update.
+        clip_grad: ``dict(max_norm=...)``, or with ``type='value'`` ``dict(clip_value=...)``; ``None`` clips nothing.
+
+    Raises:
+        ValueError: If the precision is unknown, or fp16 is asked for on a CPU.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        precision: str = 'fp32',
+        loss_scale: Mapping[str, Any] | None = None,
+        accumulative_counts: int = 1,
+        clip_grad: dict[str, Any] | None = None,
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(f'optim_wrapper.precision is {precision!r}; allowed: {", ".join(PRECISIONS)}')
+        self.device_type = optimizer.param_groups[0]['params'][0].device.type
+        if precision == 'fp16' and self.device_type != 'cuda':
+            raise ValueError(
+                f'optim_wrapper.precision is fp16, which trains on a GPU only, and the model is on {self.device_type}; '
+                'use bf16 (--amp bf16)'
+            )
+        # Without clipping the norm is measured all the same: clipping at infinity changes nothing.
+        super().__init__(optimizer, accumulative_counts, clip_grad or dict(max_norm=math.inf))
+        self.precision = precision
+        self.scaler = torch.amp.GradScaler(self.device_type, **(loss_scale or {})) if precision == 'fp16' else None
+
+    @contextlib.contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Run the forward pass in the wanted precision, without exchanging gradients inside an accumulation.
+
+        Args:
+            model: The model.
+        """
+        dtype = PRECISIONS[self.precision]
+        with super().optim_context(model), torch.autocast(self.device_type, dtype, enabled=dtype is not None):
+            yield
+
+    def backward(self, loss: Tensor, **kwargs: Any) -> None:
+        """Compute gradients.
+
+        Args:
+            loss: The loss, a scalar.
+            **kwargs: Arguments of ``Tensor.backward``.
+        """
+        super().backward(loss if self.scaler is None else self.scaler.scale(loss), **kwargs)
+
+    def step(self, **kwargs: Any) -> None:
+        """Clip and update.
+
+        Args:
+            **kwargs: Arguments of the optimizer's ``step``.
+        """
+        if self.scaler is None:
+            super().step(**kwargs)
+            return
+        self.scaler.unscale_(self.optimizer)
+        self._clip_grad()
+        self.scaler.step(self.optimizer, **kwargs)
+        self.scaler.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Write down optimizer and scaler.
+
+        Returns:
+            Plain values and tensors.
+        """
+        state = super().state_dict()
+        if self.scaler is not None:
+            state['scaler'] = self.scaler.state_dict()
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Put back what :meth:`state_dict` wrote.
+
+        Args:
+            state_dict: The state.
+        """
+        state = dict(state_dict)
+        scaler = state.pop('scaler', None)
+        if self.scaler is not None and scaler is not None:
+            self.scaler.load_state_dict(scaler)
+        super().load_state_dict(state)
+
+
+def updates_done(optim_wrapper: OptimWrapper) -> bool:
+    """Tell whether all gradients computed so far have gone into the weights.
+
+    Args:
+        optim_wrapper: The wrapper.
+
+    Returns:
+        False in the middle of an accumulation.
+    """
+    return optim_wrapper.should_update()
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class DecayGroupsConstructor:
+    """Puts parameters into as few groups as weight decay and learning rates ask for, two as a rule.
+
+    Few groups make fused and foreach optimizers fast. Not decayed are parameters of fewer than two dimensions (biases,
+    scales of norms, the temperature), position embeddings and special tokens. A parameter used in several places
+    appears once, a frozen one not at all.
+
+    Args:
+        optim_wrapper_cfg: Config of the wrapper, with ``optimizer``.
+        paramwise_cfg: ``no_decay``: parts of further names that are not decayed; ``lr_mult``: beginning of a name ->
+            factor of the learning rate, the longest that fits counts.
+
+    Raises:
+        ValueError: If an option is unknown, an ``lr_mult`` fits no parameter, or nothing is left to train.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None) -> None:
+        self.config = dict(optim_wrapper_cfg)
+        options = dict(paramwise_cfg or {})
+        self.no_decay: Sequence[str] = (*NO_DECAY, *options.pop('no_decay', ()))
+        self.lr_mult: dict[str, float] = dict(options.pop('lr_mult', {}))
+        if options:
+            raise ValueError(f'paramwise_cfg has {sorted(options)}; allowed: no_decay, lr_mult')
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the wrapper.
+
+        Args:
+            model: The model, or its distributed wrapper.
+
+        Returns:
+            The optimizer wrapper.
+        """
+        model = model.module if is_model_wrapper(model) else model
+        config = dict(self.config)
+        optimizer_config = dict(config.pop('optimizer'))
+        groups = self.groups(model, optimizer_config['lr'], optimizer_config.get('weight_decay', 0.0))
+        for group in groups:
+            size = sum(parameter.numel() for parameter in group['params'])
+            print_log(
+                f'{group["name"]}: {len(group["params"])} tensors, {size} values, '
+                f'weight decay {group["weight_decay"]:g}, learning rate {group["lr"]:g}',
+                logger='current',
+            )
+        optimizer = OPTIMIZERS.build(optimizer_config, default_args=dict(params=groups))
+        return OPTIM_WRAPPERS.build(
+            dict(dict(type='PrecisionOptimWrapper'), **config), default_args=dict(optimizer=optimizer)
+        )
+
+    def groups(self, model: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+        """Sort the parameters of a model.
+
+        Args:
+            model: The model.
+            lr: The learning rate.
+            weight_decay: The weight decay.
+
+        Returns:
+            Groups for an optimizer, in an order that depends on the names only.
+        """
+        groups: dict[tuple[str, float], dict[str, Any]] = {}
+        unused = set(self.lr_mult)
+        for name, parameter in model.named_parameters():
+            prefix = max((prefix for prefix in self.lr_mult if name.startswith(prefix)), key=len, default=None)
+            unused.discard(prefix)
+            if not parameter.requires_grad:
+                continue
+            factor = 1.0 if prefix is None else self.lr_mult[prefix]
+            decayed = parameter.ndim >= 2 and not any(part in name for part in self.no_decay)
+            title = 'decay' if decayed else 'no_decay'
+            group = groups.setdefault(
+                (title, factor),
+                dict(
+                    params=[],
+                    lr=lr * factor,
+                    weight_decay=weight_decay if decayed else 0.0,
+                    name=title if factor == 1.0 else f'{title}_x{factor:g}',
+                ),
+            )
+            group['params'].append(parameter)
+        if unused:
+            raise ValueError(
+                f'paramwise_cfg.lr_mult: no parameter begins with {sorted(unused)}; the model has '
+                f'{sorted({name.split(".")[0] for name, _ in model.named_parameters()})}'
+            )
+        if not groups:
+            raise ValueError('no parameter of the model requires a gradient: there is nothing to train')
+        return [groups[key] for key in sorted(groups)]

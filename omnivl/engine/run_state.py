@@ -1,0 +1,132 @@
+"""All of a run that a checkpoint holds: collected from a runner, and put back into one."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import mmengine
+import torch
+from mmengine.runner import Runner
+
+from omnivl.version import __version__
+
+from .checkpoint import CheckpointError, load_state_dict
+from .state import message_hub_from_plain, message_hub_to_plain
+
+FORMAT = 'omnivl-1'
+# Values of each logged scalar that a checkpoint keeps, so that smoothed values go on after a resume.
+HISTORY_LENGTH = 10_000
+NEEDED = ('optimizer', 'train_loop', 'random_states')
+
+
+def collect(
+    runner: Runner, meta: Mapping[str, Any], random_states: list[dict[str, Any]] | None, with_schedulers: bool
+) -> dict[str, Any]:
+    """Collect what a checkpoint holds.
+
+    Args:
+        runner: The runner, in the middle of training.
+        meta: Further facts about the checkpoint.
+        random_states: States of the generators of every rank; ``None`` = weights only, not to be resumed from.
+        with_schedulers: Whether to add the parameter schedulers.
+
+    Returns:
+        The content of the checkpoint.
+    """
+    content = dict(
+        format=FORMAT,
+        meta=dict(
+            meta,
+            cfg=runner.cfg.pretty_text,
+            seed=runner.seed,
+            experiment_name=runner.experiment_name,
+            time=time.strftime('%Y%m%d_%H%M%S'),
+            omnivl_version=__version__,
+            mmengine_version=mmengine.__version__,
+            torch_version=str(torch.__version__),
+            world_size=runner.world_size,
+        ),
+        state_dict=runner.bare_model.state_dict(),
+        message_hub=message_hub_to_plain(runner.message_hub, HISTORY_LENGTH),
+    )
+    if random_states is not None:
+        content['optimizer'] = runner.optim_wrapper.state_dict()
+        content['train_loop'] = runner.train_loop.state_dict()
+        content['random_states'] = random_states
+    if with_schedulers and runner.param_schedulers is not None:
+        content['param_schedulers'] = _map_schedulers(runner.param_schedulers, _scheduler_state)
+    return content
+
+
+def check_resumable(content: Mapping[str, Any], source: str) -> None:
+    """Make sure that a run can go on from a checkpoint.
+
+    Args:
+        content: The content of the checkpoint.
+        source: Its name, for the message.
+
+    Raises:
+        CheckpointError: If it holds weights only.
+    """
+    missing = [key for key in NEEDED if key not in content]
+    if missing:
+        raise CheckpointError(
+            f'{source} cannot be resumed from: it has no {", ".join(missing)} (it holds weights only, or another '
+            'program wrote it); start from its weights with load_from instead'
+        )
+
+
+def restore(runner: Runner, content: Mapping[str, Any], source: str) -> list[str]:
+    """Put the content of a checkpoint back, but for the generators, which the first step must find untouched.
+
+    Args:
+        runner: The runner, built and about to train.
+        content: The content of the checkpoint.
+        source: Its name, for the messages.
+
+    Returns:
+        Warnings about what makes the run differ from an unbroken one.
+
+    Raises:
+        CheckpointError: If the model or the schedulers are others now.
+        ValueError: If the loaders are others now.
+    """
+    load_state_dict(runner.bare_model, content['state_dict'], source)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.optim_wrapper.load_state_dict(content['optimizer'])
+    if runner.param_schedulers is not None and 'param_schedulers' in content:
+        runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+        _load_schedulers(runner.param_schedulers, content['param_schedulers'], source)
+    message_hub_from_plain(runner.message_hub, content['message_hub'])
+    warnings = runner.train_loop.load_state_dict(content['train_loop'])
+    if (written_by := len(content['random_states'])) != runner.world_size:
+        warnings.append(
+            f'written by {written_by} processes, there are {runner.world_size} now: '
+            'the run goes on, but not bit for bit'
+        )
+    return warnings
+
+
+def _map_schedulers(schedulers: Any, function: Callable[[Any], Any]) -> Any:
+    if isinstance(schedulers, dict):
+        return {name: [function(scheduler) for scheduler in group] for name, group in schedulers.items()}
+    return [function(scheduler) for scheduler in schedulers]
+
+
+def _scheduler_state(scheduler: Any) -> dict[str, Any]:
+    # OneCycleLR and others keep functions, which follow from their arguments.
+    return {key: value for key, value in scheduler.state_dict().items() if not callable(value)}
+
+
+def _load_schedulers(schedulers: Any, states: Any, source: str) -> None:
+    pairs = zip(schedulers.values(), states.values()) if isinstance(schedulers, dict) else [(schedulers, states)]
+    for group, group_states in pairs:
+        if len(group) != len(group_states):
+            raise CheckpointError(
+                f'{source} has {len(group_states)} param_scheduler states, the config has {len(group)}: resume with '
+                'the config of that run, or start a new stage from its weights with load_from'
+            )
+        for scheduler, state in zip(group, group_states):
+            scheduler.load_state_dict(state)
+            # MMEngine counts updates since the start of the process here, and warns of a schedule ahead of them.
+            scheduler.optimizer._global_step = max(scheduler.optimizer._global_step, 0)

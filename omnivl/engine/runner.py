@@ -1,0 +1,370 @@
+"""MMEngine's Runner, mended for today's PyTorch: whole checkpoints, exact resume, several processes on a CPU."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import all_gather_object, broadcast_object_list, is_distributed, is_main_process
+from mmengine.model import is_model_wrapper, revert_sync_batchnorm
+from mmengine.runner import BaseLoop, LogProcessor, Runner, set_random_seed
+from mmengine.visualization import Visualizer
+from torch import nn
+
+from omnivl.registry import RUNNERS
+
+from . import checkpoint as files
+from .distributed import init_process_group, wrap_distributed
+from .files import remove_leftovers
+from .log_processor import OmniVLLogProcessor
+from .run_state import check_resumable, collect, restore
+from .state import get_random_state, set_random_state
+
+
+@RUNNERS.register_module()
+class OmniVLRunner(Runner):
+    """Builds and runs everything from a config; see ``mmengine.runner.Runner`` for the keys.
+
+    What differs:
+
+    - Checkpoints hold plain values and tensors only, are written whole or not at all, and are read with
+      ``weights_only=True``.
+    - ``resume`` may be ``True`` or a path and goes on bit for bit as the unbroken run would. ``True`` means the last
+      whole checkpoint of the work directory; if there is none yet, the run begins, with ``load_from`` if that is
+      given.
+    - ``load_from`` may also be a dict, or a list of dicts, that ``omnivl.weights`` understands; ``load_options`` says
+      which keys of a checkpoint may differ.
+    - Processes on a CPU talk over gloo.
+    """
+
+    loaded_from: str | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._resume_content: dict[str, Any] | None = None
+        self._pending_random_state: dict[str, Any] | None = None
+        super().__init__(*args, **kwargs)
+
+    @classmethod
+    def from_cfg(cls, cfg: Config | dict) -> 'OmniVLRunner':
+        """Build a runner from a config.
+
+        Args:
+            cfg: The config.
+
+        Returns:
+            The runner.
+        """
+        cfg = Config(cfg) if not isinstance(cfg, Config) else cfg.copy()
+        cfg.setdefault('default_scope', 'omnivl')
+        return super().from_cfg(cfg)
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Join the process group before MMEngine would, which needs a GPU for that.
+
+        Args:
+            env_cfg: Config of the environment.
+        """
+        if self.distributed and not is_distributed():
+            init_process_group(self.launcher, **env_cfg.get('dist_cfg', {}))
+        super().setup_env(env_cfg)
+
+    def set_randomness(self, seed: int | None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
+        """Seed all generators.
+
+        Args:
+            seed: The seed; ``None`` draws one, the same on all ranks.
+            diff_rank_seed: Whether each rank draws other numbers (dropout, negatives). Data order and alternation
+                follow the common seed all the same.
+            deterministic: Whether to allow deterministic algorithms only.
+        """
+        self._deterministic = deterministic
+        self._seed = set_random_seed(seed=seed, deterministic=deterministic)
+        if diff_rank_seed:
+            set_random_seed(seed=self._seed, deterministic=deterministic, diff_rank_seed=True)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Move the model to its device and, with several processes, wrap it in DDP.
+
+        Args:
+            model_wrapper_cfg: Arguments of ``DistributedDataParallel``; with another ``type`` it is left to MMEngine.
+            model: The model.
+
+        Returns:
+            The model or its wrapper.
+        """
+        options = dict(model_wrapper_cfg or {})
+        own = options.pop('type', 'MMDistributedDataParallel') == 'MMDistributedDataParallel'
+        if not own or is_model_wrapper(model):
+            return super().wrap_model(model_wrapper_cfg, model)
+        model = model.to(get_device())
+        if not self.distributed:
+            return revert_sync_batchnorm(model)
+        if 'find_unused_parameters' in self.cfg:
+            options.setdefault('find_unused_parameters', self.cfg.find_unused_parameters)
+        return wrap_distributed(model, options)
+
+    def build_log_processor(self, log_processor: LogProcessor | dict) -> LogProcessor:
+        """Build the log processor, by default one that counts iterations.
+
+        Args:
+            log_processor: A built one, or its config.
+
+        Returns:
+            The log processor.
+        """
+        if isinstance(log_processor, dict) and 'type' not in log_processor:
+            return OmniVLLogProcessor(**{'by_epoch': False, **log_processor})
+        return super().build_log_processor(log_processor)
+
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """Build the writer of curves, by default to JSON lines and TensorBoard.
+
+        Args:
+            visualizer: A built one, or its config.
+
+        Returns:
+            The visualizer.
+        """
+        if visualizer is None:
+            visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
+        if isinstance(visualizer, dict) and visualizer.get('type', 'Visualizer') in ('Visualizer', Visualizer):
+            options = {key: value for key, value in visualizer.items() if key != 'type'}
+            return Visualizer.get_instance(**{'name': self._experiment_name, 'save_dir': self._log_dir, **options})
+        return super().build_visualizer(visualizer)
+
+    def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
+        """Register the hooks that every run has; a config changes or (with ``None``) removes them by name.
+
+        Args:
+            hooks: Name -> config of a hook.
+        """
+        defaults = dict(
+            runtime_info=dict(type='RuntimeInfoHook'),
+            timer=dict(type='StepTimerHook'),
+            monitor=dict(type='TrainingMonitorHook'),
+            logger=dict(type='LoggerHook', log_metric_by_epoch=False),
+            param_scheduler=dict(type='ParamSchedulerHook'),
+            checkpoint=dict(type='WholeCheckpointHook'),
+            progress=dict(type='ProgressLineHook'),
+        )
+        for name, hook in {**defaults, **(hooks or {})}.items():
+            if hook is not None:
+                if isinstance(hook, Mapping) and name in defaults:
+                    hook = dict(type=defaults[name]['type']) | dict(hook)
+                self.register_hook(hook)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the train loop; when the run resumes, with the seed of its first start.
+
+        Args:
+            loop: A built one, or its config.
+
+        Returns:
+            The loop.
+        """
+        if not isinstance(loop, BaseLoop):
+            self._read_resume_checkpoint()
+        return super().build_train_loop(loop)
+
+    def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the validation loop.
+
+        Args:
+            loop: A built one, or its config.
+
+        Returns:
+            The loop.
+        """
+        return super().build_val_loop(_with_stage(loop, 'val'))
+
+    def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the test loop.
+
+        Args:
+            loop: A built one, or its config.
+
+        Returns:
+            The loop.
+        """
+        return super().build_test_loop(_with_stage(loop, 'test'))
+
+    def load_or_resume(self) -> None:
+        """Resume the run, or load the weights it starts from."""
+        if self._has_loaded:
+            return
+        self._read_resume_checkpoint()
+        self._has_loaded = True
+        if self._resume_content is not None:
+            self._apply_resume(self._resume_content)
+            self._resume_content = None
+        elif isinstance(self._load_from, str | Path):
+            self.load_checkpoint(str(self._load_from))
+        elif self._load_from is not None:
+            from omnivl.weights import load_weights
+
+            load_weights(self.bare_model, self._load_from)
+
+    def load_checkpoint(self, filename: str, options: files.LoadOptions | dict | None = None) -> dict[str, Any]:
+        """Load weights from a file.
+
+        Args:
+            filename: A checkpoint or a ``.safetensors`` file.
+            options: Differences that are allowed; by default those of ``load_options`` in the config.
+
+        Returns:
+            The content of the file.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            omnivl.engine.checkpoint.CheckpointError: If it is broken, unsafe or does not fit.
+        """
+        content = files.load_checkpoint(filename)
+        self.call_hook('after_load_checkpoint', checkpoint=content)
+        options = self.cfg.get('load_options') if options is None else options
+        if not isinstance(options, files.LoadOptions):
+            options = files.LoadOptions(**(options or {}))
+        weights = dict(files.weights_of(content, filename))
+        adapt = getattr(self.bare_model, 'adapt_state_dict', None)  # position embeddings of another resolution
+        if adapt is not None:
+            adapt(weights)
+        report = files.load_state_dict(self.bare_model, weights, filename, options)
+        self._has_loaded = True
+        self.loaded_from = filename
+        for title, keys in vars(report).items():
+            if keys:
+                self.logger.warning(f'{filename}: {len(keys)} keys {title}: {", ".join(keys)}')
+        self.logger.info(f'Loaded the weights of {filename}')
+        after_load = getattr(self.bare_model, 'after_load', None)  # the momentum twin starts from the weights
+        if after_load is not None:
+            after_load()
+        return content
+
+    def resume(self, filename: str) -> None:
+        """Go on with the run that wrote a checkpoint.
+
+        Args:
+            filename: The checkpoint.
+        """
+        self.loaded_from = filename
+        self._apply_resume(files.load_checkpoint(filename, verify=True))
+        self._has_loaded = True
+
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+    ) -> None:
+        """Write a checkpoint; every rank must call it, the first one writes.
+
+        Args:
+            out_dir: Folder of the checkpoint.
+            filename: Its name.
+            file_client_args: Of MMEngine's interface; local files only, so ``None``.
+            save_optimizer: Whether to write all that a resumed run needs; else the file holds weights only.
+            save_param_scheduler: The same for the schedulers.
+            meta: Epoch and iteration, as MMEngine's hook counts them.
+            by_epoch: Of MMEngine's interface; the train loop knows its place.
+            backend_args: Of MMEngine's interface; ``None``.
+        """
+        if file_client_args is not None or backend_args is not None:
+            raise ValueError('checkpoints are written to local files: leave out file_client_args and backend_args')
+        random_states = all_gather_object(get_random_state())
+        if not is_main_process():
+            return
+        content = collect(self, meta or {}, random_states if save_optimizer else None, save_param_scheduler)
+        self.call_hook('before_save_checkpoint', checkpoint=content)
+        files.save_checkpoint(content, Path(out_dir) / filename)
+
+    def restore_random_state(self) -> None:
+        """Put back the generators of the resumed run; the loop calls it right before its first step."""
+        if self._pending_random_state is not None:
+            set_random_state(self._pending_random_state)
+            self._pending_random_state = None
+
+    @property
+    def bare_model(self) -> nn.Module:
+        """The model without its distributed wrapper."""
+        return self.model.module if is_model_wrapper(self.model) else self.model
+
+    def train(self) -> nn.Module:
+        """Train the model.
+
+        Returns:
+            The model.
+        """
+        if is_main_process():
+            for name in remove_leftovers(self.work_dir):
+                self.logger.info(f'Removed {name}, which a killed process left half written')
+        return super().train()
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile the forward pass if ``compile`` in the config says so (``True`` or arguments of ``torch.compile``).
+
+        MMEngine compiles the whole ``train_step``, whose optimizer part is compiled anew at every learning rate.
+        """
+        options = self.cfg.get('compile')
+        if options:
+            self.bare_model.compile(**({} if options is True else options))
+            self.logger.info('The forward pass is compiled; the first iterations take longer')
+
+    def _read_resume_checkpoint(self) -> None:
+        """Find and read the checkpoint to go on from, once, before anything is built that depends on the seed."""
+        if not self._resume or self._has_loaded or self._resume_content is not None:
+            return
+        if self._resume is True or self._resume == 'auto':
+            self._resume_content = self._read_last_checkpoint()
+        else:
+            self._resume_content = files.load_checkpoint(self._resume, verify=True)
+            self.loaded_from = str(self._resume)
+        if self._resume_content is None:
+            self._resume = False
+            return
+        check_resumable(self._resume_content, str(self.loaded_from))
+        self._take_seed(self._resume_content['meta'].get('seed'))
+
+    def _read_last_checkpoint(self) -> dict[str, Any] | None:
+        # The first rank decides: a file may be whole for one and not yet seen by another.
+        content, found = None, [None]
+        if is_main_process():
+            path, content, problems = files.load_last_checkpoint(self.work_dir)
+            for problem in problems:
+                self.logger.warning(f'{problem}; falling back to the checkpoint before it')
+            found = [None if path is None else str(path)]
+        broadcast_object_list(found)
+        self.loaded_from = found[0]
+        if found[0] is None:
+            self.logger.info(f'There is no checkpoint in {self.work_dir} to resume from, training starts anew')
+            return None
+        return files.load_checkpoint(found[0]) if content is None else content
+
+    def _take_seed(self, seed: int | None) -> None:
+        if seed is None or seed == self.seed:
+            return
+        if self._randomness_cfg.get('seed') is not None:
+            self.logger.warning(f'randomness.seed is {self.seed}, the resumed run began with {seed} and keeps it')
+        self._randomness_cfg = dict(self._randomness_cfg, seed=seed)
+        self.set_randomness(**self._randomness_cfg)
+
+    def _apply_resume(self, content: dict[str, Any]) -> None:
+        self.call_hook('after_load_checkpoint', checkpoint=content)
+        for warning in restore(self, content, str(self.loaded_from)):
+            self.logger.warning(f'{self.loaded_from}: {warning}')
+        states = content['random_states']
+        if self.rank < len(states):
+            self._pending_random_state = states[self.rank]
+        done = content['train_loop']['iteration']
+        self.logger.info(f'Resumed {self.loaded_from}: {done} of {self.max_iters} iterations are done')
+
+
+def _with_stage(loop: BaseLoop | dict, stage: str) -> BaseLoop | dict:
+    """Tell an evaluation loop what it is for; MMEngine hands over only its data."""
+    if isinstance(loop, dict) and getattr(loop.get('type'), '__name__', loop.get('type')) == 'EvaluationLoop':
+        return dict(loop, stage=stage)
+    return loop

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Lint and tests in one command: bash tools/run_tests.sh [arguments of pytest]
+#
+# Makes .venv (or uses the environment OMNIVL_VENV), installs omnivl with the extra `test`, runs ruff and pytest.
+# Tests that need a GPU are skipped without one, and the summary says so. The exit code is that of what failed.
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+source "$ROOT/tools/environment.sh"
+cd "$ROOT"
+writable_home "${TMPDIR:-/tmp}/omnivl-home-$(id -u)"
+
+echo '== environment'
+prepare_environment test av matplotlib pytest pytest_timeout ruff
+
+echo '== lint'
+(
+    set -x
+    "$PYTHON" -m ruff check .
+    "$PYTHON" -m ruff format --check .
+)
+
+echo '== tests'
+# One thread is faster for models as small as those of the tests, and their sums then do not depend on the machine.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+set -x
+exec "$PYTHON" -m pytest -rs --durations=5 "$@"
