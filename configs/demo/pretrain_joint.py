@@ -12,7 +12,7 @@ from omnivl.weights import StageReader
 with read_base():
     from .pretrain_image import *
 
-max_iters = 2000
+max_iters = 2400
 
 train_dataloader.video = dict(
     batch_size=16,
@@ -31,7 +31,8 @@ param_scheduler = [
     dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
     dict(type=CosineAnnealingLR, by_epoch=False, begin=warmup, T_max=max_iters - warmup, eta_min_ratio=0.05),
 ]
-load_from = dict(type=StageReader, file='work_dirs/demo/stage1')
+optim_wrapper.optimizer.lr = 8e-4
+load_from = dict(type=StageReader, file=f'{demo_work_dir}/stage1')
 
 val_dataloader |= {
     'video.retrieval': dict(video_loader, dataset=dict(video_text['val'], pipeline=video_test_pipeline)),

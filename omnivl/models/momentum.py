@@ -69,6 +69,9 @@ class MomentumTwin(nn.Module):
         own = [parameter for name in modules for parameter in self.twins[name].parameters()]
         followed = [parameter for module in modules.values() for parameter in module.parameters()]
         torch._foreach_lerp_(own, followed, 1 - momentum)
+        for name, module in modules.items():  # statistics of batch norms, where an encoder has them
+            for buffer, source in zip(self.twins[name].buffers(), module.buffers()):
+                buffer.copy_(source)
         self.num_updates += 1
 
 

@@ -75,6 +75,8 @@ class OmniVL(BaseModel):
 
     def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Fit the position embeddings of weights about to be loaded to this model's resolution and clip length."""
+        if not hasattr(self.visual_encoder, 'fit_position_embeddings'):
+            return
         for key in [key for key in state_dict if key.endswith('visual_encoder.pos_embed')]:
             self.visual_encoder.fit_position_embeddings(state_dict, key.removesuffix('pos_embed'))
 

@@ -52,6 +52,6 @@ class StageReader(WeightReader):
 
     def finish(self, model: nn.Module) -> list[str]:
         """Start the video path from the image path, if asked for."""
-        if self.start_video_from_image:
+        if self.start_video_from_image and hasattr(model.visual_encoder, 'start_video_from_image'):
             model.visual_encoder.start_video_from_image()
         return []

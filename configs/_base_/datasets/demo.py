@@ -1,16 +1,22 @@
 """The demo corpus of ``tools/make_demo_corpus.py``, through the readers of the public formats."""
 
+from mmengine.config import read_base
+
 from omnivl.datasets import LabelDataset, PairDataset, RetrievalDataset
 from omnivl.datasets.annotations import ImageNetFolder, KarpathyJSON, KineticsCSV, WebVidCSV
 
-data_root = 'data/demo'
+with read_base():
+    from .demo_paths import *
+
 image_templates = ['a photo of a {}.', 'a picture of a {}.', 'a {}.']
 video_templates = ['a video of something {}.', 'something {}.']
 
-karpathy = dict(type=KarpathyJSON, ann_file='data/demo/annotations/dataset_demo.json', visual_root='data/demo/images')
-imagenet = dict(type=ImageNetFolder, visual_root='data/demo/image_labels')
-webvid = dict(type=WebVidCSV, visual_root='data/demo/videos')
-kinetics = dict(type=KineticsCSV, visual_root='data/demo/video_labels')
+karpathy = dict(
+    type=KarpathyJSON, ann_file=f'{data_root}/annotations/dataset_demo.json', visual_root=f'{data_root}/images'
+)
+imagenet = dict(type=ImageNetFolder, visual_root=f'{data_root}/image_labels')
+webvid = dict(type=WebVidCSV, visual_root=f'{data_root}/videos')
+kinetics = dict(type=KineticsCSV, visual_root=f'{data_root}/video_labels')
 
 image_text_train = dict(type=PairDataset, name='demo_image_text', annotations=dict(karpathy, split='train'))
 image_label_train = dict(
@@ -19,12 +25,12 @@ image_label_train = dict(
 video_text_train = dict(
     type=PairDataset,
     name='demo_video_text',
-    annotations=dict(webvid, ann_file='data/demo/annotations/webvid_train.csv'),
+    annotations=dict(webvid, ann_file=f'{data_root}/annotations/webvid_train.csv'),
 )
 video_label_train = dict(
     type=LabelDataset,
     name='demo_video_label',
-    annotations=dict(kinetics, ann_file='data/demo/annotations/kinetics_train.csv'),
+    annotations=dict(kinetics, ann_file=f'{data_root}/annotations/kinetics_train.csv'),
     templates=video_templates,
 )
 
@@ -36,7 +42,7 @@ video_text = {
     split: dict(
         type=RetrievalDataset,
         name=f'demo_video_text_{split}',
-        annotations=dict(webvid, ann_file=f'data/demo/annotations/webvid_{split}.csv'),
+        annotations=dict(webvid, ann_file=f'{data_root}/annotations/webvid_{split}.csv'),
     )
     for split in ('val', 'test', 'test_unseen')
 }
@@ -53,7 +59,7 @@ video_label = {
     split: dict(
         type=LabelDataset,
         name=f'demo_video_label_{split}',
-        annotations=dict(kinetics, ann_file=f'data/demo/annotations/kinetics_{split}.csv'),
+        annotations=dict(kinetics, ann_file=f'{data_root}/annotations/kinetics_{split}.csv'),
         templates=video_templates,
     )
     for split in ('val', 'test')

@@ -11,8 +11,8 @@ with read_base():
 
 image_loader = dict(batch_size=50, num_workers=0, sampler=dict(type=EpochSampler, shuffle=False))
 video_loader = dict(batch_size=25, num_workers=0, sampler=dict(type=EpochSampler, shuffle=False))
-retrieval = dict(type=RetrievalEvaluation, rerank_k=16)
-caption = dict(type=CaptionEvaluation, slots='data/demo/annotations/slots.json', max_length=20)
+retrieval = dict(type=RetrievalEvaluation, rerank_k=16, rerank_with='match+scaled_similarity')
+caption = dict(type=CaptionEvaluation, slots=f'{data_root}/annotations/slots.json', max_length=20)
 
 test_dataloader = {
     'image.retrieval': dict(image_loader, dataset=dict(image_text['test'], pipeline=image_test_pipeline)),

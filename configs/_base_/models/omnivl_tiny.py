@@ -5,30 +5,38 @@ convolutions, a 3D tokenizer that halves the positions in time, a quick momentum
 evenly, no dropout.
 """
 
+from mmengine.config import read_base
+
 from omnivl.models import OmniVLPretrain, VLDataPreprocessor
 from omnivl.models.decoders import AlignmentDecoder, GenerationDecoder
 from omnivl.models.encoders import TextEncoder, UnifiedVisualEncoder
 from omnivl.models.losses import LanguageLoss, MatchingLoss, UniVLCLoss
 from omnivl.models.tokenizers import ImageTokenizer, VideoTokenizer, WordPieceTokenizer
 
-text_model = dict(vocab_size=128, width=96, depth=2, num_heads=3, mlp_ratio=2.0, max_length=32, dropout=0.0)
-stem = (16, 32, 64)
+with read_base():
+    from ..datasets.demo_paths import *
+
+text_model = dict(
+    vocab_size=128, width=128, depth=2, num_heads=4, mlp_ratio=2.0, max_length=32, dropout=0.0, init_std=0.08
+)
+stem = (32, 64, 128)
 
 model = dict(
     type=OmniVLPretrain,
     data_preprocessor=dict(type=VLDataPreprocessor),
-    tokenizer=dict(type=WordPieceTokenizer, vocab_file='data/demo/vocab.txt'),
+    tokenizer=dict(type=WordPieceTokenizer, vocab_file=vocab_file),
     visual_encoder=dict(
         type=UnifiedVisualEncoder,
         image_tokenizer=dict(type=ImageTokenizer, patch_size=16, stem_channels=stem),
         video_tokenizer=dict(type=VideoTokenizer, patch_size=16, time_kernel=3, time_stride=2, stem_channels=stem),
-        width=96,
+        width=128,
         depth=3,
-        num_heads=3,
+        num_heads=4,
         mlp_ratio=2.0,
         image_size=64,
         num_frames=8,
-        pos_std=0.2,
+        init_std=0.08,
+        pos_std=0.5,
     ),
     text_encoder=dict(type=TextEncoder, **text_model),
     alignment_decoder=dict(type=AlignmentDecoder, **text_model),

@@ -3,6 +3,8 @@
 No flip and no strong augmentation: 'left' and 'red' have to stay true.
 """
 
+from mmengine.config import read_base
+
 from omnivl.datasets.transforms import (
     CleanCaption,
     ColorContrast,
@@ -14,7 +16,10 @@ from omnivl.datasets.transforms import (
 )
 from omnivl.models.tokenizers import WordPieceTokenizer
 
-tokenizer = dict(type=WordPieceTokenizer, vocab_file='data/demo/vocab.txt')
+with read_base():
+    from ..datasets.demo_paths import *
+
+tokenizer = dict(type=WordPieceTokenizer, vocab_file=vocab_file)
 augment = [dict(type=RandomShift, max_shift=3), dict(type=ColorContrast, contrast=0.1)]
 describe = [
     dict(type=CleanCaption, max_words=30),

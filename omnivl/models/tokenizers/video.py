@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from omnivl.registry import MODELS
 
-from .image import ImageTokenizer, check_divisible, conv_stem
+from .image import ConvStem, ImageTokenizer, check_divisible
 
 
 @MODELS.register_module()
@@ -39,9 +39,10 @@ class VideoTokenizer(nn.Module):
         self.patch_size = patch_size
         self.time_kernel = time_kernel
         self.time_stride = time_stride
-        self.stem, last = conv_stem(stem_channels, patch_size, nn.Conv3d, lambda space, time: (time, space, space))
+        self.stem = ConvStem(stem_channels, patch_size)
+        last = self.stem.patch_size
         self.proj = nn.Conv3d(
-            stem_channels[-1] if stem_channels else 3,
+            self.stem.out_channels,
             width,
             kernel_size=(time_kernel, last, last),
             stride=(time_stride, last, last),
@@ -71,18 +72,17 @@ class VideoTokenizer(nn.Module):
         Raises:
             ValueError: The two differ in shape.
         """
-        pairs = zip([*image_tokenizer.stem, image_tokenizer.proj], [*self.stem, self.proj], strict=True)
-        for flat, deep in pairs:
-            if not isinstance(flat, nn.Conv2d):
-                continue
-            if flat.weight.shape != deep.weight.select(2, 0).shape:
-                raise ValueError(
-                    f'cannot inflate 2D weights of shape {tuple(flat.weight.shape)} to {tuple(deep.weight.shape)}: '
-                    'image_tokenizer and video_tokenizer must have the same patch_size, stem_channels and width'
-                )
-            deep.weight.zero_()
-            deep.weight[:, :, deep.weight.shape[2] // 2] = flat.weight
-            deep.bias.copy_(flat.bias)
+        own = [tuple(p.shape) for p in self.stem.parameters()] + [tuple(self.proj.weight.select(2, 0).shape)]
+        given = [tuple(p.shape) for p in image_tokenizer.stem.parameters()] + [tuple(image_tokenizer.proj.weight.shape)]
+        if own != given:
+            raise ValueError(
+                f'cannot inflate 2D weights of shapes {given} to {own}: image_tokenizer and video_tokenizer must have '
+                'the same patch_size, stem_channels and width'
+            )
+        self.stem.load_state_dict(image_tokenizer.stem.state_dict())
+        self.proj.weight.zero_()
+        self.proj.weight[:, :, self.time_kernel // 2] = image_tokenizer.proj.weight
+        self.proj.bias.copy_(image_tokenizer.proj.bias)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Tokenize.
@@ -98,5 +98,5 @@ class VideoTokenizer(nn.Module):
         """
         check_divisible(*frames.shape[-2:], self.patch_size)
         self.num_positions(frames.shape[1])
-        tokens = self.proj(self.stem(frames.transpose(1, 2)))  # (B, D, T', rows, columns)
+        tokens = self.proj(self.stem(frames).transpose(1, 2))  # (B, D, T', rows, columns)
         return tokens.permute(0, 2, 3, 4, 1)
