@@ -17,7 +17,7 @@ with read_base():
     from .._base_.models.omnivl_tiny import *
     from .._base_.runtime import *
 
-max_iters = 2000
+max_iters = 1600
 warmup = 100
 
 train_dataloader = dict(

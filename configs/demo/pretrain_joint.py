@@ -12,7 +12,7 @@ from omnivl.weights import StageReader
 with read_base():
     from .pretrain_image import *
 
-max_iters = 2400
+max_iters = 1900
 
 train_dataloader.video = dict(
     batch_size=16,

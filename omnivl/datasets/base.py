@@ -119,6 +119,26 @@ class VisualDataset(Dataset):
     def draw_text(self, info: dict[str, Any], rng: np.random.Generator) -> None:
         """Random part of the item that is not the pipeline's; nothing here."""
 
+    def tokenize(self, text: str) -> np.ndarray:
+        """Turns a text into ids just as the pipeline does with the text of an item: cleaned by the same rule.
+
+        Args:
+            text: Such as a filled prompt.
+
+        Returns:
+            Word-piece ids, int64 (L,).
+
+        Raises:
+            ValueError: The pipeline has no TokenizeText.
+        """
+        results: dict[str, Any] = {'text': text, 'visual': repr(text)}
+        for transform in self.transforms:
+            if getattr(transform, 'text_only', False):
+                results = transform(results)
+        if 'text_ids' not in results:
+            raise ValueError(f'{type(self).__name__} {self.name!r}: its pipeline has no TokenizeText')
+        return results['text_ids']
+
     def generator_epoch(self, epoch: int) -> int:
         """The epoch that goes into the seed of an item's draws."""
         return epoch

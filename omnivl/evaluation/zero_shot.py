@@ -32,7 +32,6 @@ class ZeroShotEvaluation(Evaluation):
     Args:
         templates: A name of ``omnivl/datasets/prompts.py``, or sentences with ``{}`` for the class name.
         top_k: The k of the accuracies.
-        max_length: Most word pieces of a prompt, [CLS] and [SEP] included.
         text_batch: Prompts per forward pass of the text encoder.
     """
 
@@ -40,7 +39,6 @@ class ZeroShotEvaluation(Evaluation):
         self,
         templates: str | Sequence[str],
         top_k: Sequence[int] = (1, 5),
-        max_length: int = 40,
         text_batch: int = 256,
     ) -> None:
         if not top_k or min(top_k) < 1:
@@ -49,13 +47,12 @@ class ZeroShotEvaluation(Evaluation):
             raise ValueError(f'text_batch must be at least 1, got {text_batch}')
         self.templates = get_templates(templates)
         self.top_k = tuple(top_k)
-        self.max_length = max_length
         self.text_batch = text_batch
 
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """Encodes prompts and visuals once."""
         classes = _classes(dataloader, name)
-        class_features = self.class_features(model, classes, name)
+        class_features = self.class_features(model, dataloader.dataset, name)
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):
             pooled = model.encode_visual(batch.frames, batch.modality).pooled
@@ -92,12 +89,15 @@ class ZeroShotEvaluation(Evaluation):
             protocol,
         )
 
-    def class_features(self, model: nn.Module, classes: Sequence[str], name: str) -> np.ndarray:
-        """One unit vector per class, from all its prompts; float32 (C, E)."""
-        prompts = [fill_prompt(template, class_name) for class_name in classes for template in self.templates]
-        ids = [model.tokenizer.encode(prompt, self.max_length) for prompt in prompts]
-        features = encode_texts(model, ids, self.text_batch, name)
-        means = features.reshape(len(classes), len(self.templates), -1).mean(axis=1)
+    def class_features(self, model: nn.Module, dataset: Any, name: str) -> np.ndarray:
+        """One unit vector per class, from all its prompts; float32 (C, E).
+
+        The prompts go through the text part of the dataset's pipeline, as those of training did: a full stop that
+        training never saw costs half of the accuracy.
+        """
+        prompts = [fill_prompt(template, class_name) for class_name in dataset.classes for template in self.templates]
+        features = encode_texts(model, [dataset.tokenize(prompt) for prompt in prompts], self.text_batch, name)
+        means = features.reshape(len(dataset.classes), len(self.templates), -1).mean(axis=1)
         return means / np.linalg.norm(means, axis=1, keepdims=True)
 
 

@@ -75,9 +75,20 @@ class VLDataPreprocessor(BaseDataPreprocessor):
         if self._all_have(samples, 'text_ids'):
             text_ids, text_mask = pad_text([sample.text_ids for sample in samples], self.pad_id)
             batch.text_ids, batch.text_mask = text_ids.to(self.device), text_mask.to(self.device)
+        if self._all_have(samples, 'answer_ids'):
+            self._add_answers(batch, samples)
         if self._all_have(samples, 'target_id'):
             batch.target_ids = torch.tensor([sample.target_id for sample in samples], device=self.device)
         return dict(batch=batch, data_samples=samples)
+
+    def _add_answers(self, batch: VLBatch, samples: Sequence[VLDataSample]) -> None:
+        """Lay the answers of all samples one after the other."""
+        answer_ids, answer_mask = pad_text([ids for sample in samples for ids in sample.answer_ids], self.pad_id)
+        batch.answer_ids, batch.answer_mask = answer_ids.to(self.device), answer_mask.to(self.device)
+        weights = [weight for sample in samples for weight in sample.answer_weights]
+        batch.answer_weights = torch.tensor(weights, dtype=torch.float32, device=self.device)
+        counts = torch.tensor([len(sample.answer_ids) for sample in samples])
+        batch.answer_owner = torch.arange(len(samples)).repeat_interleave(counts).to(self.device)
 
     @staticmethod
     def _all_have(samples: Sequence[VLDataSample], field: str) -> bool:

@@ -21,6 +21,11 @@ class VLBatch:
         text_ids: Word-piece ids, [CLS] first and [SEP] last, padded to the longest of the batch; int64 (B, L).
         text_mask: bool (B, L), True = real token.
         target_ids: Samples with equal ids are positives of each other; int64 (B,).
+        answer_ids: Answers to the questions that ``text_ids`` then holds, those of one sample after the other, [CLS]
+            first and [SEP] last, padded; int64 (A, L).
+        answer_mask: bool (A, L), True = real token.
+        answer_weights: What each answer counts in the loss; float (A,).
+        answer_owner: The sample of each answer; int64 (A,).
     """
 
     frames: Tensor
@@ -28,6 +33,10 @@ class VLBatch:
     text_ids: Tensor | None = None
     text_mask: Tensor | None = None
     target_ids: Tensor | None = None
+    answer_ids: Tensor | None = None
+    answer_mask: Tensor | None = None
+    answer_weights: Tensor | None = None
+    answer_owner: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.frames)

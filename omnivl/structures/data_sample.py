@@ -13,6 +13,8 @@ class VLDataSample(BaseDataElement):
 
     - ``text_ids``: word-piece ids, [CLS] first and [SEP] last; numpy int64 (L_i,), unpadded.
     - ``caption_ids``: the same for every caption of the visual (retrieval), list of numpy int64 (L_ij,).
+    - ``answer_ids``: word-piece ids of the distinct answers to the question, list of numpy int64 (L_ij,).
+    - ``answer_weights``: what each of these counts in the loss, list of float.
     - ``target_id``: samples with the same id are positives of each other in UniVLC; int in [0, 2**63).
     - ``label``: index of the class among the classes of its source; int.
 
@@ -23,6 +25,9 @@ class VLDataSample(BaseDataElement):
     - ``visual``: path of the image or video; str.
     - ``modality``: ``'image'`` or ``'video'``.
     - ``text``: the cleaned caption or the filled prompt that ``text_ids`` encodes; str.
+    - ``question``: the cleaned question, which ``text_ids`` then encodes; str.
+    - ``answers``: every answer that was given to it, repeated ones too, as published; list of str.
+    - ``question_id``, ``question_type``, ``answer_type``: as published; int or str, str, str.
     - ``captions``: every true caption of the visual; list of str.
 
     Example:

@@ -1,8 +1,9 @@
 """Weights of other models onto our parts: what is filled, what is not, what is left over, nothing in silence."""
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -11,54 +12,48 @@ from torch import Tensor, nn
 from omnivl.engine.checkpoint import load_checkpoint, weights_of
 from omnivl.registry import WEIGHT_READERS
 
+from .files import find_file, read_neighbour
+from .report import WeightReport, grouped
 
-@dataclass
-class WeightReport:
-    """What became of every key.
-
-    Attributes:
-        source: Where the weights came from.
-        filled: Our keys that got a value.
-        left: Our keys, of the parts that the source is about, that kept their initial value.
-        unused: Keys of the source that have no place with us.
-    """
-
-    source: str
-    filled: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        lines = [f'weights from {self.source}']
-        parts = Counter(key.split('.')[0] for key in self.filled)
-        missing = Counter(key.split('.')[0] for key in self.left)
-        for part in sorted({*parts, *missing}):
-            lines.append(f'  {part}: {parts[part]} filled, {missing[part]} left at their initial value')
-        lines += [f'  left at its initial value: {key}' for key in self.left]
-        lines += [f'  not used: {key}' for key in self.unused]
-        return '\n'.join(lines)
+# Parts that follow the others, so no source is ever about them.
+FOLLOWERS = ('momentum_twin.', 'queues.')
 
 
 class WeightReader:
     """Base of the readers: translates the keys of one foreign layout.
 
+    What a layout leaves over, or cannot fill, by its nature is written down in the reader; anything beyond that is an
+    error, so that weights of a slightly different model are not half loaded in silence.
+
     Args:
-        file: Local path of a ``.safetensors`` file or of a pickle of plain tensors.
-        allow_unused: Whether keys of the source without a place here are fine. They are listed either way.
+        file: A ``.safetensors`` file, a pickle of plain tensors, a folder that ``save_pretrained`` wrote, or
+            ``hf://owner/name/file`` on the Hugging Face hub.
+        allow: Differences that are fine: patterns (as in ``fnmatch``) of keys of the source without a place here or
+            of our keys without a value, and names of settings that differ (``norm_eps``).
+        allow_unused: Whether all keys of the source without a place here are fine. They are listed either way.
+
+    Attributes:
+        unused_by_design: Patterns of keys that the layout has and we have no use for.
+        left_by_design: Patterns of our keys that the layout does not have.
     """
 
-    def __init__(self, file: str, allow_unused: bool = True) -> None:
+    unused_by_design: tuple[str, ...] = ()
+    left_by_design: tuple[str, ...] = ()
+
+    def __init__(self, file: str, allow: Sequence[str] = (), allow_unused: bool = False) -> None:
         self.file = file
+        self.allow = (allow,) if isinstance(allow, str) else tuple(allow)
         self.allow_unused = allow_unused
 
-    def read_file(self) -> dict[str, Tensor]:
-        """Read the source's state dict, also from under ``state_dict`` or ``model``.
+    def read_file(self) -> tuple[dict[str, Tensor], Path]:
+        """Read the source's state dict, also from under ``state_dict`` or ``model``, and say which file it is in.
 
         Raises:
             FileNotFoundError: There is no such file.
             CheckpointError: It is damaged, holds code, or holds no weights.
         """
-        return weights_of(load_checkpoint(self.file), self.file)
+        path = find_file(self.file)
+        return dict(weights_of(load_checkpoint(path), str(path))), path
 
     def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         """Translate.
@@ -72,16 +67,24 @@ class WeightReader:
         """
         raise NotImplementedError
 
-    def parts(self, model: nn.Module) -> Sequence[str]:
-        """Prefixes of our keys that the source is expected to fill."""
-        raise NotImplementedError
+    def settings(self, config: dict[str, Any], model: nn.Module) -> list[tuple[str, Any, Any]]:
+        """What no tensor shows and yet decides the result, as (name, theirs, ours).
 
-    def finish(self, model: nn.Module) -> list[str]:
-        """Fill what follows from the loaded weights; returns the keys that got a value this way."""
+        Args:
+            config: The ``config.json`` that lies beside the weights.
+            model: The model to be filled.
+        """
         return []
 
+    def derived(self, model: nn.Module) -> list[str]:
+        """Our keys that ``finish`` fills from those that ``translate`` gave."""
+        return []
+
+    def finish(self, model: nn.Module) -> None:
+        """Fill what follows from the loaded weights."""
+
     def load(self, model: nn.Module) -> WeightReport:
-        """Fill the model.
+        """Fill the model, or change nothing and say what does not fit.
 
         Args:
             model: An ``OmniVL``.
@@ -90,38 +93,98 @@ class WeightReader:
             What became of every key.
 
         Raises:
-            ValueError: A shape differs; nothing in the file fits; or keys are unused and ``allow_unused`` is off.
+            ValueError: A shape or a setting differs; nothing in the file fits; or keys are left over, or left at their
+                initial value, that are neither known nor allowed.
         """
-        weights = self.read_file()
+        weights, path = self.read_file()
+        report = WeightReport(f'{type(self).__name__}({self.file})')
+        self._check_settings(path, model, report)
         translated = self.translate(weights, model)
+        report.unused = sorted(weights)
         own = model.state_dict(keep_vars=True)
-        report = WeightReport(f'{type(self).__name__}({self.file})', unused=sorted(weights))
-        if not translated or not set(translated) <= set(own):
-            unknown = sorted(set(translated) - set(own))
-            reason = f'the model has no {unknown[:5]}' if unknown else f'its keys are {report.unused[:5]}'
-            raise ValueError(f'{self.file} does not fit {type(self).__name__}: {reason}')
-        wrong = [f'{key}: got {tuple(value.shape)}, the model has {tuple(own[key].shape)}'
-                 for key, value in translated.items() if value.shape != own[key].shape]  # fmt: skip
-        if wrong:
-            raise ValueError(
-                f'{self.file} is of another size than the model ({len(wrong)} shapes differ): '
-                + '; '.join(wrong[:3])
-                + '. Set width, depth, patch_size and vocab_size of the model, or '
-                'take other weights'
-            )
-        if weights and not self.allow_unused:
-            raise ValueError(
-                f'{self.file} has {len(weights)} keys without a place in the model: {report.unused[:5]}; '
-                'set allow_unused=True to leave them out'
-            )
+        self._check_shapes(translated, own, report.unused)
+        self._check_sharing(translated, own)
+        filled = {id(own[key]) for key in (*translated, *self.derived(model))}  # shared weights have several keys
+        report.filled = [key for key in own if id(own[key]) in filled and not key.startswith(FOLLOWERS)]
+        left = [key for key in own if id(own[key]) not in filled and not key.startswith(FOLLOWERS)]
+        about = {key.split('.')[0] for key in translated}
+        report.left = [key for key in left if key.split('.')[0] in about]
+        report.elsewhere = [key for key in left if key.split('.')[0] not in about]
+        self._check_expected(report)
         with torch.no_grad():
             for key, value in translated.items():
                 own[key].copy_(value)
-        filled = {id(own[key]) for key in (*translated, *self.finish(model))}  # shared weights have several keys
-        about = [key for key in own if key.startswith(tuple(self.parts(model)))]
-        report.filled = sorted(key for key in own if id(own[key]) in filled)
-        report.left = sorted(key for key in about if id(own[key]) not in filled)
+            self.finish(model)
         return report
+
+    def _check_settings(self, path: Path, model: nn.Module, report: WeightReport) -> None:
+        config = read_neighbour(path, 'config.json')
+        differences = self.settings(config, model) if config else []
+        wrong = [
+            f'{name} is {theirs!r} there and {ours!r} in the model'
+            for name, theirs, ours in differences
+            if theirs != ours and name not in self.allow
+        ]
+        if wrong:
+            raise ValueError(
+                f'{self.file} is of a model with other settings: {"; ".join(wrong)}. The results would differ; change '
+                'the model in the config, or allow it by name (allow=[...], --allow)'
+            )
+        pixels = read_neighbour(path, 'preprocessor_config.json') or {}
+        preprocessor = getattr(model, 'data_preprocessor', None)
+        if 'image_mean' not in pixels or not hasattr(preprocessor, 'mean'):
+            return
+        for name, ours in (('mean', preprocessor.mean), ('std', preprocessor.std)):
+            theirs = pixels.get(f'image_{name}', ours)
+            if any(abs(a - b) > 1e-4 for a, b in zip(theirs, ours)):
+                report.notes.append(
+                    f'pixels were normalised with {name} {list(theirs)} there, here with {list(ours)} '
+                    f'(data_preprocessor.{name})'
+                )
+
+    def _check_shapes(self, translated: dict[str, Tensor], own: dict[str, Tensor], unused: list[str]) -> None:
+        unknown = sorted(set(translated) - set(own))
+        if not translated or unknown:
+            reason = f'the model has no {unknown[:5]}' if unknown else f'its keys are {unused[:5]}'
+            raise ValueError(f'{self.file} does not fit {type(self).__name__}: {reason}')
+        wrong = [
+            f'{key}: got {tuple(value.shape)}, the model has {tuple(own[key].shape)}'
+            for key, value in translated.items()
+            if value.shape != own[key].shape
+        ]
+        if wrong:
+            raise ValueError(
+                f'{self.file} is of another size than the model ({len(wrong)} shapes differ): {"; ".join(wrong[:3])}. '
+                'Set width, depth, patch_size and vocab_size of the model, or take other weights'
+            )
+
+    def _check_sharing(self, translated: dict[str, Tensor], own: dict[str, Tensor]) -> None:
+        first: dict[int, str] = {}
+        for key, value in translated.items():
+            other = first.setdefault(id(own[key]), key)
+            if other != key and not torch.equal(value, translated[other]):
+                raise ValueError(
+                    f'{self.file} has values of its own for {key} and for {other}, which are one in the model: '
+                    "set share='none' of the model"
+                )
+
+    def _check_expected(self, report: WeightReport) -> None:
+        unused = [] if self.allow_unused else self._beyond(report.unused, self.unused_by_design)
+        if unused:
+            raise ValueError(
+                f'{self.file} has {len(unused)} keys without a place in the model: {"; ".join(grouped(unused)[:5])}. '
+                'If they may be left out, allow them by name (allow=[...], --allow)'
+            )
+        left = self._beyond(report.left, self.left_by_design)
+        if left:
+            raise ValueError(
+                f'{self.file} has no value for {len(left)} keys of the model: {"; ".join(grouped(left)[:5])}. '
+                'If they may keep their initial value, allow them by name (allow=[...], --allow)'
+            )
+
+    def _beyond(self, keys: Sequence[str], known: Iterable[str]) -> list[str]:
+        patterns = (*known, *self.allow)
+        return [key for key in keys if not any(fnmatchcase(key, pattern) for pattern in patterns)]
 
 
 def load_weights(model: nn.Module, source: dict | Sequence[dict]) -> list[WeightReport]:
@@ -129,8 +192,7 @@ def load_weights(model: nn.Module, source: dict | Sequence[dict]) -> list[Weight
 
     Args:
         model: An ``OmniVL``.
-        source: Configs of weight readers, such as ``dict(type='TimmViTReader',
-            file='vit_base_patch16_224.safetensors')``.
+        source: Configs of weight readers, such as ``dict(type='timm', file='vit_base_patch16_224.safetensors')``.
 
     Returns:
         One report per source; each is also logged.

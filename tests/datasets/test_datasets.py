@@ -275,3 +275,17 @@ def test_templates_have_one_place_for_the_class():
         get_templates('clip')
     with pytest.raises(ValueError, match='templates is an empty list'):
         get_templates([])
+
+
+def test_a_prompt_gets_the_ids_of_an_item_with_that_text(files, tmp_path):
+    """Zero-shot prompts must be cleaned as the prompts of training were."""
+    vocab = tmp_path / 'vocab.txt'
+    vocab.write_text('\n'.join(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'photo', 'of', 'b', 'c', 'd']))
+    tokenizer = dict(type='WordPieceTokenizer', vocab_file=str(vocab))
+    steps = [dict(type='CleanCaption'), dict(type='TokenizeText', tokenizer=tokenizer, max_length=9)]
+    dataset = labels(files, pipeline=[*steps, lambda results: results], templates=['A photo, of a {}!'])
+    item = dataset[0]
+    assert np.array_equal(dataset.tokenize(f'A photo, of a {dataset.classes[item["label"]]}!'), item['text_ids'])
+    assert np.array_equal(dataset.tokenize('A photo.'), [2, 5, 6, 3])
+    with pytest.raises(ValueError, match='its pipeline has no TokenizeText'):
+        labels(files).tokenize('a photo')

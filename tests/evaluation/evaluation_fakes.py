@@ -4,6 +4,8 @@ A visual is one pixel that holds its number; a text is the word 'w<number>'. The
 matches, so that the figures can be worked out by hand.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 from torch import nn
@@ -119,4 +121,4 @@ class Loader(list):
 
     def __init__(self, batches, classes):
         super().__init__(batches)
-        self.dataset = type('Dataset', (), {'classes': classes})()
+        self.dataset = SimpleNamespace(classes=classes, tokenize=lambda text: FakeTokenizer().encode(text, 40))

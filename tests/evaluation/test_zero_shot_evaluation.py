@@ -39,7 +39,7 @@ def test_by_hand():
 def test_a_class_is_the_normalised_mean_of_its_prompts():
     templates = ('w3 {}', '{} w4', '{}')
     evaluation = ZeroShotEvaluation(templates=templates, text_batch=2)
-    features = evaluation.class_features(FakeModel(np.eye(3), TEXTS), CLASSES, 'x')
+    features = evaluation.class_features(FakeModel(np.eye(3), TEXTS), Loader([], CLASSES).dataset, 'x')
     words = FakeModel(np.eye(3), TEXTS).text_features.numpy()
     for number in range(3):
         prompts = [words[3] + words[number], words[number] + words[4], words[number]]

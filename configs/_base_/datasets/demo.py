@@ -8,8 +8,8 @@ from omnivl.datasets.annotations import ImageNetFolder, KarpathyJSON, KineticsCS
 with read_base():
     from .demo_paths import *
 
-image_templates = ['a photo of a {}.', 'a picture of a {}.', 'a {}.']
-video_templates = ['a video of something {}.', 'something {}.']
+image_templates = ['a photo of a {}', 'a picture of a {}', 'one {} alone']
+video_templates = ['a video of a shape {}', 'something {}', 'a shape {} near another']
 
 karpathy = dict(
     type=KarpathyJSON, ann_file=f'{data_root}/annotations/dataset_demo.json', visual_root=f'{data_root}/images'

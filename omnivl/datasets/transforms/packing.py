@@ -12,8 +12,8 @@ from omnivl.structures import VLDataSample
 from .base import require
 
 META_KEYS = ('sample_id', 'source', 'visual', 'modality')
-OPTIONAL_META_KEYS = ('text', 'captions')
-DATA_KEYS = ('text_ids', 'caption_ids', 'target_id', 'label')
+OPTIONAL_META_KEYS = ('text', 'captions', 'question', 'answers', 'question_id', 'question_type', 'answer_type')
+DATA_KEYS = ('text_ids', 'caption_ids', 'answer_ids', 'answer_weights', 'target_id', 'label')
 
 
 @TRANSFORMS.register_module()
@@ -21,8 +21,9 @@ class PackSample(BaseTransform):
     """Packs what the model and the metrics need, and drops the rest.
 
     Required keys: ``frames``, ``sample_id``, ``source``, ``visual``, ``modality``. Optional keys: ``text``,
-    ``captions`` (meta fields), ``text_ids``, ``caption_ids``, ``target_id``, ``label`` (data fields). Returns a new
-    dict with the keys ``inputs``, uint8 (T, 3, H, W), contiguous, and ``data_samples``, a ``VLDataSample``.
+    ``captions``, ``question``, ``answers``, ``question_id``, ``question_type``, ``answer_type`` (meta fields),
+    ``text_ids``, ``caption_ids``, ``answer_ids``, ``answer_weights``, ``target_id``, ``label`` (data fields). Returns a
+    new dict with the keys ``inputs``, uint8 (T, 3, H, W), contiguous, and ``data_samples``, a ``VLDataSample``.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

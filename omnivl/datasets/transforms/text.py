@@ -39,6 +39,8 @@ class CleanCaption(BaseTransform):
         max_words: Number of words that are kept; None keeps all. BLIP keeps 30 in pretraining.
     """
 
+    text_only = True  # see VisualDataset.tokenize
+
     def __init__(self, max_words: int | None = 30) -> None:
         if max_words is not None and (not isinstance(max_words, int) or max_words < 1):
             raise ValueError(f'CleanCaption: max_words must be a positive int or None, got {max_words!r}')
@@ -76,6 +78,8 @@ class TokenizeText(BaseTransform):
         tokenizer: Config of a text tokenizer (registry ``TOKENIZERS``), or the tokenizer.
         max_length: Longest row of ids, [CLS] and [SEP] included.
     """
+
+    text_only = True  # see VisualDataset.tokenize
 
     def __init__(self, tokenizer: Any, max_length: int) -> None:
         if not isinstance(max_length, int) or max_length < 3:

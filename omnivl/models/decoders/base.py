@@ -35,10 +35,11 @@ class GroundedLayer(nn.Module):
         mask: Tensor | None = None,
         causal: bool = False,
         past: KeyValue | None = None,
+        key_mask: Tensor | None = None,
     ) -> tuple[Tensor, KeyValue]:
         """Map float (N, L, D) to the same shape; also returns the keys and values of self-attention."""
         tokens, present = self.self_attention(tokens, mask, causal, past)
-        tokens = self.cross_attention(tokens, key_value, visual_index)
+        tokens = self.cross_attention(tokens, key_value, visual_index, key_mask)
         return self.feed_forward(tokens), present
 
 
@@ -91,11 +92,15 @@ class GroundedDecoder(nn.Module):
         mask: Tensor | None = None,
         causal: bool = False,
         past: Sequence[KeyValue] | None = None,
+        key_mask: Tensor | None = None,
     ) -> tuple[Tensor, list[KeyValue]]:
-        """Run all layers on float (N, L, D); returns the same shape and the self-attention cache of every layer."""
+        """Run all layers on float (N, L, D); returns the same shape and the self-attention cache of every layer.
+
+        ``mask`` is that of self-attention, ``key_mask`` that of cross-attention (bool (B, S), see ``CrossAttention``).
+        """
         present = []
         for i, layer in enumerate(self.layers):
-            arguments = (tokens, key_values[i], visual_index, mask, causal, past[i] if past else None)
+            arguments = (tokens, key_values[i], visual_index, mask, causal, past[i] if past else None, key_mask)
             if self.activation_checkpointing and self.training:
                 tokens, kept = checkpoint(layer, *arguments, use_reentrant=False)
             else:
@@ -104,23 +109,27 @@ class GroundedDecoder(nn.Module):
         return tokens, present
 
 
-def share_like_blip(text_encoder: TextEncoder, alignment: GroundedDecoder, generation: GroundedDecoder) -> None:
+def share_like_blip(
+    text_encoder: TextEncoder, alignment: GroundedDecoder, generation: GroundedDecoder | None = None
+) -> None:
     """Let the three text models share weights as BLIP's do (its released code; OmniVL does not say).
 
     Text encoder and alignment decoder are one BERT: they share embeddings, self-attention and feed-forward layers. The
-    generation decoder shares all but its (causal) self-attention: embeddings, cross-attention and feed-forward layers.
+    generation decoder shares all but its (causal) self-attention: embeddings, cross-attention and feed-forward layers;
+    without one (BLIP's model for questions has its own) only the other two share.
 
     Raises:
         ValueError: The three differ in depth or in the shape of a shared part.
     """
-    depths = [len(part.layers) for part in (text_encoder, alignment, generation)]
+    decoders = [alignment] if generation is None else [alignment, generation]
+    depths = [len(part.layers) for part in (text_encoder, *decoders)]
     if len(set(depths)) > 1:
         raise ValueError(f"share='blip' needs one depth for the text encoder and both decoders, got {depths}")
-    _share(text_encoder, 'embeddings', alignment, generation)
-    for text, align, generate in zip(text_encoder.layers, alignment.layers, generation.layers):
+    _share(text_encoder, 'embeddings', *decoders)
+    for text, align, *generate in zip(text_encoder.layers, *(decoder.layers for decoder in decoders)):
         _share(text, 'self_attention', align)
-        _share(text, 'feed_forward', align, generate)
-        _share(align, 'cross_attention', generate)
+        _share(text, 'feed_forward', align, *generate)
+        _share(align, 'cross_attention', *generate)
 
 
 def _share(owner: nn.Module, name: str, *others: nn.Module) -> None:

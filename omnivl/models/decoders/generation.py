@@ -25,7 +25,13 @@ class GenerationDecoder(GroundedDecoder):
         self.head = LanguageHead(vocab_size, width)
         init_bert(self.head, init_std)
 
-    def forward(self, token_ids: Tensor, key_values: Sequence[KeyValue], visual_index: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        token_ids: Tensor,
+        key_values: Sequence[KeyValue],
+        visual_index: Tensor | None = None,
+        key_mask: Tensor | None = None,
+    ) -> Tensor:
         """Predict the next word piece at every position (training).
 
         Padding stands at the end, where causal attention of real tokens does not look: no mask is needed.
@@ -34,14 +40,22 @@ class GenerationDecoder(GroundedDecoder):
             token_ids: int64 (N, L), [DEC] first.
             key_values: From ``project_visual``, one pair per layer, each (B, h, S, d).
             visual_index: The visual of each text, int64 (N,); without it, N = B * G and texts are grouped by visual.
+            key_mask: What may be looked at, bool (B, S), where the keys are padded; None = everything.
 
         Returns:
             Logits, float (N, L, V); those at position i are for token i + 1.
         """
-        tokens, _ = self.run_layers(self.embeddings(token_ids), key_values, visual_index, causal=True)
+        tokens = self.embeddings(token_ids)
+        tokens, _ = self.run_layers(tokens, key_values, visual_index, causal=True, key_mask=key_mask)
         return self.head(tokens, self.embeddings.word.weight)
 
-    def step(self, token_ids: Tensor, cache: Cache | None, key_values: Sequence[KeyValue]) -> tuple[Tensor, Cache]:
+    def step(
+        self,
+        token_ids: Tensor,
+        cache: Cache | None,
+        key_values: Sequence[KeyValue],
+        key_mask: Tensor | None = None,
+    ) -> tuple[Tensor, Cache]:
         """Predict what follows the given tokens, with the work on all earlier ones cached (inference).
 
         Args:
@@ -49,10 +63,11 @@ class GenerationDecoder(GroundedDecoder):
             cache: What the last step returned, or None at the start.
             key_values: From ``project_visual``, one pair per layer, each (B, h, S, d); shared by the G texts of a
                 visual.
+            key_mask: As for ``forward``.
 
         Returns:
             Logits at the last position, float (N, V), and the cache for the next step.
         """
         tokens = self.embeddings(token_ids, offset=cache[0][0].shape[2] if cache else 0)
-        tokens, cache = self.run_layers(tokens, key_values, causal=True, past=cache)
+        tokens, cache = self.run_layers(tokens, key_values, causal=True, past=cache, key_mask=key_mask)
         return self.head(tokens[:, -1], self.embeddings.word.weight), cache

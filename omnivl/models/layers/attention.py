@@ -92,7 +92,13 @@ class CrossAttention(nn.Module):
         key, value = key_value.permute(2, 0, 3, 1, 4).unbind(0)
         return key, value
 
-    def forward(self, tokens: Tensor, key_value: KeyValue, visual_index: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        key_value: KeyValue,
+        visual_index: Tensor | None = None,
+        key_mask: Tensor | None = None,
+    ) -> Tensor:
         """Attend from N texts to B visuals.
 
         Queries do not see each other, so all texts of one visual can be laid end to end into one long query: its keys
@@ -102,6 +108,7 @@ class CrossAttention(nn.Module):
             tokens: Text tokens, float (N, L, D).
             key_value: From ``project_visual``, each (B, h, S, d).
             visual_index: The visual of each text, int64 (N,); without it, N = B * G and texts are grouped by visual.
+            key_mask: What may be attended to, bool (B, S), where the keys are padded; None = everything.
 
         Returns:
             float (N, L, D).
@@ -110,11 +117,13 @@ class CrossAttention(nn.Module):
         key, value = key_value
         if visual_index is not None:
             key, value = key.index_select(0, visual_index), value.index_select(0, visual_index)
+            key_mask = None if key_mask is None else key_mask.index_select(0, visual_index)
         elif count % len(key):
             raise ValueError(f'{count} texts cannot be grouped evenly over {len(key)} visuals; give visual_index')
         query = self.query(tokens).view(len(key), -1, self.num_heads, self.head_width).transpose(1, 2)
+        mask = None if key_mask is None else key_mask[:, None, None]  # (B, 1, 1, S)
         dropout = self.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)  # (B, h, G * L, d)
+        attended = F.scaled_dot_product_attention(query, key, value, mask, dropout)  # (B, h, G * L, d)
         return self.proj(attended.transpose(1, 2).reshape(count, length, width))
 
 

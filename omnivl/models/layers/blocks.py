@@ -131,9 +131,15 @@ class CrossAttentionBlock(nn.Module):
         self.norm = nn.LayerNorm(width, eps=eps)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, tokens: Tensor, key_value: KeyValue, visual_index: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        key_value: KeyValue,
+        visual_index: Tensor | None = None,
+        key_mask: Tensor | None = None,
+    ) -> Tensor:
         """See ``CrossAttention.forward``."""
-        return self.norm(tokens + self.dropout(self.attention(tokens, key_value, visual_index)))
+        return self.norm(tokens + self.dropout(self.attention(tokens, key_value, visual_index, key_mask)))
 
 
 class FeedForwardBlock(nn.Module):
