@@ -34,7 +34,7 @@ train_dataloader = dict(
         ),
     )
 )
-train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
+train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, val_interval=400)
 optim_wrapper = dict(
     type=PrecisionOptimWrapper,
     constructor=DecayGroupsConstructor,

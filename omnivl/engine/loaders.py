@@ -51,7 +51,8 @@ def build_loaders(runner: Any, configs: Mapping[str, Any], role: str, training: 
         Name -> loader.
 
     Raises:
-        ValueError: If the config is one loader without a name, or none.
+        ValueError: If the config is one loader without a name, or none; or if several processes train on data that
+            leaves broken files out, as their batches would differ in size.
     """
     if not isinstance(configs, Mapping) or not configs or 'dataset' in configs:
         raise ValueError(
@@ -63,7 +64,18 @@ def build_loaders(runner: Any, configs: Mapping[str, Any], role: str, training: 
         if not isinstance(config, DataLoader):
             config = _with_defaults(config, training)
         loaders[name] = runner.build_dataloader(config, seed=runner.seed)
+        if training and get_world_size() > 1:
+            _check_even_batches(loaders[name].dataset, f'{role}.{name}')
     return loaders
+
+
+def _check_even_batches(dataset: Dataset, place: str) -> None:
+    for source in getattr(dataset, 'datasets', [dataset]):
+        if getattr(source, 'broken', None) == 'skip':
+            raise ValueError(
+                f"{place}: dataset {source.name!r} has broken='skip', which makes batches smaller; several processes "
+                "need batches of one size in training: set broken='replace' or 'raise'"
+            )
 
 
 def _with_defaults(config: Mapping[str, Any], training: bool) -> dict[str, Any]:

@@ -169,3 +169,12 @@ def test_a_changed_batch_size_goes_on_at_the_same_share(tmp_path, make_runner):
     runner = make_runner(train_dataloader=halved, resume=True, **options)
     runner.train()
     assert runner.train_loop.streams['image'].batches_done == 4 * 2 + 2
+
+
+def test_skipping_broken_files_is_refused_where_several_processes_train(make_runner, monkeypatch):
+    monkeypatch.setattr(toys.ToyDataset, 'broken', 'skip', raising=False)
+    monkeypatch.setattr(toys.ToyDataset, 'name', 'toy', raising=False)
+    make_runner().build_train_loop(dict(type=LOOP, max_iters=1))
+    monkeypatch.setattr('omnivl.engine.loaders.get_world_size', lambda: 2)
+    with pytest.raises(ValueError, match=r"dataset 'toy' has broken='skip'.*set broken='replace'"):
+        make_runner().build_train_loop(dict(type=LOOP, max_iters=1))

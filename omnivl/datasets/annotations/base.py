@@ -26,7 +26,9 @@ class Record:
         label: The class, one of the reader's ``classes``.
         clip: The part of the video that is meant, (start, end) in seconds; None = all of it.
         question: A question about the visual.
-        answers: The answers to it.
+        answers: All answers that were given to it, repeated ones too; None where they are not published.
+        question_type: How the data set sorts the question, e.g. by its first words.
+        answer_type: How the data set sorts the answer, e.g. ``'yes/no'``.
     """
 
     id: str
@@ -37,6 +39,8 @@ class Record:
     clip: tuple[float, float] | None = None
     question: str | None = None
     answers: list[str] | None = None
+    question_type: str | None = None
+    answer_type: str | None = None
 
 
 class AnnotationReader(ABC):

@@ -46,6 +46,7 @@ class BLIPCaptionJSON(AnnotationReader):
         self.modality = check_modality(modality, type(self).__name__)
 
     def read(self) -> Iterator[Record]:
+        """Yields the records, row after row."""
         for row, item in iter_json_list(self.ann_file, _HINT):
             visual = self.value(item, self.visual_field, str, row)
             if self.caption_field not in item:

@@ -92,6 +92,7 @@ class ImageNetFolder(AnnotationReader):
         return words
 
     def read(self) -> Iterator[Record]:
+        """Yields the records, row after row."""
         found = False
         for label in self.classes:
             folder = os.path.join(self.visual_root, label)

@@ -30,6 +30,7 @@ class KarpathyJSON(AnnotationReader):
         self.split = split
 
     def read(self) -> Iterator[Record]:
+        """Yields the records, row after row."""
         images = read_json(self.ann_file)
         images = images.get('images') if isinstance(images, dict) else None
         if not isinstance(images, list):

@@ -69,6 +69,7 @@ class KineticsCSV(AnnotationReader):
             yield line, row
 
     def read(self) -> Iterator[Record]:
+        """Yields the records, row after row."""
         allowed = set(self.classes)
         splits: set[str] = set()
         found = False
@@ -146,6 +147,7 @@ class MMActionList(AnnotationReader):
         return [label.replace('_', ' ') for label in self.classes]
 
     def read(self) -> Iterator[Record]:
+        """Yields the records, row after row."""
         for line, text in iter_lines(self.ann_file):
             place = f'line {line}'
             relative, found, label = text.strip().rpartition(self.delimiter)

@@ -71,6 +71,7 @@ class CaptionTSV(AnnotationReader):
         self.delimiter = delimiter
 
     def read(self) -> Iterator[Record]:
+        """Yields the records, row after row."""
         columns = self.columns
         rows = iter_delimited(self.ann_file, self.delimiter)
         if columns is None or self.skip_header:

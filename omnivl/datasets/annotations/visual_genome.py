@@ -32,6 +32,7 @@ class VisualGenome(AnnotationReader):
         self.image_file = image_file
 
     def read(self) -> Iterator[Record]:
+        """Yields the records, row after row."""
         require_file(self.image_file, 'image_file', 'VisualGenome')
         paths = self._paths()
         for row, item in iter_json_list(self.ann_file, _HINT):

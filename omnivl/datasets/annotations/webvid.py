@@ -37,6 +37,7 @@ class WebVidCSV(AnnotationReader):
         self.path_template = path_template
 
     def read(self) -> Iterator[Record]:
+        """Yields the records, row after row."""
         for line, row in iter_table(self.ann_file, ',', _REQUIRED):
             place = f'line {line}'
             if not row['videoid']:

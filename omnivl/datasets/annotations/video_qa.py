@@ -1,0 +1,97 @@
+"""Questions about videos: MSRVTT-QA and MSVD-QA, in the forms that VindLU, LAVIS, ALPRO and their makers publish."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from omnivl.registry import ANNOTATIONS
+
+from .base import AnnotationReader, Record, fill_template
+from .files import iter_json_list, iter_lines, require_file
+
+
+@ANNOTATIONS.register_module()
+class VideoQAList(AnnotationReader):
+    """Reads rows of ``{video, question, answer, question_id?, answer_type?}``, a JSON list or one JSON row per line.
+
+    ======================================  =================  ===================================
+    file                                    ``video_field``    ``path_template``
+    ======================================  =================  ===================================
+    ``msrvtt_qa_train.json`` (VindLU)       ``'video'``        ``'{video}'``
+    ``qa_train.json`` (LAVIS)               ``'video'``        ``'{video}'``
+    ``train.jsonl`` (ALPRO)                 ``'video_id'``     ``'{video}.mp4'``
+    ``train_qa.json`` (MSRVTT-QA's makers)  ``'video_id'``     ``'video{video}.mp4'``
+    ``train_qa.json`` (MSVD-QA's makers)    ``'video_id'``     ``'{video}.avi'`` with ``names_file``
+    ======================================  =================  ===================================
+
+    The id of a question is ``question_id``, else ``id``, else its place in the file.
+
+    Args:
+        ann_file: The file; one row per line where its name ends in ``.jsonl``.
+        visual_root: Folder that ``path_template`` is relative to.
+        video_field: Field of the video, a str or an int.
+        path_template: Where a video lies; placeholder ``video``.
+        names_file: MSVD's ``youtube_mapping.txt``, lines of a YouTube name and ``vid<number>``: video number 7 then is
+            the one whose line ends in ``vid7``. None = the field names the video itself.
+    """
+
+    modality = 'video'
+
+    def __init__(
+        self,
+        ann_file: str,
+        visual_root: str,
+        video_field: str = 'video',
+        path_template: str = '{video}',
+        names_file: str | None = None,
+    ) -> None:
+        super().__init__(ann_file, visual_root)
+        fill_template(path_template, 'VideoQAList', video='')
+        self.video_field = video_field
+        self.path_template = path_template
+        self.names_file = names_file
+
+    def read(self) -> Iterator[Record]:
+        names = self._names()
+        for row, item in self._rows():
+            video = self.value(item, self.video_field, (str, int), row)
+            if names is not None:
+                if str(video).removeprefix('vid') not in names:
+                    raise self.error(row, self.video_field, f'{self.names_file} has no line for video {video!r}')
+                video = names[str(video).removeprefix('vid')]
+            id_field = 'question_id' if 'question_id' in item else 'id'
+            name = self.value(item, id_field, (int, str), row) if id_field in item else row
+            answer_type = item.get('answer_type')
+            yield Record(
+                id=str(name),
+                visual=self.path(fill_template(self.path_template, 'VideoQAList', video=video)),
+                modality='video',
+                question=self.value(item, 'question', str, row),
+                answers=[self.value(item, 'answer', str, row)] if 'answer' in item else None,
+                answer_type=None if answer_type is None else str(answer_type),
+            )
+
+    def _rows(self) -> Iterator[tuple[int | str, Any]]:
+        if not self.ann_file.endswith('.jsonl'):
+            yield from iter_json_list(self.ann_file, 'a file with one row per line must end in .jsonl')
+            return
+        for line, text in iter_lines(self.ann_file):
+            try:
+                yield f'line {line}', json.loads(text)
+            except json.JSONDecodeError as error:
+                raise self.error(f'line {line}', None, f'not valid JSON: {error.msg}') from error
+
+    def _names(self) -> dict[str, str] | None:
+        """Number of the video -> its name."""
+        if self.names_file is None:
+            return None
+        require_file(self.names_file, 'names_file', 'VideoQAList')
+        names = {}
+        for line, text in iter_lines(self.names_file):
+            fields = text.split()
+            if len(fields) != 2 or not fields[1].startswith('vid'):
+                raise self.error(f'line {line} of {self.names_file}', None, f"expected 'NAME vid7', got {text!r}")
+            names[fields[1].removeprefix('vid')] = fields[0]
+        return names
