@@ -12,7 +12,7 @@ from omnivl.weights import StageReader
 with read_base():
     from .pretrain_image import *
 
-max_iters = 1900
+max_iters = 2100
 
 train_dataloader.video = dict(
     batch_size=16,
@@ -27,7 +27,7 @@ train_dataloader.video = dict(
     ),
 )
 train_cfg = dict(
-    type=AlternatingTrainLoop, max_iters=max_iters, proportions=dict(image=1, video=1), val_interval=475
+    type=AlternatingTrainLoop, max_iters=max_iters, proportions=dict(image=1, video=1), val_interval=525
 )
 param_scheduler = [
     dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
