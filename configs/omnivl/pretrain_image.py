@@ -16,7 +16,7 @@ from torch.optim import AdamW
 
 from omnivl.datasets import MixedDataset
 from omnivl.datasets.samplers import EpochSampler
-from omnivl.engine import AlternatingTrainLoop, DecayGroupsConstructor, PrecisionOptimWrapper
+from omnivl.engine import AlternatingTrainLoop, DecayGroupsConstructor, EvaluationLoop, PrecisionOptimWrapper
 from omnivl.weights import BERTReader, TimmViTReader
 
 with read_base():
@@ -24,8 +24,8 @@ with read_base():
     from .._base_.datasets.imagenet import *
     from .._base_.datasets.visual_genome import *
     from .._base_.datasets.web_images import *
+    from .._base_.datasets.zero_shot_224 import *
     from .._base_.models.omnivl_base import *
-    from .._base_.pipelines.pretrain_224 import *
     from .._base_.runtime import *
 
 train_dataloader = dict(
@@ -47,7 +47,7 @@ train_dataloader = dict(
         ),
     )
 )
-train_cfg = dict(type=AlternatingTrainLoop, max_epochs=20, epoch_by='image')
+train_cfg = dict(type=AlternatingTrainLoop, max_epochs=20, epoch_by='image', val_interval=5)
 optim_wrapper = dict(
     type=PrecisionOptimWrapper,
     precision='bf16',
@@ -58,6 +58,9 @@ param_scheduler = [
     dict(type=LinearLR, start_factor=1e-6 / 3e-4, by_epoch=False, end=3000),
     dict(type=ExponentialLR, gamma=0.85, by_epoch=True),
 ]
+val_dataloader = test_dataloader = image_test_dataloader
+val_evaluator = test_evaluator = image_test_evaluator
+val_cfg = test_cfg = dict(type=EvaluationLoop, amp='bf16')
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=1000, max_keep_ckpts=3))
 load_from = [
     dict(type=TimmViTReader, file='data/weights/vit_base_patch16_224.safetensors'),

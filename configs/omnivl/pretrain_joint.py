@@ -28,10 +28,14 @@ train_dataloader.video = dict(
         ],
     ),
 )
-train_cfg = dict(type=AlternatingTrainLoop, max_epochs=10, epoch_by='image', proportions=dict(image=1, video=1))
+train_cfg = dict(
+    type=AlternatingTrainLoop, max_epochs=10, epoch_by='image', proportions=dict(image=1, video=1), val_interval=5
+)
 optim_wrapper.optimizer.lr = 8e-5
 param_scheduler = [
     dict(type=LinearLR, start_factor=1e-6 / 8e-5, by_epoch=False, end=3000),
     dict(type=ExponentialLR, gamma=0.85, by_epoch=True),
 ]
+val_dataloader = test_dataloader = {**image_test_dataloader, **video_test_dataloader}
+val_evaluator = test_evaluator = {**image_test_evaluator, **video_test_evaluator}
 load_from = dict(type=StageReader, file='work_dirs/pretrain_image')

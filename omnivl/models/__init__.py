@@ -3,12 +3,14 @@ from .data_preprocessor import VLDataPreprocessor
 from .momentum import FeatureQueues, MomentumTwin
 from .omnivl import OmniVL
 from .pretrain import OmniVLPretrain
+from .qa import OmniVLQA
 
 __all__ = [
     'FeatureQueues',
     'MomentumTwin',
     'OmniVL',
     'OmniVLPretrain',
+    'OmniVLQA',
     'VLDataPreprocessor',
     'decoders',
     'encoders',

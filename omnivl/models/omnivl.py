@@ -15,6 +15,7 @@ from .decoders.generation import Cache
 from .layers.attention import VisualKeyValues
 
 SHARING = ('blip', 'none')
+MATCHING_TOKENS = ('[ENC]', '[CLS]')
 
 
 @MODELS.register_module()
@@ -30,6 +31,8 @@ class OmniVL(BaseModel):
         embed_dim: Width E of the space that visuals and texts share (256 in BLIP; the paper gives none).
         share: How the three text models share weights: ``'blip'`` as in BLIP's code, or ``'none'``. The paper does
             not say; its total of 0.2 B parameters speaks for sharing.
+        matching_token: What a text begins with in the alignment decoder: ``'[ENC]'`` as in BLIP, or ``'[CLS]'`` to get
+            the numbers of Hugging Face's BLIP, which does not replace it.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: See MMEngine's ``BaseModule``.
     """
@@ -43,10 +46,14 @@ class OmniVL(BaseModel):
         tokenizer: dict,
         embed_dim: int = 256,
         share: str = 'blip',
+        matching_token: str = '[ENC]',
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type='VLDataPreprocessor')), init_cfg)
+        if matching_token not in MATCHING_TOKENS:
+            raise ValueError(f'matching_token must be one of {MATCHING_TOKENS}, got {matching_token!r}')
+        self.matching_token = matching_token
         if share not in SHARING:
             raise ValueError(f'share must be one of {SHARING}, got {share!r} (set model.share)')
         self.visual_encoder = MODELS.build(visual_encoder)
@@ -115,6 +122,12 @@ class OmniVL(BaseModel):
         """Put [ENC] or [DEC] in the place of [CLS]: int64 (B, L) -> a copy of it."""
         return torch.cat([torch.full_like(text_ids[:, :1], token_id), text_ids[:, 1:]], dim=1)
 
+    def matching_ids(self, text_ids: Tensor) -> Tensor:
+        """What the alignment decoder reads for a text, int64 (B, L) with [CLS] first: see ``matching_token``."""
+        if self.matching_token == '[CLS]':
+            return text_ids
+        return self.replace_first(text_ids, self.tokenizer.encoder_id)
+
     def match_logits(
         self, text_ids: Tensor, text_mask: Tensor, key_values: VisualKeyValues, visual_index: Tensor | None = None
     ) -> Tensor:
@@ -129,8 +142,7 @@ class OmniVL(BaseModel):
         Returns:
             float (N, 2); column 1 says match.
         """
-        text_ids = self.replace_first(text_ids, self.tokenizer.encoder_id)
-        fused = self.alignment_decoder(text_ids, text_mask, key_values.alignment, visual_index)
+        fused = self.alignment_decoder(self.matching_ids(text_ids), text_mask, key_values.alignment, visual_index)
         return self.matching_head(fused.pooled)
 
     def language_logits(

@@ -1,6 +1,6 @@
 """Weights of other models onto our parts: what is filled, what is not, what is left over, nothing in silence."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -131,15 +131,11 @@ class WeightReader:
                 'the model in the config, or allow it by name (allow=[...], --allow)'
             )
         pixels = read_neighbour(path, 'preprocessor_config.json') or {}
-        preprocessor = getattr(model, 'data_preprocessor', None)
-        if 'image_mean' not in pixels or not hasattr(preprocessor, 'mean'):
-            return
-        for name, ours in (('mean', preprocessor.mean), ('std', preprocessor.std)):
+        for name, ours in pixel_statistics(model).items():
             theirs = pixels.get(f'image_{name}', ours)
             if any(abs(a - b) > 1e-4 for a, b in zip(theirs, ours)):
                 report.notes.append(
-                    f'pixels were normalised with {name} {list(theirs)} there, here with {list(ours)} '
-                    f'(data_preprocessor.{name})'
+                    f'pixels were normalised with {name} {theirs} there, here with {ours} (data_preprocessor.{name})'
                 )
 
     def _check_shapes(self, translated: dict[str, Tensor], own: dict[str, Tensor], unused: list[str]) -> None:
@@ -187,20 +183,44 @@ class WeightReader:
         return [key for key in keys if not any(fnmatchcase(key, pattern) for pattern in patterns)]
 
 
-def load_weights(model: nn.Module, source: dict | Sequence[dict]) -> list[WeightReport]:
+def pixel_statistics(model: nn.Module) -> dict[str, list[float]]:
+    """Mean and standard deviation of each channel that the model's pixels are normalised with, pixels in [0, 1].
+
+    Args:
+        model: A model with a ``VLDataPreprocessor``.
+
+    Returns:
+        ``mean`` and ``std``; empty for a model that normalises in another way.
+    """
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    if not hasattr(preprocessor, 'scale') or not hasattr(preprocessor, 'shift'):
+        return {}
+    scale, shift = 255 * preprocessor.scale.double().flatten(), preprocessor.shift.double().flatten()
+    statistics = dict(mean=-shift / scale, std=1 / scale)
+    return {name: [round(number, 8) for number in values.tolist()] for name, values in statistics.items()}
+
+
+def _log(text: str) -> None:
+    print_log(text, 'current')
+
+
+def load_weights(
+    model: nn.Module, source: dict | Sequence[dict], show: Callable[[str], None] = _log
+) -> list[WeightReport]:
     """Fill a model from one or several sources, in order, and report what became of every key.
 
     Args:
         model: An ``OmniVL``.
         source: Configs of weight readers, such as ``dict(type='timm', file='vit_base_patch16_224.safetensors')``.
+        show: What each report goes to as text; by default the log.
 
     Returns:
-        One report per source; each is also logged.
+        One report per source.
     """
     reports = []
     for config in [source] if isinstance(source, dict) else source:
         report = WEIGHT_READERS.build(dict(config)).load(model)
-        print_log(str(report), 'current')
+        show(str(report))
         reports.append(report)
     if hasattr(model, 'after_load'):
         model.after_load()

@@ -1,11 +1,15 @@
 """Hugging Face's BERT, which starts all three text models, as in BLIP."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
+from .keys import Taker, text_settings
 
 LAYER = {
     'attention.output.dense': 'self_attention.attention.proj',
@@ -22,7 +26,7 @@ HEAD = {
 }
 
 
-@WEIGHT_READERS.register_module()
+@WEIGHT_READERS.register_module(name=['BERTReader', 'bert'])
 class BERTReader(WeightReader):
     """``BertModel``, ``BertForMaskedLM`` or ``BertForPreTraining`` as ``save_pretrained`` writes them.
 
@@ -31,29 +35,41 @@ class BERTReader(WeightReader):
 
     Args:
         file: See ``WeightReader``.
-        allow_unused: See ``WeightReader``; the pooler and the next-sentence head are never used.
+        allow: See ``WeightReader``.
+        allow_unused: See ``WeightReader``.
         models: Which text models to fill.
     """
+
+    # The output matrix is that of the word embeddings; the pooler and the next-sentence head have no place here.
+    unused_by_design = (
+        '*pooler.*',
+        'cls.seq_relationship.*',
+        'cls.predictions.*',
+        '*embeddings.position_ids',
+        '*embeddings.token_type_ids',
+    )
+    left_by_design = ('*.cross_attention.*', 'generation_decoder.head.*')
 
     def __init__(
         self,
         file: str,
-        allow_unused: bool = True,
+        allow: Sequence[str] = (),
+        allow_unused: bool = False,
         models: tuple[str, ...] = ('text_encoder', 'alignment_decoder', 'generation_decoder'),
     ) -> None:
-        super().__init__(file, allow_unused)
+        super().__init__(file, allow, allow_unused)
         self.models = tuple(models)
 
-    def parts(self, model: nn.Module) -> tuple[str, ...]:
-        """The text models."""
-        return tuple(f'{name}.' for name in self.models)
+    def settings(self, config: dict[str, Any], model: nn.Module) -> list[tuple[str, Any, Any]]:
+        """See ``WeightReader.settings``."""
+        return text_settings(config, getattr(model, self.models[0]))
 
     def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
         plain = {
             key.replace('.gamma', '.weight').replace('.beta', '.bias'): key for key in weights
         }  # TensorFlow's names
-        take = _Taker(weights, plain, 'bert.' if any(key.startswith('bert.') for key in plain) else '')
+        take = Taker(weights, plain, 'bert.' if any(key.startswith('bert.') for key in plain) else '', 'BERT')
         body = self._embeddings(take, model) | self._layers(take)
         translated = {f'{name}.{key}': value for name in self.models for key, value in body.items()}
         if 'generation_decoder' in self.models and 'cls.predictions.bias' in plain:
@@ -65,7 +81,7 @@ class BERTReader(WeightReader):
             translated['generation_decoder.head.bias'] = bias
         return translated
 
-    def _embeddings(self, take: '_Taker', model: nn.Module) -> dict[str, Tensor]:
+    def _embeddings(self, take: Taker, model: nn.Module) -> dict[str, Tensor]:
         word = getattr(model, self.models[0]).embeddings.word.weight.detach().clone()
         stored = take('embeddings.word_embeddings.weight')
         if stored.shape[0] > word.shape[0] or stored.shape[1] != word.shape[1]:
@@ -84,7 +100,7 @@ class BERTReader(WeightReader):
         }
 
     @staticmethod
-    def _layers(take: '_Taker') -> dict[str, Tensor]:
+    def _layers(take: Taker) -> dict[str, Tensor]:
         translated = {}
         for index in range(take.count('encoder.layer.')):
             theirs, own = f'encoder.layer.{index}.', f'layers.{index}.'
@@ -94,23 +110,3 @@ class BERTReader(WeightReader):
                 for source, target in LAYER.items():
                     translated[f'{own}{target}.{kind}'] = take(f'{theirs}{source}.{kind}')
         return translated
-
-
-class _Taker:
-    """Takes tensors out of a state dict by their plain names; a missing one is an error that names it."""
-
-    def __init__(self, weights: dict[str, Tensor], plain: dict[str, str], prefix: str) -> None:
-        self.weights = weights
-        self.plain = plain
-        self.prefix = prefix
-
-    def __call__(self, name: str) -> Tensor:
-        key = self.plain.get(self.prefix + name)
-        if key is None:
-            raise ValueError(f'no {self.prefix}{name} among the weights: this is not a BERT that we know')
-        return self.weights.pop(key)
-
-    def count(self, name: str) -> int:
-        """Number of layers whose keys begin with ``name``."""
-        start = self.prefix + name
-        return len({key[len(start) :].split('.')[0] for key in self.plain if key.startswith(start)})

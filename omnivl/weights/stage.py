@@ -1,5 +1,6 @@
 """From one stage of pretraining to the next."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -7,27 +8,32 @@ from torch import Tensor, nn
 from omnivl.engine.checkpoint import load_last_checkpoint
 from omnivl.registry import WEIGHT_READERS
 
-from .base import WeightReader
-
-NOT_CARRIED = ('momentum_twin.', 'queues.')
+from .base import FOLLOWERS, WeightReader
 
 
-@WEIGHT_READERS.register_module()
+@WEIGHT_READERS.register_module(name=['StageReader', 'stage'])
 class StageReader(WeightReader):
     """A checkpoint of this project as the start of another run: weights go on; optimizer, twin and queues begin anew.
 
     Args:
         file: A checkpoint, or a work directory, whose last checkpoint is then taken.
+        allow: See ``WeightReader``.
         allow_unused: See ``WeightReader``.
         start_video_from_image: Let the video path begin where the image path is, as decoupled joint pretraining does
             after its image stage (OmniVL, 2209.07526, section 3.3). False keeps the file's video path.
     """
 
-    def __init__(self, file: str, allow_unused: bool = False, start_video_from_image: bool = True) -> None:
-        super().__init__(file, allow_unused)
+    def __init__(
+        self,
+        file: str,
+        allow: Sequence[str] = (),
+        allow_unused: bool = False,
+        start_video_from_image: bool = True,
+    ) -> None:
+        super().__init__(file, allow, allow_unused)
         self.start_video_from_image = start_video_from_image
 
-    def read_file(self) -> dict[str, Tensor]:
+    def read_file(self) -> tuple[dict[str, Tensor], Path]:
         """See ``WeightReader.read_file``."""
         if not Path(self.file).is_dir():
             return super().read_file()
@@ -37,21 +43,16 @@ class StageReader(WeightReader):
                 f'no checkpoint in {self.file}: train that stage first (see load_from in the config)'
             )
         self.file = str(path)
-        return checkpoint['state_dict']
-
-    def parts(self, model: nn.Module) -> tuple[str, ...]:
-        """Every part that is carried on."""
-        return tuple(f'{name}.' for name, _ in model.named_children() if f'{name}.' not in NOT_CARRIED)
+        return dict(checkpoint['state_dict']), path
 
     def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
-        for key in [key for key in weights if key.startswith(NOT_CARRIED)]:
+        for key in [key for key in weights if key.startswith(FOLLOWERS)]:
             del weights[key]
         model.adapt_state_dict(weights)
         return {key: weights.pop(key) for key in model.state_dict() if key in weights}
 
-    def finish(self, model: nn.Module) -> list[str]:
+    def finish(self, model: nn.Module) -> None:
         """Start the video path from the image path, if asked for."""
         if self.start_video_from_image and hasattr(model.visual_encoder, 'start_video_from_image'):
             model.visual_encoder.start_video_from_image()
-        return []

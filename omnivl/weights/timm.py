@@ -2,7 +2,6 @@
 
 from torch import Tensor, nn
 
-from omnivl.models.layers import resize_space_embedding
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
@@ -26,7 +25,7 @@ OUTSIDE = {
 PREFIX = 'visual_encoder.'
 
 
-@WEIGHT_READERS.register_module()
+@WEIGHT_READERS.register_module(name=['TimmViTReader', 'timm'])
 class TimmViTReader(WeightReader):
     """A timm ViT, with or without its classification head, also at another resolution.
 
@@ -34,9 +33,7 @@ class TimmViTReader(WeightReader):
     Arguments as ``WeightReader``.
     """
 
-    def parts(self, model: nn.Module) -> tuple[str, ...]:
-        """The visual encoder."""
-        return (PREFIX,)
+    unused_by_design = ('head.*', 'head_dist.*', 'pre_logits.*')
 
     def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
@@ -48,16 +45,25 @@ class TimmViTReader(WeightReader):
                 if inner in BLOCK:
                     names[key] = f'blocks.{index}.{BLOCK[inner]}.{kind}'
         translated = {PREFIX + own: weights.pop(key) for key, own in names.items() if key in weights}
-        position = PREFIX + 'pos_embed'
-        if position in translated:
-            stored = translated[position]
-            side = round((stored.shape[1] - 1) ** 0.5)
-            if side * side == stored.shape[1] - 1:
-                translated[position] = resize_space_embedding(stored, (side, side), model.visual_encoder.grid)
+        fit_space(translated, model)
         return translated
 
-    def finish(self, model: nn.Module) -> list[str]:
+    def derived(self, model: nn.Module) -> list[str]:
+        """The video path."""
+        return video_path(model)
+
+    def finish(self, model: nn.Module) -> None:
         """Start the video path from the image path."""
         model.visual_encoder.start_video_from_image()
-        temporal = ('norm_time', 'attention_time', 'time_embed', 'video_tokenizer')
-        return [key for key in model.state_dict() if key.startswith(PREFIX) and any(name in key for name in temporal)]
+
+
+def video_path(model: nn.Module) -> list[str]:
+    """Keys of the visual encoder that ``start_video_from_image`` fills."""
+    temporal = ('norm_time', 'attention_time', 'time_embed', 'video_tokenizer')
+    return [key for key in model.state_dict() if key.startswith(PREFIX) and any(name in key for name in temporal)]
+
+
+def fit_space(translated: dict[str, Tensor], model: nn.Module) -> None:
+    """Interpolate, in place, a spatial position embedding that was made for another resolution."""
+    if hasattr(model.visual_encoder, 'fit_position_embeddings'):
+        model.visual_encoder.fit_position_embeddings(translated, PREFIX)

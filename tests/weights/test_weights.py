@@ -45,11 +45,21 @@ def test_the_report_names_every_key(tiny_model, tmp_path):
     weights = small_vit().state_dict()
     del weights['norm.bias']
     torch.save(weights, tmp_path / 'vit.pth')
-    (report,) = load_weights(tiny_model(), dict(type='TimmViTReader', file=str(tmp_path / 'vit.pth')))
+    source = dict(type='timm', file=str(tmp_path / 'vit.pth'))
+    with pytest.raises(ValueError, match=r'no value for 1 keys of the model: visual_encoder.norm.bias.*allow them by'):
+        load_weights(tiny_model(), source)
+    model = tiny_model()
+    (report,) = load_weights(model, dict(source, allow=['visual_encoder.norm.*']))
     assert report.left == ['visual_encoder.norm.bias']
+    everything = [key for key in model.state_dict() if not key.startswith(('momentum_twin.', 'queues.'))]
+    assert sorted(report.filled + report.left + report.elsewhere) == sorted(everything)
     text = str(report)
     assert 'left at its initial value: visual_encoder.norm.bias' in text
     assert 'not used: head.weight' in text
+    assert 'not what the source is about: text_encoder, alignment_decoder' in text
+    rows = {line.split()[0]: line.split()[1:] for line in report.table().splitlines()}
+    assert rows['visual_encoder'] == ['44', '1'] and rows['text_encoder'] == ['0', '28']
+    assert rows['head'] == ['(source)', '2'] and rows['total'] == ['44', '129', '2']
 
 
 @pytest.mark.parametrize('change', [dict(embed_dim=32), dict(patch_size=16)])
@@ -66,9 +76,15 @@ def test_more_blocks_than_the_model_and_unwanted_keys_are_errors(tiny_model, tmp
     torch.save(small_vit(depth=3).state_dict(), tmp_path / 'deep.pth')
     with pytest.raises(ValueError, match=r"the model has no \['visual_encoder.blocks.2"):
         load_weights(tiny_model(), dict(type='TimmViTReader', file=str(tmp_path / 'deep.pth')))
-    torch.save(small_vit().state_dict(), tmp_path / 'vit.pth')
-    with pytest.raises(ValueError, match='2 keys without a place in the model'):
-        load_weights(tiny_model(), dict(type='TimmViTReader', file=str(tmp_path / 'vit.pth'), allow_unused=False))
+    torch.save(small_vit(init_values=0.1).state_dict(), tmp_path / 'vit.pth')  # LayerScale, which we have not
+    source = dict(type='timm', file=str(tmp_path / 'vit.pth'))
+    with pytest.raises(ValueError, match=r'4 keys without a place in the model: blocks.0.ls1.gamma'):
+        load_weights(tiny_model(), source)
+    load_weights(tiny_model(), dict(source, allow='*.gamma'))
+    load_weights(tiny_model(), dict(source, allow_unused=True))
+    torch.save(small_vit(depth=1).state_dict(), tmp_path / 'vit.pth')
+    with pytest.raises(ValueError, match=r'no value for 12 keys of the model: visual_encoder.\* \(12 keys\)'):
+        load_weights(tiny_model(), source)
     torch.save(dict(something=torch.zeros(2)), tmp_path / 'other.pth')
     with pytest.raises(ValueError, match=r"does not fit TimmViTReader: its keys are \['something'\]"):
         load_weights(tiny_model(), dict(type='TimmViTReader', file=str(tmp_path / 'other.pth')))

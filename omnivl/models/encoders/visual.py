@@ -34,6 +34,9 @@ class UnifiedVisualEncoder(nn.Module):
         init_std: Standard deviation of the linear layers at their start. ViT's 0.02 suits a width of 768; a narrow
             model trained from scratch wants about ``width ** -0.5``.
         pos_std: Standard deviation of the spatial position embedding at its start.
+        norm_eps: Of the layer norms; 1e-6 in ViT, BLIP and TimeSformer, 1e-5 in CLIP and in Hugging Face's BLIP.
+        pre_norm: Whether a layer norm stands before the first block, as in CLIP.
+        activation: Of the feed-forward layers: ``'gelu'``, or ``'quick_gelu'`` as in CLIP.
         activation_checkpointing: Recompute the blocks in the backward pass instead of keeping their activations.
     """
 
@@ -50,6 +53,9 @@ class UnifiedVisualEncoder(nn.Module):
         drop_path: float = 0.0,
         init_std: float = 0.02,
         pos_std: float = 0.02,
+        norm_eps: float = 1e-6,
+        pre_norm: bool = False,
+        activation: str = 'gelu',
         activation_checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -63,8 +69,11 @@ class UnifiedVisualEncoder(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid[0] * self.grid[1], width))
         self.time_embed = nn.Parameter(torch.zeros(1, self.video_tokenizer.num_positions(num_frames), width))
         rates = np.linspace(0, drop_path, depth).tolist()
-        self.blocks = nn.ModuleList(SpaceTimeBlock(width, num_heads, mlp_ratio, rate) for rate in rates)
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.pre_norm = nn.LayerNorm(width, eps=norm_eps) if pre_norm else nn.Identity()
+        self.blocks = nn.ModuleList(
+            SpaceTimeBlock(width, num_heads, mlp_ratio, rate, norm_eps, activation) for rate in rates
+        )
+        self.norm = nn.LayerNorm(width, eps=norm_eps)
         self._init_parameters(init_std, pos_std)
 
     def _init_parameters(self, init_std: float, pos_std: float) -> None:
@@ -126,7 +135,7 @@ class UnifiedVisualEncoder(nn.Module):
         Raises:
             ValueError: ``modality`` is neither, or an image has several frames, or H, W, T do not fit the tokenizer.
         """
-        tokens = self.embed(frames, modality)  # (B, T', 1 + P, D)
+        tokens = self.pre_norm(self.embed(frames, modality))  # (B, T', 1 + P, D)
         for block in self.blocks:
             if self.activation_checkpointing and self.training:
                 tokens = checkpoint(block, tokens, modality == 'video', use_reentrant=False)

@@ -1,5 +1,6 @@
 """The blocks that encoders and decoders are made of: pre-norm for vision (ViT), post-norm for text (BERT)."""
 
+import torch
 import torch.nn.functional as F
 from timm.layers import DropPath
 from torch import Tensor, nn
@@ -7,22 +8,34 @@ from torch import Tensor, nn
 from .attention import CrossAttention, KeyValue, SelfAttention
 
 
+def quick_gelu(values: Tensor) -> Tensor:
+    """CLIP's approximation of GELU, x * sigmoid(1.702 x)."""
+    return values * torch.sigmoid(1.702 * values)
+
+
+ACTIVATIONS = {'gelu': F.gelu, 'quick_gelu': quick_gelu}
+
+
 class FeedForward(nn.Module):
-    """Two linear layers with an exact GELU between them.
+    """Two linear layers with a GELU between them.
 
     Args:
         width: Width D of the tokens.
         hidden: Width between the layers.
+        activation: ``'gelu'``, the exact one, or ``'quick_gelu'``, CLIP's.
     """
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, activation: str = 'gelu') -> None:
         super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f'activation must be one of {list(ACTIVATIONS)}, got {activation!r}')
+        self.activation = activation
         self.fc1 = nn.Linear(width, hidden)
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map float (..., D) to float (..., D)."""
-        return self.fc2(F.gelu(self.fc1(tokens)))
+        return self.fc2(ACTIVATIONS[self.activation](self.fc1(tokens)))
 
 
 class SpaceTimeBlock(nn.Module):
@@ -43,10 +56,17 @@ class SpaceTimeBlock(nn.Module):
         mlp_ratio: Hidden width of the feed-forward layer over D.
         drop_path: Rate at which a residual branch is dropped for a whole sample, in training only.
         eps: Of the layer norms.
+        activation: See ``FeedForward``.
     """
 
     def __init__(
-        self, width: int, num_heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0, eps: float = 1e-6
+        self,
+        width: int,
+        num_heads: int,
+        mlp_ratio: float = 4.0,
+        drop_path: float = 0.0,
+        eps: float = 1e-6,
+        activation: str = 'gelu',
     ) -> None:
         super().__init__()
         self.norm_time = nn.LayerNorm(width, eps=eps)
@@ -54,7 +74,7 @@ class SpaceTimeBlock(nn.Module):
         self.norm_space = nn.LayerNorm(width, eps=eps)
         self.attention_space = SelfAttention(width, num_heads)
         self.norm_mlp = nn.LayerNorm(width, eps=eps)
-        self.mlp = FeedForward(width, int(width * mlp_ratio))
+        self.mlp = FeedForward(width, int(width * mlp_ratio), activation)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, tokens: Tensor, temporal: bool) -> Tensor:

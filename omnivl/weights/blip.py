@@ -1,0 +1,116 @@
+"""BLIP (2201.12086), which has nearly the parts of OmniVL's image stage, in both of its public forms."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from omnivl.registry import WEIGHT_READERS
+
+from .base import WeightReader
+from .blip_keys import Place, head_places, projection_places, text_places, visual_places
+from .keys import Taker, text_settings, visual_settings
+from .timm import fit_space, video_path
+
+WORDS = 'text_decoder.bert.embeddings.word_embeddings.weight'
+OUTPUT = 'text_decoder.cls.predictions.decoder.'
+TEMPERATURE = 'contrastive_loss.temperature'
+
+
+@WEIGHT_READERS.register_module(name=['BLIPReader', 'blip'])
+class BLIPReader(WeightReader):
+    """BLIP as Hugging Face or as the original repository saves it; which one, its keys tell.
+
+    - Hugging Face's ``BlipForImageTextRetrieval``, ``BlipForConditionalGeneration`` and ``BlipForQuestionAnswering``.
+    - The original ``.pth`` files, weights under ``'model'``: pretraining (momentum twin and queues are left out: a run
+      begins with its own), retrieval, captioning, VQA.
+
+    BLIP's text encoder has cross-attention, which is used for matching and for questions; it fills our text encoder and
+    our alignment decoder. Its text decoder fills our generation decoder. Pretrained weights share as ``share='blip'``
+    says; finetuned ones may need ``share='none'``, and an error says so. The video path starts from the image path, and
+    a position embedding of another resolution is interpolated. [DEC] and [ENC] are the last two word pieces, as here.
+
+    Two things differ between the forms. The original has 1e-6 in the layer norms of its vision tower (ours), Hugging
+    Face's 1e-5: set ``visual_encoder.norm_eps=1e-5`` for equal numbers, or allow ``norm_eps``. And Hugging Face leaves
+    [CLS] where the original puts [ENC] for matching: ``matching_token='[CLS]'`` gives its numbers, but the weights were
+    trained with [ENC]. Arguments as ``WeightReader``.
+    """
+
+    unused_by_design = (
+        '*_m.*',
+        'image_queue',
+        'text_queue',
+        'idx_queue',
+        'queue_ptr',
+        'ptr_queue',
+        'temp',
+        'logit_scale',
+        '*embeddings.position_ids',
+    )
+
+    def settings(self, config: dict[str, Any], model: nn.Module) -> list[tuple[str, Any, Any]]:
+        """See ``WeightReader.settings``."""
+        if 'vision_config' not in config or 'text_config' not in config:
+            return []
+        return [
+            *visual_settings(config['vision_config'], model.visual_encoder, norm_eps=1e-5),
+            *text_settings(config['text_config'], model.alignment_decoder, num_heads=8),
+        ]
+
+    def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+        """See ``WeightReader.translate``."""
+        self._drop_tied_output(weights)
+        values = dict(weights)
+        translated = {}
+        for place in self._places(weights, model):
+            # One tensor of BLIP may go to several places of ours.
+            missing = [key for key in place.theirs if key not in values]
+            if missing:
+                raise ValueError(f'{self.file} has no {missing[0]}: it is not a BLIP that we know')
+            parts = [values[key] for key in place.theirs]
+            translated[place.ours] = torch.cat(parts) if len(parts) > 1 else parts[0]
+            for key in place.theirs:
+                weights.pop(key, None)
+        if 'temp' in weights and getattr(model, 'contrastive_loss', None) is not None:
+            translated[TEMPERATURE] = weights.pop('temp').reshape(())
+        if translated:
+            fit_space(translated, model)
+        return translated
+
+    @staticmethod
+    def _places(weights: dict[str, Tensor], model: nn.Module) -> Iterator[Place]:
+        take = Taker(weights, None, '', 'BLIP')
+        if any(key.startswith('vision_model.') for key in weights):
+            yield from visual_places(take.count('vision_model.encoder.layers.'))
+        elif any(key.startswith('visual_encoder.') for key in weights):
+            yield from visual_places(take.count('visual_encoder.blocks.'), original=True)
+        if depth := take.count('text_encoder.encoder.layer.'):
+            if hasattr(model, 'text_encoder'):
+                yield from text_places('text_encoder', 'text_encoder.', depth, cross=False)
+            yield from text_places('alignment_decoder', 'text_encoder.', depth, cross=True)
+        if depth := take.count('text_decoder.bert.encoder.layer.'):
+            yield from text_places('generation_decoder', 'text_decoder.bert.', depth, cross=True)
+            yield from head_places()
+        if 'itm_head.weight' in weights:
+            yield from projection_places()
+
+    def _drop_tied_output(self, weights: dict[str, Tensor]) -> None:
+        """Take out the output matrix and its bias where they are written down once more, which must not differ."""
+        tied = {OUTPUT + 'weight': WORDS, OUTPUT + 'bias': 'text_decoder.cls.predictions.bias'}
+        for copy, original in tied.items():
+            if copy in weights and original in weights:
+                if not torch.equal(weights[copy], weights[original]):
+                    raise ValueError(
+                        f'{self.file}: {copy} is not {original}, but the output matrix of the model is that of its '
+                        'word embeddings'
+                    )
+                del weights[copy]
+
+    def derived(self, model: nn.Module) -> list[str]:
+        """The video path."""
+        return video_path(model)
+
+    def finish(self, model: nn.Module) -> None:
+        """Start the video path from the image path."""
+        model.visual_encoder.start_video_from_image()

@@ -1,0 +1,231 @@
+"""A trained model as a folder of plain files that are read without a runner."""
+
+import inspect
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from omnivl.engine.checkpoint import (
+    CheckpointError,
+    LoadOptions,
+    load_checkpoint,
+    load_last_checkpoint,
+    load_state_dict,
+    weights_of,
+)
+from omnivl.engine.files import write_json
+from omnivl.models import OmniVL, OmniVLPretrain
+from omnivl.registry import MODELS
+from omnivl.version import __version__
+
+from .base import FOLLOWERS, pixel_statistics
+
+WEIGHTS, CONFIG, VOCABULARY, PIXELS = 'model.safetensors', 'config.json', 'vocab.txt', 'preprocessor_config.json'
+FORMAT = 'omnivl'
+TEMPERATURE = 'contrastive_loss.temperature'
+
+
+def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> nn.Module:
+    """Write a model for those who only use it.
+
+    A pretraining model becomes its trunk, without losses, momentum twin and queues. The folder holds
+    ``model.safetensors`` (shared weights once), ``config.json`` (model, test pipelines and evaluations, with the
+    vocabulary's path relative to the folder), ``vocab.txt`` and ``preprocessor_config.json`` (pixel statistics).
+
+    Args:
+        cfg: The config that the checkpoint was trained with.
+        checkpoint: A checkpoint, or a work directory, whose last checkpoint is then taken.
+        folder: Where to write; made if need be.
+
+    Returns:
+        The model that was written.
+
+    Raises:
+        FileNotFoundError: The checkpoint or the vocabulary is missing.
+        CheckpointError: The checkpoint is broken or does not fit the config.
+    """
+    config = dict(format=FORMAT, omnivl_version=__version__, **_used_parts(cfg))
+    model, temperature = load_trunk(config['model'], checkpoint)
+    vocabulary = Path(config['model']['tokenizer']['vocab_file'])
+    len(model.tokenizer.encode('', 2))  # an error that says how to make one if there is no vocabulary
+    if temperature is not None:
+        config['temperature'] = temperature
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(vocabulary, folder / VOCABULARY)
+    write_weights(unique_weights(model), folder / WEIGHTS)
+    write_json(folder / CONFIG, _with_vocabulary(config, VOCABULARY))
+    write_pixels(model, folder)
+    return model
+
+
+def load_exported(folder: str | Path) -> tuple[nn.Module, Config]:
+    """Read a folder that ``export_folder`` wrote.
+
+    Args:
+        folder: The folder; it may have been moved.
+
+    Returns:
+        The model in evaluation mode, and the config: ``model``, ``test_dataloader`` (pipelines only),
+        ``test_evaluator``, ``image_test_pipeline``, ``video_test_pipeline``, as far as the model was trained with them.
+
+    Raises:
+        FileNotFoundError: A file of the folder is missing.
+        CheckpointError: The weights are broken or do not fit.
+        ValueError: It is not a folder of ours.
+    """
+    config = read_exported_config(folder)
+    model = MODELS.build(config.model)
+    path = Path(folder) / WEIGHTS
+    weights = dict(weights_of(load_checkpoint(path), str(path)))
+    names: dict[int, list[str]] = {}
+    for key, value in model.state_dict(keep_vars=True).items():
+        names.setdefault(id(value), []).append(key)
+    for keys in names.values():  # the other names of shared weights
+        stored = next((key for key in keys if key in weights), None)
+        if stored is not None:
+            weights |= dict.fromkeys(keys, weights[stored])
+    load_state_dict(model, weights, str(path))
+    return model.eval(), config
+
+
+def read_exported_config(folder: str | Path) -> Config:
+    """Read the config of such a folder, with the vocabulary's path made whole.
+
+    Raises:
+        FileNotFoundError: There is no ``config.json``.
+        ValueError: It is no JSON file or not one of ours.
+    """
+    path = Path(folder) / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f'{folder} has no {CONFIG}: it is no folder that tools/export_weights.py wrote')
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{path} is no JSON file ({error}): export the model again') from error
+    if not isinstance(content, dict) or content.get('format') != FORMAT:
+        raise ValueError(f"{path} does not say format='{FORMAT}': it is not of tools/export_weights.py")
+    return Config(_with_vocabulary(content, str(Path(folder) / VOCABULARY)), filename=str(path))
+
+
+def load_trunk(model_config: dict[str, Any], checkpoint: str | Path) -> tuple[nn.Module, float | None]:
+    """Build a model and load what of a checkpoint belongs to it: losses, momentum twin and queues do not.
+
+    Args:
+        model_config: Config of the model.
+        checkpoint: A checkpoint, or a work directory, whose last checkpoint is then taken.
+
+    Returns:
+        The model in evaluation mode, and the temperature of the contrastive loss if the checkpoint has one.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        CheckpointError: It is broken or does not fit.
+    """
+    path = Path(checkpoint)
+    if path.is_dir():
+        last, content, _ = load_last_checkpoint(path)
+        if content is None:
+            raise FileNotFoundError(f'no checkpoint in {path}: name the file, or train the model first')
+        path = last
+    else:
+        content = load_checkpoint(path)
+    weights = dict(weights_of(content, str(path)))
+    model = MODELS.build(model_config)
+    if not isinstance(model, OmniVL):
+        raise CheckpointError(f'a {type(model).__name__} is no OmniVL: there is nothing to export it to')
+    model.adapt_state_dict(weights)
+    temperature = weights.get(TEMPERATURE)
+    extra = [f'{name}*' for name in (*FOLLOWERS, 'contrastive_loss.')]
+    load_state_dict(model, weights, str(path), LoadOptions(allow_unexpected=extra))
+    return model.eval(), None if temperature is None else float(temperature)
+
+
+def unique_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict with shared weights under their first name only, without what follows other weights."""
+    seen: set[int] = set()
+    weights = {}
+    for key, value in model.state_dict(keep_vars=True).items():
+        if id(value) not in seen and not key.startswith(FOLLOWERS):
+            weights[key] = value.detach()
+        seen.add(id(value))
+    return weights
+
+
+def write_weights(weights: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file, whole or not at all."""
+    from safetensors.torch import save_file
+
+    partial = path.with_name(path.name + '.partial')
+    contiguous = {key: value.cpu().contiguous() for key, value in weights.items()}
+    save_file(contiguous, partial, metadata=dict(format='pt'))
+    partial.replace(path)
+
+
+def write_pixels(model: nn.Module, folder: Path) -> None:
+    """Write what the model expects of pixels, under Hugging Face's names, as ``preprocessor_config.json``."""
+    statistics = pixel_statistics(model)
+    encoder = model.visual_encoder
+    side = encoder.grid[0] * encoder.image_tokenizer.patch_size if hasattr(encoder, 'grid') else None
+    content = dict(
+        image_processor_type='BlipImageProcessor',
+        do_normalize=True,
+        do_rescale=True,
+        rescale_factor=1 / 255,
+        **{f'image_{name}': values for name, values in statistics.items()},
+        **(dict(do_resize=True, size=dict(height=side, width=side)) if side else {}),
+    )
+    write_json(folder / PIXELS, content)
+
+
+def _used_parts(cfg: Config) -> dict[str, Any]:
+    """What the use of a model needs of its config, as plain values."""
+    model = dict(cfg.model)
+    model_type = MODELS.get(model['type']) if isinstance(model['type'], str) else model['type']
+    if model_type is OmniVLPretrain:
+        known = inspect.signature(OmniVL.__init__).parameters
+        model = dict({key: value for key, value in model.items() if key in known}, type=OmniVL)
+    parts = dict(model=model)
+    loaders = {
+        name: dict(dataset=dict(pipeline=loader['dataset']['pipeline']))
+        for name, loader in (cfg.get('test_dataloader') or {}).items()
+        if 'pipeline' in loader['dataset']
+    }
+    if loaders:
+        evaluators = {name: value for name, value in (cfg.get('test_evaluator') or {}).items() if name in loaders}
+        parts |= dict(test_dataloader=loaders, test_evaluator=evaluators)
+    parts |= {name: cfg[name] for name in ('image_test_pipeline', 'video_test_pipeline') if name in cfg}
+    return plain(parts)
+
+
+def plain(value: Any, name: str = 'config') -> Any:
+    """Turn a config into what JSON holds; classes and functions become their full names.
+
+    Raises:
+        TypeError: Something in it has no such form.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, f'{name}.{key}') for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, f'{name}[{index}]') for index, item in enumerate(value)]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, type) or callable(value):
+        return f'{value.__module__}.{value.__qualname__}'
+    raise TypeError(f'{name} is a {type(value).__name__}, which has no place in {CONFIG}: write it as a plain value')
+
+
+def _with_vocabulary(value: Any, path: str) -> Any:
+    """A copy with every ``vocab_file`` replaced."""
+    if isinstance(value, Mapping):
+        return {key: path if key == 'vocab_file' else _with_vocabulary(item, path) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_vocabulary(item, path) for item in value]
+    return value

@@ -1,0 +1,146 @@
+"""The way back: the image-only parts as one of Hugging Face's BLIP models."""
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from omnivl.engine.files import write_json
+from omnivl.models import OmniVL
+
+from .blip_keys import Place, head_places, projection_places, text_places, visual_places
+from .export import CONFIG, VOCABULARY, WEIGHTS, write_pixels, write_weights
+
+ARCHITECTURES = dict(
+    retrieval='BlipForImageTextRetrieval', caption='BlipForConditionalGeneration', vqa='BlipForQuestionAnswering'
+)
+
+
+def export_blip(model: OmniVL, kind: str, folder: str | Path) -> list[str]:
+    """Write a folder that Hugging Face's ``from_pretrained`` reads.
+
+    Args:
+        model: The model; its tokenizer must have its vocabulary.
+        kind: ``'retrieval'``, ``'caption'`` or ``'vqa'``.
+        folder: Where to write; made if need be.
+
+    Returns:
+        Our keys that BLIP has no place for, such as all that is for videos.
+
+    Raises:
+        ValueError: ``kind`` is none of the three, or the model has something that BLIP does not.
+    """
+    weights, rest = to_blip(model, kind)
+    config = blip_config(model, kind)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_weights(weights, folder / WEIGHTS)
+    write_json(folder / CONFIG, config)
+    shutil.copyfile(model.tokenizer.vocab_file, folder / VOCABULARY)
+    write_pixels(model, folder)
+    return rest
+
+
+def to_blip(model: OmniVL, kind: str) -> tuple[dict[str, Tensor], list[str]]:
+    """Translate the image-only parts.
+
+    Args:
+        model: The model.
+        kind: ``'retrieval'``, ``'caption'`` or ``'vqa'``.
+
+    Returns:
+        Tensors by Hugging Face's keys, without the output matrix, which is that of the word embeddings; and our keys
+        that were not used.
+
+    Raises:
+        ValueError: See ``export_blip``.
+    """
+    if kind not in ARCHITECTURES:
+        raise ValueError(f'kind must be one of {list(ARCHITECTURES)}, got {kind!r}')
+    _check_is_blip(model)
+    own = model.state_dict(keep_vars=True)
+    weights: dict[str, Tensor] = {}
+    used: set[int] = set()
+    for place in _places(model, kind):
+        tensor = own[place.ours]
+        used.add(id(tensor))
+        for name, value in zip(place.theirs, tensor.detach().chunk(len(place.theirs))):
+            if name in weights and not torch.equal(weights[name], value):
+                raise ValueError(
+                    f'{place.ours} differs from what else stands for {name}: BLIP has one text encoder for texts '
+                    "alone and for matching; train with share='blip', or export the kind that needs one of them only"
+                )
+            weights[name] = value.clone()
+    return weights, [key for key, value in own.items() if id(value) not in used]
+
+
+def _places(model: OmniVL, kind: str) -> Iterator[Place]:
+    depth = len(model.alignment_decoder.layers)
+    places = [visual_places(len(model.visual_encoder.blocks))]
+    if kind in ('retrieval', 'vqa'):
+        places.append(text_places('alignment_decoder', 'text_encoder.', depth, cross=True))
+    if kind == 'retrieval':
+        places += [text_places('text_encoder', 'text_encoder.', depth, cross=False), projection_places()]
+    if kind in ('caption', 'vqa'):
+        places += [text_places('generation_decoder', 'text_decoder.bert.', depth, cross=True), head_places()]
+    return itertools.chain(*places)
+
+
+def _check_is_blip(model: OmniVL) -> None:
+    visual = model.visual_encoder
+    if not hasattr(visual, 'image_tokenizer') or len(visual.image_tokenizer.stem):
+        raise ValueError(
+            "BLIP cuts its patches by one convolution: a model with another visual encoder, or with the tokenizer's "
+            'stem_channels, has no BLIP form'
+        )
+    if isinstance(visual.pre_norm, nn.LayerNorm):
+        raise ValueError('BLIP has no layer norm before the first block: a model with pre_norm=True has no BLIP form')
+
+
+def blip_config(model: OmniVL, kind: str) -> dict[str, Any]:
+    """Hugging Face's ``config.json`` of the model.
+
+    Args:
+        model: The model.
+        kind: ``'retrieval'``, ``'caption'`` or ``'vqa'``.
+    """
+    visual, text, words = model.visual_encoder, model.alignment_decoder, model.tokenizer
+    block, layer = visual.blocks[0], text.layers[0]
+    return dict(
+        model_type='blip',
+        architectures=[ARCHITECTURES[kind]],
+        image_text_hidden_size=model.visual_proj.out_features,
+        tie_word_embeddings=True,
+        vision_config=dict(
+            model_type='blip_vision_model',
+            hidden_size=visual.width,
+            intermediate_size=block.mlp.fc1.out_features,
+            num_hidden_layers=len(visual.blocks),
+            num_attention_heads=block.attention_space.num_heads,
+            image_size=visual.grid[0] * visual.image_tokenizer.patch_size,
+            patch_size=visual.image_tokenizer.patch_size,
+            hidden_act=block.mlp.activation,
+            layer_norm_eps=visual.norm.eps,
+        ),
+        text_config=dict(
+            model_type='blip_text_model',
+            vocab_size=text.embeddings.word.num_embeddings,
+            hidden_size=text.embeddings.word.embedding_dim,
+            encoder_hidden_size=visual.width,
+            intermediate_size=layer.feed_forward.mlp.fc1.out_features,
+            num_hidden_layers=len(text.layers),
+            num_attention_heads=layer.self_attention.attention.num_heads,
+            max_position_embeddings=text.embeddings.position.num_embeddings,
+            hidden_act='gelu',
+            layer_norm_eps=text.embeddings.norm.eps,
+            bos_token_id=words.decoder_id,
+            eos_token_id=words.sep_id,
+            sep_token_id=words.sep_id,
+            pad_token_id=words.pad_id,
+            is_decoder=True,
+        ),
+    )

@@ -1,0 +1,92 @@
+"""Hugging Face's TimeSformer (2102.05095): divided space-time attention, whose weights are ours but for one fold."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from omnivl.registry import WEIGHT_READERS
+
+from .base import WeightReader
+from .keys import Taker, visual_settings
+from .timm import PREFIX, fit_space
+
+LAYER = {
+    'temporal_layernorm': 'norm_time',
+    'temporal_attention.attention.qkv': 'attention_time.qkv',
+    'layernorm_before': 'norm_space',
+    'attention.attention.qkv': 'attention_space.qkv',
+    'attention.output.dense': 'attention_space.proj',
+    'layernorm_after': 'norm_mlp',
+    'intermediate.dense': 'mlp.fc1',
+    'output.dense': 'mlp.fc2',
+}
+OUTSIDE = {
+    'embeddings.cls_token': 'cls_token',
+    'embeddings.position_embeddings': 'pos_embed',
+    'embeddings.time_embeddings': 'time_embed',
+    'embeddings.patch_embeddings.projection.weight': 'image_tokenizer.proj.weight',
+    'embeddings.patch_embeddings.projection.bias': 'image_tokenizer.proj.bias',
+    'layernorm.weight': 'norm.weight',
+    'layernorm.bias': 'norm.bias',
+}
+
+
+@WEIGHT_READERS.register_module(name=['TimeSformerReader', 'timesformer'])
+class TimeSformerReader(WeightReader):
+    """``TimesformerModel`` or ``TimesformerForVideoClassification`` as ``save_pretrained`` writes them.
+
+    The two linear layers after temporal attention become one, multiplied in float64. The patch embedding, which is 2D
+    there, fills the image tokenizer and the centre slice of the video tokenizer; with one token per frame the features
+    of a clip are TimeSformer's. Position embeddings of another resolution or number of frames are interpolated.
+    Arguments as ``WeightReader``.
+    """
+
+    unused_by_design = ('classifier.*',)
+
+    def settings(self, config: dict[str, Any], model: nn.Module) -> list[tuple[str, Any, Any]]:
+        """See ``WeightReader.settings``."""
+        kind = ('attention_type', config.get('attention_type', 'divided_space_time'), 'divided_space_time')
+        return [kind, *visual_settings(config, model.visual_encoder, norm_eps=1e-6)]
+
+    def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+        """See ``WeightReader.translate``."""
+        prefix = 'timesformer.' if any(key.startswith('timesformer.') for key in weights) else ''
+        take = Taker(weights, None, prefix, 'TimeSformer with divided attention')
+        translated = {PREFIX + own: take(name) for name, own in OUTSIDE.items()}
+        for index in range(take.count('encoder.layer.')):
+            theirs, own = f'encoder.layer.{index}.', f'{PREFIX}blocks.{index}.'
+            for kind in ('weight', 'bias'):
+                for source, target in LAYER.items():
+                    translated[f'{own}{target}.{kind}'] = take(f'{theirs}{source}.{kind}')
+            projection = [take(f'{theirs}temporal_attention.output.dense.{kind}') for kind in ('weight', 'bias')]
+            second = [take(f'{theirs}temporal_dense.{kind}') for kind in ('weight', 'bias')]
+            weight, bias = fold_linear(projection, second)
+            translated[f'{own}attention_time.proj.weight'] = weight
+            translated[f'{own}attention_time.proj.bias'] = bias
+        fit_space(translated, model)
+        return translated
+
+    def derived(self, model: nn.Module) -> list[str]:
+        """The video tokenizer."""
+        return [key for key in model.state_dict() if key.startswith(PREFIX + 'video_tokenizer.')]
+
+    def finish(self, model: nn.Module) -> None:
+        """Start the video tokenizer from the image tokenizer."""
+        model.visual_encoder.video_tokenizer.inflate_from(model.visual_encoder.image_tokenizer)
+
+
+def fold_linear(first: Sequence[Tensor], second: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Two linear layers in a row as one: W = W2 W1, b = W2 b1 + b2, computed in float64.
+
+    Args:
+        first: Weight (C, D) and bias (C,) of the layer that comes first.
+        second: Weight (E, C) and bias (E,) of the other.
+
+    Returns:
+        Weight (E, D) and bias (E,), of the type of the first.
+    """
+    weight, bias = (tensor.to(torch.float64) for tensor in first)
+    outer, shift = (tensor.to(torch.float64) for tensor in second)
+    return (outer @ weight).to(first[0].dtype), (outer @ bias + shift).to(first[1].dtype)

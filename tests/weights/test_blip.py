@@ -1,0 +1,238 @@
+"""BLIP in both of its public forms: converted, it says what it said before."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from foreign import BASE, BLIP, CLS, DEC, ENC, SEP, blip, images, omnivl, original_layout, texts
+
+from omnivl.models.generation import beam_search
+from omnivl.weights import load_weights
+
+HF_EPS = dict(norm_eps=1e-5)
+
+
+def load(model, file, **options):
+    (report,) = load_weights(model, dict(type='blip', file=str(file), **options))
+    return report
+
+
+def key_values(model, pixels):
+    return model.visual_key_values(model.encode_visual(pixels[:, None], 'image').tokens)
+
+
+def first(ids, token):
+    return torch.cat([torch.full_like(ids[:, :1], token), ids[:, 1:]], dim=1)
+
+
+def check_retrieval(model, reference, seed, side=32, first_token=CLS, tolerance=1e-4):
+    """Embeddings and matching logits; ``first_token`` is what the reference reads for matching."""
+    pixels, (ids, mask) = images(seed, side=side), texts(seed)
+    with torch.no_grad():
+        visual = reference.vision_model(pixels).last_hidden_state
+        text = reference.text_encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        matching = reference(
+            input_ids=first(ids, first_token), pixel_values=pixels, attention_mask=mask.long(), use_itm_head=True
+        ).itm_score
+        got = model.encode_visual(pixels[:, None], 'image')
+        assert (got.tokens - visual).abs().max() <= tolerance
+        features = model.project_visual(got.pooled), model.project_text(model.encode_text(ids, mask).pooled)
+        expected = reference.vision_proj(visual[:, 0]), reference.text_proj(text[:, 0])
+        for ours, theirs in zip(features, expected):
+            assert (ours - F.normalize(theirs, dim=-1)).abs().max() <= tolerance
+        assert (model.match_logits(ids, mask, model.visual_key_values(got.tokens)) - matching).abs().max() <= tolerance
+
+
+def check_captions(model, reference, seed, side=32, decoder_id=DEC, tolerance=1e-4, max_length=8):
+    """Logits at every position, and the ids of captions by beam search; returns the captions."""
+    pixels, (ids, mask) = images(seed, side=side), texts(seed)
+    with torch.no_grad():
+        looked_up = key_values(model, pixels)
+        inputs = first(ids, decoder_id)
+        expected = reference(pixel_values=pixels, input_ids=inputs, attention_mask=mask.long()).logits
+        got = model.generation_decoder(inputs, looked_up.generation)
+        assert (got - expected)[mask].abs().max() <= tolerance
+        generated = reference.generate(pixel_values=pixels, num_beams=3, max_new_tokens=max_length, do_sample=False)
+
+        def step(new_ids, cache):
+            return model.decoder_step(new_ids, cache, looked_up)
+
+        prompt = torch.full((len(pixels), 1), decoder_id)
+        options = dict(end_id=reference.config.text_config.sep_token_id, pad_id=0, max_length=max_length, num_beams=3)
+        captions = beam_search(step, model.reorder_cache, prompt, **options).ids
+    assert captions == [until_end(row[1:].tolist(), options['end_id']) for row in generated]
+    return captions
+
+
+def until_end(ids, end_id):
+    return ids[: ids.index(end_id)] if end_id in ids else [token for token in ids if token]
+
+
+def likely_end(reference):
+    """Let captions end at different lengths, which random weights seldom do."""
+    with torch.no_grad():
+        reference.text_decoder.cls.predictions.bias[SEP] += 0.4
+    return reference
+
+
+@pytest.mark.parametrize('share', ['blip', 'none'])
+@pytest.mark.parametrize('seed', [0, 1, 2])
+def test_retrieval_model_of_hugging_face(seed, share, vocab_file, tmp_path):
+    reference = blip('retrieval', seed)
+    reference.save_pretrained(tmp_path)
+    model = omnivl(vocab_file, encoder=HF_EPS, share=share, matching_token='[CLS]')
+    report = load(model, tmp_path)
+    assert report.left == [] and report.unused == []
+    check_retrieval(model, reference, seed)
+    # The original puts [ENC] in the place of [CLS]; Hugging Face leaves that to the caller.
+    trained = omnivl(vocab_file, encoder=HF_EPS, share=share)
+    load(trained, tmp_path / 'model.safetensors')
+    check_retrieval(trained, reference, seed, first_token=ENC)
+
+
+@pytest.mark.parametrize('share', ['blip', 'none'])
+def test_caption_model_of_hugging_face(share, vocab_file, tmp_path):
+    lengths = set()
+    for seed in range(4):
+        reference = likely_end(blip('caption', seed, noise=0.3))
+        reference.save_pretrained(tmp_path)
+        model = omnivl(vocab_file, encoder=HF_EPS, share=share)
+        report = load(model, tmp_path)
+        assert report.left == [] and report.unused == []
+        lengths |= {len(caption) for caption in check_captions(model, reference, seed)}
+    assert len(lengths) > 1  # otherwise nothing was said about where a caption ends
+
+
+@pytest.mark.slow
+def test_base_size(tmp_path):
+    from pathlib import Path
+
+    vocab = tmp_path / 'vocab.txt'
+    special = {0: '[PAD]', 100: '[UNK]', 101: '[CLS]', 102: '[SEP]', 103: '[MASK]'}
+    vocab.write_text('\n'.join(special.get(index, f'w{index}') for index in range(30522)))
+    for kind in ('retrieval', 'caption'):
+        folder = Path(tmp_path / kind)
+        reference = blip(kind, 0, BASE, noise=0.02)
+        reference.config.text_config.sep_token_id = 102
+        reference.save_pretrained(folder)
+        model = omnivl(vocab, size=BASE, encoder=HF_EPS)
+        load(model, folder)
+        if kind == 'retrieval':
+            check_retrieval(model, reference, 0, side=224, first_token=30523)
+        else:
+            check_captions(model, reference, 0, side=224, decoder_id=30522)
+        del model, reference
+
+
+def pretraining_layout(seed):
+    """What the BLIP repository saves after pretraining: two tied text models, a momentum twin and queues."""
+    retrieval, caption = blip('retrieval', seed, norm_eps=1e-6), blip('caption', seed + 50, norm_eps=1e-6)
+    tied = {
+        key: value
+        for key, value in retrieval.text_encoder.state_dict().items()
+        if '.attention.' not in key  # all but self-attention
+    }
+    caption.vision_model.load_state_dict(retrieval.vision_model.state_dict())
+    caption.text_decoder.bert.load_state_dict(tied, strict=False)
+    weights = original_layout(caption, retrieval, tied_output=True)
+    twin = {key.replace('.', '_m.', 1): value + 1 for key, value in original_layout(retrieval).items()}
+    twin = {key: value for key, value in twin.items() if not key.startswith('itm_head_m')}
+    positions = {
+        f'{name}.embeddings.position_ids': torch.arange(24)[None] for name in ('text_encoder', 'text_decoder.bert')
+    }
+    queues = dict(
+        image_queue=torch.randn(8, 5), text_queue=torch.randn(8, 5), queue_ptr=torch.zeros(1, dtype=torch.long)
+    )
+    return retrieval, caption, weights | twin | positions | queues | dict(temp=torch.tensor([0.031]))
+
+
+@pytest.mark.parametrize('seed', [0, 1])
+def test_pretrained_file_of_the_original_repository(seed, tiny_model, vocab_file, tmp_path):
+    retrieval, caption, weights = pretraining_layout(seed)
+    torch.save(dict(model=weights, epoch=19), tmp_path / 'model_base.pth')
+    model = omnivl(vocab_file)  # share='blip'
+    report = load(model, tmp_path / 'model_base.pth')
+    assert report.left == [] and report.elsewhere == []
+    assert {key.split('.')[0] for key in report.unused} == {
+        'visual_encoder_m', 'text_encoder_m', 'vision_proj_m', 'text_proj_m', 'image_queue', 'text_queue', 'queue_ptr',
+        'temp', 'text_encoder', 'text_decoder',
+    }  # fmt: skip
+    assert all('_m.' in key or 'queue' in key or 'position_ids' in key or key == 'temp' for key in report.unused)
+    check_retrieval(model, retrieval, seed, first_token=ENC)
+    check_captions(model, caption, seed)
+    pretrain = tiny_model()
+    assert load(pretrain, tmp_path / 'model_base.pth').left == []
+    assert torch.allclose(pretrain.temperature, torch.tensor(0.031))
+    word = pretrain.momentum_twin.twins['text_encoder'].embeddings.word.weight
+    assert torch.equal(word, pretrain.text_encoder.embeddings.word.weight)
+
+
+def test_text_models_that_do_not_share_need_a_model_that_does_not(vocab_file, tmp_path):
+    weights = original_layout(blip('vqa', 0, norm_eps=1e-6))
+    torch.save(dict(model=weights), tmp_path / 'vqa.pth')
+    with pytest.raises(ValueError, match=r"are one in the model: set share='none'"):
+        load(omnivl(vocab_file), tmp_path / 'vqa.pth')
+    assert load(omnivl(vocab_file, share='none'), tmp_path / 'vqa.pth').left == []
+
+
+def test_an_output_matrix_of_its_own_is_refused(vocab_file, tmp_path):
+    weights = original_layout(blip('caption', 0), tied_output=True)
+    weights['text_decoder.cls.predictions.decoder.weight'] += 1
+    torch.save(dict(model=weights), tmp_path / 'caption.pth')
+    with pytest.raises(ValueError, match=r'decoder\.weight is not text_decoder\.bert\.embeddings\.word_embeddings'):
+        load(omnivl(vocab_file), tmp_path / 'caption.pth')
+
+
+@pytest.mark.parametrize('kind', list(BLIP))
+def test_a_size_or_a_setting_that_differs_is_an_error_that_changes_nothing(kind, vocab_file, tmp_path):
+    from foreign import SMALL
+
+    blip(kind, 0).save_pretrained(tmp_path / 'right')
+    blip(kind, 0, SMALL | dict(width=32)).save_pretrained(tmp_path / 'wide')
+    blip(kind, 0, SMALL | dict(heads=4)).save_pretrained(tmp_path / 'heads')
+    blip(kind, 0, SMALL | dict(depth=3)).save_pretrained(tmp_path / 'deep')
+    blip(kind, 0, SMALL | dict(depth=1)).save_pretrained(tmp_path / 'shallow')
+    model = omnivl(vocab_file, encoder=HF_EPS, share='none')
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for folder, message in (
+        ('wide', r'is of another size than the model .*got \(1, 1, 32\)'),
+        ('heads', r'num_heads is 4 there and 2 in the model; text_num_heads is 4 there and 2'),
+        ('deep', r"the model has no \['"),
+        ('shallow', r'no value for \d+ keys of the model'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load(model, tmp_path / folder)
+    with pytest.raises(ValueError, match=r'norm_eps is 1e-05 there and 1e-06 in the model.*--allow'):
+        load(omnivl(vocab_file, share='none'), tmp_path / 'right')
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    load(omnivl(vocab_file, share='none'), tmp_path / 'right', allow=['norm_eps'])
+
+
+def test_what_is_no_blip_says_so(vocab_file, tmp_path):
+    torch.save(dict(something=torch.zeros(2)), tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match=r"does not fit BLIPReader: its keys are \['something'\]"):
+        load(omnivl(vocab_file), tmp_path / 'other.pth')
+    weights = original_layout(blip('caption', 0))
+    del weights['text_decoder.bert.encoder.layer.1.crossattention.self.key.bias']
+    torch.save(dict(model=weights), tmp_path / 'incomplete.pth')
+    with pytest.raises(ValueError, match=r'has no text_decoder.bert.encoder.layer.1.crossattention.self.key.bias'):
+        load(omnivl(vocab_file), tmp_path / 'incomplete.pth')
+
+
+def test_another_resolution_is_interpolated(vocab_file, tmp_path):
+    from foreign import SMALL
+
+    blip('retrieval', 0, SMALL | dict(image=48)).save_pretrained(tmp_path)
+    assert load(omnivl(vocab_file, encoder=HF_EPS), tmp_path).left == []
+
+
+@pytest.mark.parametrize('frames', [1, 4, 7])
+def test_a_clip_of_equal_frames_has_the_features_of_the_image(frames, vocab_file, tmp_path):
+    blip('retrieval', 0).save_pretrained(tmp_path)
+    model = omnivl(vocab_file, encoder=HF_EPS)
+    load(model, tmp_path)
+    image = images(1)[:, None]
+    with torch.no_grad():
+        expected = model.encode_visual(image, 'image').pooled
+        assert (
+            model.encode_visual(image.expand(-1, frames, -1, -1, -1), 'video').pooled - expected
+        ).abs().max() <= 1e-5
