@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from omnivl.engine import CheckpointError, ConfigError, OmniVLRunner, apply_options, check_config
+from omnivl.engine import CheckpointError, ConfigError, OmniVLRunner, apply_options, read_config
 from omnivl.engine.distributed import LAUNCHERS
 from omnivl.registry import RUNNERS
 
@@ -51,8 +51,7 @@ def load_config(arguments: argparse.Namespace) -> Config:
     Raises:
         ConfigError: If the config has nothing to test on.
     """
-    cfg = Config.fromfile(arguments.config)
-    check_config(cfg)
+    cfg = read_config(arguments.config)
     apply_options(cfg, arguments.cfg_options)
     if cfg.get('test_dataloader') is None:
         raise ConfigError(f'{arguments.config} has no test_dataloader, test_evaluator and test_cfg: nothing to test on')

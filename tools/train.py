@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from omnivl.engine import CheckpointError, ConfigError, OmniVLRunner, apply_options, check_config
+from omnivl.engine import CheckpointError, ConfigError, OmniVLRunner, apply_options, read_config
 from omnivl.engine.distributed import LAUNCHERS
 from omnivl.registry import RUNNERS
 
@@ -51,8 +51,7 @@ def load_config(arguments: argparse.Namespace) -> Config:
     Returns:
         The config of the run.
     """
-    cfg = Config.fromfile(arguments.config)
-    check_config(cfg)
+    cfg = read_config(arguments.config)
     apply_options(cfg, arguments.cfg_options)
     cfg.launcher = arguments.launcher
     cfg.work_dir = arguments.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(arguments.config).stem}'

@@ -1,5 +1,5 @@
 from .checkpoint import BrokenCheckpointError, CheckpointError, LoadOptions, load_checkpoint, save_checkpoint
-from .config import ConfigError, apply_options, check_config
+from .config import ConfigError, apply_options, check_config, read_config
 from .evaluation_loop import EvaluationLoop
 from .hooks import ProgressLineHook, StepTimerHook, TrainingMonitorHook, WholeCheckpointHook
 from .log_processor import OmniVLLogProcessor
@@ -25,5 +25,6 @@ __all__ = [
     'apply_options',
     'check_config',
     'load_checkpoint',
+    'read_config',
     'save_checkpoint',
 ]

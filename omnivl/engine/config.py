@@ -3,7 +3,9 @@
 import difflib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import mmengine.registry
@@ -42,6 +44,41 @@ INJECTED = (
 
 class ConfigError(ValueError):
     """A config, or an option of the command line, names something that does not exist."""
+
+
+def read_config(path: str | Path) -> Config:
+    """Read a config and look for misspelt keys.
+
+    A config under ``projects/`` imports the code beside it as ``projects.<name>``; the folder that holds ``projects``
+    is put on the path for that.
+
+    Args:
+        path: The config.
+
+    Returns:
+        The config.
+
+    Raises:
+        ConfigError: If there is no such file, or if it names something that does not exist.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f'there is no config {path}; {_listing(path.parent)}')
+    for parent in path.resolve().parents:
+        if (parent / 'projects').is_dir():
+            if str(parent) not in sys.path:
+                sys.path.append(str(parent))
+            break
+    cfg = Config.fromfile(path)
+    check_config(cfg)
+    return cfg
+
+
+def _listing(folder: Path) -> str:
+    if not folder.is_dir():
+        return f'there is no folder {folder} either'
+    names = sorted(file.name for file in folder.glob('*.py'))
+    return f'{folder} holds {", ".join(names[:20]) or "no config"}'
 
 
 def check_config(cfg: Config) -> None:

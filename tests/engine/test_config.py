@@ -1,10 +1,12 @@
 """Slips in configs: each is found, with its place and what was meant."""
 
+import sys
+
 import pytest
 import toys
 from mmengine.config import Config
 
-from omnivl.engine import ConfigError, apply_options, check_config
+from omnivl.engine import ConfigError, apply_options, check_config, read_config
 from omnivl.engine.config import known_keys
 
 
@@ -119,3 +121,26 @@ def test_a_name_of_the_configs_own_cannot_be_set_from_outside():
 
 def test_known_keys_are_those_of_the_runner():
     assert {'model', 'work_dir', 'train_dataloader', 'load_options', 'compile'} <= known_keys()
+
+
+def test_a_missing_config_lists_what_is_there(tmp_path):
+    (tmp_path / 'near.py').write_text('a = 1\n')
+    with pytest.raises(ConfigError, match=r'there is no config .*far.py; .* holds near.py'):
+        read_config(tmp_path / 'far.py')
+    with pytest.raises(ConfigError, match=r'there is no folder .*none either'):
+        read_config(tmp_path / 'none/far.py')
+
+
+def test_a_config_of_a_project_finds_the_code_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    folder = tmp_path / 'projects/omnivl_test_project'
+    (folder / 'configs').mkdir(parents=True)
+    (folder / 'part.py').write_text('class Part:\n    pass\n')
+    (folder / 'configs/run.py').write_text(
+        'from projects.omnivl_test_project.part import Part\n\nmine = dict(kind=Part)\n'
+    )
+    for name in [name for name in sys.modules if name.split('.')[0] == 'projects']:
+        monkeypatch.delitem(sys.modules, name)
+    assert read_config(folder / 'configs/run.py').mine.kind.__name__ == 'Part'
+    for name in [name for name in sys.modules if name.split('.')[0] == 'projects']:
+        monkeypatch.delitem(sys.modules, name)

@@ -1,0 +1,139 @@
+"""What every task of an inferencer does: batches of visuals through the encoder, texts through theirs."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from omnivl.datasets.errors import BrokenVisualError
+from omnivl.evaluation.base import track
+from omnivl.evaluation.texts import encode_texts, to_numpy
+from omnivl.structures import VLBatch, VLDataSample
+
+from .inputs import Visual, read_visuals
+from .loading import load_model
+from .preparation import Preparation
+
+Answer = dict[str, Any]
+# From a batch to one answer per visual of it.
+Work = Callable[[VLBatch], Sequence[Answer]]
+Waiting = list[tuple[int, Tensor, VLDataSample]]
+TEXT_BATCH = 256  # texts per forward pass of the text encoder
+
+
+class BatchRunner:
+    """A model with its preprocessing that turns any mixture of visuals into batches.
+
+    Args:
+        folder_or_config: See ``load_model``.
+        checkpoint: See ``load_model``.
+        device: See ``load_model``.
+        batch_size: Visuals per forward pass of the visual encoder.
+    """
+
+    def __init__(
+        self,
+        folder_or_config: str | Path | Config,
+        checkpoint: str | Path | None = None,
+        device: str | torch.device | None = None,
+        batch_size: int = 16,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f'batch_size must be at least 1, got {batch_size}')
+        self.batch_size = batch_size
+        self.loaded = load_model(folder_or_config, checkpoint, device)
+        self.model = self.loaded.model
+        self.preparation = Preparation(self.loaded.pipelines, _size_of(self.model))
+
+    def answer_each(self, x: Any, modality: str | None, work: Work, label: str) -> Answer | list[Answer]:
+        """Does a task on visuals.
+
+        Args:
+            x: One visual, or a list or folder of them.
+            modality: See ``read_visuals``.
+            work: The task.
+            label: Shown before the progress bar.
+
+        Returns:
+            One answer for one visual, or a list in the order given.
+        """
+        visuals, single = read_visuals(x, modality)
+        rows = self.run(visuals, work, label)
+        return rows[0] if single else rows
+
+    def run(self, visuals: Sequence[Visual], work: Work, label: str) -> list[Answer]:
+        """Does a task on visuals; images and videos go into batches of their own.
+
+        Args:
+            visuals: From ``read_visuals``.
+            work: The task.
+            label: Shown before the progress bar.
+
+        Returns:
+            One answer per visual, in order: ``input``, ``modality``, and what the task found or ``error``.
+        """
+        rows: list[Answer] = [dict(input=visual.name, modality=visual.modality) for visual in visuals]
+        waiting: dict[tuple, Waiting] = {}
+        for number, visual in enumerate(track(visuals, label)):
+            try:
+                inputs, sample = self.preparation(visual)
+            except BrokenVisualError as error:
+                rows[number]['error'] = error.reason
+                continue
+            except (ValueError, OSError) as error:  # of a transform, as CenterCrop's
+                rows[number]['error'] = str(error)
+                continue
+            group = waiting.setdefault((visual.modality, *inputs.shape), [])
+            group.append((number, inputs, sample))
+            if len(group) == self.batch_size:
+                self._flush(group, work, rows)
+        for group in waiting.values():
+            self._flush(group, work, rows)
+        return rows
+
+    def _flush(self, group: Waiting, work: Work, rows: list[Answer]) -> None:
+        """Does the task on a batch and empties it."""
+        if not group:
+            return
+        numbers, inputs, samples = map(list, zip(*group))
+        group.clear()
+        data = self.model.data_preprocessor(dict(inputs=torch.stack(inputs), data_samples=samples), False)
+        for number, answer in zip(numbers, work(data['batch'])):
+            rows[number].update(answer)
+
+    def project(self, batch: VLBatch) -> list[Answer]:
+        """The task of ``features``: the unit vector of each visual."""
+        pooled = self.model.encode_visual(batch.frames, batch.modality).pooled
+        return [dict(feature=vector) for vector in to_numpy(self.model.project_visual(pooled))]
+
+    def keep_tokens(self, batch: VLBatch) -> list[Answer]:
+        """The task of re-ranking's first half: the visual tokens, float (S, D), in CPU memory."""
+        return [dict(tokens=tokens) for tokens in self.model.encode_visual(batch.frames, batch.modality).tokens.cpu()]
+
+    def texts(self, texts: str | Sequence[str], are_questions: bool = False) -> tuple[list[str], list[np.ndarray]]:
+        """Cleaned texts and their word pieces, see ``Preparation.texts``.
+
+        Raises:
+            ValueError: The list is empty.
+        """
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        if not texts:
+            raise ValueError('the list of texts is empty')
+        return self.preparation.texts(texts, are_questions)
+
+    def text_features(self, ids: Sequence[np.ndarray]) -> np.ndarray:
+        """Unit vectors of texts, float32 (number of texts, E)."""
+        return encode_texts(self.model, ids, TEXT_BATCH, 'texts')
+
+
+def _size_of(model: nn.Module) -> tuple[int, int] | None:
+    """(height, width) in pixels that a visual encoder's position embeddings are made for, if it says so."""
+    encoder = model.visual_encoder
+    if not hasattr(encoder, 'grid') or not hasattr(encoder, 'image_tokenizer'):
+        return None
+    rows, columns = encoder.grid
+    return rows * encoder.image_tokenizer.patch_size, columns * encoder.image_tokenizer.patch_size

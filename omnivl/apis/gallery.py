@@ -1,0 +1,220 @@
+"""A gallery to search in: features, what they are of, and checksums that tell when it is out of date."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from omnivl.engine.files import atomic_write, write_json
+
+from .inputs import Visual, list_folder
+
+INDEX_FILE = 'index.json'
+FEATURES_FILE = 'features.safetensors'
+VERSION = 1
+# What the features depend on; heads, decoders, twin and queues may differ.
+FEATURE_PARTS = ('visual_encoder.', 'text_encoder.', 'visual_proj.', 'text_proj.')
+SHOWN = 5  # names in a message
+
+
+class StaleIndexError(RuntimeError):
+    """The model or the files are not those that an index was made from."""
+
+
+@dataclass
+class Gallery:
+    """Features of visuals or texts.
+
+    Attributes:
+        kind: ``'visual'`` or ``'text'``.
+        features: Unit vectors of the shared space; float32 (N, E).
+        names: Paths, URLs, ``#0`` and so on for what was in memory, or texts; N of them.
+        model: Checksum of the model and its preprocessing, see :func:`model_checksum`.
+        visuals: The N visuals; empty for texts.
+        files: Path -> size and time of change of each local file when it was encoded; in an index also its checksum.
+        folders: Folder -> number of images and videos it had, for folders that were indexed as a whole.
+        errors: ``input`` and ``error`` of what could not be used.
+    """
+
+    kind: str
+    features: np.ndarray
+    names: list[str]
+    model: str
+    visuals: list[Visual] = field(default_factory=list)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    folders: dict[str, int] = field(default_factory=dict)
+    errors: list[dict[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the gallery as an index.
+
+        Args:
+            folder: Where ``index.json`` and ``features.safetensors`` go.
+
+        Raises:
+            StaleIndexError: A file has changed since it was encoded.
+        """
+        from safetensors.numpy import save
+
+        self.files = {path: _with_checksum(path, state) for path, state in self.files.items()}
+        data = save({'features': np.ascontiguousarray(self.features)})
+        with atomic_write(Path(folder) / FEATURES_FILE) as file:
+            file.write(data)
+        entries = [{'name': name} for name in self.names]
+        for entry, visual in zip(entries, self.visuals):
+            entry['modality'] = visual.modality
+        content = dict(version=VERSION, kind=self.kind, model=self.model, features=hashlib.sha256(data).hexdigest())
+        content |= dict(entries=entries, files=self.files, folders=self.folders, errors=self.errors)
+        write_json(Path(folder) / INDEX_FILE, content)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> 'Gallery':
+        """Reads an index; whether it is up to date is another question, see :meth:`check`.
+
+        Raises:
+            FileNotFoundError: The folder is no index.
+            ValueError: It is damaged, or of another version of this format.
+        """
+        from safetensors.numpy import load
+
+        if not is_index(folder):
+            raise FileNotFoundError(f'{folder} is no index: {INDEX_FILE} and {FEATURES_FILE} must be in it')
+        try:
+            content = json.loads((Path(folder) / INDEX_FILE).read_text(encoding='utf-8'))
+        except json.JSONDecodeError as error:
+            raise ValueError(f'{folder}/{INDEX_FILE} is damaged ({error}); make the index anew') from error
+        if content.get('version') != VERSION:
+            raise ValueError(
+                f'{folder} is an index of version {content.get("version")}, this is for {VERSION}; make it anew'
+            )
+        data = (Path(folder) / FEATURES_FILE).read_bytes()
+        if hashlib.sha256(data).hexdigest() != content['features']:
+            raise ValueError(f'{folder}/{FEATURES_FILE} is damaged or of another index; make the index anew')
+        entries = content['entries']
+        names = [entry['name'] for entry in entries]
+        visuals = []
+        if content['kind'] == 'visual':
+            in_memory = [name.startswith('#') for name in names]
+            visuals = [
+                Visual(entry['name'], entry['modality'], None if memory else entry['name'])
+                for entry, memory in zip(entries, in_memory)
+            ]
+        rest = {key: content[key] for key in ('kind', 'model', 'files', 'folders', 'errors')}
+        return cls(features=load(data)['features'], names=names, visuals=visuals, **rest)
+
+    def check(self, model: str) -> None:
+        """Looks whether the index still holds.
+
+        A file counts as unchanged if its size and time are, or else its checksum. URLs and what was in memory are not
+        looked at.
+
+        Args:
+            model: Checksum of the model that is going to search.
+
+        Raises:
+            StaleIndexError: The model, its preprocessing or a file has changed, or a folder has other files now.
+        """
+        self.check_model(model)
+        changed = [path for path, state in self.files.items() if not _is_unchanged(path, state)]
+        for folder, count in self.folders.items():
+            now = list_folder(folder) if os.path.isdir(folder) else []
+            if len(now) != count:
+                changed.append(f'{folder} (had {count} images and videos, now has {len(now)})')
+        if changed:
+            more = f' and {len(changed) - SHOWN} more' if len(changed) > SHOWN else ''
+            raise StaleIndexError(
+                f'files have changed since the index was made: {", ".join(changed[:SHOWN])}{more}; make it anew with '
+                'build_gallery(...).save(folder)'
+            )
+
+    def check_model(self, model: str) -> None:
+        """Looks whether the features are those of a model.
+
+        Args:
+            model: Its checksum.
+
+        Raises:
+            StaleIndexError: They are not.
+        """
+        if model != self.model:
+            raise StaleIndexError(
+                'the gallery was made with other weights, another vocabulary or another test pipeline than this model '
+                'has; make it anew with build_gallery(...).save(folder)'
+            )
+
+
+def is_index(folder: Any) -> bool:
+    """Whether a folder is an index."""
+    return isinstance(folder, str | Path) and all(
+        (Path(folder) / name).is_file() for name in (INDEX_FILE, FEATURES_FILE)
+    )
+
+
+def file_states(visuals: Iterable[Visual]) -> dict[str, dict[str, Any]]:
+    """Size and time of change of the local files among visuals."""
+    paths = [visual.path for visual in visuals if visual.path is not None and '://' not in visual.path]
+    return {path: _state(path) for path in paths}
+
+
+def model_checksum(model: nn.Module, preparation: Any) -> str:
+    """Checksum of all that features depend on: weights, vocabulary, pixel statistics and pipelines.
+
+    Args:
+        model: The model.
+        preparation: Its ``Preparation``.
+
+    Returns:
+        64 hexadecimal digits; the same on every device.
+    """
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        if key.startswith(FEATURE_PARTS):
+            digest.update(f'{key} {value.dtype} {tuple(value.shape)}'.encode())
+            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    for name in ('scale', 'shift'):
+        digest.update(getattr(model.data_preprocessor, name).cpu().numpy())
+    digest.update(Path(model.tokenizer.vocab_file).read_bytes())
+    digest.update('\n'.join(preparation.described()).encode())
+    return digest.hexdigest()
+
+
+def _state(path: str) -> dict[str, Any]:
+    stat = os.stat(path)
+    return dict(size=stat.st_size, time_ns=stat.st_mtime_ns)
+
+
+def _with_checksum(path: str, state: dict[str, Any]) -> dict[str, Any]:
+    """The state of a file with its checksum, which takes reading it."""
+    if 'sha256' in state:
+        return state
+    if not os.path.isfile(path) or _state(path) != state:
+        raise StaleIndexError(f'{path} has changed since it was encoded; make the gallery anew')
+    return dict(state, sha256=_file_checksum(path))
+
+
+def _file_checksum(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _is_unchanged(path: str, state: dict[str, Any]) -> bool:
+    try:
+        stat = os.stat(path)
+        if stat.st_size != state['size']:
+            return False
+        return stat.st_mtime_ns == state['time_ns'] or _file_checksum(path) == state['sha256']
+    except OSError:
+        return False

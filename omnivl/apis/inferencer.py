@@ -1,0 +1,190 @@
+"""One line from a picture or a clip to a caption, an answer, a match, a class, a search or features."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from omnivl.evaluation import CaptionEvaluation
+from omnivl.evaluation.qa import QAEvaluation
+from omnivl.models.qa import OmniVLQA
+
+from .base import Answer
+from .inputs import all_texts
+from .retrieval import GallerySearcher
+from .tasks import answering, captioning, classifying, matching
+
+
+class OmniVLInferencer(GallerySearcher):
+    """A model that takes files, URLs, pictures and arrays as they are.
+
+    What ``x`` may be: a path; a URL of any scheme that fsspec knows; a PIL image; an array uint8 (H, W, 3), or
+    (T, H, W, 3) for a clip; a list of frames; or a list or a folder of any of these, images and videos mixed. In a list
+    a picture is an image and a list is the frames of one clip; alone, a list of pictures is the frames of one clip
+    with ``modality='video'``.
+
+    One ``x`` gives one dict, a list or folder a list of dicts in its order. Each has ``input`` (path, URL, or ``#`` and
+    the place in the list), ``modality`` and the answer with its scores. What cannot be read has ``error`` instead, and
+    the rest goes on. Batches are made inside, and a batch returns what its members return alone.
+
+    Pixels and texts go through the test pipeline of the config, as in ``tools/test.py``.
+
+    Args:
+        folder_or_config: A folder that ``tools/export_weights.py`` wrote; or a config, with a checkpoint.
+        checkpoint: File of weights, or a work directory, whose last checkpoint is taken.
+        device: ``'cpu'``, ``'cuda:0'`` ...; None = the GPU if there is one.
+        batch_size: Visuals per forward pass of the visual encoder.
+
+    Example:
+        >>> inferencer = OmniVLInferencer('configs/demo/pretrain_joint.py', 'work_dirs/demo/stage2')  # doctest: +SKIP
+        >>> inferencer.caption('data/demo/images/test')[0]['caption']  # doctest: +SKIP
+        'a red circle above a blue square'
+    """
+
+    @torch.no_grad()
+    def caption(
+        self,
+        x: Any,
+        method: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        prompt: str | None = None,
+        max_length: int | None = None,
+        min_length: int | None = None,
+        modality: str | None = None,
+    ) -> Answer | list[Answer]:
+        """Writes captions.
+
+        What is None is as in the caption evaluation of the config, or else as that of ``CaptionEvaluation``.
+
+        Args:
+            x: See the class.
+            method: ``'greedy'``, ``'beam'`` or ``'nucleus'``; None = beam search if the evaluation has it.
+            options: Options of the method, see ``CaptionEvaluation`` (``num_beams``, ``top_p`` ...).
+            prompt: Words that captions begin with; not part of the result.
+            max_length: Most word pieces, the closing one included.
+            min_length: Word pieces before a caption may end.
+            modality: ``'image'`` or ``'video'`` for all of ``x``; None = by suffix and shape.
+
+        Returns:
+            ``caption``, and ``score``: log-probability per word piece (for beam search what it ranks by).
+        """
+        known = self.loaded.evaluation(CaptionEvaluation) or CaptionEvaluation()
+        method = method or ('beam' if 'beam' in known.methods else next(iter(known.methods)))
+        protocol = CaptionEvaluation(
+            methods={method: known.methods.get(method, {}) if options is None else options},
+            prompt=known.prompt if prompt is None else prompt,
+            max_length=known.max_length if max_length is None else max_length,
+            min_length=known.min_length if min_length is None else min_length,
+        )
+        return self.answer_each(x, modality, captioning(self.model, protocol, method), 'captions')
+
+    @torch.no_grad()
+    def answer(
+        self,
+        x: Any,
+        question: str | Sequence[str],
+        answers: Sequence[str] | None = None,
+        options: Mapping[str, Any] | None = None,
+        modality: str | None = None,
+    ) -> Answer | list[Answer]:
+        """Answers questions; only a model for that can.
+
+        Args:
+            x: See the class.
+            question: A question, or several, each of which is asked about each visual.
+            answers: Answers to choose from; None = the answer is written freely.
+            options: ``k`` for a choice; ``method, num_beams, length_penalty, max_length, min_length`` for free answers
+                (see ``OmniVLQA``); None = as in the evaluation of the config.
+            modality: See :meth:`caption`.
+
+        Returns:
+            ``question`` as the model gets it, ``answer`` and ``score`` (log-likelihood: of a chosen answer as a whole,
+            of a written one per word piece); for a list of questions these three of each in ``answers``.
+
+        Raises:
+            TypeError: The model is not for questions.
+        """
+        if not isinstance(self.model, OmniVLQA):
+            raise TypeError(
+                f'{type(self.model).__name__} does not answer questions; take the config and weights of an OmniVLQA, '
+                'finetuned on question answering'
+            )
+        if answers is not None and not len(answers):
+            raise ValueError('answers must hold at least one answer to choose from, or be None for a free answer')
+        questions, ids = self.texts(question, are_questions=True)
+        known = self.loaded.evaluation(QAEvaluation)
+        if options is None and known is not None:
+            options = (
+                dict(num_beams=known.num_beams, max_length=known.max_length) if answers is None else dict(k=known.k)
+            )
+        work = answering(self.model, questions, ids, answers, options or {})
+        return self._single_text(self.answer_each(x, modality, work, 'answers'), question, 'answers')
+
+    @torch.no_grad()
+    def match(self, x: Any, text: str | Sequence[str], modality: str | None = None) -> Answer | list[Answer]:
+        """Judges whether visual and text belong together, with the alignment decoder.
+
+        Args:
+            x: See the class.
+            text: A text, or several, each of which is held against each visual.
+            modality: See :meth:`caption`.
+
+        Returns:
+            ``text`` as the model gets it, ``score`` (probability of a match) and ``similarity`` (cosine of the unit
+            vectors); for a list of texts these three of each in ``matches``.
+        """
+        cleaned, ids = self.texts(text)
+        work = matching(self.model, cleaned, ids, self.text_features(ids))
+        return self._single_text(self.answer_each(x, modality, work, 'matching'), text, 'matches')
+
+    @torch.no_grad()
+    def classify(
+        self,
+        x: Any,
+        names: Sequence[str],
+        templates: str | Sequence[str] | None = None,
+        top_k: int = 5,
+        modality: str | None = None,
+    ) -> Answer | list[Answer]:
+        """Finds the class whose sentences are most similar to the visual (zero-shot).
+
+        Args:
+            x: See the class.
+            names: Names of the classes.
+            templates: A set of ``omnivl/datasets/prompts.py``, or sentences with ``{}`` for the name; None = those of
+                the config's evaluation of the modality, or else ``'clip_image'`` and ``'actionclip'``.
+            top_k: Classes in ``scores``.
+            modality: See :meth:`caption`.
+
+        Returns:
+            ``predicted`` (a name), its ``score`` (cosine similarity) and ``scores``: the best classes, best first.
+        """
+        if top_k < 1:
+            raise ValueError(f'top_k must be at least 1, got {top_k}')
+        work = classifying(self.loaded, self.preparation, names, templates, top_k)
+        return self.answer_each(x, modality, work, 'classes')
+
+    @torch.no_grad()
+    def features(self, x: Any, modality: str | None = None) -> Answer | list[Answer]:
+        """Unit vectors of the space that visuals and texts share.
+
+        Args:
+            x: See the class; or a text or a list of texts. A string is a text unless it is a URL, has the suffix of an
+                image or video, or is an existing path with a separator in it; ``pathlib.Path`` is always a path.
+            modality: See :meth:`caption`.
+
+        Returns:
+            ``feature``, float32 (E,), with ``text`` (as the model gets it) for texts.
+        """
+        if all_texts(x):
+            rows = self._text_rows(x)[0]
+            return rows[0] if isinstance(x, str) else rows
+        return self.answer_each(x, modality, self.project, 'features')
+
+    @staticmethod
+    def _single_text(rows: Answer | list[Answer], text: str | Sequence[str], key: str) -> Answer | list[Answer]:
+        """For one text, in place of a list of one what is in it."""
+        if isinstance(text, str):
+            for row in rows if isinstance(rows, list) else [rows]:
+                row.update(row.pop(key, [{}])[0])
+        return rows

@@ -1,0 +1,265 @@
+"""What may be handed to an inferencer: paths, URLs, pictures, arrays, clips, and lists or folders of these."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from omnivl.datasets.errors import BrokenVisualError
+from omnivl.datasets.transforms import LoadImage, segment_indices
+from omnivl.datasets.transforms.decoders import reported_as_broken
+from omnivl.datasets.transforms.loading import to_rgb
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.jfif', '.png', '.apng', '.gif', '.webp', '.bmp', '.tif', '.tiff', '.ppm', '.avif')
+VIDEO_SUFFIXES = (
+    '.mp4',
+    '.m4v',
+    '.mov',
+    '.avi',
+    '.mkv',
+    '.webm',
+    '.mpg',
+    '.mpeg',
+    '.ts',
+    '.wmv',
+    '.flv',
+    '.3gp',
+    '.ogv',
+)
+MODALITIES = ('image', 'video')
+ALLOWED = (
+    'a path, a URL, a PIL image, an array uint8 (H, W, 3) or (T, H, W, 3), a list of frames, '
+    'or a list or folder of any of these'
+)
+
+
+@dataclass(slots=True)
+class Visual:
+    """One image or video that has not been loaded yet.
+
+    Attributes:
+        name: Path, URL, or ``#`` and the place in the list of what is in memory.
+        modality: ``'image'`` or ``'video'``.
+        path: Path or URL; None for what is in memory.
+        content: A PIL image, an array, or a list of frames; None for files.
+        error: Why it cannot be used, as far as that shows without loading it.
+    """
+
+    name: str
+    modality: str
+    path: str | None = None
+    content: Any = None
+    error: str | None = None
+
+
+def read_visuals(x: Any, modality: str | None = None) -> tuple[list[Visual], bool]:
+    """Sorts out what was handed in; nothing is loaded.
+
+    A list of pictures (PIL images, arrays (H, W, 3)) is a list of images; a list inside a list is the frames of one
+    clip; with ``modality='video'`` a list of pictures is the frames of one clip too.
+
+    Args:
+        x: One visual, or a list or a folder of visuals. Folders are searched with their subfolders, in the order of
+            the names; files of other kinds are passed over.
+        modality: ``'image'`` or ``'video'`` for all of them; None = by the suffix of files and the shape of arrays.
+
+    Returns:
+        The visuals, and whether it was one visual and not a list.
+
+    Raises:
+        TypeError: Something is none of these.
+        ValueError: The list or folder is empty, or there is no such modality.
+    """
+    if modality not in (None, *MODALITIES):
+        raise ValueError(f'modality is {modality!r}; allowed: None, {", ".join(map(repr, MODALITIES))}')
+    if isinstance(x, list | tuple) and not (modality == 'video' and x and all(map(_is_picture, x))):
+        if not x:
+            raise ValueError(f'the list of inputs is empty; give {ALLOWED}')
+        visuals: list[Visual] = []
+        for item in x:
+            for part in list_folder(item) if is_folder(item) else [item]:
+                visuals.append(_as_visual(part, modality, len(visuals)))
+        return visuals, False
+    if is_folder(x):
+        return [_as_visual(path, modality, number) for number, path in enumerate(list_folder(x))], False
+    return [_as_visual(x, modality, 0)], True
+
+
+def is_folder(x: Any) -> bool:
+    """Whether it is the path of a folder."""
+    return isinstance(x, str | Path) and os.path.isdir(x)
+
+
+def list_folder(folder: str | Path) -> list[str]:
+    """The images and videos of a folder and its subfolders, in the order of their paths.
+
+    Raises:
+        ValueError: There are none.
+    """
+    found = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith('.'))
+        found += [os.path.join(parent, name) for name in files if not name.startswith('.') and _modality_of(name)]
+    if not found:
+        suffixes = ' '.join(IMAGE_SUFFIXES + VIDEO_SUFFIXES)
+        raise ValueError(f'the folder {folder} has no image or video; looked for are {suffixes}')
+    return sorted(found)
+
+
+def is_text(x: Any) -> bool:
+    """Whether a string is a text, and not the name of a visual, where both are allowed.
+
+    A URL, a name with the suffix of an image or video, and an existing path with a separator in it (``'photos/'``)
+    are visuals; ``pathlib.Path`` always is.
+    """
+    if not isinstance(x, str):
+        return False
+    is_path = (os.sep in x or '/' in x) and os.path.exists(x)
+    return not (is_path or '://' in x or _modality_of(x))
+
+
+def all_texts(x: Any) -> bool:
+    """Whether it is a text or a list of texts.
+
+    Raises:
+        ValueError: A list has both texts and visuals.
+    """
+    if not isinstance(x, list | tuple):
+        return is_text(x)
+    texts = [is_text(item) for item in x]
+    if any(texts) and not all(texts):
+        raise ValueError(
+            f'a list is of texts or of visuals, got both: {x[texts.index(True)]!r} is taken for a text and '
+            f'{x[texts.index(False)]!r} for a visual; give names of files as pathlib.Path'
+        )
+    return bool(texts) and all(texts)
+
+
+@contextmanager
+def local_file(path: str) -> Iterator[str]:
+    """A path that decoders can open: local ones as they are, URLs through fsspec as a temporary copy.
+
+    Args:
+        path: Local path, or a URL of any scheme that fsspec knows.
+
+    Yields:
+        The local path.
+
+    Raises:
+        BrokenVisualError: The URL cannot be fetched, or fsspec is not installed.
+    """
+    if '://' not in path:
+        yield path
+        return
+    try:
+        import fsspec
+    except ImportError as error:
+        raise BrokenVisualError(path, 'URLs need fsspec; install it: pip install fsspec') from error
+    with tempfile.TemporaryDirectory() as folder:
+        copy = os.path.join(folder, f'visual{_suffix(path)}')
+        with reported_as_broken(path, 'it cannot be fetched'):
+            filesystem, inner = fsspec.core.url_to_fs(path)
+            filesystem.get_file(inner, copy)
+        yield copy
+
+
+def frames_in_memory(visual: Visual, num_frames: int) -> np.ndarray:
+    """Frames of what is in memory, sampled as those of a file.
+
+    Args:
+        visual: With ``content``.
+        num_frames: Number of frames of a video.
+
+    Returns:
+        uint8 (T, H, W, 3) RGB; T is 1 for an image.
+
+    Raises:
+        BrokenVisualError: It has frames of several sizes, or is of another type or shape.
+    """
+    content = visual.content
+    if visual.modality == 'image':
+        return _frame(content, visual.name)[None]
+    if isinstance(content, np.ndarray) and content.ndim != 3:
+        _check_array(content, 4, visual.name)
+        return content[segment_indices(len(content), num_frames)]
+    content = content if isinstance(content, list | tuple) else [content]
+    frames = [_frame(content[index], visual.name) for index in segment_indices(len(content), num_frames)]
+    sizes = sorted({frame.shape[:2] for frame in frames})
+    if len(sizes) > 1:
+        raise BrokenVisualError(visual.name, f'the frames of a clip must be equally large, got (H, W) {sizes}')
+    return np.stack(frames)
+
+
+def _as_visual(item: Any, modality: str | None, number: int) -> Visual:
+    name = f'#{number}'
+    if isinstance(item, str | Path):
+        path = str(item)
+        visual = Visual(path, modality or _modality_of(path) or 'image', path)
+        if modality is None and not _modality_of(path):
+            visual.error = (
+                'the suffix is of no image or video that is known; give modality="image" or modality="video"'
+                if '://' in path or os.path.exists(path)
+                else 'there is no such file'
+            )
+    elif isinstance(item, Image.Image):
+        visual = Visual(name, modality or 'image', content=item)
+    elif isinstance(item, np.ndarray):
+        visual = Visual(name, modality or ('video' if item.ndim == 4 else 'image'), content=item)
+    elif isinstance(item, list | tuple):
+        visual = Visual(name, 'video', content=item)
+        if modality == 'image':
+            visual.error = 'a list of frames is a video, but modality is "image"'
+    else:
+        raise TypeError(f'input {name} is a {type(item).__name__}; allowed is {ALLOWED}')
+    is_empty = not len(item) if isinstance(item, list | tuple) else isinstance(item, np.ndarray) and not item.size
+    if is_empty:
+        visual.error = 'it has no frames'
+    return visual
+
+
+def _frame(picture: Any, name: str) -> np.ndarray:
+    """One picture as uint8 (H, W, 3)."""
+    if isinstance(picture, Image.Image):
+        with reported_as_broken(name, 'it cannot be read as an image'):
+            return to_rgb(picture)
+    if isinstance(picture, str | Path):
+        with local_file(str(picture)) as path:
+            return LoadImage()({'visual': path})['frames'][0]
+    if not isinstance(picture, np.ndarray):
+        raise BrokenVisualError(
+            name, f'a frame is a {type(picture).__name__}; allowed are PIL images, arrays uint8 (H, W, 3) and paths'
+        )
+    _check_array(picture, 3, name)
+    return picture if picture.flags.writeable else picture.copy()  # torch warns of read-only memory
+
+
+def _check_array(array: np.ndarray, ndim: int, name: str) -> None:
+    if array.dtype != np.uint8 or array.ndim != ndim or array.shape[-1] != 3 or not array.size:
+        wanted = '(H, W, 3)' if ndim == 3 else '(T, H, W, 3)'
+        raise BrokenVisualError(
+            name,
+            f'an array must be uint8 {wanted}, RGB from 0 to 255, and not empty; got {array.dtype} {array.shape}',
+        )
+
+
+def _is_picture(item: Any) -> bool:
+    return isinstance(item, Image.Image) or (isinstance(item, np.ndarray) and item.ndim == 3)
+
+
+def _suffix(path: str) -> str:
+    """Suffix of a path or URL (of ``zip://a.jpg::https://...`` that of the file inside), in lower case."""
+    name = path.split('::')[0]
+    if '://' in name:
+        name = name.split('?')[0].split('#')[0]
+    return os.path.splitext(name)[1].lower()
+
+
+def _modality_of(path: str) -> str | None:
+    suffix = _suffix(path)
+    return 'image' if suffix in IMAGE_SUFFIXES else 'video' if suffix in VIDEO_SUFFIXES else None

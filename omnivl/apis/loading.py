@@ -1,0 +1,191 @@
+"""A model with its preprocessing and the protocols of its evaluations, from a config or an exported folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from omnivl.datasets.transforms import LoadImage, LoadVideo
+from omnivl.engine.checkpoint import (
+    CheckpointError,
+    LoadOptions,
+    load_checkpoint,
+    load_last_checkpoint,
+    load_state_dict,
+    weights_of,
+)
+from omnivl.evaluation import Evaluation
+from omnivl.registry import EVALUATIONS, MODELS, TRANSFORMS
+from omnivl.weights.export import load_exported
+
+CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
+
+
+@dataclass
+class LoadedModel:
+    """What an inferencer works with.
+
+    Attributes:
+        model: In ``eval()`` mode, on its device.
+        pipelines: Modality -> the transforms of its test pipeline.
+        evaluations: (modality, protocol) of each evaluation of the config, in its order.
+        stored_temperature: Temperature of the contrastive loss, where the model itself has none (an exported one).
+    """
+
+    model: nn.Module
+    pipelines: dict[str, list[Any]]
+    evaluations: list[tuple[str, Evaluation]]
+    stored_temperature: float | None = None
+
+    @property
+    def temperature(self) -> float:
+        """Temperature of the contrastive loss.
+
+        Raises:
+            ValueError: It is not known.
+        """
+        if self.stored_temperature is not None:
+            return self.stored_temperature
+        if not hasattr(self.model, 'temperature'):
+            raise ValueError(
+                "the temperature of this model is not known, which rerank_with='match+scaled_similarity' of the "
+                "config's retrieval evaluation needs; export the model from a checkpoint of pretraining"
+            )
+        return float(self.model.temperature)
+
+    def evaluation(self, kind: type[Evaluation], modality: str | None = None) -> Evaluation | None:
+        """The first protocol of a kind, if the config has one; for ``modality`` if that is given."""
+        for of_modality, evaluation in self.evaluations:
+            if isinstance(evaluation, kind) and modality in (None, of_modality):
+                return evaluation
+        return None
+
+
+def load_model(
+    folder_or_config: str | Path | Config, checkpoint: str | Path | None, device: str | torch.device | None
+) -> LoadedModel:
+    """Builds a model and loads its weights; what does not fit is an error.
+
+    Args:
+        folder_or_config: A folder that ``tools/export_weights.py`` wrote, the path of a config, or a config.
+        checkpoint: For a config: file of weights, or a work directory, whose last checkpoint is taken.
+        device: Where the model goes; None = the GPU if there is one.
+
+    Returns:
+        The model and what belongs to it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        CheckpointError: The weights do not fit, are broken, or would run code.
+        ValueError: The config has no test pipeline, or the checkpoint is missing.
+    """
+    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    if isinstance(folder_or_config, str | Path) and Path(folder_or_config).is_dir():
+        if checkpoint is not None:
+            raise ValueError(
+                f'{folder_or_config} is a folder, which has weights of its own; a checkpoint goes with a config'
+            )
+        model, cfg = load_exported(folder_or_config)
+        return LoadedModel(model.to(device).eval(), *read_protocols(cfg), cfg.get('temperature'))
+    cfg = folder_or_config if isinstance(folder_or_config, Config) else read_config(folder_or_config)
+    if checkpoint is None:
+        raise ValueError(f'the config {cfg.filename} alone has no weights: give a checkpoint too')
+    pipelines, evaluations = read_protocols(cfg)
+    model = MODELS.build(cfg.model)
+    path, content = read_weights(checkpoint)
+    weights = dict(weights_of(content, path))
+    if hasattr(model, 'adapt_state_dict'):
+        model.adapt_state_dict(weights)
+    load_state_dict(model, weights, path, LoadOptions(**cfg.get('load_options', {})))
+    return LoadedModel(model.to(device).eval(), pipelines, evaluations)
+
+
+def read_config(path: str | Path) -> Config:
+    """Reads a config.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no config.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'there is no config {path}')
+    if path.suffix not in CONFIG_SUFFIXES:
+        raise ValueError(f'{path} is no config ({", ".join(CONFIG_SUFFIXES)}); a checkpoint is the second argument')
+    cfg = Config.fromfile(path)
+    if cfg.get('model') is None:
+        raise ValueError(f'the config {path} has no model')
+    return cfg
+
+
+def read_weights(checkpoint: str | Path) -> tuple[str, dict[str, Any]]:
+    """Reads a file of weights, or the last checkpoint of a work directory.
+
+    Returns:
+        Path and content.
+    """
+    if not Path(checkpoint).is_dir():
+        return str(checkpoint), load_checkpoint(checkpoint)
+    path, content, _ = load_last_checkpoint(checkpoint)
+    if path is None:
+        raise CheckpointError(f'the folder {checkpoint} has no checkpoint (iter_*.pth or epoch_*.pth)')
+    return str(path), content
+
+
+def read_protocols(cfg: Config) -> tuple[dict[str, list[Any]], list[tuple[str, Evaluation]]]:
+    """Test pipelines and evaluations of a config.
+
+    The pipelines are those of ``test_dataloader``, then ``val_dataloader``, then the names ``image_test_pipeline`` and
+    ``video_test_pipeline``: what ``tools/test.py`` uses goes first.
+
+    Args:
+        cfg: The config.
+
+    Returns:
+        Modality -> built pipeline, and (modality, built evaluation) of each evaluation of the test.
+
+    Raises:
+        ValueError: There is no test pipeline.
+    """
+    pipelines: dict[str, list[Any]] = {}
+    modalities: dict[str, str] = {}
+    for role in ('test_dataloader', 'val_dataloader'):
+        for name, loader in (cfg.get(role) or {}).items():
+            if not isinstance(loader, Mapping) or 'pipeline' not in loader.get('dataset', {}):
+                continue
+            pipeline = build_pipeline(loader['dataset']['pipeline'])
+            modality = modality_of(pipeline)
+            if modality is not None:
+                modalities.setdefault(name, modality)
+                pipelines.setdefault(modality, pipeline)
+    for modality in ('image', 'video'):
+        if modality not in pipelines and f'{modality}_test_pipeline' in cfg:
+            pipelines[modality] = build_pipeline(cfg[f'{modality}_test_pipeline'])
+    if not pipelines:
+        raise ValueError(
+            f'the config {cfg.filename} has no test pipeline: define test_dataloader, image_test_pipeline or '
+            'video_test_pipeline'
+        )
+    evaluations = [
+        (modalities[name], EVALUATIONS.build(config))
+        for name, config in (cfg.get('test_evaluator') or {}).items()
+        if name in modalities
+    ]
+    return pipelines, evaluations
+
+
+def build_pipeline(configs: Any) -> list[Any]:
+    """Builds the transforms of a pipeline."""
+    return [TRANSFORMS.build(step) for step in configs]
+
+
+def modality_of(pipeline: list[Any]) -> str | None:
+    """What a pipeline loads: ``'image'``, ``'video'``, or None if that cannot be told."""
+    for step in pipeline:
+        if isinstance(step, LoadImage | LoadVideo):
+            return 'image' if isinstance(step, LoadImage) else 'video'
+    return None

@@ -1,0 +1,172 @@
+"""From inputs to what the model takes, by the test pipeline of the config and nothing else."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from omnivl.datasets.errors import BrokenVisualError
+from omnivl.datasets.transforms import (
+    CenterCrop,
+    CleanCaption,
+    CleanQuestion,
+    LoadImage,
+    LoadVideo,
+    RandomResizedCrop,
+    Resize,
+    TokenizeText,
+    clean_caption,
+    clean_question,
+)
+from omnivl.structures import VLDataSample
+
+from .inputs import Visual, frames_in_memory, local_file
+
+NO_LIMIT = 1_000_000  # word pieces
+
+
+def is_text_step(step: Any) -> bool:
+    """Whether a transform only concerns texts."""
+    return getattr(step, 'text_only', False) or isinstance(step, CleanQuestion)
+
+
+class Preparation:
+    """Runs the pipelines on single visuals and texts.
+
+    Pictures in memory take the place of what the loading transform would return; all other transforms are the same for
+    files and for them. A pipeline that never changes the size, since its corpus has that of the model, gets a resize
+    and a centre crop for pictures of other sizes; the others pass them untouched.
+
+    Args:
+        pipelines: Modality -> transforms, the first of which loads.
+        size: (height, width) that the model is made for, in pixels; None = not known, nothing is fitted.
+    """
+
+    def __init__(self, pipelines: Mapping[str, Sequence[Any]], size: tuple[int, int] | None) -> None:
+        self.pipelines = {modality: self._fitted(steps, size) for modality, steps in pipelines.items()}
+        self.text_steps = self._text_steps(pipelines)
+
+    @staticmethod
+    def _fitted(steps: Sequence[Any], size: tuple[int, int] | None) -> list[Any]:
+        loads = [number for number, step in enumerate(steps) if isinstance(step, LoadImage | LoadVideo)]
+        sizes = [step for step in steps if isinstance(step, Resize | CenterCrop | RandomResizedCrop)]
+        if size is None or sizes or not loads:
+            return list(steps)
+        first = loads[-1] + 1
+        return [*steps[:first], Resize(size, keep_ratio=True), CenterCrop(size), *steps[first:]]
+
+    @staticmethod
+    def _text_steps(pipelines: Mapping[str, Sequence[Any]]) -> list[Any]:
+        for steps in pipelines.values():
+            if any(isinstance(step, TokenizeText) for step in steps):
+                return [step for step in steps if is_text_step(step)]
+        return []
+
+    @property
+    def tokenize(self) -> TokenizeText:
+        """The transform that makes word pieces.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if not self.text_steps:
+            raise ValueError('no test pipeline of the config has TokenizeText, which texts need; add it to one')
+        return next(step for step in self.text_steps if isinstance(step, TokenizeText))
+
+    def __call__(self, visual: Visual) -> tuple[Tensor, VLDataSample]:
+        """Loads a visual.
+
+        Args:
+            visual: From ``read_visuals``.
+
+        Returns:
+            Frames, uint8 (T, 3, H, W), and the sample.
+
+        Raises:
+            BrokenVisualError: It is missing, broken, or of a modality that the config has no pipeline for.
+        """
+        if visual.error is not None:
+            raise BrokenVisualError(visual.name, visual.error)
+        if visual.modality not in self.pipelines:
+            raise BrokenVisualError(
+                visual.name,
+                f'the config has no test pipeline for a {visual.modality}, only for {sorted(self.pipelines)}',
+            )
+        if visual.path is None:
+            return self._run(visual, visual.name)
+        with local_file(visual.path) as path:
+            return self._run(visual, path)
+
+    def _run(self, visual: Visual, path: str) -> tuple[Tensor, VLDataSample]:
+        results: dict[str, Any] = {'visual': path, 'modality': visual.modality, 'clip': None}
+        results |= {'sample_id': visual.name, 'source': 'inference'}
+        for step in self.pipelines[visual.modality]:
+            if is_text_step(step):
+                continue
+            if visual.path is None and isinstance(step, LoadImage | LoadVideo):
+                results['frames'] = frames_in_memory(visual, getattr(step, 'num_frames', 1))
+            else:
+                results = step(results)
+        return results['inputs'], results['data_samples']
+
+    def texts(self, texts: Sequence[str], are_questions: bool = False) -> tuple[list[str], list[np.ndarray]]:
+        """Cleans texts and makes word pieces of them.
+
+        A text beyond the limits of the pipeline is cut, as in the evaluations, with a warning that shows what is left.
+
+        Args:
+            texts: Any texts.
+            are_questions: Clean them as questions and not as captions.
+
+        Returns:
+            The texts as the model gets them, and their ids, int64 (L_i,) each.
+
+        Raises:
+            TypeError: One is no string.
+            ValueError: Nothing is left of one after cleaning, or the config has no pipeline for texts.
+        """
+        tokenize = self.tokenize
+        key, other = ('question', CleanCaption) if are_questions else ('text', CleanQuestion)
+        steps = [step for step in self.text_steps if not isinstance(step, other)]
+        cleaned, ids = [], []
+        for text in texts:
+            if not isinstance(text, str):
+                raise TypeError(f'a text must be a str, got a {type(text).__name__}: {text!r}')
+            results: dict[str, Any] = {'visual': repr(text), key: text}
+            try:
+                for step in steps:
+                    results = step(results)
+            except BrokenVisualError as error:
+                raise ValueError(f'the text {text!r} cannot be used: {error.reason}') from error
+            if len(results['text_ids']) == 2:
+                raise ValueError(f'the text {text!r} cannot be used: there is no word in it')
+            _warn_if_cut(text, results['text_ids'], steps, tokenize)
+            cleaned.append(results[key])
+            ids.append(results['text_ids'])
+        return cleaned, ids
+
+    def described(self) -> list[str]:
+        """One line for each transform, with its options; where files lie makes no difference."""
+        lines = []
+        for modality, steps in sorted(self.pipelines.items()):
+            for step in steps:
+                is_tokenize = isinstance(step, TokenizeText)
+                lines.append(f'{modality}: {f"TokenizeText({step.max_length})" if is_tokenize else repr(step)}')
+        return lines
+
+
+def _warn_if_cut(text: str, ids: np.ndarray, steps: Sequence[Any], tokenize: TokenizeText) -> None:
+    """Warns of a text that has more word pieces than ``ids``, int64 (L,)."""
+    for step in steps:
+        if isinstance(step, CleanCaption | CleanQuestion):
+            text = (clean_caption if isinstance(step, CleanCaption) else clean_question)(text)
+    tokenizer = tokenize.tokenizer
+    whole = tokenizer.encode(text, NO_LIMIT)
+    if len(whole) > len(ids):
+        warnings.warn(
+            f'a text of {len(whole)} word pieces is longer than the test pipeline takes (max_words of cleaning, '
+            f'max_length={tokenize.max_length} of TokenizeText); the model gets only: {tokenizer.decode(ids)!r}',
+            stacklevel=4,
+        )

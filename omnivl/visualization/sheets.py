@@ -1,0 +1,263 @@
+"""Pictures to look at: strips of frames with text, contact sheets, retrieval grids; to a file, a notebook, TensorBoard.
+
+Every function returns a ``PIL.Image``: a notebook shows it by itself, ``.save('sheet.png')`` writes a file, and
+:func:`log_picture` sends it to TensorBoard or whatever else MMEngine's visualizer writes to.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from mmengine.visualization import Visualizer
+from PIL import Image, ImageDraw, ImageFont
+
+from .grids import Row, choose_examples
+from .media import MediaReader
+
+# The light colours of the report.
+PAGE, CARD, LINE = '#f7f7f5', '#ffffff', '#e2e3e0'
+INK, SOFT, GOOD, BAD = '#1c2024', '#5d666f', '#15803d', '#b91c1c'
+TEXT_SIZE = 14
+GAP = 3  # between the frames of a strip, in pixels
+PADDING = 10  # inside a card and between cards, in pixels
+
+
+class Line(NamedTuple):
+    """A line of text under a picture.
+
+    Attributes:
+        text: What it says; it is wrapped to the width of the card.
+        colour: As PIL takes it.
+        size: Height of the letters in pixels.
+    """
+
+    text: str
+    colour: str = INK
+    size: int = TEXT_SIZE
+
+
+def frame_strip(frames: Sequence[np.ndarray], height: int = 128) -> Image.Image:
+    """Put the frames of a clip side by side.
+
+    Args:
+        frames: uint8 (H, W, 3) RGB each, of one size; an image is a clip of one frame.
+        height: Height of the strip in pixels; smaller frames keep their pixels visible and grow by a whole factor.
+
+    Returns:
+        The strip.
+
+    Raises:
+        ValueError: There is no frame, or they are no uint8 RGB.
+    """
+    if not len(frames) or any(frame.dtype != np.uint8 or frame.shape[2:] != (3,) for frame in frames):
+        got = [f'{frame.dtype} {frame.shape}' for frame in frames[:3]]
+        raise ValueError(f'a strip is made of at least one frame, uint8 (H, W, 3) RGB; got {got or "none"}')
+    pictures = [_fit_height(Image.fromarray(np.ascontiguousarray(frame)), height) for frame in frames]
+    width = sum(picture.width for picture in pictures) + GAP * (len(pictures) - 1)
+    strip = Image.new('RGB', (width, max(picture.height for picture in pictures)), CARD)
+    left = 0
+    for picture in pictures:
+        strip.paste(picture, (left, 0))
+        left += picture.width + GAP
+    return strip
+
+
+def card(
+    strips: Sequence[Image.Image], lines: Sequence[Line | str] = (), frame: str = LINE, min_width: int = 190
+) -> Image.Image:
+    """Frame one or several strips, one below the other, with text under them.
+
+    Args:
+        strips: The pictures.
+        lines: The text; a string is a :class:`Line` in the usual colour.
+        frame: Colour of the frame.
+        min_width: Least width of the card inside its frame, in pixels, for the sake of the text.
+
+    Returns:
+        The card.
+    """
+    width = max([min_width, *(strip.width for strip in strips)])
+    texts = [_draw_text(line if isinstance(line, Line) else Line(line), width) for line in lines]
+    height = sum(part.height for part in (*strips, *texts)) + GAP * max(len(strips) - 1, 0) + (6 if texts else 0)
+    result = Image.new('RGB', (width + 2 * PADDING, height + 2 * PADDING), CARD)
+    top = PADDING
+    for strip in strips:
+        result.paste(strip, (PADDING, top))
+        top += strip.height + GAP
+    top += 6 - GAP
+    for text in texts:
+        result.paste(text, (PADDING, top))
+        top += text.height
+    border = 1 if frame == LINE else 3
+    ImageDraw.Draw(result).rectangle((0, 0, result.width - 1, result.height - 1), outline=frame, width=border)
+    return result
+
+
+def captioned_strip(
+    frames: Sequence[np.ndarray], text: str, answer: str | None = None, height: int = 128
+) -> Image.Image:
+    """Show a clip or an image with its caption, or with a question and its answer.
+
+    Args:
+        frames: uint8 (H, W, 3) RGB each.
+        text: The caption or the question.
+        answer: The answer to the question.
+        height: Height of the frames in pixels.
+
+    Returns:
+        A card.
+    """
+    lines = [Line(text)] if answer is None else [Line(text, SOFT), Line(answer)]
+    return card([frame_strip(frames, height)], lines)
+
+
+def contact_sheet(cards: Sequence[Image.Image], width: int = 1480, title: str = '') -> Image.Image:
+    """Lay cards out in rows, like words on a page.
+
+    Args:
+        cards: The cards, of any sizes.
+        width: Width of the page in pixels; it grows to the widest card.
+        title: What stands above them.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError: There is no card.
+    """
+    if not cards:
+        raise ValueError('a contact sheet needs at least one card')
+    width = max([width, *(picture.width + 2 * PADDING for picture in cards)])
+    rows: list[list[Image.Image]] = [[]]
+    used = PADDING
+    for picture in cards:
+        if rows[-1] and used + picture.width + PADDING > width:
+            rows.append([])
+            used = PADDING
+        rows[-1].append(picture)
+        used += picture.width + PADDING
+    # A page of few cards is as narrow as they are.
+    width = max(sum(picture.width + PADDING for picture in row) for row in rows) + PADDING
+    heading = [_draw_text(Line(title, size=TEXT_SIZE + 3), width - 2 * PADDING, PAGE)] if title else []
+    height = sum(max(picture.height for picture in row) + PADDING for row in rows) + PADDING
+    page = Image.new('RGB', (width, height + sum(part.height + PADDING for part in heading)), PAGE)
+    top = PADDING
+    for row in [*([part] for part in heading), *rows]:
+        left = PADDING
+        for picture in row:
+            page.paste(picture, (left, top))
+            left += picture.width + PADDING
+        top += max(picture.height for picture in row) + PADDING
+    return page
+
+
+def retrieval_sheet(
+    rows: Sequence[Row], media: MediaReader, count: int = 6, top: int = 5, height: int = 96
+) -> Image.Image:
+    """Show for some captions which visuals the model put first; the right one has a green frame.
+
+    Args:
+        rows: Predictions of a retrieval evaluation, as it writes them, one per visual of the test set.
+        media: Reads the visuals.
+        count: Captions to show: the first ones, with some among them that went wrong.
+        top: Visuals to show for each.
+        height: Height of the visuals in pixels.
+
+    Returns:
+        A page with one block per caption.
+
+    Raises:
+        ValueError: The rows hold no result of a search for visuals.
+    """
+    by_id = {row['sample_id']: row for row in rows}
+    rows = [row for row in rows if row.get('top_visuals')]
+    if not rows:
+        raise ValueError("no row has 'top_visuals': these are not the predictions of a RetrievalEvaluation")
+    right = [row['top_visuals'][0]['sample_id'] == row['sample_id'] for row in rows]
+    blocks = []
+    for index in choose_examples(right, count):
+        row = rows[index]
+        hits = [by_id[hit['sample_id']] for hit in row['top_visuals'][:top] if hit['sample_id'] in by_id]
+        cards = [_hit(hit, rank, hit is row, media, height) for rank, hit in enumerate(hits, start=1)]
+        in_one_row = sum(hit.width + PADDING for hit in cards) + PADDING
+        blocks.append(contact_sheet(cards, in_one_row, title=f'“{row["captions"][0]}”'))
+    width = max(block.width for block in blocks)
+    page = Image.new('RGB', (width, sum(block.height for block in blocks)), PAGE)
+    place = 0
+    for block in blocks:
+        page.paste(block, (0, place))
+        place += block.height
+    return page
+
+
+def log_picture(picture: Image.Image, name: str, step: int = 0, visualizer: Visualizer | None = None) -> None:
+    """Send a picture to where a run writes its curves: TensorBoard, local files, or another backend of MMEngine.
+
+    Args:
+        picture: From a function of this module.
+        name: Its name there.
+        step: The step of training that it belongs to.
+        visualizer: The one to use; None = that of the run.
+    """
+    visualizer = visualizer or Visualizer.get_current_instance()
+    visualizer.add_image(name, np.asarray(picture.convert('RGB')), step)
+
+
+def _hit(row: Row, rank: int, right: bool, media: MediaReader, height: int) -> Image.Image:
+    try:
+        strip = frame_strip(media.frames(row['visual']), height)
+    except (OSError, ValueError) as error:
+        strip = _draw_text(Line(f'not readable: {error}', BAD), 190)
+    return card([strip], [Line(f'{rank}  {row["captions"][0]}', GOOD if right else SOFT)], GOOD if right else LINE, 150)
+
+
+def _fit_height(picture: Image.Image, height: int) -> Image.Image:
+    if picture.height <= height:
+        factor = max(height // picture.height, 1)
+        return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    width = max(round(picture.width * height / picture.height), 1)
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _draw_text(line: Line, width: int, background: str = CARD) -> Image.Image:
+    font = _font(line.size)
+    wrapped = wrap_text(line.text, width, line.size)
+    step = round(line.size * 1.35)
+    picture = Image.new('RGB', (width, step * len(wrapped)), background)
+    draw = ImageDraw.Draw(picture)
+    for number, text in enumerate(wrapped):
+        draw.text((0, number * step), text, line.colour, font)
+    return picture
+
+
+def wrap_text(text: str, width: int, size: int = TEXT_SIZE) -> list[str]:
+    """Break a text into lines.
+
+    Args:
+        text: Any text; words that are too wide by themselves are broken.
+        width: Width of a line in pixels.
+        size: Height of the letters in pixels.
+
+    Returns:
+        The lines, at least one.
+    """
+    font = _font(size)
+    lines = ['']
+    for word in text.split():
+        longer = f'{lines[-1]} {word}'.lstrip()
+        if font.getlength(longer) <= width:
+            lines[-1] = longer
+            continue
+        if lines[-1]:
+            lines.append('')
+        for letter in word:
+            if lines[-1] and font.getlength(lines[-1] + letter) > width:
+                lines.append('')
+            lines[-1] += letter
+    return lines
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,10 @@
+import subprocess
+import sys
+
+HEAVY = ('torch', 'transformers', 'timm', 'cv2', 'decord', 'av', 'matplotlib', 'mmcv', 'fsspec', 'huggingface_hub')
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = f'import sys, omnivl; print([name for name in {HEAVY!r} if name in sys.modules])'
+    found = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == '[]'

@@ -1,0 +1,172 @@
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+from data_config import call_tool
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+ROOT = Path(__file__).parents[2]
+TOOL = runpy.run_path(str(ROOT / 'tools/get_flops.py'))
+Sizes, Meter = TOOL['Sizes'], TOOL['Meter']
+SMALL = Sizes(32, 4, 9)  # for the tiny model
+BASE = ROOT / 'configs/_base_/models/omnivl_base.py'
+
+
+@pytest.fixture(scope='module')
+def base():
+    """The table of the base model for texts of 21 word pieces."""
+    from mmengine.config import Config
+
+    return TOOL['measure'](TOOL['build_model'](Config.fromfile(BASE).model), Sizes(224, 8, 21))
+
+
+def test_the_image_path_is_vit_base(base):
+    """17.6 billion multiply-adds, the figure that everyone gives for ViT-B/16 at 224 pixels."""
+    width, tokens = 768, 197
+    block = 12 * tokens * width**2 + 2 * tokens**2 * width  # qkv 3, projection 1, feed-forward 8; q k^T and weights v
+    patches = (tokens - 1) * width * 3 * 16**2
+    found = base['image tokenizer'].flops['image forward'] + base['visual encoder'].flops['image forward']
+    assert found == 2 * (12 * block + patches)
+    assert found / 2e9 == pytest.approx(17.6, abs=0.05)
+
+
+def test_the_video_path_by_hand(base):
+    width, time, patches = 768, 8, 196
+    spatial = time * (12 * (patches + 1) * width**2 + 2 * (patches + 1) ** 2 * width)
+    temporal = patches * (4 * time * width**2 + 2 * time**2 * width)  # qkv and projection, attention over 8 positions
+    assert base['visual encoder'].flops['video forward'] == 2 * 12 * (spatial + temporal)
+    assert base['video tokenizer'].flops['video forward'] == 2 * time * patches * width * 3 * 3 * 16**2
+
+
+def test_the_text_models_by_hand(base):
+    width, words, visual, vocabulary = 768, 21, 197, 30524
+    layer = 12 * words * width**2 + 2 * words**2 * width
+    assert base['text encoder'].flops['image forward'] == 2 * 12 * layer
+    cross = 2 * words * width**2 + 2 * words * visual * width  # query and projection, attention
+    keys = 2 * visual * width**2
+    assert base['alignment decoder'].flops['image forward'] == 2 * 12 * (layer + cross + keys)
+    head = (words - 1) * (width**2 + width * vocabulary)
+    assert base['heads and losses'].flops['image forward'] == 2 * (head + 2 * width * 256 + 2 * width)
+
+
+def test_parameters_are_counted_once(base):
+    """ViT-B without head, BERT without pooler and token types: the numbers of timm and Hugging Face."""
+    shared_by_image = 85_798_656 - 590_592  # timm's vit_base_patch16_224 without head, without patches
+    assert base['image tokenizer'].parameters == 590_592
+    temporal = 12 * (4 * 768**2 + 4 * 768 + 2 * 768) + 8 * 768
+    assert base['visual encoder'].parameters == shared_by_image + temporal
+    bert = 109_482_240 - 590_592 - 2 * 768 + 2 * 768  # its pooler and token types; [DEC] and [ENC]
+    assert base['text encoder'].parameters == bert
+    cross = 12 * (4 * 768**2 + 4 * 768 + 2 * 768)
+    assert base['alignment decoder'].parameters == cross and base['alignment decoder'].shared == bert
+    assert base['momentum twin'].parameters > 2e8
+
+
+@pytest.mark.parametrize('modality', ['image', 'video'])
+@pytest.mark.parametrize('options', [{}, {'share': 'none'}, {'matching_loss': None}, {'language_loss': None}])
+def test_the_parts_are_the_whole_step(tiny_config, tiny_model, random_batch, modality, options):
+    """The sum over the parts is what a real training step does."""
+    size = 4
+    batch = random_batch(size, modality)
+    batch.text_mask = torch.ones_like(batch.text_mask)
+    model = tiny_model(**options).train()
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        losses = model(batch, mode='loss')
+        sum(loss for name, loss in losses.items() if 'loss' in name).backward()
+    meter = Meter(TOOL['build_model'](tiny_config(**options)), modality, Sizes(32, 4, batch.text_ids.shape[1]), True)
+    queue, width = 12, 8
+    # A batch is compared with the features of all of it, not of one sample; one product chooses the negatives.
+    comparisons = 2 * 2 * 2 * (size - 1) * width * size  # two directions, forward and backward
+    choice = 2 * size * size * width if options.get('matching_loss', True) else 0
+    assert queue == model.queues.length
+    assert meter.run().total() * size + comparisons + choice == pytest.approx(counter.get_total_flops(), rel=2e-4)
+
+
+def test_sizes_matter_as_they_should(tiny_config):
+    model = TOOL['build_model'](tiny_config())
+
+    def visual(modality, *sizes):
+        return Meter(model, modality, Sizes(*sizes), False).run()
+
+    assert visual('image', 32, 4, 9)['image tokenizer'] * 4 == visual('image', 64, 4, 9)['image tokenizer']
+    assert visual('video', 32, 4, 9)['video tokenizer'] * 2 == visual('video', 32, 8, 9)['video tokenizer']
+    assert visual('image', 32, 4, 9)['visual encoder'] == visual('image', 32, 8, 12)['visual encoder']
+    assert visual('image', 32, 4, 9)['text encoder'] < visual('image', 32, 4, 12)['text encoder']
+
+
+def test_checkpointing_costs_another_forward_pass(tiny_config):
+    plain, again = (
+        Meter(TOOL['build_model'](tiny_config(encoder=dict(activation_checkpointing=kept))), 'video', SMALL, True).run()
+        for kept in (False, True)
+    )
+    not_needed = 2 * 2 * (4 * 17) * 64 * 16  # torch stops before the last product of each of the two blocks
+    assert again['visual encoder'] == plain['visual encoder'] * 4 / 3 - not_needed
+
+
+@pytest.mark.parametrize(('type', 'steps'), [('OmniVL', False), ('OmniVLQA', True)])
+def test_other_models(tiny_config, type, steps):
+    parts = TOOL['measure'](TOOL['build_model'](tiny_config(type)), Sizes(32, 4, 9))
+    assert ('video step' in parts['total'].flops) == steps and 'momentum twin' not in parts
+    assert parts['generation decoder'].flops['image forward'] > 0
+    if steps:
+        assert parts['generation decoder'].flops['image forward'] == parts['generation decoder'].flops['video forward']
+    assert parts['total'].parameters == sum(part.parameters for name, part in parts.items() if name != 'total')
+
+
+@pytest.fixture
+def config(tmp_path, tiny_config):
+    """The tiny model in a file."""
+    path = tmp_path / 'config.py'
+    path.write_text(f'model = {tiny_config()!r}')
+    return path
+
+
+def test_table_and_json(monkeypatch, capsys, config):
+    assert call_tool(monkeypatch, 'get_flops.py', config, '--size', 64, '--frames', 2, '--words', 5) == 0
+    output = capsys.readouterr().out
+    assert '64 x 64 pixels, clips of 2 frames, texts of 5 word pieces' in output
+    assert 'M parameters are trained' in output and 'video step, GFLOPs' in output
+    assert call_tool(monkeypatch, 'get_flops.py', config, '--words', 20, '--json') == 0
+    table = json.loads(capsys.readouterr().out)
+    assert table['sizes'] == dict(size=32, frames=4, words=20)
+    total = table['parts'].pop('total')
+    assert total['flops']['video step'] == sum(part['flops'].get('video step', 0) for part in table['parts'].values())
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--size', '100', '--words', '9'], 'must be multiples of the patch size 8, got 100x100'),
+        (['--words', '25'], 'longer than the 24 positions'),
+        (['--words', '1'], '--words must be at least 2'),
+        (['--frames', '0'], '--frames must be at least 1'),
+    ],
+)
+def test_errors_say_what_is_allowed(monkeypatch, capsys, config, options, message):
+    assert call_tool(monkeypatch, 'get_flops.py', config, *options) != 0
+    assert message in capsys.readouterr().err
+
+
+def test_a_config_without_a_model_of_this_project_is_an_error(monkeypatch, tmp_path, capsys):
+    path = tmp_path / 'config.py'
+    path.write_text('work_dir = "x"')
+    assert call_tool(monkeypatch, 'get_flops.py', path) == 1
+    assert 'has no model' in capsys.readouterr().err
+    path.write_text('model = dict(type="torch.nn.Identity")')
+    assert call_tool(monkeypatch, 'get_flops.py', path) == 1
+    assert 'model is a Identity' in capsys.readouterr().err
+
+
+def test_a_module_that_is_not_there_is_named(monkeypatch, tmp_path, capsys):
+    path = tmp_path / 'config.py'
+    path.write_text('from nowhere import Model\n\nmodel = dict(type=Model)')
+    assert call_tool(monkeypatch, 'get_flops.py', path) == 1
+    assert 'error: Failed to import nowhere' in capsys.readouterr().err
+
+
+def test_help_has_an_example(monkeypatch, capsys):
+    assert call_tool(monkeypatch, 'get_flops.py', '--help') == 0
+    assert 'python tools/get_flops.py configs/' in capsys.readouterr().out

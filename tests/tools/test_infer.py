@@ -1,0 +1,103 @@
+"""The command line of tools/infer.py; what the tasks themselves return is tested in tests/apis."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from omnivl.registry import MODELS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def model(tmp_path, tiny_config):
+    """Config and checkpoint of a tiny model for images."""
+    config = tiny_config()
+    pipeline = [
+        dict(type='LoadImage'),
+        dict(type='Resize', size=32),
+        dict(type='TokenizeText', tokenizer=config['tokenizer'], max_length=9),
+        dict(type='PackSample'),
+    ]
+    (tmp_path / 'model.py').write_text(f'model = {config!r}\nimage_test_pipeline = {pipeline!r}\n')
+    torch.manual_seed(0)
+    torch.save(dict(state_dict=MODELS.build(config).state_dict()), tmp_path / 'model.pth')
+    return tmp_path / 'model.py', tmp_path / 'model.pth'
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f'{number}.png')
+    return folder
+
+
+def infer(monkeypatch, capsys, *arguments):
+    """Runs the tool; returns what it prints, line by line, as JSON."""
+    monkeypatch.setattr(sys, 'argv', ['infer.py', *map(str, arguments), '--device', 'cpu'])
+    runpy.run_path(str(ROOT / 'tools/infer.py'), run_name='__main__')
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_every_task(monkeypatch, capsys, model, photos):
+    rows = infer(monkeypatch, capsys, *model, '--task', 'caption', photos, 'nowhere.png', '--method', 'greedy')
+    assert [Path(row['input']).name for row in rows] == ['0.png', '1.png', '2.png', 'nowhere.png']
+    assert all('caption' in row and 'score' in row for row in rows[:3]) and 'error' in rows[3]
+    rows = infer(monkeypatch, capsys, *model, '--task', 'match', photos, '--text', 'w1', '--text', 'w2 w3')
+    assert [[one['text'] for one in row['matches']] for row in rows] == [['w1', 'w2 w3']] * 3
+    rows = infer(monkeypatch, capsys, *model, photos, '--task', 'match', '--text', 'w1')
+    assert [row['text'] for row in rows] == ['w1'] * 3
+    classes = ['--text', 'w1', '--text', 'w2', '--templates', 'w3 {}', '-k', '1']
+    rows = infer(monkeypatch, capsys, *model, '--task', 'classify', *classes, photos)
+    assert all(list(row['scores']) == [row['predicted']] for row in rows)
+    rows = infer(monkeypatch, capsys, *model, '--task', 'features', photos / '0.png')
+    assert len(rows[0]['feature']) == 8
+
+
+def test_searching_and_searching_again(monkeypatch, capsys, tmp_path, model, photos):
+    index = tmp_path / 'index'
+    words = ['--task', 'retrieve', '--text', 'w1', '--rerank', '2', '-k', '2']
+    first = infer(monkeypatch, capsys, *model, *words, photos, '--index', index)
+    assert len(first[0]['results']) == 2
+    out = tmp_path / 'found.json'
+    assert infer(monkeypatch, capsys, *model, *words, index, '--out', out) == []
+    assert json.loads(out.read_text()) == first
+    found = infer(monkeypatch, capsys, *model, '--task', 'retrieve', index, '--query', photos / '1.png')
+    assert found[0]['results'][0]['input'] == str(photos / '1.png')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['CONFIG', '--task', 'caption'], 'a checkpoint must follow'),
+        (['CONFIG', 'CHECKPOINT', '--task', 'caption'], 'there is no input'),
+        (['CONFIG', 'CHECKPOINT', '--task', 'answer', 'a.png'], 'needs --text: the question'),
+        (['CONFIG', 'CHECKPOINT', '--task', 'retrieve', 'a.png'], 'needs --text or --query'),
+        (['CONFIG', 'CHECKPOINT', '--task', 'answer', 'a.png', '--text', 'w1?'], 'does not answer questions'),
+        (['CONFIG', 'CHECKPOINT', '--task', 'caption', 'nowhere.png'], 'none of the inputs could be used'),
+        (['CONFIG', 'nowhere.pth', '--task', 'caption', 'a.png'], 'there is no checkpoint nowhere.pth'),
+        (['nowhere', '--task', 'caption', 'a.png'], 'there is no config nowhere'),
+    ],
+)
+def test_errors_are_one_line(monkeypatch, capsys, model, arguments, message):
+    names = dict(CONFIG=model[0], CHECKPOINT=model[1])
+    with pytest.raises(SystemExit) as ended:
+        infer(monkeypatch, capsys, *(names.get(argument, argument) for argument in arguments))
+    assert message in f'{ended.value}{capsys.readouterr().err}'
+
+
+def test_help_has_examples(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['infer.py', '--help'])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / 'tools/infer.py'), run_name='__main__')
+    text = capsys.readouterr().out
+    assert ended.value.code == 0 and all(f'--task {task}' in text for task in ('caption', 'answer', 'retrieve'))

@@ -1,0 +1,136 @@
+"""Captions, answers, retrieval, matching, classes and features of images and videos.
+
+MODEL is a folder of tools/export_weights.py, or a config with a CHECKPOINT (or work directory) after it. INPUTS are
+files, folders and URLs, images and videos mixed; what cannot be read is reported and the rest goes on.
+
+Examples:
+    python tools/infer.py configs/demo/pretrain_joint.py work_dirs/demo/stage2 --task caption data/demo/images/test
+    python tools/infer.py exported --task answer photo.jpg --text "how many dogs are there?"
+    python tools/infer.py exported --task match photo.jpg clip.mp4 --text "a dog runs" --text "a cat sleeps"
+    python tools/infer.py exported --task classify photos/ --text dog --text cat --templates "a photo of a {}"
+    python tools/infer.py exported --task retrieve photos/ --text "a dog on the beach" -k 3 --rerank 16
+    python tools/infer.py exported --task retrieve photos/ --query sketch.png --index photos.index
+    python tools/infer.py exported --task retrieve photos.index --text "a dog on the beach"
+    python tools/infer.py exported --task features clip.mp4 --out features.json
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from omnivl.apis import OmniVLInferencer, StaleIndexError
+from omnivl.apis.gallery import is_index
+from omnivl.apis.loading import CONFIG_SUFFIXES
+from omnivl.engine.checkpoint import CheckpointError
+from omnivl.engine.files import write_json
+
+TASKS = ('caption', 'answer', 'retrieve', 'match', 'classify', 'features')
+# What --text is for a task that cannot do without.
+TEXTS = {'answer': 'the question', 'match': 'a text to hold against the inputs', 'classify': 'the name of a class'}
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line.
+
+    Args:
+        arguments: The words of the command line; None = those of this process.
+
+    Returns:
+        The options, with ``model``, ``checkpoint`` and ``inputs``.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('words', nargs='+', metavar='MODEL [CHECKPOINT] INPUTS', help='see above')
+    parser.add_argument('--task', choices=TASKS, required=True, help='what to do with the inputs')
+    parser.add_argument(
+        '--text',
+        action='append',
+        default=[],
+        help='a question (answer), text (match, retrieve) or class (classify); may be given several times',
+    )
+    parser.add_argument('--query', action='append', default=[], help='retrieve: an image or video to search with')
+    parser.add_argument('-k', type=int, default=5, help='retrieve, classify: number of results (default: 5)')
+    parser.add_argument('--rerank', type=int, help='retrieve: first results that the alignment decoder orders anew')
+    parser.add_argument('--index', help='retrieve: folder to save the features of the inputs in, to be searched again')
+    parser.add_argument('--templates', action='append', help='classify: a sentence with {}, or the name of a set')
+    parser.add_argument(
+        '--answers', action='append', help='answer: an answer to choose from; may be given several times'
+    )
+    parser.add_argument('--method', choices=('greedy', 'beam', 'nucleus'), help='caption: how words are chosen')
+    parser.add_argument('--modality', choices=('image', 'video'), help='what all inputs are; by default by suffix')
+    parser.add_argument('--batch-size', type=int, default=16, help='visuals at a time (default: 16)')
+    parser.add_argument('--device', help='cpu, cuda:0 ...; by default the GPU if there is one')
+    parser.add_argument('--out', help='JSON file for the results; by default they are printed, one per line')
+    options = parser.parse_intermixed_args(arguments)
+    options.model, *rest = options.words
+    is_config = Path(options.model).suffix in CONFIG_SUFFIXES
+    if is_config and not rest:
+        parser.error(f'the config {options.model} alone has no weights: a checkpoint must follow it')
+    options.checkpoint, options.inputs = (rest[0], rest[1:]) if is_config else (None, rest)
+    if not options.inputs:
+        parser.error('there is no input: give files, folders or URLs')
+    if options.task in TEXTS and not options.text:
+        parser.error(f'--task {options.task} needs --text: {TEXTS[options.task]}')
+    if options.task == 'retrieve' and bool(options.text) == bool(options.query):
+        parser.error('--task retrieve needs --text or --query (not both): what to search for')
+    return options
+
+
+def run(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Do the task.
+
+    Args:
+        options: See :func:`parse_arguments`.
+
+    Returns:
+        One result per input; for ``retrieve`` one per query.
+    """
+    inferencer = OmniVLInferencer(options.model, options.checkpoint, options.device, options.batch_size)
+    # Words without a separator are paths here, and texts are those of --text.
+    inputs = [word if '://' in word else Path(word) for word in options.inputs]
+    about = dict(modality=options.modality)
+    text = options.text[0] if len(options.text) == 1 else options.text
+    if options.task == 'caption':
+        return inferencer.caption(inputs, options.method, **about)
+    if options.task == 'answer':
+        return inferencer.answer(inputs, text, options.answers, **about)
+    if options.task == 'match':
+        return inferencer.match(inputs, text, **about)
+    if options.task == 'classify':
+        templates = options.templates
+        if templates is not None and len(templates) == 1 and '{}' not in templates[0]:
+            templates = templates[0]
+        return inferencer.classify(inputs, options.text, templates, options.k, **about)
+    if options.task == 'features':
+        return inferencer.features(inputs, **about)
+    gallery = inputs[0] if len(inputs) == 1 and is_index(inputs[0]) else inferencer.build_gallery(inputs, **about)
+    if options.index is not None:
+        gallery.save(options.index)
+    queries = options.text or [word if '://' in word else Path(word) for word in options.query]
+    return inferencer.retrieve(queries, gallery, options.k, options.rerank, **about)
+
+
+def main() -> None:
+    """Do the task and show the results."""
+    options = parse_arguments()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # the log; standard output is for the results
+            rows = run(options)
+    except (CheckpointError, FileNotFoundError, StaleIndexError, TypeError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    if options.out is not None:
+        write_json(options.out, rows)
+    else:
+        for row in rows:
+            print(json.dumps(row, ensure_ascii=False, default=lambda value: value.tolist()))
+    broken = [row for row in rows if 'error' in row]
+    for row in broken:
+        print(f'{row["input"]}: {row["error"]}', file=sys.stderr)
+    if len(broken) == len(rows):
+        sys.exit('error: none of the inputs could be used')
+
+
+if __name__ == '__main__':
+    main()
