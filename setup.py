@@ -29,6 +29,7 @@ setup(
         'transformers>=4.40',
         'tokenizers>=0.19',
         'safetensors>=0.4',
+        'huggingface_hub>=0.23',
         'tensorboard>=2.14',
         'numpy>=1.26',
         'pillow>=10.1',

@@ -64,15 +64,18 @@ def test_config_is_whole(path, tmp_path):
 @pytest.mark.parametrize('path', CONFIGS, ids=names(CONFIGS))
 def test_model_and_data_share_their_tokenizer_and_resolution(path):
     cfg = Config.fromfile(path)
-    for loader in cfg.train_dataloader.values():
+    roles = [cfg.get(f'{role}_dataloader') or {} for role in ('train', 'val', 'test')]
+    for loader in (loader for loaders in roles for loader in loaders.values()):
         for source in loader.dataset.get('datasets', [loader.dataset]):
             steps = {getattr(step.type, '__name__', str(step.type)).split('.')[-1]: step for step in source.pipeline}
             assert steps['TokenizeText'].tokenizer.vocab_file == cfg.model.tokenizer.vocab_file
             assert steps['TokenizeText'].max_length <= cfg.model.text_encoder.max_length
-            if 'RandomResizedCrop' in steps:
-                assert steps['RandomResizedCrop'].size == cfg.model.visual_encoder.image_size
-            if 'LoadVideo' in steps:
+            for name in {'RandomResizedCrop', 'Resize', 'CenterCrop'} & steps.keys():
+                assert steps[name].size == cfg.model.visual_encoder.image_size
+            if 'LoadVideo' in steps and 'num_frames' in cfg.model.visual_encoder:
                 assert steps['LoadVideo'].num_frames == cfg.model.visual_encoder.num_frames
+            if 'CleanQuestion' in steps:
+                assert 'RandomFlip' not in steps, 'questions speak of left and right'
 
 
 @pytest.mark.parametrize('path', MODEL_BASES, ids=names(MODEL_BASES))

@@ -27,11 +27,6 @@ from .inputs import Visual, frames_in_memory, local_file
 NO_LIMIT = 1_000_000  # word pieces
 
 
-def is_text_step(step: Any) -> bool:
-    """Whether a transform only concerns texts."""
-    return getattr(step, 'text_only', False) or isinstance(step, CleanQuestion)
-
-
 class Preparation:
     """Runs the pipelines on single visuals and texts.
 
@@ -61,7 +56,7 @@ class Preparation:
     def _text_steps(pipelines: Mapping[str, Sequence[Any]]) -> list[Any]:
         for steps in pipelines.values():
             if any(isinstance(step, TokenizeText) for step in steps):
-                return [step for step in steps if is_text_step(step)]
+                return [step for step in steps if getattr(step, 'text_only', False)]
         return []
 
     @property
@@ -103,7 +98,7 @@ class Preparation:
         results: dict[str, Any] = {'visual': path, 'modality': visual.modality, 'clip': None}
         results |= {'sample_id': visual.name, 'source': 'inference'}
         for step in self.pipelines[visual.modality]:
-            if is_text_step(step):
+            if getattr(step, 'text_only', False):
                 continue
             if visual.path is None and isinstance(step, LoadImage | LoadVideo):
                 results['frames'] = frames_in_memory(visual, getattr(step, 'num_frames', 1))

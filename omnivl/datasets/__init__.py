@@ -5,6 +5,7 @@ from .errors import AnnotationError, BrokenVisualError
 from .labels import LabelDataset
 from .mixed import MixedDataset
 from .pairs import PairDataset
+from .qa import QADataset
 from .retrieval import RetrievalDataset
 from .samplers import EpochSampler, SampleKey
 from .target_ids import caption_target_id, class_target_id
@@ -19,6 +20,7 @@ __all__ = [
     'LabelDataset',
     'MixedDataset',
     'PairDataset',
+    'QADataset',
     'RetrievalDataset',
     'SampleKey',
     'SkippedItem',

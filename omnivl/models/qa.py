@@ -26,6 +26,18 @@ NOT_TRAINED = ('visual_proj', 'text_proj', 'matching_head')
 METHODS = ('beam', 'greedy')
 
 
+def answer_losses(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of each answer, summed over its word pieces; arguments as ``answer_loss``, float32 (A,)."""
+    losses = F.cross_entropy(
+        logits.float().flatten(0, 1),
+        targets.flatten(),
+        ignore_index=IGNORED,
+        label_smoothing=label_smoothing,
+        reduction='none',
+    )
+    return losses.view(targets.shape).sum(dim=1)
+
+
 def answer_loss(logits: Tensor, targets: Tensor, weights: Tensor, questions: int, label_smoothing: float) -> Tensor:
     """Cross-entropy summed over the word pieces of an answer, weighted, summed over answers, per question.
 
@@ -42,15 +54,9 @@ def answer_loss(logits: Tensor, targets: Tensor, weights: Tensor, questions: int
     Returns:
         Scalar, float32; averaged over ranks it is that of their joined batch.
     """
-    losses = F.cross_entropy(
-        logits.float().transpose(1, 2),
-        targets,
-        ignore_index=IGNORED,
-        label_smoothing=label_smoothing,
-        reduction='none',
-    )
+    losses = answer_losses(logits, targets, label_smoothing)
     count = torch.tensor(float(questions), device=logits.device)
-    return (weights * losses.sum(dim=1)).sum() / mean_over_ranks(count)
+    return (weights * losses).sum() / mean_over_ranks(count)
 
 
 @MODELS.register_module()
@@ -119,7 +125,7 @@ class OmniVLQA(OmniVL):
         if batch.text_ids is None:
             raise ValueError('the batch has no questions: use QADataset, and TokenizeText in its pipeline')
         visual = self.encode_visual(batch.frames, batch.modality)
-        question_ids = self.replace_first(batch.text_ids, self.tokenizer.encoder_id)
+        question_ids = self.matching_ids(batch.text_ids)
         key_values = self.visual_key_values(visual.tokens)
         fused = self.alignment_decoder(question_ids, batch.text_mask, key_values.alignment)
         return fused.tokens, batch.text_mask
@@ -208,8 +214,7 @@ class OmniVLQA(OmniVL):
             longest = int(real[chosen].sum(dim=1).max())
             some = [(key[part], value[part]) for key, value in key_values]
             logits, targets = self.answer_logits(ids[chosen, :longest], real[chosen, :longest], some, mask[part])
-            losses = F.cross_entropy(logits.float().transpose(1, 2), targets, ignore_index=IGNORED, reduction='none')
-            scores.append(-losses.sum(dim=1).view(-1, k))
+            scores.append(-answer_losses(logits, targets).view(-1, k))
         best = torch.cat(scores).max(dim=1)
         return candidates.gather(1, best.indices[:, None]).squeeze(1), best.values
 

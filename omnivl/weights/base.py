@@ -33,10 +33,13 @@ class WeightReader:
         allow_unused: Whether all keys of the source without a place here are fine. They are listed either way.
 
     Attributes:
+        model_types: What ``model_type`` is in the ``config.json`` of the layout; others are of another model and not
+            looked at.
         unused_by_design: Patterns of keys that the layout has and we have no use for.
         left_by_design: Patterns of our keys that the layout does not have.
     """
 
+    model_types: tuple[str, ...] = ()
     unused_by_design: tuple[str, ...] = ()
     left_by_design: tuple[str, ...] = ()
 
@@ -118,8 +121,8 @@ class WeightReader:
         return report
 
     def _check_settings(self, path: Path, model: nn.Module, report: WeightReport) -> None:
-        config = read_neighbour(path, 'config.json')
-        differences = self.settings(config, model) if config else []
+        config = read_neighbour(path, 'config.json') or {}
+        differences = self.settings(config, model) if config.get('model_type') in self.model_types else []
         wrong = [
             f'{name} is {theirs!r} there and {ours!r} in the model'
             for name, theirs, ours in differences

@@ -40,6 +40,7 @@ class BERTReader(WeightReader):
         models: Which text models to fill.
     """
 
+    model_types = ('bert',)
     # The output matrix is that of the word embeddings; the pooler and the next-sentence head have no place here.
     unused_by_design = (
         '*pooler.*',

@@ -37,6 +37,7 @@ class BLIPReader(WeightReader):
     trained with [ENC]. Arguments as ``WeightReader``.
     """
 
+    model_types = ('blip',)
     unused_by_design = (
         '*_m.*',
         'image_queue',
@@ -51,11 +52,9 @@ class BLIPReader(WeightReader):
 
     def settings(self, config: dict[str, Any], model: nn.Module) -> list[tuple[str, Any, Any]]:
         """See ``WeightReader.settings``."""
-        if 'vision_config' not in config or 'text_config' not in config:
-            return []
         return [
-            *visual_settings(config['vision_config'], model.visual_encoder, norm_eps=1e-5),
-            *text_settings(config['text_config'], model.alignment_decoder, num_heads=8),
+            *visual_settings(config.get('vision_config', {}), model.visual_encoder, norm_eps=1e-5),
+            *text_settings(config.get('text_config', {}), model.alignment_decoder, num_heads=8),
         ]
 
     def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:

@@ -29,6 +29,7 @@ class CLIPVisionReader(WeightReader):
     path starts from the image path. Arguments as ``WeightReader``.
     """
 
+    model_types = ('clip', 'clip_vision_model')
     unused_by_design = (
         'text_model.*',
         'text_projection.weight',

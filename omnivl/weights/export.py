@@ -18,7 +18,7 @@ from omnivl.engine.checkpoint import (
     load_state_dict,
     weights_of,
 )
-from omnivl.engine.files import write_json
+from omnivl.engine.files import atomic_write, write_json
 from omnivl.models import OmniVL, OmniVLPretrain
 from omnivl.registry import MODELS
 from omnivl.version import __version__
@@ -143,7 +143,7 @@ def load_trunk(model_config: dict[str, Any], checkpoint: str | Path) -> tuple[nn
     temperature = weights.get(TEMPERATURE)
     extra = [f'{name}*' for name in (*FOLLOWERS, 'contrastive_loss.')]
     load_state_dict(model, weights, str(path), LoadOptions(allow_unexpected=extra))
-    return model.eval(), None if temperature is None else float(temperature)
+    return model.eval(), None if temperature is None else temperature.item()
 
 
 def unique_weights(model: nn.Module) -> dict[str, Tensor]:
@@ -159,12 +159,11 @@ def unique_weights(model: nn.Module) -> dict[str, Tensor]:
 
 def write_weights(weights: dict[str, Tensor], path: Path) -> None:
     """Write a safetensors file, whole or not at all."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    partial = path.with_name(path.name + '.partial')
     contiguous = {key: value.cpu().contiguous() for key, value in weights.items()}
-    save_file(contiguous, partial, metadata=dict(format='pt'))
-    partial.replace(path)
+    with atomic_write(path) as file:
+        file.write(save(contiguous, metadata=dict(format='pt')))
 
 
 def write_pixels(model: nn.Module, folder: Path) -> None:

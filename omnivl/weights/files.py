@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mmengine.logging import print_log
+
 HUB = 'hf://'
 # What ``save_pretrained`` calls its weights, the safe form first.
 FOLDER_FILES = ('model.safetensors', 'pytorch_model.bin')
@@ -49,7 +51,6 @@ def read_neighbour(path: Path, name: str) -> dict[str, Any] | None:
 
 def _download(file: str) -> Path:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
 
     owner, _, rest = file.removeprefix(HUB).partition('/')
     name, _, inside = rest.partition('/')
@@ -66,6 +67,6 @@ def _download(file: str) -> Path:
     for neighbour in ('config.json', 'preprocessor_config.json'):
         try:
             hf_hub_download(f'{owner}/{name}', str(Path(inside).parent / neighbour))
-        except (EntryNotFoundError, OSError):  # a check less; the weights are here
-            continue
+        except Exception as error:  # as above; the weights are here, one check is less
+            print_log(f'{owner}/{name} gives no {neighbour} ({type(error).__name__}): settings not compared', 'current')
     return path

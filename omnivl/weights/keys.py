@@ -41,6 +41,8 @@ def visual_settings(config: dict[str, Any], encoder: nn.Module, norm_eps: float)
         encoder: A ``UnifiedVisualEncoder``.
         norm_eps: What the tower has where its config does not say.
     """
+    if not hasattr(encoder, 'blocks'):  # an encoder of another kind, which the keys will show
+        return []
     block = encoder.blocks[0]
     return [
         ('num_heads', config.get('num_attention_heads', 12), block.attention_space.num_heads),

@@ -43,6 +43,7 @@ class TimeSformerReader(WeightReader):
     Arguments as ``WeightReader``.
     """
 
+    model_types = ('timesformer',)
     unused_by_design = ('classifier.*',)
 
     def settings(self, config: dict[str, Any], model: nn.Module) -> list[tuple[str, Any, Any]]:
@@ -85,8 +86,9 @@ def fold_linear(first: Sequence[Tensor], second: Sequence[Tensor]) -> tuple[Tens
         second: Weight (E, C) and bias (E,) of the other.
 
     Returns:
-        Weight (E, D) and bias (E,), of the type of the first.
+        Weight (E, D) and bias (E,), of the type of the first but at least float32.
     """
     weight, bias = (tensor.to(torch.float64) for tensor in first)
     outer, shift = (tensor.to(torch.float64) for tensor in second)
-    return (outer @ weight).to(first[0].dtype), (outer @ bias + shift).to(first[1].dtype)
+    kind = torch.promote_types(first[0].dtype, torch.float32)
+    return (outer @ weight).to(kind), (outer @ bias + shift).to(kind)

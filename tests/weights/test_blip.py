@@ -9,6 +9,7 @@ from omnivl.models.generation import beam_search
 from omnivl.weights import load_weights
 
 HF_EPS = dict(norm_eps=1e-5)
+LANGUAGE = dict(type='LanguageLoss')
 
 
 def load(model, file, **options):
@@ -164,6 +165,20 @@ def test_pretrained_file_of_the_original_repository(seed, tiny_model, vocab_file
     assert torch.allclose(pretrain.temperature, torch.tensor(0.031))
     word = pretrain.momentum_twin.twins['text_encoder'].embeddings.word.weight
     assert torch.equal(word, pretrain.text_encoder.embeddings.word.weight)
+
+
+@pytest.mark.parametrize('task', ['caption', 'vqa'])
+def test_pretrained_file_starts_finetuning_at_another_resolution(task, vocab_file, tmp_path):
+    retrieval, caption, weights = pretraining_layout(0)
+    torch.save(dict(model=weights), tmp_path / 'model_base.pth')
+    options = dict(type='OmniVLQA') if task == 'vqa' else dict(type='OmniVLPretrain', language_loss=LANGUAGE)
+    model = omnivl(vocab_file, encoder=dict(image_size=48), **options)
+    report = load(model, tmp_path / 'model_base.pth')
+    assert report.left == [] and report.elsewhere == []
+    head = caption.text_decoder.cls.predictions
+    assert torch.equal(model.generation_decoder.head.transform.weight, head.transform.dense.weight)
+    query = retrieval.text_encoder.encoder.layer[1].crossattention.self.query
+    assert torch.equal(model.alignment_decoder.layers[1].cross_attention.attention.query.weight, query.weight)
 
 
 def test_text_models_that_do_not_share_need_a_model_that_does_not(vocab_file, tmp_path):

@@ -102,6 +102,13 @@ def test_settings_that_no_tensor_shows_are_compared(options, message, vocab_file
         load_weights(model, dict(type='timesformer', file=str(tmp_path), allow=['num_heads']))
 
 
+def test_half_precision_is_folded_in_full_precision():
+    half = torch.full((2, 2), 0.1, dtype=torch.float16), torch.full((2,), 0.1, dtype=torch.float16)
+    weight, bias = fold_linear(half, half)
+    assert weight.dtype == bias.dtype == torch.float32
+    assert torch.equal(weight, (half[0].double() @ half[0].double()).float())
+
+
 def test_another_kind_of_attention_is_refused_without_its_config_too(vocab_file, tmp_path):
     timesformer(0, 8, attention_type='joint_space_time').save_pretrained(tmp_path)
     (tmp_path / 'config.json').unlink()

@@ -54,6 +54,7 @@ class VideoQAList(AnnotationReader):
         self.names_file = names_file
 
     def read(self) -> Iterator[Record]:
+        """Yields the records, question after question."""
         names = self._names()
         for row, item in self._rows():
             video = self.value(item, self.video_field, (str, int), row)

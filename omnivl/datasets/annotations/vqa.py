@@ -42,6 +42,7 @@ class VQAv2JSON(AnnotationReader):
         self.path_template = path_template
 
     def read(self) -> Iterator[Record]:
+        """Yields the records, question after question."""
         subtype, questions = self._questions()
         annotations = self._annotations()
         seen: set[int] = set()
@@ -120,6 +121,7 @@ class BLIPQuestionJSON(AnnotationReader):
     """
 
     def read(self) -> Iterator[Record]:
+        """Yields the records, question after question."""
         for row, item in iter_json_list(self.ann_file, _HINT):
             visual = self.path(self.value(item, 'image', str, row))
             name = self.value(item, 'question_id', (int, str), row) if 'question_id' in item else row

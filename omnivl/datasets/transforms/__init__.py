@@ -4,12 +4,13 @@ from .loading import LoadImage, LoadVideo
 from .packing import PackSample
 from .randaugment import RandAugment
 from .sampling import segment_indices
-from .text import CleanCaption, TokenizeText, clean_caption
+from .text import CleanCaption, CleanQuestion, TokenizeText, clean_caption, clean_question
 from .visual import CenterCrop, ColorContrast, RandomFlip, RandomResizedCrop, RandomShift, Resize
 
 __all__ = [
     'CenterCrop',
     'CleanCaption',
+    'CleanQuestion',
     'ColorContrast',
     'DecordDecoder',
     'LoadImage',
@@ -27,5 +28,6 @@ __all__ = [
     'VideoReader',
     'build_decoder',
     'clean_caption',
+    'clean_question',
     'segment_indices',
 ]

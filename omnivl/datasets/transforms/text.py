@@ -27,6 +27,22 @@ def clean_caption(caption: str, max_words: int | None = None) -> str:
     return ' '.join(words[:max_words])
 
 
+def clean_question(question: str, max_words: int | None = None) -> str:
+    """Cleans a question as ALBEF and BLIP do: lower case, marks vanish (``?`` stays), cut to some words.
+
+    Unlike in captions no space takes the place of a mark; spaces are squeezed, which word pieces do not see.
+
+    Args:
+        question: Any text.
+        max_words: Number of words that are kept; None keeps all.
+
+    Returns:
+        The cleaned question; empty if nothing but marks and spaces was there.
+    """
+    words = _MARKS.sub('', question.lower()).split()
+    return ' '.join(words[:max_words])
+
+
 @TRANSFORMS.register_module()
 class CleanCaption(BaseTransform):
     """Cleans ``text`` and ``captions``, see :func:`clean_caption`.
@@ -68,36 +84,79 @@ class CleanCaption(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class TokenizeText(BaseTransform):
-    """Turns text into word-piece ids, unpadded.
+class CleanQuestion(BaseTransform):
+    """Cleans ``question``, see :func:`clean_question`; answers stay as they are, as in BLIP.
 
-    Required keys: ``text`` or ``captions``. Added keys: ``text_ids`` from ``text``, ``caption_ids`` from ``captions``,
-    int64 (L,) each, [CLS] first and [SEP] last.
+    A question of which nothing is left is treated like a broken file: the policy of the dataset decides.
+
+    Required and modified keys: ``question``.
 
     Args:
-        tokenizer: Config of a text tokenizer (registry ``TOKENIZERS``), or the tokenizer.
-        max_length: Longest row of ids, [CLS] and [SEP] included.
+        max_words: Number of words that are kept; None keeps all. BLIP keeps 50.
     """
 
     text_only = True  # see VisualDataset.tokenize
 
-    def __init__(self, tokenizer: Any, max_length: int) -> None:
+    def __init__(self, max_words: int | None = 50) -> None:
+        if max_words is not None and (not isinstance(max_words, int) or max_words < 1):
+            raise ValueError(f'CleanQuestion: max_words must be a positive int or None, got {max_words!r}')
+        self.max_words = max_words
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Cleans the question; raises BrokenVisualError if nothing is left of it."""
+        require(results, self, ('question',))
+        cleaned = clean_question(results['question'], self.max_words)
+        if not cleaned:
+            path = str(results.get('visual', results.get('sample_id', 'a sample')))
+            raise BrokenVisualError(path, f'its question {results["question"]!r} is empty after cleaning')
+        results['question'] = cleaned
+        return results
+
+    def __repr__(self) -> str:
+        return f'CleanQuestion(max_words={self.max_words})'
+
+
+@TRANSFORMS.register_module()
+class TokenizeText(BaseTransform):
+    """Turns text into word-piece ids, unpadded.
+
+    Required keys: ``text``, ``captions`` or ``question``. Added keys: ``text_ids`` from ``text`` or ``question``,
+    ``caption_ids`` from ``captions``, ``answer_ids`` from ``distinct_answers``; int64 (L,) each, [CLS] first and [SEP]
+    last.
+
+    Args:
+        tokenizer: Config of a text tokenizer (registry ``TOKENIZERS``), or the tokenizer.
+        max_length: Longest row of ids, [CLS] and [SEP] included.
+        prompt: Words put before ``text`` (and nothing else), as BLIP begins captions with 'a picture of'. The loss
+            counts them too, unlike BLIP's; they are soon known by heart.
+    """
+
+    text_only = True  # see VisualDataset.tokenize
+
+    def __init__(self, tokenizer: Any, max_length: int, prompt: str = '') -> None:
         if not isinstance(max_length, int) or max_length < 3:
             raise ValueError(
                 f'TokenizeText: max_length must be an int of at least 3 ([CLS], a piece, [SEP]), got {max_length!r}'
             )
         self.tokenizer = TOKENIZERS.build(tokenizer) if isinstance(tokenizer, dict) else tokenizer
         self.max_length = max_length
+        self.prompt = prompt.strip()
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Adds ``text_ids`` and ``caption_ids``."""
-        if 'captions' not in results:
+        """Adds ``text_ids``, ``caption_ids`` and ``answer_ids``."""
+        if 'captions' not in results and 'question' not in results:
             require(results, self, ('text',))
         if results.get('text') is not None:
-            results['text_ids'] = self.tokenizer.encode(results['text'], self.max_length)
+            text = f'{self.prompt} {results["text"]}' if self.prompt else results['text']
+            results['text_ids'] = self.tokenizer.encode(text, self.max_length)
+        if results.get('question') is not None:
+            results['text_ids'] = self.tokenizer.encode(results['question'], self.max_length)
         if results.get('captions') is not None:
             results['caption_ids'] = [self.tokenizer.encode(text, self.max_length) for text in results['captions']]
+        if results.get('distinct_answers') is not None:
+            answers = results['distinct_answers']
+            results['answer_ids'] = [self.tokenizer.encode(answer, self.max_length) for answer in answers]
         return results
 
     def __repr__(self) -> str:
-        return f'TokenizeText(tokenizer={self.tokenizer!r}, max_length={self.max_length})'
+        return f'TokenizeText(tokenizer={self.tokenizer!r}, max_length={self.max_length}, prompt={self.prompt!r})'

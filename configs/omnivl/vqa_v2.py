@@ -1,0 +1,77 @@
+"""OmniVL finetuned on VQAv2. The paper's result: 78.3 on test-dev (2209.07526).
+
+Data: train, val and Visual Genome's questions, as BLIP trains for the test server. For a figure of one's own take
+vqa_v2_val out of the training, and test on it: then its accuracy is printed, over all and by type of answer.
+Batch: 256 = 16 GPUs x 16. On R GPUs set train_dataloader.image.batch_size = 256 / R, or accumulate.
+The paper's (supplement, table 1): AdamW, learning rate 2e-5, weight decay 0.05, linear decay, batch 256, 10 epochs;
+384 pixels (section 4). BLIP's: augmentation (but no mirrored pictures), label smoothing 0.1, weights of the answers,
+ranking of the 128 answers with the likeliest first word piece; and that the decay ends at 0, without warm-up.
+Start: the joint stage. Test: writes work_dirs/vqa_v2/test_dev.json for the server, which has the answers.
+"""
+
+from mmengine.config import read_base
+from mmengine.optim import LinearLR
+from torch.optim import AdamW
+
+from omnivl.datasets import MixedDataset
+from omnivl.datasets.samplers import EpochSampler
+from omnivl.engine import AlternatingTrainLoop, DecayGroupsConstructor, EvaluationLoop, PrecisionOptimWrapper
+from omnivl.evaluation import QAEvaluation
+from omnivl.weights import StageReader
+
+with read_base():
+    from .._base_.datasets.vqa_v2 import *
+    from .._base_.models.omnivl_base_qa import *
+    from .._base_.pipelines.qa_384 import *
+    from .._base_.runtime import *
+
+model.visual_encoder.image_size = 384
+train_dataloader = dict(
+    image=dict(
+        batch_size=16,
+        num_workers=8,
+        pin_memory=True,
+        sampler=dict(type=EpochSampler),
+        dataset=dict(
+            type=MixedDataset,
+            datasets=[
+                dict(vqa_v2_train, pipeline=image_pipeline),
+                dict(vqa_v2_val, pipeline=image_pipeline),
+                dict(visual_genome_qa, pipeline=image_pipeline),
+            ],
+        ),
+    )
+)
+train_cfg = dict(type=AlternatingTrainLoop, max_epochs=10, epoch_by='image')
+optim_wrapper = dict(
+    type=PrecisionOptimWrapper,
+    precision='bf16',
+    constructor=DecayGroupsConstructor,
+    optimizer=dict(type=AdamW, lr=2e-5, weight_decay=0.05, fused=True),
+)
+param_scheduler = [
+    dict(type=LinearLR, start_factor=1.0, end_factor=0.0, by_epoch=True, end=10, convert_to_iter_based=True)
+]
+default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=1000, max_keep_ckpts=3))
+load_from = dict(
+    type=StageReader, file='work_dirs/pretrain_joint', start_video_from_image=False, allow=['contrastive_loss.*']
+)
+
+test_dataloader = {
+    'image.qa': dict(
+        batch_size=32,
+        num_workers=8,
+        sampler=dict(type=EpochSampler, shuffle=False),
+        dataset=dict(vqa_v2_test_dev, pipeline=image_test_pipeline),
+    )
+}
+test_evaluator = {
+    'image.qa': dict(
+        type=QAEvaluation,
+        protocol='vqav2',
+        answer_list=vqa_v2_answers,
+        k=128,
+        submission_file='work_dirs/vqa_v2/test_dev.json',
+    )
+}
+test_cfg = dict(type=EvaluationLoop, amp='bf16')

@@ -1,0 +1,259 @@
+"""tools/convert_weights.py and tools/export_weights.py: from BLIP to a checkpoint, to a folder, and back to BLIP."""
+
+import json
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / 'tests/weights'))
+
+from foreign import BLIP, DEC, ENC, blip, images, omnivl, omnivl_config, original_layout, texts  # noqa: E402
+
+from omnivl.engine import CheckpointError, load_checkpoint, save_checkpoint  # noqa: E402
+from omnivl.registry import MODELS  # noqa: E402
+from omnivl.weights import load_exported, load_weights  # noqa: E402
+from omnivl.weights.export_blip import to_blip  # noqa: E402
+
+CONVERT = runpy.run_path(str(ROOT / 'tools/convert_weights.py'))
+EXPORT = runpy.run_path(str(ROOT / 'tools/export_weights.py'))
+
+
+def run(tool, name, *arguments):
+    tool[name](tool['parse_arguments']([str(argument) for argument in arguments]))
+
+
+def write_config(path, model, **rest):
+    Config(dict(default_scope='omnivl', model=model, **rest)).dump(path)
+    return path
+
+
+@pytest.fixture
+def config(vocab_file, tmp_path):
+    return write_config(tmp_path / 'config.py', omnivl_config(vocab_file, encoder=dict(norm_eps=1e-5)))
+
+
+@pytest.fixture
+def source(tmp_path):
+    blip('retrieval', 0).save_pretrained(tmp_path / 'blip')
+    return tmp_path / 'blip'
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_a_converted_file_is_a_checkpoint_and_a_table_ends_the_run(suffix, config, source, tmp_path, capsys):
+    out = tmp_path / f'new/converted{suffix}'
+    run(CONVERT, 'convert', '--from', 'blip', source, '--config', config, '--out', out)
+    printed = capsys.readouterr().out
+    assert 'part                filled    left  unused' in printed and f'written to {out}' in printed
+    model = MODELS.build(Config.fromfile(config).model)
+    model.load_state_dict(load_checkpoint(out)['state_dict'], strict=True)
+    expected = omnivl(model.tokenizer.vocab_file, encoder=dict(norm_eps=1e-5))
+    load_weights(expected, dict(type='blip', file=str(source)))
+    for name in ('visual_encoder', 'text_encoder', 'alignment_decoder', 'matching_head'):
+        for ours, theirs in zip(getattr(model, name).parameters(), getattr(expected, name).parameters()):
+            assert torch.equal(ours, theirs)
+
+
+def test_several_sources_come_in_order_and_the_rest_is_seeded(config, source, tmp_path):
+    blip('caption', 5).save_pretrained(tmp_path / 'caption')
+    files = [tmp_path / 'first.pth', tmp_path / 'second.pth']
+    for out in files:
+        run(
+            CONVERT, 'convert', '--from', 'blip', source, '--from', 'blip', tmp_path / 'caption',
+            '--config', config, '--out', out, '--cfg-options', 'model.share=none',
+        )  # fmt: skip
+    first, second = (load_checkpoint(path)['state_dict'] for path in files)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    caption = load_file(tmp_path / 'caption/model.safetensors')
+    assert torch.equal(first['visual_encoder.cls_token'], caption['vision_model.embeddings.class_embedding'])
+
+
+def test_what_does_not_fit_is_an_error_unless_allowed_by_name(config, source, tmp_path):
+    weights = load_file(source / 'model.safetensors')
+    from safetensors.torch import save_file
+
+    weights['extra.weight'] = torch.zeros(2)
+    save_file(weights, source / 'model.safetensors')
+    arguments = ['--from', 'blip', source, '--config', config, '--out', tmp_path / 'out.pth']
+    with pytest.raises(ValueError, match=r'1 keys without a place in the model: extra.weight.*--allow'):
+        run(CONVERT, 'convert', *arguments)
+    assert not (tmp_path / 'out.pth').exists()
+    run(CONVERT, 'convert', *arguments, '--allow', 'extra.*')
+    with pytest.raises(ValueError, match='there is no such reader, there are timm, bert'):
+        run(CONVERT, 'convert', '--from', 'blib', source, '--config', config, '--out', tmp_path / 'out.pth')
+    with pytest.raises(ValueError, match=r'--out must end in .pth or .safetensors'):
+        run(CONVERT, 'convert', *arguments[:-1], tmp_path / 'out.bin')
+
+
+def test_the_command_says_in_one_line_what_is_wrong(config, tmp_path):
+    command = [sys.executable, ROOT / 'tools/convert_weights.py', '--from', 'blip', tmp_path / 'none.pth']
+    done = subprocess.run(
+        [*map(str, command), '--config', str(config), '--out', str(tmp_path / 'out.pth')],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith(f'error: there is no checkpoint {tmp_path}/none.pth')
+
+
+@pytest.mark.parametrize('kind', list(BLIP))
+@pytest.mark.parametrize('seed', [0, 1])
+def test_blip_to_ours_to_blip_is_the_same_state_dict(seed, kind, vocab_file, tmp_path):
+    blip(kind, seed).save_pretrained(tmp_path / 'blip')
+    stored = load_file(tmp_path / 'blip/model.safetensors')
+    options = dict(encoder=dict(norm_eps=1e-5))
+    options |= dict(type='OmniVLQA') if kind == 'vqa' else {}
+    model = omnivl(vocab_file, **options)
+    load_weights(model, dict(type='blip', file=str(tmp_path / 'blip')))
+    weights, rest = to_blip(model, kind)
+    assert weights.keys() == stored.keys()
+    assert all(torch.equal(value, stored[key]) for key, value in weights.items())
+    assert {'visual_encoder.time_embed', 'visual_encoder.video_tokenizer.proj.weight'} <= set(rest)
+    save_checkpoint(dict(state_dict=model.state_dict()), tmp_path / 'ours.pth')
+    config = write_config(tmp_path / 'config.py', omnivl_config(vocab_file, **options))
+    run(
+        EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'back', '--to', 'blip', '--kind', kind
+    )  # fmt: skip
+    written = load_file(tmp_path / 'back/model.safetensors')
+    assert written.keys() == stored.keys() and all(torch.equal(written[key], stored[key]) for key in stored)
+
+
+def test_a_model_of_ours_runs_in_hugging_faces_blip(vocab_file, tmp_path):
+    model = omnivl(vocab_file, seed=3)
+    save_checkpoint(dict(state_dict=model.state_dict()), tmp_path / 'ours.pth')
+    config = write_config(tmp_path / 'config.py', omnivl_config(vocab_file))
+    pixels, (ids, mask) = images(0), texts(0)
+    theirs = {}
+    for kind in ('retrieval', 'caption'):
+        folder = tmp_path / kind
+        run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', folder, '--to', 'blip', '--kind', kind)
+        theirs[kind] = BLIP[kind].from_pretrained(folder).eval()
+        assert (folder / 'vocab.txt').read_text() == Path(vocab_file).read_text()
+    with_first = [torch.cat([torch.full_like(ids[:, :1], token), ids[:, 1:]], dim=1) for token in (ENC, DEC)]
+    with torch.no_grad():
+        visual = model.encode_visual(pixels[:, None], 'image')
+        looked_up = model.visual_key_values(visual.tokens)
+        matching = theirs['retrieval'](with_first[0], pixels, attention_mask=mask.long()).itm_score
+        assert (model.match_logits(ids, mask, looked_up) - matching).abs().max() <= 1e-4
+        logits = theirs['caption'](pixels, with_first[1], attention_mask=mask.long()).logits
+        got = model.generation_decoder(with_first[1], looked_up.generation)
+        assert (got - logits)[mask].abs().max() <= 1e-4
+
+
+def test_what_blip_does_not_have_is_refused(vocab_file):
+    with pytest.raises(ValueError, match='stem_channels, has no BLIP form'):
+        stem = dict(patch_size=8, stem_channels=(4,))
+        encoder = dict(
+            image_tokenizer=dict(type='ImageTokenizer', **stem), video_tokenizer=dict(type='VideoTokenizer', **stem)
+        )
+        config = omnivl_config(vocab_file)
+        config['visual_encoder'] |= encoder
+        to_blip(MODELS.build(config), 'caption')
+    with pytest.raises(ValueError, match='pre_norm=True has no BLIP form'):
+        to_blip(omnivl(vocab_file, encoder=dict(pre_norm=True)), 'caption')
+    with pytest.raises(ValueError, match='BLIP has one text encoder'):
+        to_blip(omnivl(vocab_file, share='none'), 'retrieval')
+    with pytest.raises(ValueError, match=r"kind must be one of .*got 'speech'"):
+        to_blip(omnivl(vocab_file), 'speech')
+
+
+def pretrained(tiny_model, tmp_path, **options):
+    model = tiny_model(shake=True, **options).eval()
+    save_checkpoint(dict(state_dict=model.state_dict()), tmp_path / 'iter_1.pth')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_1.pth'))
+    return model
+
+
+@pytest.mark.parametrize('share', ['blip', 'none'])
+def test_an_exported_folder_is_the_model_wherever_it_is(share, tiny_model, tiny_config, vocab_file, tmp_path):
+    model = pretrained(tiny_model, tmp_path, share=share)
+    vocabulary = tmp_path / 'words.txt'
+    shutil.copyfile(vocab_file, vocabulary)
+    tokenizer = dict(type='WordPieceTokenizer', vocab_file=str(vocabulary))
+    pipeline = [dict(type='LoadImage'), dict(type='TokenizeText', tokenizer=tokenizer, max_length=8)]
+    config = write_config(
+        tmp_path / 'config.py',
+        dict(tiny_config(share=share), tokenizer=tokenizer),
+        image_test_pipeline=pipeline,
+        test_dataloader={'image.retrieval': dict(batch_size=2, dataset=dict(type='PairDataset', pipeline=pipeline))},
+        test_evaluator={'image.retrieval': dict(type='RetrievalEvaluation')},
+        test_cfg=dict(type='EvaluationLoop'),
+    )
+    run(EXPORT, 'export', config, tmp_path, '--out', tmp_path / 'folder')
+    assert sorted(path.name for path in (tmp_path / 'folder').iterdir()) == [
+        'config.json', 'model.safetensors', 'preprocessor_config.json', 'vocab.txt',
+    ]  # fmt: skip
+    stored = load_file(tmp_path / 'folder/model.safetensors')
+    assert not any(key.startswith(('momentum_twin', 'queues', 'contrastive_loss')) for key in stored)
+    assert sum(value.numel() for value in stored.values()) == sum(
+        parameter.numel() for name, parameter in model.named_parameters() if not name.startswith(('momentum', 'contr'))
+    )
+    content = json.loads((tmp_path / 'folder/preprocessor_config.json').read_text())
+    assert content['image_mean'] == pytest.approx([0.48145466, 0.4578275, 0.40821073])
+    assert content['image_std'] == pytest.approx([0.26862954, 0.26130258, 0.27577711])
+    shutil.move(tmp_path / 'folder', tmp_path / 'elsewhere')
+    vocabulary.unlink()
+    loaded, cfg = load_exported(tmp_path / 'elsewhere')
+    assert type(loaded).__name__ == 'OmniVL' and not loaded.training
+    assert cfg.temperature == pytest.approx(model.temperature.item())
+    step = cfg.test_dataloader['image.retrieval'].dataset.pipeline[1]
+    assert step.tokenizer.vocab_file == str(tmp_path / 'elsewhere/vocab.txt')
+    assert cfg.test_evaluator['image.retrieval'].type == 'RetrievalEvaluation'
+    frames, (ids, mask) = torch.randn(2, 4, 3, 32, 32), texts(0, (6, 4))
+    with torch.no_grad():
+        for modality, pixels in (('image', frames[:, :1]), ('video', frames)):
+            ours, theirs = model.encode_visual(pixels, modality), loaded.encode_visual(pixels, modality)
+            assert torch.equal(ours.tokens, theirs.tokens)
+            pairs = [
+                each.match_logits(ids, mask, each.visual_key_values(visual.tokens))
+                for each, visual in ((model, ours), (loaded, theirs))
+            ]
+            assert torch.equal(*pairs)
+
+
+def test_an_exported_model_of_question_answering_keeps_its_type(vocab_file, tmp_path):
+    model = omnivl(vocab_file, type='OmniVLQA', label_smoothing=0.2)
+    save_checkpoint(dict(state_dict=model.state_dict()), tmp_path / 'ours.pth')
+    config = write_config(tmp_path / 'config.py', omnivl_config(vocab_file, type='OmniVLQA', label_smoothing=0.2))
+    run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder')
+    loaded, _ = load_exported(tmp_path / 'folder')
+    assert type(loaded) is type(model) and loaded.label_smoothing == 0.2
+    assert all(torch.equal(value, model.state_dict()[key]) for key, value in loaded.state_dict().items())
+
+
+def test_folders_that_are_not_ours_and_broken_ones(config, source, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'has no config.json: it is no folder that tools/export_weights.py'):
+        load_exported(tmp_path)
+    with pytest.raises(ValueError, match="does not say format='omnivl'"):
+        load_exported(source)
+    run(CONVERT, 'convert', '--from', 'blip', source, '--config', config, '--out', tmp_path / 'ours.pth')
+    run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder')
+    weights = tmp_path / 'folder/model.safetensors'
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match='cut off or no safetensors file'):
+        load_exported(tmp_path / 'folder')
+    (tmp_path / 'folder/config.json').write_text('{')
+    with pytest.raises(ValueError, match='is no JSON file'):
+        load_exported(tmp_path / 'folder')
+    with pytest.raises(FileNotFoundError, match='no checkpoint in'):
+        run(EXPORT, 'export', config, tmp_path / 'blip', '--out', tmp_path / 'folder')
+    with pytest.raises(FileNotFoundError, match='make one with'):
+        missing = ['--cfg-options', f'model.tokenizer.vocab_file={tmp_path}/none.txt']
+        run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder', *missing)
+
+
+def test_originals_keys_come_back_as_hugging_faces(vocab_file, tmp_path):
+    reference = blip('retrieval', 2, norm_eps=1e-6)
+    torch.save(dict(model=original_layout(reference)), tmp_path / 'model.pth')
+    model = omnivl(vocab_file)
+    load_weights(model, dict(type='blip', file=str(tmp_path / 'model.pth')))
+    weights, _ = to_blip(model, 'retrieval')
+    assert all(torch.equal(weights[key], value) for key, value in reference.state_dict().items())

@@ -1,0 +1,100 @@
+"""Make a checkpoint of other libraries' weights: ``convert_weights.py --from blip PATH --config ... --out FILE``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+
+from omnivl.engine import CheckpointError, ConfigError, apply_options, check_config, save_checkpoint
+from omnivl.registry import MODELS, WEIGHT_READERS
+from omnivl.version import __version__
+from omnivl.weights import load_weights
+from omnivl.weights.export import write_weights
+
+READERS = ('timm', 'bert', 'timesformer', 'blip', 'clip', 'stage')
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line.
+
+    Args:
+        arguments: What to read instead of it.
+
+    Returns:
+        The options.
+    """
+    parser = argparse.ArgumentParser(description='Fill the model of a config with weights of other libraries.')
+    parser.add_argument(
+        '--from',
+        dest='sources',
+        nargs=2,
+        action='append',
+        required=True,
+        metavar=('NAME', 'PATH'),
+        help=f'what and where: NAME is one of {", ".join(READERS)}; PATH a file, a folder of save_pretrained, or '
+        'hf://owner/name/file. Several times: in this order',
+    )
+    parser.add_argument('--config', required=True, help='path of the config of the model')
+    parser.add_argument('--out', required=True, help='the checkpoint to write (.pth or .safetensors)')
+    parser.add_argument(
+        '--allow',
+        nargs='+',
+        default=[],
+        metavar='PATTERN',
+        help='keys that may be unused or left at their initial value, and settings that may differ',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of the values that are not filled')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='change the config'
+    )
+    return parser.parse_args(arguments)
+
+
+def convert(arguments: argparse.Namespace) -> None:
+    """Build the model, fill it, write it; a table per source says what became of every key.
+
+    Args:
+        arguments: The options.
+
+    Raises:
+        ValueError: A source does not fit, or an option is wrong.
+        FileNotFoundError: A file is missing.
+    """
+    out = Path(arguments.out)
+    if out.suffix not in ('.pth', '.safetensors'):
+        raise ValueError(f'--out must end in .pth or .safetensors, got {out}')
+    sources = []
+    for name, path in arguments.sources:
+        if WEIGHT_READERS.get(name) is None:
+            raise ValueError(f'--from {name}: there is no such reader, there are {", ".join(READERS)}')
+        sources.append(dict(type=name, file=path, allow=arguments.allow))
+    cfg = Config.fromfile(arguments.config)
+    check_config(cfg)
+    apply_options(cfg, arguments.cfg_options)
+    torch.manual_seed(arguments.seed)
+    model = MODELS.build(cfg.model)
+    reports = load_weights(model, sources, show=print)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    weights = model.state_dict()
+    if out.suffix == '.pth':
+        meta = dict(omnivl_version=__version__, sources=[report.source for report in reports])
+        save_checkpoint(dict(state_dict=weights, meta=meta), out)
+    else:
+        # Every name of a shared tensor gets values of its own: the format has no sharing.
+        write_weights({key: value.clone() for key, value in weights.items()}, out)
+    print(f'written to {out}')
+
+
+def main() -> None:
+    """Convert."""
+    arguments = parse_arguments()
+    try:
+        convert(arguments)
+    except (CheckpointError, ConfigError, FileNotFoundError, ValueError) as error:
+        sys.exit(f'error: {error}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,77 @@
+"""Write a trained model as plain files: ``python tools/export_weights.py CONFIG CHECKPOINT --out FOLDER``."""
+
+import argparse
+import sys
+
+from mmengine.config import Config, DictAction
+
+from omnivl.engine import CheckpointError, ConfigError, apply_options, check_config
+from omnivl.weights import export_blip, export_folder
+from omnivl.weights.export import load_trunk
+from omnivl.weights.export_blip import ARCHITECTURES
+from omnivl.weights.report import grouped
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line.
+
+    Args:
+        arguments: What to read instead of it.
+
+    Returns:
+        The options.
+    """
+    parser = argparse.ArgumentParser(description='Write a model as safetensors, config, vocabulary, pixel statistics.')
+    parser.add_argument('config', help='path of the config')
+    parser.add_argument('checkpoint', help='path of the checkpoint, or a work directory, whose last one is taken')
+    parser.add_argument('--out', required=True, help='folder to write')
+    parser.add_argument(
+        '--to',
+        choices=('omnivl', 'blip'),
+        default='omnivl',
+        help="omnivl: all of the model, for omnivl.apis; blip: the image-only parts in Hugging Face's form",
+    )
+    parser.add_argument(
+        '--kind', choices=list(ARCHITECTURES), default='retrieval', help="which of Hugging Face's BLIP models"
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='change the config'
+    )
+    return parser.parse_args(arguments)
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write the folder.
+
+    Args:
+        arguments: The options.
+
+    Raises:
+        ValueError: The model has no BLIP form.
+        FileNotFoundError: A file is missing.
+        omnivl.engine.CheckpointError: The checkpoint is broken or does not fit.
+    """
+    cfg = Config.fromfile(arguments.config)
+    check_config(cfg)
+    apply_options(cfg, arguments.cfg_options)
+    if arguments.to == 'omnivl':
+        model = export_folder(cfg, arguments.checkpoint, arguments.out)
+        print(f'{type(model).__name__} written to {arguments.out}')
+        return
+    model, _ = load_trunk(cfg.model, arguments.checkpoint)
+    rest = export_blip(model, arguments.kind, arguments.out)
+    print(f'{ARCHITECTURES[arguments.kind]} written to {arguments.out}; without a place in it:')
+    print('\n'.join(f'  {line}' for line in grouped(rest)))
+
+
+def main() -> None:
+    """Export."""
+    arguments = parse_arguments()
+    try:
+        export(arguments)
+    except (CheckpointError, ConfigError, FileNotFoundError, ValueError) as error:
+        sys.exit(f'error: {error}')
+
+
+if __name__ == '__main__':
+    main()
