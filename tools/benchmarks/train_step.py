@@ -9,12 +9,13 @@ their medians, not the seconds. Peak memory is that of a process of its own for 
 
 import argparse
 import json
-import resource
+import re
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import timm
 import torch
@@ -187,7 +188,9 @@ def run_only(part: str, args: argparse.Namespace) -> None:
     if args.device == 'cuda':
         peak = torch.cuda.max_memory_allocated() / 1e9
     else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        # Not ru_maxrss, which a process takes over from the one that started it.
+        status = Path('/proc/self/status').read_text()
+        peak = int(re.search(r'VmHWM:\s+(\d+) kB', status).group(1)) / 1e6
     print(json.dumps(dict(gb=peak)))
 
 
