@@ -17,7 +17,7 @@ with read_base():
     from .._base_.models.omnivl_tiny import *
     from .._base_.runtime import *
 
-max_iters = 1800
+max_iters = 2000
 warmup = 100
 
 train_dataloader = dict(
@@ -34,7 +34,7 @@ train_dataloader = dict(
         ),
     )
 )
-train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, val_interval=450)
+train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, val_interval=500)
 optim_wrapper = dict(
     type=PrecisionOptimWrapper,
     constructor=DecayGroupsConstructor,

@@ -12,7 +12,7 @@ from omnivl.weights import StageReader
 with read_base():
     from .pretrain_image import *
 
-max_iters = 2100
+max_iters = 1700
 
 train_dataloader.video = dict(
     batch_size=16,
@@ -26,7 +26,7 @@ train_dataloader.video = dict(
         ],
     ),
 )
-train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, proportions=dict(image=1, video=1), val_interval=525)
+train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, proportions=dict(image=1, video=1), val_interval=425)
 param_scheduler = [
     dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
     dict(type=CosineAnnealingLR, by_epoch=False, begin=warmup, T_max=max_iters - warmup, eta_min_ratio=0.05),
