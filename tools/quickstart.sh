@@ -9,6 +9,7 @@
 # QUICKSTART_WORK_DIR=DIR   where everything else goes (default work_dirs/demo, work_dirs/demo_smoke)
 # OMNIVL_VENV, OMNIVL_PYTHON  see tools/environment.sh
 # OMP_NUM_THREADS=N         threads of every process (default: what torch takes, one per core)
+# OMP_WAIT_POLICY=active    let idle threads spin (default: passive, faster beside data workers, much so on a busy machine)
 set -euo pipefail
 
 CALLER="$PWD"
@@ -50,6 +51,7 @@ export OMNIVL_DEMO_DATA="$DATA" OMNIVL_DEMO_WORK_DIR="$WORK_DIR"
 writable_home "$(cd "$WORK_DIR" && pwd)/home"
 # Through a pipe Python would keep its progress to itself for minutes.
 export PYTHONUNBUFFERED=1
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 
 # --- steps -----------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from omnivl.engine import CheckpointError, ConfigError, OmniVLRunner, apply_options, read_config
+from omnivl.engine import CheckpointError, ConfigError, OmniVLRunner, apply_options, check_schedule, read_config
 from omnivl.engine.distributed import LAUNCHERS
 from omnivl.registry import RUNNERS
 
@@ -53,6 +53,7 @@ def load_config(arguments: argparse.Namespace) -> Config:
     """
     cfg = read_config(arguments.config)
     apply_options(cfg, arguments.cfg_options)
+    check_schedule(cfg)
     cfg.launcher = arguments.launcher
     cfg.work_dir = arguments.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(arguments.config).stem}'
     if arguments.resume is not None:

@@ -36,30 +36,36 @@ def captioning(model: nn.Module, protocol: CaptionEvaluation, method: str) -> Wo
     """
     tokenizer = model.tokenizer
     options = dict(protocol.methods[method])
-    if method == 'nucleus':
-        device = next(model.parameters()).device
-        options['generator'] = torch.Generator(device).manual_seed(options.pop('seed', 0))
+    seed = options.pop('seed', 0) if method == 'nucleus' else None
     prompt = prompt_ids(tokenizer, protocol.prompt)
 
-    def work(batch: VLBatch) -> list[Answer]:
-        tokens = model.encode_visual(batch.frames, batch.modality).tokens
+    def write(tokens: torch.Tensor) -> list[Answer]:
         key_values = model.visual_key_values(tokens, decoders=('generation',))
 
         def step(ids: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
             return model.decoder_step(ids, cache, key_values)
 
+        drawn = {} if seed is None else dict(generator=torch.Generator(tokens.device).manual_seed(seed))
         output = OPTIONS[method][0](
             step,
             model.reorder_cache,
-            torch.tensor([prompt] * len(batch), device=tokens.device),
+            torch.tensor([prompt] * len(tokens), device=tokens.device),
             end_id=tokenizer.sep_id,
             pad_id=tokenizer.pad_id,
             max_length=protocol.max_length,
             min_length=protocol.min_length,
+            **drawn,
             **options,
         )
         captions = map(tokenizer.decode, output.ids)
         return [dict(caption=caption, score=score) for caption, score in zip(captions, output.scores.tolist())]
+
+    def work(batch: VLBatch) -> list[Answer]:
+        tokens = model.encode_visual(batch.frames, batch.modality).tokens
+        if seed is None:
+            return write(tokens)
+        # Each visual draws from the seed anew: what it gets must not depend on its neighbours in the batch.
+        return [write(one)[0] for one in tokens.split(1)]
 
     return work
 

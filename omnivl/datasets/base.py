@@ -36,7 +36,7 @@ class VisualDataset(Dataset):
         annotations: Config of the annotation reader, or a reader.
         pipeline: Configs of the transforms, or callables; from ``results`` to a packed item.
         name: Name of the source in logs, draws and samples; unique among the datasets of a run.
-        seed: Seed of the draws.
+        seed: Seed of the draws; the train loop puts the seed of the run in where the config gives none.
         broken: What to do with an image or video that is missing or cannot be decoded: ``'raise'``; ``'skip'`` it,
             which makes the batch smaller (for evaluation; in training all processes need batches of one size); or
             ``'replace'`` it by another item, drawn by the sample's key, whose caption, label and id come along.

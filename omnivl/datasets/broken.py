@@ -58,9 +58,13 @@ class BrokenCounter:
 
     @classmethod
     def from_dataset(cls, dataset: Any, grace: int = 100) -> BrokenCounter:
-        """A counter with the ``max_broken_share`` of a dataset, or of each source of a MixedDataset."""
+        """A counter with the ``max_broken_share`` of a dataset, or of each source of a MixedDataset.
+
+        Foreign datasets have none, so of them nothing is ever too much.
+        """
         sources = getattr(dataset, 'datasets', [dataset])
-        return cls({source.name: source.max_broken_share for source in sources}, grace)
+        known = (source for source in sources if hasattr(source, 'max_broken_share'))
+        return cls({source.name: source.max_broken_share for source in known}, grace)
 
     def update(self, data_samples: Iterable[VLDataSample]) -> list[BrokenVisual]:
         """Counts a batch.

@@ -1,5 +1,5 @@
 from .checkpoint import BrokenCheckpointError, CheckpointError, LoadOptions, load_checkpoint, save_checkpoint
-from .config import ConfigError, apply_options, check_config, read_config
+from .config import ConfigError, apply_options, check_config, check_schedule, read_config
 from .evaluation_loop import EvaluationLoop
 from .hooks import ProgressLineHook, StepTimerHook, TrainingMonitorHook, WholeCheckpointHook
 from .log_processor import OmniVLLogProcessor
@@ -24,6 +24,7 @@ __all__ = [
     'WholeCheckpointHook',
     'apply_options',
     'check_config',
+    'check_schedule',
     'load_checkpoint',
     'read_config',
     'save_checkpoint',

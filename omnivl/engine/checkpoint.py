@@ -279,7 +279,8 @@ def _listing(directory: Path) -> str:
 
 def _refusal_message(path: Path, error: Exception) -> str:
     named = re.search(r'GLOBAL ([\w.]+)', str(error))
-    what = f'it asks for {named.group(1)!r}' if named else _first_line(error)
+    # Without a name torch's own text would be left, whose advice is to read the file with its code.
+    what = f'it asks for {named.group(1)!r}' if named else 'it holds what tensors and plain values do not need'
     return (
         f'{path} is refused: {what}, and a pickle that names classes or functions can run any code when it is read. '
         'Checkpoints of omnivl hold tensors and plain values only. If you trust the file, save its weights anew: '

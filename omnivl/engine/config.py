@@ -81,6 +81,25 @@ def _listing(folder: Path) -> str:
     return f'{folder} holds {", ".join(names[:20]) or "no config"}'
 
 
+def check_schedule(cfg: Config) -> None:
+    """Look for schedules that begin after the end of the run, as a run of a few steps to try a config has them.
+
+    Args:
+        cfg: The config, with the options of the command line in it.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    length = (cfg.get('train_cfg') or {}).get('max_iters')
+    for number, schedule in enumerate(cfg.get('param_scheduler') or ()):
+        begin = schedule.get('begin', 0)
+        if length is not None and not schedule.get('by_epoch', True) and begin >= length:
+            raise ConfigError(
+                f'param_scheduler.{number} begins at iteration {begin}, but train_cfg.max_iters is {length}: for a run '
+                'that short set param_scheduler=[] or another begin and end of its entries'
+            )
+
+
 def check_config(cfg: Config) -> None:
     """Look for misspelt keys in a config.
 

@@ -164,6 +164,10 @@ class WholeCheckpointHook(CheckpointHook):
             self.best_ckpt_path = info.get('best_ckpt')
         elif self.save_best is not None:
             self.best_ckpt_path_dict = {key: info.get(f'best_ckpt_{key}') for key in self.key_indicators}
+        # A run killed right after its last checkpoint has nothing new to save when it resumes.
+        step = runner.epoch if self.by_epoch else runner.iter
+        if runner.iter and (Path(self.out_dir) / self.filename_tmpl.format(step)).is_file():
+            self.saved_iteration = runner.iter
         runner.logger.info(f'Checkpoints will be saved to {self.out_dir}')
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_world_size
+from mmengine.registry import Registry
 from torch.utils.data import DataLoader, Dataset
 
 from omnivl.datasets import BrokenCounter, BrokenVisual
-from omnivl.registry import DATA_SAMPLERS
+from omnivl.registry import DATA_SAMPLERS, DATASETS
 
 
 class LoaderGroup:
@@ -42,7 +43,7 @@ def build_loaders(runner: Any, configs: Mapping[str, Any], role: str, training: 
     """Build the loaders of a loop.
 
     Args:
-        runner: The runner, whose seed the samplers get.
+        runner: The runner, whose seed the samplers get, and in training the datasets.
         configs: Name -> config of a loader, or a built one.
         role: Name of the config key, for the messages.
         training: Whether samplers shuffle when the config does not say.
@@ -63,6 +64,8 @@ def build_loaders(runner: Any, configs: Mapping[str, Any], role: str, training: 
     for name, config in configs.items():
         if not isinstance(config, DataLoader):
             config = _with_defaults(config, training)
+            if training:
+                _seed_draws(config['dataset'], runner.seed)
         loaders[name] = runner.build_dataloader(config, seed=runner.seed)
         if training and get_world_size() > 1:
             _check_even_batches(loaders[name].dataset, f'{role}.{name}')
@@ -83,7 +86,7 @@ def _with_defaults(config: Mapping[str, Any], training: bool) -> dict[str, Any]:
     sampler = config.setdefault('sampler', dict(type='EpochSampler'))
     if isinstance(sampler, dict):
         # Not left to the defaults of the sampler: a shuffled evaluation would drop the last, smaller batch.
-        arguments = _arguments_of(sampler['type'])
+        arguments = _arguments_of(sampler['type'], DATA_SAMPLERS)
         defaults = dict(batch_size=config.get('batch_size', 1), shuffle=training)
         for argument, value in defaults.items():
             if argument in arguments:
@@ -98,15 +101,18 @@ def _with_defaults(config: Mapping[str, Any], training: bool) -> dict[str, Any]:
     return config
 
 
-def _broken_counter(dataset: Dataset) -> BrokenCounter:
-    """Count by the limits of the sources; a foreign dataset has none, so nothing of it is ever too much."""
-    sources = getattr(dataset, 'datasets', [dataset])
-    known = all(hasattr(source, 'max_broken_share') for source in sources)
-    return BrokenCounter.from_dataset(dataset) if known else BrokenCounter({})
+def _seed_draws(dataset: Any, seed: int) -> None:
+    """Give the seed of the run to the datasets that draw (crops, prompts) and have none of their own."""
+    if not isinstance(dataset, Mapping):
+        return
+    if 'seed' in _arguments_of(dataset['type'], DATASETS):
+        dataset.setdefault('seed', seed)
+    for source in dataset.get('datasets', ()):
+        _seed_draws(source, seed)
 
 
-def _arguments_of(sampler: str | type) -> set[str]:
-    kind = DATA_SAMPLERS.get(sampler) if isinstance(sampler, str) else sampler
+def _arguments_of(kind: str | type, registry: Registry) -> set[str]:
+    kind = registry.get(kind) if isinstance(kind, str) else kind
     return set() if kind is None else set(inspect.signature(kind).parameters)
 
 
@@ -134,7 +140,7 @@ class LoaderStream:
         self.epoch = 0
         self.batches_done = 0
         self.samples = 0
-        self.counter = _broken_counter(loader.dataset)
+        self.counter = BrokenCounter.from_dataset(loader.dataset)
         loader.sampler.set_position(0, 0)
         self.length = len(loader)
         if self.length == 0:

@@ -1,6 +1,7 @@
 """What all evaluations have in common: the mode of the model, progress, and gathering over ranks."""
 
 import contextlib
+import logging
 import re
 import sys
 import time
@@ -15,6 +16,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import nn
 
+from omnivl.datasets import BrokenCounter
 from omnivl.structures import VLBatch, VLDataSample
 
 Item = TypeVar('Item')
@@ -83,6 +85,8 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
 def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple[VLBatch, list[VLDataSample]]]:
     """Goes through a dataloader with a progress bar, each batch through the model's data preprocessor.
 
+    Figures without the broken files would look like those of the whole set, so these are named in the log.
+
     Args:
         model: Has ``data_preprocessor``.
         dataloader: Collated batches.
@@ -90,10 +94,20 @@ def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple
 
     Yields:
         The batch on the device, and its samples.
+
+    Raises:
+        RuntimeError: If a source has more broken files than its share.
     """
+    counter = BrokenCounter.from_dataset(getattr(dataloader, 'dataset', None))
     for data in track(dataloader, name):
+        for broken in counter.update(data['data_samples']):
+            message = f'{name}: broken file of {broken.source}: {broken.path} ({broken.reason})'
+            print_log(message, logger='current', level=logging.WARNING)
+        counter.check()
         data = model.data_preprocessor(data, False)
         yield data['batch'], data['data_samples']
+    if counter.broken:
+        print_log(f'{name}: broken files: {counter.summary()}', logger='current', level=logging.WARNING)
 
 
 def describe(sample: VLDataSample, batch: VLBatch) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from .layers.attention import VisualKeyValues
 
 SHARING = ('blip', 'none')
 MATCHING_TOKENS = ('[ENC]', '[CLS]')
+BARE_TOKENS = ('ENC', 'CLS')
 
 
 @MODELS.register_module()
@@ -32,7 +33,8 @@ class OmniVL(BaseModel):
         share: How the three text models share weights: ``'blip'`` as in BLIP's code, or ``'none'``. The paper does
             not say; its total of 0.2 B parameters speaks for sharing.
         matching_token: What a text begins with in the alignment decoder: ``'[ENC]'`` as in BLIP, or ``'[CLS]'`` to get
-            the numbers of Hugging Face's BLIP, which does not replace it.
+            the numbers of Hugging Face's BLIP, which does not replace it. ``'ENC'`` and ``'CLS'`` do as well, since
+            the shell's ``--cfg-options`` takes brackets for a list.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: See MMEngine's ``BaseModule``.
     """
@@ -51,9 +53,12 @@ class OmniVL(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type='VLDataPreprocessor')), init_cfg)
-        if matching_token not in MATCHING_TOKENS:
-            raise ValueError(f'matching_token must be one of {MATCHING_TOKENS}, got {matching_token!r}')
-        self.matching_token = matching_token
+        self.matching_token = f'[{matching_token}]' if matching_token in BARE_TOKENS else matching_token
+        if self.matching_token not in MATCHING_TOKENS:
+            raise ValueError(
+                f'matching_token must be one of {MATCHING_TOKENS}, got {matching_token!r} (in the shell without '
+                'brackets: --cfg-options model.matching_token=CLS)'
+            )
         if share not in SHARING:
             raise ValueError(f'share must be one of {SHARING}, got {share!r} (set model.share)')
         self.visual_encoder = MODELS.build(visual_encoder)

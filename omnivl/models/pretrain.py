@@ -126,8 +126,9 @@ class OmniVLPretrain(OmniVL):
         """The labels that decide positives, int64 (B,); without labels a number that no other sample ever has."""
         if self.contrastive_loss.use_labels:
             return batch.target_ids
-        seen = (self.momentum_twin.num_updates * dist.get_world_size() + dist.get_rank()) * len(batch)
-        return seen + torch.arange(len(batch), device=batch.text_ids.device)
+        # Fields of their own for step, rank and place: batches of images and of videos differ in size.
+        first = (self.momentum_twin.num_updates << 40) + (dist.get_rank() << 24)
+        return first + torch.arange(len(batch), device=batch.text_ids.device)
 
     @torch.no_grad()
     def momentum_features(self, batch: VLBatch, target_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,4 +1,4 @@
-from .base import WeightReader, load_weights
+from .base import WeightReader, WeightsError, load_weights
 from .bert import BERTReader
 from .blip import BLIPReader
 from .clip import CLIPVisionReader
@@ -18,6 +18,7 @@ __all__ = [
     'TimmViTReader',
     'WeightReader',
     'WeightReport',
+    'WeightsError',
     'export_blip',
     'export_folder',
     'load_exported',

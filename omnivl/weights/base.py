@@ -9,7 +9,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from omnivl.engine.checkpoint import load_checkpoint, weights_of
+from omnivl.engine.checkpoint import CheckpointError, load_checkpoint, weights_of
 from omnivl.registry import WEIGHT_READERS
 
 from .files import find_file, read_neighbour
@@ -17,6 +17,10 @@ from .report import WeightReport, grouped
 
 # Parts that follow the others, so no source is ever about them.
 FOLLOWERS = ('momentum_twin.', 'queues.')
+
+
+class WeightsError(CheckpointError, ValueError):
+    """Weights of another model do not fit; the message says why and what to do."""
 
 
 class WeightReader:
@@ -79,6 +83,15 @@ class WeightReader:
         """
         return []
 
+    def advice(self, weights: dict[str, Tensor], model: nn.Module) -> list[str]:
+        """What a user of these weights should know beside the numbers of keys, a sentence each.
+
+        Args:
+            weights: The source's tensors by its keys.
+            model: The model to be filled.
+        """
+        return []
+
     def derived(self, model: nn.Module) -> list[str]:
         """Our keys that ``finish`` fills from those that ``translate`` gave."""
         return []
@@ -102,6 +115,7 @@ class WeightReader:
         weights, path = self.read_file()
         report = WeightReport(f'{type(self).__name__}({self.file})')
         self._check_settings(path, model, report)
+        report.notes += self.advice(weights, model)
         translated = self.translate(weights, model)
         report.unused = sorted(weights)
         own = model.state_dict(keep_vars=True)
@@ -121,7 +135,12 @@ class WeightReader:
         return report
 
     def _check_settings(self, path: Path, model: nn.Module, report: WeightReport) -> None:
-        config = read_neighbour(path, 'config.json') or {}
+        config = read_neighbour(path, 'config.json')
+        if config is None and self.model_types and path.suffix in ('.safetensors', '.bin'):
+            report.notes.append(
+                f'no config.json lies beside {path.name}: number of heads, norm_eps and activation were not compared'
+            )
+        config = config or {}
         differences = self.settings(config, model) if config.get('model_type') in self.model_types else []
         wrong = [
             f'{name} is {theirs!r} there and {ours!r} in the model'
@@ -131,7 +150,8 @@ class WeightReader:
         if wrong:
             raise ValueError(
                 f'{self.file} is of a model with other settings: {"; ".join(wrong)}. The results would differ; change '
-                'the model in the config, or allow it by name (allow=[...], --allow)'
+                'the model in the config (as in --cfg-options model.visual_encoder.norm_eps=1e-5; text_... belong to '
+                'each of the text models), or allow it by name (allow=[...], --allow)'
             )
         pixels = read_neighbour(path, 'preprocessor_config.json') or {}
         for name, ours in pixel_statistics(model).items():
@@ -219,10 +239,18 @@ def load_weights(
 
     Returns:
         One report per source.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        CheckpointError: It is damaged or holds code; or, a ``WeightsError``, it does not fit.
     """
     reports = []
     for config in [source] if isinstance(source, dict) else source:
-        report = WEIGHT_READERS.build(dict(config)).load(model)
+        reader = WEIGHT_READERS.build(dict(config))
+        try:
+            report = reader.load(model)
+        except ValueError as error:
+            raise WeightsError(str(error)) from error
         show(str(report))
         reports.append(report)
     if hasattr(model, 'after_load'):

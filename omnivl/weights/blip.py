@@ -57,6 +57,18 @@ class BLIPReader(WeightReader):
             *text_settings(config.get('text_config', {}), model.alignment_decoder, num_heads=8),
         ]
 
+    def advice(self, weights: dict[str, Tensor], model: nn.Module) -> list[str]:
+        """See ``WeightReader.advice``."""
+        is_hugging_face = any(key.startswith('vision_model.') for key in weights)
+        reads_texts = any(key.startswith('text_encoder.') for key in weights)
+        if not (is_hugging_face and reads_texts and getattr(model, 'matching_token', None) == '[ENC]'):
+            return []
+        return [
+            'for matching and questions the model puts [ENC] in the place of [CLS], as BLIP was trained; Hugging '
+            "Face's BLIP leaves [CLS]: for its numbers set matching_token='[CLS]' of the model, also where the "
+            'weights are used (--cfg-options model.matching_token=CLS)'
+        ]
+
     def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
         self._drop_tied_output(weights)

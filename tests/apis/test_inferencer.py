@@ -44,6 +44,7 @@ def assert_same(one, two, tolerance=1e-5):
 TASKS = {
     'greedy': lambda model, x: model.caption(x, 'greedy'),
     'beam': lambda model, x: model.caption(x),
+    'nucleus': lambda model, x: model.caption(x, 'nucleus', options=dict(top_p=0.9, seed=3)),
     'match': lambda model, x: model.match(x, ['w1 w2', 'w3 w4 w5 w6 w7']),
     'classify': lambda model, x: model.classify(x, NAMES, ['w4 {}', '{} w5']),
     'features': lambda model, x: model.features(x),

@@ -40,7 +40,7 @@ from omnivl.datasets.demo.world import (
     lone_scenes,
     picture_scenes,
 )
-from omnivl.datasets.demo.write import UNFINISHED, write_corpus
+from omnivl.datasets.demo.write import UNFINISHED, write_clip, write_corpus
 from omnivl.models.tokenizers.text import WordPieceTokenizer, train_vocabulary
 
 av = pytest.importorskip('av', reason='PyAV writes the clips of the demo corpus')
@@ -261,6 +261,19 @@ def test_same_parameters_same_bytes_with_one_process_or_two(corpus, tmp_path):
     other = CorpusParameters(seed=1, num_images=32, num_videos=32, num_eval=8)
     write_corpus(tmp_path / 'other', other)
     assert fingerprint(tmp_path / 'other')['sha256'] != fingerprint(corpus)['sha256']
+
+
+@pytest.mark.parametrize('size', [72, 96])
+def test_a_clip_of_any_size_has_the_same_bytes_every_time(size, tmp_path):
+    rng, rubbish = np.random.default_rng(0), []
+    for scene in clip_scenes()[:400:25]:
+        frames = render_clip(scene, np.random.default_rng(1), size, 16)
+        contents = set()
+        for _ in range(6):  # what lies in freed memory differs each time
+            rubbish = [*rubbish[-4:], rng.integers(0, 256, rng.integers(1000, 90_000), dtype=np.uint8)]
+            write_clip(tmp_path / 'clip.mp4', frames, fps=8)
+            contents.add((tmp_path / 'clip.mp4').read_bytes())
+        assert len(contents) == 1, scene.caption
 
 
 def test_manifest_counts_the_files(corpus):

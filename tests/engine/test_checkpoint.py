@@ -1,6 +1,7 @@
 """Checkpoint files: whole or not there, plain, and clear about what is wrong."""
 
 import os
+import pickle
 import re
 from collections import OrderedDict
 from pathlib import Path
@@ -88,6 +89,16 @@ def test_code_in_a_pickle_is_refused_and_not_run(tmp_path, protocol):
     with pytest.raises(CheckpointError, match=r"evil.pth is refused: it asks for 'posix.system', and a pickle"):
         load_checkpoint(path)
     assert not trace.exists()
+
+
+@pytest.mark.filterwarnings('ignore:Detected pickle protocol')
+@pytest.mark.parametrize('protocol', [2, 4, 5])
+def test_a_pickle_that_torch_did_not_write_is_refused_without_advice_to_read_it(tmp_path, protocol):
+    path, trace = tmp_path / 'evil.pth', tmp_path / 'trace'
+    path.write_bytes(pickle.dumps(Payload(trace), protocol))
+    with pytest.raises(CheckpointError, match=r'evil.pth is refused: it .*can run any code') as caught:
+        load_checkpoint(path)
+    assert 'weights_only' not in str(caught.value) and not trace.exists()
 
 
 def test_a_checkpoint_of_mmengine_is_refused(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import toys
 from mmengine.config import Config
 
-from omnivl.engine import ConfigError, apply_options, check_config, read_config
+from omnivl.engine import ConfigError, apply_options, check_config, check_schedule, read_config
 from omnivl.engine.config import known_keys
 
 
@@ -144,3 +144,11 @@ def test_a_config_of_a_project_finds_the_code_beside_it(tmp_path, monkeypatch):
     assert read_config(folder / 'configs/run.py').mine.kind.__name__ == 'Part'
     for name in [name for name in sys.modules if name.split('.')[0] == 'projects']:
         monkeypatch.delitem(sys.modules, name)
+
+
+def test_a_schedule_after_the_end_of_the_run_is_told():
+    schedules = [dict(type='LinearLR', by_epoch=False, end=4), dict(type='CosineAnnealingLR', by_epoch=False, begin=4)]
+    check_schedule(Config(dict(train_cfg=dict(max_iters=5), param_scheduler=schedules)))
+    check_schedule(Config(dict(train_cfg=dict(max_epochs=5), param_scheduler=schedules)))
+    with pytest.raises(ConfigError, match=r'param_scheduler.1 begins at iteration 4, but train_cfg.max_iters is 4'):
+        check_schedule(Config(dict(train_cfg=dict(max_iters=4), param_scheduler=schedules)))

@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import shutil
 import signal
 from pathlib import Path
 
@@ -201,3 +202,10 @@ def test_resume_begins_with_load_from_and_then_ignores_it(tmp_path):
     assert first.loaded_from == start
     again = train(tmp_path / 'second', 'stage-2-again', resume=True, load_from='gone.pth')
     assert Path(again.loaded_from).parent == tmp_path / 'second'
+
+
+def test_a_run_killed_after_its_last_checkpoint_ends_as_the_unbroken_one(tmp_path):
+    train(tmp_path / 'whole', 'end-whole')
+    shutil.copytree(tmp_path / 'whole', tmp_path / 'run')
+    train(tmp_path / 'run', 'end-again', resume=True)
+    assert_same_run(tmp_path / 'whole', tmp_path / 'run', 10)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from evaluation_fakes import FakeModel, Loader, loader, sample
 
-from omnivl.evaluation import ZeroShotEvaluation
+from omnivl.datasets.broken import BrokenVisual, attach_broken
+from omnivl.evaluation import ZeroShotEvaluation, base
 
 CLASSES = ['w0', 'w1', 'w2']
 # Words 3 and 4 are the words of the templates.
@@ -49,6 +50,23 @@ def test_a_class_is_the_normalised_mean_of_its_prompts():
 
 def test_ties_count_against_the_model():
     assert run(np.ones((3, 3)), [0, 1, 2]).metrics['top1'] == 0
+
+
+def test_broken_files_are_named_counted_and_too_many_stop_it(monkeypatch):
+    samples = labelled([0, 1, 2])
+    attach_broken(samples[1], [BrokenVisual('fake', 'cut.jpg', 'truncated')])
+    data = Loader(loader(samples), CLASSES)
+    data.dataset.name, data.dataset.max_broken_share = 'fake', 0.01
+    model = FakeModel(np.eye(3), TEXTS)
+    evaluation = ZeroShotEvaluation(templates=['{}'])
+    log = []
+    monkeypatch.setattr(base, 'print_log', lambda message, **_: log.append(message))
+    evaluation.run(model, data, 'image.zero_shot')
+    assert 'image.zero_shot: broken file of fake: cut.jpg (truncated)' in log
+    assert 'image.zero_shot: broken files: fake 1 of 3' in log
+    data.dataset.max_broken_share = 0
+    with pytest.raises(RuntimeError, match=r"'fake': 1 broken or missing files .*more than max_broken_share=0"):
+        evaluation.run(model, data, 'image.zero_shot')
 
 
 def test_one_visual():

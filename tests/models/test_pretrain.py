@@ -97,6 +97,13 @@ def test_plain_contrastive_loss_ignores_labels(tiny_model, random_batch):
     assert len(model.queues.target_ids.unique()) == 12
 
 
+def test_plain_contrastive_loss_tells_batches_of_different_size_apart(tiny_model, random_batch):
+    model = tiny_model(contrastive_loss=dict(type='UniVLCLoss', use_labels=False))
+    for size in (6, 2, 3, 1):  # as images and videos alternate
+        model.loss(random_batch(size=size))
+    assert len(model.queues.target_ids.unique()) == 12
+
+
 def test_only_the_losses_asked_for(tiny_model, random_batch):
     language_only = tiny_model(contrastive_loss=None, matching_loss=None)
     assert set(language_only.loss(random_batch())) == {'loss_lm'}

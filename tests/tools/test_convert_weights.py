@@ -75,6 +75,24 @@ def test_several_sources_come_in_order_and_the_rest_is_seeded(config, source, tm
     assert torch.equal(first['visual_encoder.cls_token'], caption['vision_model.embeddings.class_embedding'])
 
 
+def test_hugging_faces_matching_token_is_named_and_set_in_the_shell(config, source, tmp_path, capsys):
+    command = ('--from', 'blip', source, '--config', config, '--out', tmp_path / 'ours.pth')
+    run(CONVERT, 'convert', *command)
+    advised = '--cfg-options model.matching_token=CLS'
+    assert advised in capsys.readouterr().out
+    run(CONVERT, 'convert', *command, *advised.split())
+    assert advised not in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"got \['CLS'\] \(in the shell without brackets"):
+        run(CONVERT, 'convert', *command, '--cfg-options', 'model.matching_token=[CLS]')
+
+
+def test_weights_without_their_config_say_what_was_not_compared(config, source, tmp_path, capsys):
+    shutil.copy(source / 'model.safetensors', tmp_path / 'blip.safetensors')
+    for file, is_noted in ((tmp_path / 'blip.safetensors', True), (source / 'model.safetensors', False)):
+        run(CONVERT, 'convert', '--from', 'blip', file, '--config', config, '--out', tmp_path / 'ours.pth')
+        assert ('norm_eps and activation were not compared' in capsys.readouterr().out) is is_noted
+
+
 def test_what_does_not_fit_is_an_error_unless_allowed_by_name(config, source, tmp_path):
     weights = load_file(source / 'model.safetensors')
     from safetensors.torch import save_file

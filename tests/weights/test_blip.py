@@ -3,10 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from foreign import BASE, BLIP, CLS, DEC, ENC, SEP, blip, images, omnivl, original_layout, texts
+from foreign import BASE, BLIP, CLS, DEC, ENC, SEP, SMALL, blip, images, omnivl, original_layout, texts
 
+from omnivl.engine import CheckpointError
 from omnivl.models.generation import beam_search
-from omnivl.weights import load_weights
+from omnivl.weights import WeightsError, load_weights
 
 HF_EPS = dict(norm_eps=1e-5)
 LANGUAGE = dict(type='LanguageLoss')
@@ -220,6 +221,13 @@ def test_a_size_or_a_setting_that_differs_is_an_error_that_changes_nothing(kind,
         load(omnivl(vocab_file, share='none'), tmp_path / 'right')
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     load(omnivl(vocab_file, share='none'), tmp_path / 'right', allow=['norm_eps'])
+
+
+def test_what_does_not_fit_is_one_line_when_a_run_begins_with_it(vocab_file, tmp_path):
+    blip('retrieval', 0, SMALL | dict(width=32)).save_pretrained(tmp_path)
+    with pytest.raises(WeightsError, match='is of another size') as raised:
+        load(omnivl(vocab_file, encoder=HF_EPS), tmp_path)
+    assert isinstance(raised.value, CheckpointError)  # which tools/train.py shows as a line
 
 
 def test_what_is_no_blip_says_so(vocab_file, tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 MANIFEST = 'manifest.json'
 # Raised whenever the same parameters give other files than before.
-FORMAT = 1
+FORMAT = 2
 FOLDERS = ('annotations', 'image_labels', 'images', 'video_labels', 'videos')
 
 
