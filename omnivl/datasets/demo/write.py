@@ -93,8 +93,8 @@ def write_clip(path: Path, frames: np.ndarray, fps: int) -> None:
 
     # One thread and no version strings or dates: threads would change the bytes from run to run. No frame refers to a
     # later one, so decoders need not read ahead.
-    # x264's macroblock tree works on four blocks of 16 pixels at a time; where a row is no multiple of that, what happens
-    # to lie behind it in memory changes the bytes from run to run.
+    # x264's macroblock tree works on four blocks of 16 pixels at a time; where a row is no multiple of that, what
+    # happens to lie behind it in memory changes the bytes from run to run.
     options = {'crf': '18', 'preset': 'veryfast', 'bf': '0', 'threads': '1', 'flags': '+bitexact', 'mbtree': '0'}
     with av.open(str(path), 'w', options={'fflags': '+bitexact'}) as container:
         stream = container.add_stream('libx264', rate=fps, options=options)
