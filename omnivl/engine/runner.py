@@ -150,8 +150,8 @@ class OmniVLRunner(Runner):
         )
         for name, hook in {**defaults, **(hooks or {})}.items():
             if hook is not None:
-                if isinstance(hook, Mapping) and name in defaults:
-                    hook = dict(type=defaults[name]['type']) | dict(hook)
+                if isinstance(hook, Mapping) and name in defaults and 'type' not in hook:
+                    hook = defaults[name] | dict(hook)
                 self.register_hook(hook)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:

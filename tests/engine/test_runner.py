@@ -89,3 +89,10 @@ def test_remote_storage_is_not_supported(make_runner):
 
 def test_default_scope_is_omnivl(make_runner):
     assert make_runner().default_scope.scope_name == 'omnivl'
+
+
+def test_changing_one_option_of_a_default_hook_keeps_the_others(make_runner):
+    """Else the validations of a run would be drawn at steps 1, 2, 3 instead of at its iterations."""
+    runner = make_runner(default_hooks=dict(logger=dict(interval=7)))
+    (logger,) = [hook for hook in runner.hooks if type(hook).__name__ == 'LoggerHook']
+    assert logger.interval == 7 and logger.log_metric_by_epoch is False
