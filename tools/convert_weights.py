@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
-from omnivl.engine import CheckpointError, ConfigError, apply_options, check_config, save_checkpoint
+from omnivl.engine import CheckpointError, ConfigError, apply_options, read_config, save_checkpoint
 from omnivl.registry import MODELS, WEIGHT_READERS
 from omnivl.version import __version__
 from omnivl.weights import load_weights
@@ -70,8 +70,7 @@ def convert(arguments: argparse.Namespace) -> None:
         if WEIGHT_READERS.get(name) is None:
             raise ValueError(f'--from {name}: there is no such reader, there are {", ".join(READERS)}')
         sources.append(dict(type=name, file=path, allow=arguments.allow))
-    cfg = Config.fromfile(arguments.config)
-    check_config(cfg)
+    cfg = read_config(arguments.config)
     apply_options(cfg, arguments.cfg_options)
     torch.manual_seed(arguments.seed)
     model = MODELS.build(cfg.model)

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
-from omnivl.engine import CheckpointError, ConfigError, apply_options, check_config
+from omnivl.engine import CheckpointError, ConfigError, apply_options, read_config
 from omnivl.weights import export_blip, export_folder
 from omnivl.weights.export import load_trunk
 from omnivl.weights.export_blip import ARCHITECTURES
@@ -51,8 +51,7 @@ def export(arguments: argparse.Namespace) -> None:
         FileNotFoundError: A file is missing.
         omnivl.engine.CheckpointError: The checkpoint is broken or does not fit.
     """
-    cfg = Config.fromfile(arguments.config)
-    check_config(cfg)
+    cfg = read_config(arguments.config)
     apply_options(cfg, arguments.cfg_options)
     if arguments.to == 'omnivl':
         model = export_folder(cfg, arguments.checkpoint, arguments.out)

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from torch import nn
 
 from omnivl.datasets.transforms import LoadImage, LoadVideo
+from omnivl.engine import read_config
 from omnivl.engine.checkpoint import (
     CheckpointError,
     LoadOptions,
@@ -91,7 +92,7 @@ def load_model(
             )
         model, cfg = load_exported(folder_or_config)
         return LoadedModel(model.to(device).eval(), *read_protocols(cfg), cfg.get('temperature'))
-    cfg = folder_or_config if isinstance(folder_or_config, Config) else read_config(folder_or_config)
+    cfg = folder_or_config if isinstance(folder_or_config, Config) else read_model_config(folder_or_config)
     if checkpoint is None:
         raise ValueError(f'the config {cfg.filename} alone has no weights: give a checkpoint too')
     pipelines, evaluations = read_protocols(cfg)
@@ -104,7 +105,7 @@ def load_model(
     return LoadedModel(model.to(device).eval(), pipelines, evaluations)
 
 
-def read_config(path: str | Path) -> Config:
+def read_model_config(path: str | Path) -> Config:
     """Reads a config.
 
     Raises:
@@ -116,7 +117,7 @@ def read_config(path: str | Path) -> Config:
         raise FileNotFoundError(f'there is no config {path}')
     if path.suffix not in CONFIG_SUFFIXES:
         raise ValueError(f'{path} is no config ({", ".join(CONFIG_SUFFIXES)}); a checkpoint is the second argument')
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
     if cfg.get('model') is None:
         raise ValueError(f'the config {path} has no model')
     return cfg
