@@ -1,5 +1,7 @@
 from .base import VisualDataset
 from .broken import BrokenCounter, BrokenVisual, SkippedItem
+from .captions import CaptionDataset
+from .choices import ChoiceDataset
 from .collate import collate_samples
 from .errors import AnnotationError, BrokenVisualError
 from .labels import LabelDataset
@@ -16,6 +18,8 @@ __all__ = [
     'BrokenCounter',
     'BrokenVisual',
     'BrokenVisualError',
+    'CaptionDataset',
+    'ChoiceDataset',
     'EpochSampler',
     'LabelDataset',
     'MixedDataset',

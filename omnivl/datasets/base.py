@@ -103,7 +103,7 @@ class VisualDataset(Dataset):
 
     @abstractmethod
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
-        """Turns records into the rows to keep; one row is one item."""
+        """Turns records into the rows to keep; one row is one item, and begins with the visual and its clip."""
 
     @abstractmethod
     def get_data_info(self, index: int) -> dict[str, Any]:
@@ -115,6 +115,14 @@ class VisualDataset(Dataset):
             if number == self.max_items:
                 return
             yield row
+
+    def iter_visuals(self) -> Iterator[tuple[str, tuple[float, float] | None]]:
+        """Yields path and clip of every item; where the annotations were not read yet, they are, and are not kept."""
+        rows = self.rows
+        if rows is None:
+            yield from (row[:2] for row in self.select_rows(self.make_rows(self._records())))
+        else:
+            yield from (rows[index][:2] for index in range(len(rows)))
 
     def draw_text(self, info: dict[str, Any], rng: np.random.Generator) -> None:
         """Random part of the item that is not the pipeline's; nothing here."""

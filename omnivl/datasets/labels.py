@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from omnivl.registry import DATASETS
+from omnivl.registry import ANNOTATIONS, DATASETS
 
 from .annotations import AnnotationReader, Record
 from .base import VisualDataset
+from .errors import AnnotationError
 from .prompts import fill_prompt, get_templates
 from .target_ids import class_target_id
 
@@ -19,13 +21,14 @@ from .target_ids import class_target_id
 class LabelDataset(VisualDataset):
     """Visual-label pairs; the class becomes a text through a template drawn anew in each epoch.
 
-    ``results``: ``visual, modality, clip, text, label, target_id, sample_id, source, rng``.
+    ``results``: ``visual, modality, clip, label, target_id, sample_id, source, rng``, and with templates ``text``.
 
     Args:
         annotations: See VisualDataset; a reader of a label set.
         pipeline: See VisualDataset.
         name: See VisualDataset.
-        templates: ``'clip_image'``, ``'actionclip'`` or a list of sentences with ``{}`` where the class name goes.
+        templates: ``'clip_image'``, ``'actionclip'`` or a list of sentences with ``{}`` where the class name goes;
+            None = no text, for what learns or evaluates classes alone.
         label_space: Classes of equal label space and name are one target of the contrastive loss; None = ``name``.
         seed: See VisualDataset.
         broken: See VisualDataset.
@@ -40,7 +43,7 @@ class LabelDataset(VisualDataset):
         annotations: dict | AnnotationReader,
         pipeline: Sequence[dict | Callable],
         name: str,
-        templates: str | Sequence[str],
+        templates: str | Sequence[str] | None = None,
         label_space: str | None = None,
         seed: int = 0,
         broken: str = 'raise',
@@ -49,9 +52,14 @@ class LabelDataset(VisualDataset):
         max_items: int | None = None,
         lazy_init: bool = False,
     ) -> None:
-        self.templates = get_templates(templates)
+        self.templates = None if templates is None else get_templates(templates)
         self.label_space = name if label_space is None else label_space
         super().__init__(annotations, pipeline, name, seed, broken, max_broken_share, bad_files, max_items, lazy_init)
+        if self.templates is None and any(getattr(step, 'text_only', False) for step in self.transforms):
+            raise ValueError(
+                f'LabelDataset {name!r}: its pipeline has transforms of text, but templates=None makes no text; give '
+                'templates, or a pipeline without CleanCaption and TokenizeText'
+            )
 
     def full_init(self) -> None:
         """Reads classes and annotations, once."""
@@ -84,5 +92,35 @@ class LabelDataset(VisualDataset):
         return info
 
     def draw_text(self, info: dict[str, Any], rng: np.random.Generator) -> None:
+        if self.templates is None:
+            return
         template = self.templates[rng.integers(len(self.templates))]
         info['text'] = fill_prompt(template, self.classes[info['label']])
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Class names in the order of the labels; several of one name get their label behind it, as 'crane (134)'."""
+    counts = Counter(names)
+    return [name if counts[name] == 1 else f'{name} ({label})' for label, name in enumerate(names)]
+
+
+def configured_classes(loaders: Mapping[str, Any] | None) -> list[str] | None:
+    """Class names of the first label set among the loaders of a config, if its annotations are on this machine.
+
+    Args:
+        loaders: Name -> config of a loader, such as ``cfg.test_dataloader``.
+
+    Returns:
+        Distinct names, or None.
+    """
+    for loader in (loaders or {}).values():
+        annotations = loader['dataset'].get('annotations')
+        if annotations is None:
+            continue
+        try:
+            reader = ANNOTATIONS.build(dict(annotations))
+            if reader.class_names is not None:
+                return distinct_names(reader.class_names)
+        except (AnnotationError, OSError):
+            continue
+    return None

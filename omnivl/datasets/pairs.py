@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from omnivl.registry import DATASETS
 
-from .annotations import Record
+from .annotations import AnnotationReader, Record
 from .base import VisualDataset
-from .target_ids import caption_target_id
+from .target_ids import caption_target_id, visual_target_id
+
+POSITIVES = ('caption', 'visual')
 
 
 @DATASETS.register_module()
 class PairDataset(VisualDataset):
-    """Visual-text pairs for pretraining.
+    """Visual-text pairs for pretraining and for retrieval finetuning.
 
-    ``results``: ``visual, modality, clip, text, target_id, sample_id, source, rng``. For the arguments see
-    VisualDataset.
+    ``results``: ``visual, modality, clip, text, target_id, sample_id, source, rng``.
+
+    Args:
+        annotations: See VisualDataset; a reader of captions.
+        pipeline: See VisualDataset.
+        name: See VisualDataset.
+        positives: Which pairs are positives of each other: those with the same words, ``'caption'``; or those of the
+            same visual, ``'visual'``, as BLIP finetunes retrieval: where a visual has several captions, each of them
+            would else be pushed away from it for the sake of the others.
+        seed: See VisualDataset.
+        broken: See VisualDataset.
+        max_broken_share: See VisualDataset.
+        bad_files: See VisualDataset.
+        max_items: See VisualDataset.
+        lazy_init: See VisualDataset.
     """
+
+    def __init__(
+        self,
+        annotations: dict | AnnotationReader,
+        pipeline: Sequence[dict | Callable],
+        name: str,
+        positives: str = 'caption',
+        seed: int = 0,
+        broken: str = 'raise',
+        max_broken_share: float = 0.01,
+        bad_files: str | None = None,
+        max_items: int | None = None,
+        lazy_init: bool = False,
+    ) -> None:
+        if positives not in POSITIVES:
+            raise ValueError(f'PairDataset {name!r}: positives={positives!r}; allowed are {POSITIVES}')
+        self.positives = positives
+        super().__init__(annotations, pipeline, name, seed, broken, max_broken_share, bad_files, max_items, lazy_init)
 
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
         for record in records:
@@ -33,5 +66,6 @@ class PairDataset(VisualDataset):
         visual, clip, record_id, text = self._full_rows()[index]
         # Captions of one visual share its id, and training lists repeat it row after row.
         info = self._base_info(visual, clip, f'{record_id}#{index}')
-        info.update(text=text, target_id=caption_target_id(text))
+        by_visual = self.positives == 'visual'
+        info.update(text=text, target_id=visual_target_id(visual, clip) if by_visual else caption_target_id(text))
         return info

@@ -19,22 +19,26 @@ class RetrievalDataset(VisualDataset):
     For the arguments see VisualDataset.
     """
 
+    needs_captions = True
+
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
         captions: dict[tuple, list[str]] = {}
         names: dict[tuple, str] = {}
+        domains: dict[tuple, str | None] = {}
         for record in records:
-            if not record.text:
+            if self.needs_captions and not record.text:
                 raise ValueError(f'RetrievalDataset {self.name!r}: record {record.id!r} has no caption')
             visual = (record.visual, record.clip)
             names.setdefault(visual, record.id)
+            domains.setdefault(visual, record.domain)
             captions.setdefault(visual, []).extend(record.text)
         if len(set(names.values())) < len(names):
             # Predictions are put together by id, so different visuals must not share one.
             names = {visual: f'{name}#{number}' for number, (visual, name) in enumerate(names.items())}
-        return ((*visual, names[visual], texts) for visual, texts in captions.items())
+        return ((*visual, names[visual], texts, domains[visual]) for visual, texts in captions.items())
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        visual, clip, record_id, captions = self._full_rows()[index]
+        visual, clip, record_id, captions, _ = self._full_rows()[index]
         info = self._base_info(visual, clip, record_id)
         info['captions'] = captions
         return info

@@ -31,6 +31,19 @@ def caption_target_id(text: str) -> int:
     return _hash('caption', normalise_caption(text))
 
 
+def visual_target_id(path: str, clip: tuple[float, float] | None = None) -> int:
+    """The target id of a visual, the same for all its captions.
+
+    Args:
+        path: The file.
+        clip: The part of the video that is meant, (start, end) in seconds; None = all of it.
+
+    Returns:
+        An id in [0, 2**63).
+    """
+    return _hash('visual', path, *map(str, clip or ()))
+
+
 def class_target_id(label_space: str, class_name: str) -> int:
     """The target id of a class.
 

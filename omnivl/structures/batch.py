@@ -21,11 +21,13 @@ class VLBatch:
         text_ids: Word-piece ids, [CLS] first and [SEP] last, padded to the longest of the batch; int64 (B, L).
         text_mask: bool (B, L), True = real token.
         target_ids: Samples with equal ids are positives of each other; int64 (B,).
+        labels: Index of the class of each sample among those of its source; int64 (B,).
         answer_ids: Answers to the questions that ``text_ids`` then holds, those of one sample after the other, [CLS]
             first and [SEP] last, padded; int64 (A, L).
         answer_mask: bool (A, L), True = real token.
         answer_weights: What each answer counts in the loss; float (A,).
         answer_owner: The sample of each answer; int64 (A,).
+        num_views: Clips of T / num_views frames that lie one after the other in the frames of each sample.
     """
 
     frames: Tensor
@@ -33,10 +35,12 @@ class VLBatch:
     text_ids: Tensor | None = None
     text_mask: Tensor | None = None
     target_ids: Tensor | None = None
+    labels: Tensor | None = None
     answer_ids: Tensor | None = None
     answer_mask: Tensor | None = None
     answer_weights: Tensor | None = None
     answer_owner: Tensor | None = None
+    num_views: int = 1
 
     def __len__(self) -> int:
         return len(self.frames)

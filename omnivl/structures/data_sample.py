@@ -24,11 +24,16 @@ class VLDataSample(BaseDataElement):
     - ``source``: name of the dataset; str.
     - ``visual``: path of the image or video; str.
     - ``modality``: ``'image'`` or ``'video'``.
+    - ``clip``: the part of the video that is meant, absent = all of it; start and end in seconds.
     - ``text``: the cleaned caption or the filled prompt that ``text_ids`` encodes; str.
     - ``question``: the cleaned question, which ``text_ids`` then encodes; str.
     - ``answers``: every answer that was given to it, repeated ones too, as published; list of str.
     - ``question_id``, ``question_type``, ``answer_type``: as published; int or str, str, str.
-    - ``captions``: every true caption of the visual; list of str.
+    - ``captions``: every true caption of the visual, or in multiple choice the texts to choose from; list of str.
+    - ``references``: the true captions as they were published, empty where they were not; list of str.
+    - ``domain``: NoCaps' domain of the image, ``'in'``, ``'near'`` or ``'out'``; str.
+    - ``answer_index``: the place of the true one among these; int.
+    - ``num_views``: how many clips of equal length lie one after the other in the frames; int, absent = 1.
 
     Example:
         >>> sample = VLDataSample(metainfo=dict(sample_id='7', modality='image', text='a red circle'))

@@ -112,7 +112,7 @@ def test_blip_fields_can_be_named(build):
     ('row', 'message'),
     [
         ({'caption': 'a'}, r"row 1, field 'image': the field is missing; the row has \['caption'\]"),
-        ({'image': 3, 'caption': 'a'}, r"row 1, field 'image': expected str \(not empty\), got 3"),
+        ({'image': 3, 'caption': 'a'}, r"row 1, field 'image': expected str or list \(not empty\), got 3"),
         ({'image': 'a.jpg'}, r"row 1, field 'caption': the field is missing"),
         ({'image': 'a.jpg', 'caption': None}, r"row 1, field 'caption': expected str or list, got None"),
         ({'image': 'a.jpg', 'caption': ['a', 5]}, r"row 1, field 'caption': expected a caption, got 5"),
@@ -129,6 +129,34 @@ def test_blip_errors_name_row_and_field(build, row, message):
 def test_blip_refuses_a_karpathy_file(build):
     with pytest.raises(AnnotationError, match=r'expected a JSON list.*is read by KarpathyJSON'):
         list(build('BLIPCaptionJSON', COCO))
+
+
+def test_lists_with_several_videos_for_a_caption(build, tmp_path):
+    rows = [
+        {'video': ['1.webm', '2.webm'], 'caption': 'putting something onto something'},
+        {'video': '3.webm', 'caption': 'holding something', 'image_id': 7},
+        {'video': ['4.webm', '5.webm'], 'caption': 'throwing something', 'image_id': 8},
+    ]
+    options = dict(visual_field='video', modality='video', path_template='{stem}.mp4')
+    records = list(build('BLIPCaptionJSON', rows, 'ssv2_ret_label_val_small.json', **options))
+    assert [record.id for record in records] == ['1.webm', '2.webm', '7', '8#0', '8#1']
+    assert [record.visual for record in records] == [f'{tmp_path}/{number}.mp4' for number in range(1, 6)]
+    assert [record.text[0].split()[0] for record in records] == [
+        'putting',
+        'putting',
+        'holding',
+        'throwing',
+        'throwing',
+    ]
+    for wrong in ([], ['1.webm', 2], ['']):
+        with pytest.raises(AnnotationError, match="row 0, field 'video': expected a path or a list of paths, got"):
+            list(build('BLIPCaptionJSON', [{'video': wrong, 'caption': 'a'}], **options))
+    with pytest.raises(ValueError, match=r"BLIPCaptionJSON: path_template='\{video\}' cannot be filled"):
+        build('BLIPCaptionJSON', rows, **options | dict(path_template='{video}'))
+    with pytest.raises(AnnotationError, match=r'r\.jsonl, line 2: not valid JSON'):
+        list(build('BLIPCaptionJSON', '{"image": "a.jpg", "caption": "a"}\n{\n', 'r.jsonl'))
+    with pytest.raises(AnnotationError, match=r'expected a JSON list.*by MSRVTTJSON.*row per line must end in \.jsonl'):
+        list(build('BLIPCaptionJSON', '{"video": "a.mp4"}\n{"video": "b.mp4"}\n', 'r.json'))
 
 
 def test_empty_captions_are_dropped_and_counted(build):

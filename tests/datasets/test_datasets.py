@@ -121,6 +121,13 @@ def test_labels_have_one_item_per_visual_and_a_prompt_per_epoch(files):
     assert labels(files, name='more').get_data_info(3)['target_id'] != info['target_id']
 
 
+def test_labels_without_templates_have_no_text(files):
+    item = labels(files, templates=None)[3]
+    assert item['data_samples'].label == 1 and 'text' not in item['data_samples']
+    with pytest.raises(ValueError, match="LabelDataset 'imagenet': its pipeline has transforms of text, but templ"):
+        labels(files, templates=None, pipeline=[{'type': 'LoadImage'}, {'type': 'CleanCaption', 'max_words': 3}])
+
+
 def test_max_items_takes_the_first_pairs_and_spreads_over_the_classes(files):
     assert len(pairs(files, max_items=3)) == 3
     assert len(pairs(files, max_items=100)) == 7

@@ -142,6 +142,8 @@ def test_blip_lists(write, tmp_path):
         ('v.json', {'video': 'video6513.mp4', 'question_id': 3}, {}, ('video6513.mp4', '3')),
         ('v.jsonl', {'video_id': 'video6513', 'answer_type': 'what'},
          {'video_field': 'video_id', 'path_template': '{video}.mp4'}, ('video6513.mp4', '0')),
+        ('v.jsonl', {'video_id': '-7KMZQEsJW4_205_208'},
+         {'video_field': 'video_id', 'path_template': '{video}.avi'}, ('-7KMZQEsJW4_205_208.avi', '0')),
         ('v.json', {'video_id': 6513, 'id': 9, 'category_id': 14},
          {'video_field': 'video_id', 'path_template': 'video{video}.mp4'}, ('video6513.mp4', '9')),
     ],
@@ -216,13 +218,11 @@ class Words:
         return np.array([2, *range(5, 5 + len(text.split())), 3])
 
 
-def test_ids_of_question_answers_and_prompt():
+def test_ids_of_question_and_answers():
     words = Words()
     results = TokenizeText(words, 10)({'question': 'is it?', 'distinct_answers': ['yes', 'of course']})
     assert words.texts == ['is it?', 'yes', 'of course'] and [len(ids) for ids in results['answer_ids']] == [3, 4]
     assert len(results['text_ids']) == 4
-    prompted = TokenizeText(words, 10, prompt='a picture of ')({'text': 'a dog', 'captions': ['a cat']})
-    assert words.texts[3:] == ['a picture of a dog', 'a cat'] and len(prompted['text_ids']) == 7
 
 
 def frames(results):

@@ -1,27 +1,55 @@
 from .base import AnnotationReader, Record
-from .blip import BLIPCaptionJSON
+from .blip import BLIPCaptionJSON, CaptionDictJSON
+from .choices import MultipleChoiceList
+from .cifar import CIFARBinary
+from .coco_captions import COCOCaptions, ImageListJSON
+from .didemo import DiDeMoJSON, ParagraphCaptions
+from .hmdb51 import HMDB51Splits
+from .image_lists import ClassImageList, OxfordPetsList
 from .imagenet import ImageNetFolder
 from .karpathy import KarpathyJSON
 from .kinetics import KineticsCSV, MMActionList
+from .msrvtt import MSRVTTJSON, MSRVTTTestCSV
+from .msvd import MSVDText
+from .something_something import SomethingSomethingJSON
 from .tsv import CaptionTSV
+from .ucf101 import UCF101List
 from .video_qa import VideoQAList
 from .visual_genome import VisualGenome
 from .vqa import BLIPQuestionJSON, VQAv2JSON, read_answer_list
 from .webvid import WebVidCSV
+from .youcook2 import VideoSegmentList, YouCook2JSON
 
 __all__ = [
+    'MSRVTTJSON',
     'AnnotationReader',
     'BLIPCaptionJSON',
     'BLIPQuestionJSON',
+    'CIFARBinary',
+    'COCOCaptions',
+    'CaptionDictJSON',
     'CaptionTSV',
+    'ClassImageList',
+    'DiDeMoJSON',
+    'HMDB51Splits',
+    'ImageListJSON',
     'ImageNetFolder',
     'KarpathyJSON',
     'KineticsCSV',
     'MMActionList',
+    'MSRVTTTestCSV',
+    'MSVDText',
+    'MultipleChoiceList',
+    'OxfordPetsList',
+    'ParagraphCaptions',
     'Record',
+    'SomethingSomethingJSON',
+    'UCF101List',
     'VQAv2JSON',
     'VideoQAList',
+    'VideoSegmentList',
     'VisualGenome',
     'WebVidCSV',
+    'YouCook2JSON',
     'read_answer_list',
 ]

@@ -29,6 +29,9 @@ class Record:
         answers: All answers that were given to it, repeated ones too; None where they are not published.
         question_type: How the data set sorts the question, e.g. by its first words.
         answer_type: How the data set sorts the answer, e.g. ``'yes/no'``.
+        choices: The texts to choose the true one from.
+        answer_index: The place of the true one among them.
+        domain: How near to the captions of COCO the visual is: NoCaps' ``'in'``, ``'near'`` or ``'out'``.
     """
 
     id: str
@@ -41,6 +44,9 @@ class Record:
     answers: list[str] | None = None
     question_type: str | None = None
     answer_type: str | None = None
+    choices: list[str] | None = None
+    answer_index: int | None = None
+    domain: str | None = None
 
 
 class AnnotationReader(ABC):
@@ -57,12 +63,15 @@ class AnnotationReader(ABC):
     Attributes:
         classes: The classes of a label set, in the order of their indices; None for other sets.
         class_names: The classes in words, for prompts; parallel to ``classes``.
+        alternatives: Whether it is known of the set that each of a visual's captions tells all of it, so that they
+            cannot be the sentences of one paragraph.
         dropped: Number of empty captions that the last iteration dropped.
     """
 
     modality: str = 'image'
     classes: list[str] | None = None
     class_names: list[str] | None = None
+    alternatives: bool = False
 
     def __init__(self, ann_file: str | None, visual_root: str, empty: str = 'raise') -> None:
         if empty not in ('raise', 'drop'):

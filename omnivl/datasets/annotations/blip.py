@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from typing import Any
 
 from omnivl.registry import ANNOTATIONS
 
-from .base import AnnotationReader, Record, check_modality, shorten
-from .files import iter_json_list
+from .base import AnnotationReader, Record, check_modality, fill_template, shorten
+from .files import iter_json_rows, read_json
 
-_HINT = "Karpathy's raw file ({'images': [...]}) is read by KarpathyJSON"
+_HINT = (
+    "Karpathy's raw file ({'images': [...]}) is read by KarpathyJSON, MSR-VTT's ({'sentences': [...]}) by MSRVTTJSON, "
+    "{'video0.mp4': [...]} by CaptionDictJSON; a file with one row per line must end in .jsonl"
+)
 
 
 @ANNOTATIONS.register_module()
@@ -17,7 +22,17 @@ class BLIPCaptionJSON(AnnotationReader):
     """Reads ``[{image, caption: str | [str], image_id?}]``; COCO, Flickr30k, Visual Genome, CC3M, CC12M and SBU.
 
     One record per row: training lists have one row per caption, test lists one row per image with all its captions.
-    The list is streamed.
+    Where one caption is true of several videos (``ssv2_ret_label_val_small.json``), the row lists them, and each is a
+    record. The list is streamed; in a file whose name ends in ``.jsonl`` (ALPRO) each line is a row.
+
+    ======================================  ================  ==================
+    file                                    ``visual_field``  ``path_template``
+    ======================================  ================  ==================
+    ``coco_karpathy_train.json`` (BLIP)     ``'image'``       ``'{visual}'``
+    ``msrvtt_ret_train9k.json`` (VindLU)    ``'video'``       ``'{visual}'``
+    ``ssv2_ret_label_train.json`` (VindLU)  ``'video'``       ``'{visual}'``
+    ``msrvtt_test.jsonl`` (ALPRO)           ``'clip_name'``   ``'{visual}.mp4'``
+    ======================================  ================  ==================
 
     Args:
         ann_file: The JSON file.
@@ -27,6 +42,7 @@ class BLIPCaptionJSON(AnnotationReader):
         id_field: Field of the id; a row without it is named after its visual.
         modality: ``'image'`` or ``'video'``.
         empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
+        path_template: Where a visual lies; placeholders ``visual``, as the field has it, and ``stem``, without suffix.
     """
 
     def __init__(
@@ -38,17 +54,20 @@ class BLIPCaptionJSON(AnnotationReader):
         id_field: str = 'image_id',
         modality: str = 'image',
         empty: str = 'raise',
+        path_template: str = '{visual}',
     ) -> None:
         super().__init__(ann_file, visual_root, empty)
+        fill_template(path_template, type(self).__name__, visual='', stem='')
         self.visual_field = visual_field
         self.caption_field = caption_field
         self.id_field = id_field
         self.modality = check_modality(modality, type(self).__name__)
+        self.path_template = path_template
 
     def read(self) -> Iterator[Record]:
         """Yields the records, row after row."""
-        for row, item in iter_json_list(self.ann_file, _HINT):
-            visual = self.value(item, self.visual_field, str, row)
+        for row, item in iter_json_rows(self.ann_file, _HINT):
+            visuals = self._visuals(item, row)
             if self.caption_field not in item:
                 raise self.error(row, self.caption_field, f'the field is missing; the row has {sorted(item)}')
             captions = item[self.caption_field]
@@ -57,5 +76,59 @@ class BLIPCaptionJSON(AnnotationReader):
             texts = self.captions([captions] if isinstance(captions, str) else captions, row, self.caption_field)
             if not texts:
                 continue
-            name = self.value(item, self.id_field, (str, int), row) if self.id_field in item else visual
-            yield Record(id=str(name), visual=self.path(visual), modality=self.modality, text=texts)
+            name = self.value(item, self.id_field, (str, int), row) if self.id_field in item else None
+            for number, visual in enumerate(visuals):
+                ident = visual if name is None else f'{name}#{number}' if len(visuals) > 1 else str(name)
+                path = fill_visual(self.path_template, visual, type(self).__name__)
+                yield Record(id=ident, visual=self.path(path), modality=self.modality, text=list(texts))
+
+    def _visuals(self, item: Any, row: int | str) -> list[str]:
+        visuals = self.value(item, self.visual_field, (str, list), row)
+        visuals = [visuals] if isinstance(visuals, str) else visuals
+        if not visuals or not all(isinstance(visual, str) and visual for visual in visuals):
+            raise self.error(row, self.visual_field, f'expected a path or a list of paths, got {shorten(visuals)}')
+        return visuals
+
+
+@ANNOTATIONS.register_module()
+class CaptionDictJSON(AnnotationReader):
+    """Reads ``{'video0.mp4': caption | [captions]}``, mmaction2's form of MSR-VTT and MSVD.
+
+    Args:
+        ann_file: The JSON file.
+        visual_root: Folder that ``path_template`` is relative to.
+        modality: ``'image'`` or ``'video'``.
+        empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
+        path_template: Where a visual lies; placeholders ``visual``, as the file has it, and ``stem``, without suffix.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        visual_root: str,
+        modality: str = 'video',
+        empty: str = 'raise',
+        path_template: str = '{visual}',
+    ) -> None:
+        super().__init__(ann_file, visual_root, empty)
+        fill_template(path_template, type(self).__name__, visual='', stem='')
+        self.modality = check_modality(modality, type(self).__name__)
+        self.path_template = path_template
+
+    def read(self) -> Iterator[Record]:
+        """Yields the records, in the order of the file."""
+        content = read_json(self.ann_file)
+        if not isinstance(content, dict):
+            raise self.error(None, None, "expected {'video0.mp4': [captions]}; a list is read by BLIPCaptionJSON")
+        for visual, captions in content.items():
+            if not isinstance(captions, str | list):
+                raise self.error(None, visual, f'expected a caption or a list of captions, got {shorten(captions)}')
+            texts = self.captions([captions] if isinstance(captions, str) else captions, None, visual)
+            if texts:
+                path = fill_visual(self.path_template, visual, type(self).__name__)
+                yield Record(id=visual, visual=self.path(path), modality=self.modality, text=texts)
+
+
+def fill_visual(template: str, visual: str, owner: str) -> str:
+    """Fills a path template with a visual as a file names it, and with that name without its suffix."""
+    return fill_template(template, owner, visual=visual, stem=os.path.splitext(visual)[0])

@@ -15,6 +15,7 @@ _CHUNK = 1 << 20
 # A JSON value cut off by the end of the buffer is reported at most this far before the end ('-Infinity', '\\uXXXX').
 _CUT_MARGIN = 16
 _WHITESPACE = ' \t\r\n'
+_JSONL_HINT = 'a file with one row per line must end in .jsonl'
 
 
 def require_file(path: str, option: str, reader: str) -> None:
@@ -124,6 +125,26 @@ def iter_json_list(path: str, hint: str) -> Iterator[tuple[int, Any]]:
                 raise stream.error(row + 1, f"expected ',' or ']', found {mark!r}" if mark else 'the file ends here')
             stream.position += 1
             row += 1
+
+
+def iter_json_rows(path: str, hint: str = _JSONL_HINT) -> Iterator[tuple[int | str, Any]]:
+    """Reads rows of JSON: one per line where the name ends in ``.jsonl``, else the elements of a list.
+
+    Args:
+        path: The file.
+        hint: See :func:`iter_json_list`.
+
+    Yields:
+        Place of the row (its index, or its line spelled out) and the row.
+    """
+    if not path.endswith('.jsonl'):
+        yield from iter_json_list(path, hint)
+        return
+    for line, text in iter_lines(path):
+        try:
+            yield f'line {line}', json.loads(text)
+        except json.JSONDecodeError as error:
+            raise AnnotationError(path, f'line {line}', None, f'not valid JSON: {error.msg}') from error
 
 
 class _JSONStream:

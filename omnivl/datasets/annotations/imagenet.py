@@ -42,14 +42,14 @@ class ImageNetFolder(AnnotationReader):
     @cached_property
     def classes(self) -> list[str]:
         """The class folders."""
-        require_folder(self.visual_root, 'visual_root', 'ImageNetFolder')
+        require_folder(self.visual_root, 'visual_root', type(self).__name__)
         with os.scandir(self.visual_root) as entries:
             found = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith('.'))
         if not found:
             raise AnnotationError(self.visual_root, None, None, 'has no class folders; expected <class>/<image>')
         if self.classes_file is None:
             return found
-        require_file(self.classes_file, 'classes_file', 'ImageNetFolder')
+        require_file(self.classes_file, 'classes_file', type(self).__name__)
         allowed = read_class_list(self.classes_file)
         unknown = sorted(set(found) - set(allowed))
         if unknown:
@@ -63,7 +63,7 @@ class ImageNetFolder(AnnotationReader):
         """The classes in words."""
         if self.class_names_file is None:
             return [name.replace('_', ' ') for name in self.classes]
-        require_file(self.class_names_file, 'class_names_file', 'ImageNetFolder')
+        require_file(self.class_names_file, 'class_names_file', type(self).__name__)
         words = self._words(self.class_names_file)
         missing = [name for name in self.classes if name not in words]
         if missing:

@@ -25,6 +25,8 @@ class KarpathyJSON(AnnotationReader):
         empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
     """
 
+    alternatives = True
+
     def __init__(self, ann_file: str, visual_root: str, split: str | None = None, empty: str = 'raise') -> None:
         super().__init__(ann_file, visual_root, empty)
         self.split = split

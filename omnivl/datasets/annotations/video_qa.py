@@ -1,30 +1,29 @@
-"""Questions about videos: MSRVTT-QA and MSVD-QA, in the forms that VindLU, LAVIS, ALPRO and their makers publish."""
+"""Questions about videos: MSRVTT-QA and MSVD-QA, as VindLU, LAVIS, ALPRO, mPLUG-2 and their makers publish them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 from omnivl.registry import ANNOTATIONS
 
 from .base import AnnotationReader, Record, fill_template
-from .files import iter_json_list, iter_lines, require_file
+from .files import iter_json_rows
+from .msvd import read_video_names
 
 
 @ANNOTATIONS.register_module()
 class VideoQAList(AnnotationReader):
     """Reads rows of ``{video, question, answer, question_id?, answer_type?}``, a JSON list or one JSON row per line.
 
-    ======================================  =================  ===================================
+    ======================================  =================  ====================================
     file                                    ``video_field``    ``path_template``
-    ======================================  =================  ===================================
+    ======================================  =================  ====================================
     ``msrvtt_qa_train.json`` (VindLU)       ``'video'``        ``'{video}'``
     ``qa_train.json`` (LAVIS)               ``'video'``        ``'{video}'``
-    ``train.jsonl`` (ALPRO)                 ``'video_id'``     ``'{video}.mp4'``
+    ``train.jsonl`` (ALPRO, mPLUG-2)        ``'video_id'``     ``'{video}.mp4'``, MSVD's ``.avi``
     ``train_qa.json`` (MSRVTT-QA's makers)  ``'video_id'``     ``'video{video}.mp4'``
     ``train_qa.json`` (MSVD-QA's makers)    ``'video_id'``     ``'{video}.avi'`` with ``names_file``
-    ======================================  =================  ===================================
+    ======================================  =================  ====================================
 
     The id of a question is ``question_id``, else ``id``, else its place in the file.
 
@@ -55,8 +54,8 @@ class VideoQAList(AnnotationReader):
 
     def read(self) -> Iterator[Record]:
         """Yields the records, question after question."""
-        names = self._names()
-        for row, item in self._rows():
+        names = None if self.names_file is None else read_video_names(self.names_file, 'VideoQAList')
+        for row, item in iter_json_rows(self.ann_file):
             video = self.value(item, self.video_field, (str, int), row)
             if names is not None:
                 if str(video).removeprefix('vid') not in names:
@@ -73,26 +72,3 @@ class VideoQAList(AnnotationReader):
                 answers=[self.value(item, 'answer', str, row)] if 'answer' in item else None,
                 answer_type=None if answer_type is None else str(answer_type),
             )
-
-    def _rows(self) -> Iterator[tuple[int | str, Any]]:
-        if not self.ann_file.endswith('.jsonl'):
-            yield from iter_json_list(self.ann_file, 'a file with one row per line must end in .jsonl')
-            return
-        for line, text in iter_lines(self.ann_file):
-            try:
-                yield f'line {line}', json.loads(text)
-            except json.JSONDecodeError as error:
-                raise self.error(f'line {line}', None, f'not valid JSON: {error.msg}') from error
-
-    def _names(self) -> dict[str, str] | None:
-        """Number of the video -> its name."""
-        if self.names_file is None:
-            return None
-        require_file(self.names_file, 'names_file', 'VideoQAList')
-        names = {}
-        for line, text in iter_lines(self.names_file):
-            fields = text.split()
-            if len(fields) != 2 or not fields[1].startswith('vid'):
-                raise self.error(f'line {line} of {self.names_file}', None, f"expected 'NAME vid7', got {text!r}")
-            names[fields[1].removeprefix('vid')] = fields[0]
-        return names

@@ -1,10 +1,12 @@
 from .backends import DecordDecoder, OpenCVDecoder, PyAVDecoder
+from .cifar import LoadCIFAR
 from .decoders import VideoDecoder, VideoReader, build_decoder
 from .loading import LoadImage, LoadVideo
 from .packing import PackSample
 from .randaugment import RandAugment
-from .sampling import segment_indices
+from .sampling import clip_indices, segment_indices
 from .text import CleanCaption, CleanQuestion, TokenizeText, clean_caption, clean_question
+from .views import ShuffleFrames, ThreeCrop
 from .visual import CenterCrop, ColorContrast, RandomFlip, RandomResizedCrop, RandomShift, Resize
 
 __all__ = [
@@ -13,6 +15,7 @@ __all__ = [
     'CleanQuestion',
     'ColorContrast',
     'DecordDecoder',
+    'LoadCIFAR',
     'LoadImage',
     'LoadVideo',
     'OpenCVDecoder',
@@ -23,11 +26,14 @@ __all__ = [
     'RandomResizedCrop',
     'RandomShift',
     'Resize',
+    'ShuffleFrames',
+    'ThreeCrop',
     'TokenizeText',
     'VideoDecoder',
     'VideoReader',
     'build_decoder',
     'clean_caption',
     'clean_question',
+    'clip_indices',
     'segment_indices',
 ]

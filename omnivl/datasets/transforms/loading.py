@@ -14,7 +14,7 @@ from omnivl.registry import TRANSFORMS
 
 from .base import require
 from .decoders import VideoDecoder, build_decoder, reported_as_broken
-from .sampling import segment_indices
+from .sampling import clip_indices
 
 WHITE = (255, 255, 255, 255)
 
@@ -135,7 +135,7 @@ class LoadVideo(BaseTransform):
     """Decodes a fixed number of frames of a video, sampled sparsely: one from each of equal segments.
 
     Required keys: ``visual``; ``rng`` if ``random``. Optional keys: ``clip`` (start and end in seconds, or None).
-    Added keys: ``frames``.
+    Added keys: ``frames``; ``num_views`` if ``num_clips`` is above 1.
 
     Args:
         num_frames: Number of frames, always returned exactly; short clips repeat some.
@@ -144,6 +144,8 @@ class LoadVideo(BaseTransform):
             ``'opencv'``, or the config of another registered decoder.
         short_side: Frames with a longer short side are scaled down to it while decoding, in pixels; saves memory and
             time where crops are much smaller than the video. None keeps the size.
+        num_clips: Clips of ``num_frames`` each, for testing with several views; every clip spans the whole video, a
+            little later than the one before, and they come one after the other.
     """
 
     def __init__(
@@ -152,29 +154,39 @@ class LoadVideo(BaseTransform):
         random: bool = False,
         decoder: str | dict[str, Any] | VideoDecoder = 'auto',
         short_side: int | None = None,
+        num_clips: int = 1,
     ) -> None:
         if not isinstance(num_frames, int) or num_frames < 1:
             raise ValueError(f'LoadVideo: num_frames must be a positive int, got {num_frames!r}')
         if short_side is not None and (not isinstance(short_side, int) or short_side < 1):
             raise ValueError(f'LoadVideo: short_side must be a positive int in pixels or None, got {short_side!r}')
+        if not isinstance(num_clips, int) or num_clips < 1 or (random and num_clips > 1):
+            raise ValueError(
+                'LoadVideo: num_clips must be a positive int, and 1 for training (random=True), which sees one view; '
+                f'got {num_clips!r}'
+            )
         self.num_frames = num_frames
         self.random = random
         self.decoder = build_decoder(decoder)
         self.short_side = short_side
+        self.num_clips = num_clips
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Adds ``frames``, uint8 (T, H, W, 3) RGB; raises BrokenVisualError if the file is missing or broken."""
+        """Adds ``frames``, uint8 (V * T, H, W, 3) RGB; raises BrokenVisualError if the file is missing or broken."""
         require(results, self, ('visual', 'rng') if self.random else ('visual',))
         keep_opencv_single_threaded()
         with self.decoder.open(str(results['visual']), self.short_side) as video:
             first, available = video.window(results.get('clip'))
-            indices = segment_indices(available, self.num_frames, results['rng'] if self.random else None)
+            rng = results['rng'] if self.random else None
+            indices = clip_indices(available, self.num_frames, self.num_clips, rng)
             results['frames'] = video.frames(first + indices)
+        if self.num_clips > 1:
+            results['num_views'] = self.num_clips
         return results
 
     def __repr__(self) -> str:
         decoder = type(self.decoder).__name__
         return (
             f'LoadVideo(num_frames={self.num_frames}, random={self.random}, decoder={decoder}, '
-            f'short_side={self.short_side})'
+            f'short_side={self.short_side}, num_clips={self.num_clips})'
         )

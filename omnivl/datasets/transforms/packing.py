@@ -12,7 +12,20 @@ from omnivl.structures import VLDataSample
 from .base import require
 
 META_KEYS = ('sample_id', 'source', 'visual', 'modality')
-OPTIONAL_META_KEYS = ('text', 'captions', 'question', 'answers', 'question_id', 'question_type', 'answer_type')
+OPTIONAL_META_KEYS = (
+    'clip',
+    'text',
+    'captions',
+    'references',
+    'domain',
+    'question',
+    'answers',
+    'question_id',
+    'question_type',
+    'answer_type',
+    'answer_index',
+    'num_views',
+)
 DATA_KEYS = ('text_ids', 'caption_ids', 'answer_ids', 'answer_weights', 'target_id', 'label')
 
 
@@ -20,10 +33,11 @@ DATA_KEYS = ('text_ids', 'caption_ids', 'answer_ids', 'answer_weights', 'target_
 class PackSample(BaseTransform):
     """Packs what the model and the metrics need, and drops the rest.
 
-    Required keys: ``frames``, ``sample_id``, ``source``, ``visual``, ``modality``. Optional keys: ``text``,
-    ``captions``, ``question``, ``answers``, ``question_id``, ``question_type``, ``answer_type`` (meta fields),
-    ``text_ids``, ``caption_ids``, ``answer_ids``, ``answer_weights``, ``target_id``, ``label`` (data fields). Returns a
-    new dict with the keys ``inputs``, uint8 (T, 3, H, W), contiguous, and ``data_samples``, a ``VLDataSample``.
+    Required keys: ``frames``, ``sample_id``, ``source``, ``visual``, ``modality``. Optional keys: ``clip``, ``text``,
+    ``captions``, ``references``, ``domain``, ``answer_index``, ``question``, ``answers``, ``question_id``,
+    ``question_type``, ``answer_type``, ``num_views`` (meta fields), ``text_ids``, ``caption_ids``, ``answer_ids``,
+    ``answer_weights``, ``target_id``, ``label`` (data fields). Returns a new dict with the keys ``inputs``, uint8
+    (T, 3, H, W), contiguous, and ``data_samples``, a ``VLDataSample``.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

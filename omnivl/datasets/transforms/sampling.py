@@ -27,3 +27,22 @@ def segment_indices(available: int, wanted: int, rng: np.random.Generator | None
     positions = (np.arange(wanted) + offsets) * available / wanted
     # A draw just below 1 in the last segment may round up to `available`.
     return np.minimum(positions.astype(np.int64), available - 1)
+
+
+def clip_indices(available: int, wanted: int, num_clips: int, rng: np.random.Generator | None = None) -> np.ndarray:
+    """Frames of several clips of one video, each spread over all of it as in training.
+
+    The segments of ``segment_indices(available, wanted * num_clips)`` are dealt out in turn: clip c takes number c,
+    c + num_clips, and so on. One clip is ``segment_indices`` itself.
+
+    Args:
+        available: Number of frames of the video, at least 1.
+        wanted: Number of indices per clip, at least 1.
+        num_clips: Number of clips, at least 1.
+        rng: See ``segment_indices``.
+
+    Returns:
+        Indices in [0, available), clip after clip, non-decreasing within each; int64 (num_clips * wanted,).
+    """
+    indices = segment_indices(available, wanted * num_clips, rng)
+    return indices.reshape(wanted, num_clips).T.reshape(-1)

@@ -127,28 +127,24 @@ class TokenizeText(BaseTransform):
     Args:
         tokenizer: Config of a text tokenizer (registry ``TOKENIZERS``), or the tokenizer.
         max_length: Longest row of ids, [CLS] and [SEP] included.
-        prompt: Words put before ``text`` (and nothing else), as BLIP begins captions with 'a picture of'. The loss
-            counts them too, unlike BLIP's; they are soon known by heart.
     """
 
     text_only = True  # see VisualDataset.tokenize
 
-    def __init__(self, tokenizer: Any, max_length: int, prompt: str = '') -> None:
+    def __init__(self, tokenizer: Any, max_length: int) -> None:
         if not isinstance(max_length, int) or max_length < 3:
             raise ValueError(
                 f'TokenizeText: max_length must be an int of at least 3 ([CLS], a piece, [SEP]), got {max_length!r}'
             )
         self.tokenizer = TOKENIZERS.build(tokenizer) if isinstance(tokenizer, dict) else tokenizer
         self.max_length = max_length
-        self.prompt = prompt.strip()
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Adds ``text_ids``, ``caption_ids`` and ``answer_ids``."""
         if 'captions' not in results and 'question' not in results:
             require(results, self, ('text',))
         if results.get('text') is not None:
-            text = f'{self.prompt} {results["text"]}' if self.prompt else results['text']
-            results['text_ids'] = self.tokenizer.encode(text, self.max_length)
+            results['text_ids'] = self.tokenizer.encode(results['text'], self.max_length)
         if results.get('question') is not None:
             results['text_ids'] = self.tokenizer.encode(results['question'], self.max_length)
         if results.get('captions') is not None:
@@ -159,4 +155,4 @@ class TokenizeText(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return f'TokenizeText(tokenizer={self.tokenizer!r}, max_length={self.max_length}, prompt={self.prompt!r})'
+        return f'TokenizeText(tokenizer={self.tokenizer!r}, max_length={self.max_length})'

@@ -1,0 +1,73 @@
+"""CIFAR-10 and CIFAR-100 in their binary version."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import cached_property
+
+from omnivl.registry import ANNOTATIONS
+
+from ..cifar import CLASSES_FILES, FILES, LABEL_BYTES, open_records
+from ..errors import AnnotationError
+from .base import AnnotationReader, Record
+from .files import read_class_list, require_file
+
+
+@ANNOTATIONS.register_module()
+class CIFARBinary(AnnotationReader):
+    """Reads ``cifar-10-batches-bin`` and ``cifar-100-binary``, as https://www.cs.toronto.edu/~kriz/cifar.html has them.
+
+    The binary version, since the other is of Python's pickles, which may run code. All pictures of a file are in it, so
+    ``visual`` is ``<file>#<number>``, which ``LoadCIFAR`` loads.
+
+    Args:
+        visual_root: The unpacked folder.
+        split: ``'train'`` or ``'test'``.
+        num_classes: 10 or 100, whose classes are the fine ones.
+    """
+
+    def __init__(self, visual_root: str, split: str, num_classes: int = 10) -> None:
+        super().__init__(None, visual_root)
+        if (num_classes, split) not in FILES:
+            raise ValueError(f'CIFARBinary: num_classes={num_classes}, split={split!r}; allowed are {sorted(FILES)}')
+        self.split = split
+        self.num_classes = num_classes
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """The classes, in the order of the file of their names."""
+        path = self._file(CLASSES_FILES[self.num_classes])
+        classes = read_class_list(path)
+        if len(classes) != self.num_classes:
+            raise AnnotationError(path, None, 'class', f'{len(classes)} names for {self.num_classes} classes')
+        return classes
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """The classes in words."""
+        return [label.replace('_', ' ') for label in self.classes]
+
+    def read(self) -> Iterator[Record]:
+        """Yields the records, file after file."""
+        for name in FILES[self.num_classes, self.split]:
+            path = self._file(name)
+            try:
+                records = open_records(path)
+            except ValueError as error:
+                raise AnnotationError(path, None, None, str(error)) from error
+            for number, label in enumerate(records[:, LABEL_BYTES[self.num_classes] - 1].tolist()):
+                if label >= self.num_classes:
+                    raise AnnotationError(
+                        path, f'record {number}', 'label', f'{label}, but there are {self.num_classes} classes'
+                    )
+                visual = f'{path}#{number}'
+                yield Record(id=f'{name}#{number}', visual=visual, modality='image', label=self.classes[label])
+
+    def _file(self, name: str) -> str:
+        path = self.path(name)
+        if not os.path.isfile(path) and any(os.path.isfile(self.path(other)) for other in ('batches.meta', 'meta')):
+            message = f'holds the Python version of CIFAR-{self.num_classes}; take the binary version'
+            raise AnnotationError(self.visual_root, None, None, message)
+        require_file(path, 'visual_root', 'CIFARBinary')
+        return path

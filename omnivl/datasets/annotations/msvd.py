@@ -1,0 +1,107 @@
+"""MSVD's file of descriptions, and the table of its videos' names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from omnivl.registry import ANNOTATIONS
+
+from ..errors import AnnotationError
+from .base import AnnotationReader, Record, fill_template
+from .files import iter_lines, require_file
+
+
+@ANNOTATIONS.register_module()
+class MSVDText(AnnotationReader):
+    """Reads lines of a video's name and one description of it: AllVideoDescriptions.txt.
+
+    One record per video, with all its captions (41 on average). Lines that begin with ``#`` are comments. Lists are
+    read by BLIPCaptionJSON (VindLU) and CaptionDictJSON (mmaction2).
+
+    Args:
+        ann_file: The file of descriptions.
+        visual_root: Folder that ``path_template`` is relative to.
+        videos_file: The videos of a split, one name per line: ``train_list.txt`` (1200), ``val_list.txt`` (100),
+            ``test_list.txt`` (670). None = all videos.
+        names_file: ``youtube_mapping.txt``, for lists that name the videos ``vid7``; see :func:`read_video_names`.
+        path_template: Where a video lies; placeholder ``video``.
+        empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
+    """
+
+    modality = 'video'
+    alternatives = True
+
+    def __init__(
+        self,
+        ann_file: str,
+        visual_root: str,
+        videos_file: str | None = None,
+        names_file: str | None = None,
+        path_template: str = '{video}.avi',
+        empty: str = 'raise',
+    ) -> None:
+        super().__init__(ann_file, visual_root, empty)
+        fill_template(path_template, 'MSVDText', video='')
+        self.videos_file = videos_file
+        self.names_file = names_file
+        self.path_template = path_template
+
+    def read(self) -> Iterator[Record]:
+        """Yields the records, in the order of ``videos_file`` or of the first descriptions."""
+        wanted = self._wanted()
+        captions: dict[str, list[str]] = {video: [] for video in wanted or ()}
+        known = set()
+        for line, text in iter_lines(self.ann_file):
+            if text.startswith('#'):
+                continue
+            video, _, caption = text.partition(' ')
+            known.add(video)
+            if wanted is None or video in wanted:
+                captions.setdefault(video, []).extend(self.captions([caption], f'line {line}', None))
+        for video, texts in captions.items():
+            if video not in known:
+                raise self.error(None, None, f'no description of {video!r}, which {wanted[video]} names')
+            if texts:
+                path = fill_template(self.path_template, 'MSVDText', video=video)
+                yield Record(id=video, visual=self.path(path), modality='video', text=texts)
+
+    def _wanted(self) -> dict[str, str] | None:
+        """Video -> where it is named; None for all."""
+        if self.videos_file is None:
+            return None
+        require_file(self.videos_file, 'videos_file', 'MSVDText')
+        names = None if self.names_file is None else read_video_names(self.names_file, 'MSVDText')
+        wanted = {}
+        for line, text in iter_lines(self.videos_file):
+            video = text.strip()
+            if names is not None:
+                if video.removeprefix('vid') not in names:
+                    raise AnnotationError(
+                        self.videos_file, f'line {line}', None, f'{self.names_file} has no line for video {video!r}'
+                    )
+                video = names[video.removeprefix('vid')]
+            wanted[video] = f'{self.videos_file}, line {line},'
+        return wanted
+
+
+def read_video_names(path: str, owner: str) -> dict[str, str]:
+    """Reads MSVD's ``youtube_mapping.txt``, lines of a YouTube name and ``vid<number>``.
+
+    Args:
+        path: The file.
+        owner: The reader, for the error message.
+
+    Returns:
+        Number -> name: video number 7 is the one whose line ends in ``vid7``.
+
+    Raises:
+        AnnotationError: A line is something else.
+    """
+    require_file(path, 'names_file', owner)
+    names = {}
+    for line, text in iter_lines(path):
+        fields = text.split()
+        if len(fields) != 2 or not fields[1].startswith('vid'):
+            raise AnnotationError(path, f'line {line}', None, f"expected 'NAME vid7', got {text!r}")
+        names[fields[1].removeprefix('vid')] = fields[0]
+    return names
