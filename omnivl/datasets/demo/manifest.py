@@ -3,17 +3,47 @@
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 MANIFEST = 'manifest.json'
-# Raised whenever the same parameters give other files than before.
-FORMAT = 2
-FOLDERS = ('annotations', 'image_labels', 'images', 'video_labels', 'videos')
 
 
 @dataclass(frozen=True)
-class CorpusParameters:
+class Parameters:
+    """What a corpus of the demo world is made with; each kind of corpus adds its own numbers.
+
+    Attributes:
+        format: Raised whenever the same parameters give other files than before.
+        folders: Top folders of the corpus, ours to remove and to fill.
+        allowed: Least and greatest value of every number.
+        seed: Of every draw.
+        size: Height and width of pictures and clips, pixels; even, as H.264 wants it.
+
+    Raises:
+        ValueError: A number is outside what the world can give.
+    """
+
+    format: ClassVar[int]
+    folders: ClassVar[tuple[str, ...]]
+    allowed: ClassVar[dict[str, tuple[int, int]]]
+
+    seed: int = 0
+    size: int = 64
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in self.allowed.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ValueError(f'{name} is {value}; the demo corpus allows {least} to {most}')
+        if self.size % 2:
+            raise ValueError(f'size is {self.size}; it must be even, or the clips cannot be encoded')
+
+
+@dataclass(frozen=True)
+class CorpusParameters(Parameters):
     """Everything that the files of a demo corpus depend on.
 
     Attributes:
@@ -30,30 +60,23 @@ class CorpusParameters:
         ValueError: A number is outside what the world can give.
     """
 
-    seed: int = 0
-    size: int = 64
+    format: ClassVar[int] = 2
+    folders: ClassVar[tuple[str, ...]] = ('annotations', 'image_labels', 'images', 'video_labels', 'videos')
+    allowed: ClassVar[dict[str, tuple[int, int]]] = {
+        'seed': (0, 2**32 - 1),
+        'size': (16, 1024),
+        'num_images': (16, 90_000),
+        'num_videos': (32, 90_000),
+        'num_eval': (8, 300),  # more would leave too few scenes of the world to train on
+        'num_frames': (8, 64),
+        'fps': (1, 60),
+    }
+
     num_images: int = 8000
     num_videos: int = 4000
     num_eval: int = 200
     num_frames: int = 16
     fps: int = 8
-
-    def __post_init__(self) -> None:
-        allowed = {
-            'seed': (0, 2**32 - 1),
-            'size': (16, 1024),
-            'num_images': (16, 90_000),
-            'num_videos': (32, 90_000),
-            'num_eval': (8, 300),  # more would leave too few scenes of the world to train on
-            'num_frames': (8, 64),
-            'fps': (1, 60),
-        }
-        for name, (least, most) in allowed.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise ValueError(f'{name} is {value}; the demo corpus allows {least} to {most}')
-        if self.size % 2:
-            raise ValueError(f'size is {self.size}; it must be even, or the clips cannot be encoded')
 
     @property
     def seconds(self) -> int:
@@ -64,18 +87,19 @@ class CorpusParameters:
 SMOKE_PARAMETERS = CorpusParameters(num_images=32, num_videos=32, num_eval=8)
 
 
-def fingerprint(root: Path) -> dict[str, int | str]:
+def fingerprint(root: Path, folders: Sequence[str] = CorpusParameters.folders) -> dict[str, int | str]:
     """Count and hash all files of a corpus, the manifest and the vocabulary left out.
 
     Args:
         root: Folder of the corpus.
+        folders: Its top folders.
 
     Returns:
         ``files``, ``bytes`` and ``sha256``, a hash over the sorted paths and the hash of each file.
     """
     total = hashlib.sha256()
     files = size = 0
-    for path in sorted((path for folder in FOLDERS for path in (root / folder).rglob('*')), key=Path.as_posix):
+    for path in sorted((path for folder in folders for path in (root / folder).rglob('*')), key=Path.as_posix):
         if path.is_file():
             content = path.read_bytes()
             files, size = files + 1, size + len(content)
@@ -83,7 +107,7 @@ def fingerprint(root: Path) -> dict[str, int | str]:
     return {'files': files, 'bytes': size, 'sha256': total.hexdigest()}
 
 
-def is_finished(root: Path, parameters: CorpusParameters) -> bool:
+def is_finished(root: Path, parameters: Parameters) -> bool:
     """Whether a whole and unchanged corpus with these parameters is there already.
 
     Args:
@@ -98,12 +122,12 @@ def is_finished(root: Path, parameters: CorpusParameters) -> bool:
         found = {key: manifest[key] for key in ('format', 'parameters', 'files', 'bytes', 'sha256')}
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    if (found['format'], found['parameters']) != (FORMAT, asdict(parameters)):
+    if (found['format'], found['parameters']) != (parameters.format, asdict(parameters)):
         return False
-    return all(found[key] == value for key, value in fingerprint(root).items())
+    return all(found[key] == value for key, value in fingerprint(root, parameters.folders).items())
 
 
-def write_manifest(root: Path, parameters: CorpusParameters, counts: dict[str, dict[str, int]]) -> dict:
+def write_manifest(root: Path, parameters: Parameters, counts: dict[str, dict[str, int]]) -> dict:
     """Write the manifest, the sign that a corpus is whole.
 
     Args:
@@ -114,7 +138,8 @@ def write_manifest(root: Path, parameters: CorpusParameters, counts: dict[str, d
     Returns:
         What was written.
     """
-    manifest = {'format': FORMAT, 'parameters': asdict(parameters), 'counts': counts, **fingerprint(root)}
+    content = fingerprint(root, parameters.folders)
+    manifest = {'format': parameters.format, 'parameters': asdict(parameters), 'counts': counts, **content}
     temporary = root / f'{MANIFEST}.part'
     temporary.write_text(json.dumps(manifest, indent=1) + '\n', encoding='utf-8')
     os.replace(temporary, root / MANIFEST)

@@ -3,8 +3,9 @@
 import itertools
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from .world import (
     AnyScene,
     ClipScene,
     LoneScene,
+    LongScene,
     PictureScene,
     clip_scenes,
     lone_scenes,
@@ -34,7 +36,7 @@ class Item:
     """One file of the corpus.
 
     Attributes:
-        kind: ``'images'``, ``'image_labels'``, ``'videos'`` or ``'video_labels'``.
+        kind: ``'images'``, ``'image_labels'``, ``'videos'`` or ``'video_labels'``; other corpora have other kinds.
         split: One of :data:`~omnivl.datasets.demo.world.SPLITS`.
         number: Unique within its kind, from 1.
         path: Relative to the root of the corpus.
@@ -45,7 +47,7 @@ class Item:
     split: str
     number: int
     path: str
-    scene: PictureScene | LoneScene | ClipScene
+    scene: PictureScene | LoneScene | ClipScene | LongScene
 
     def rng(self, seed: int) -> np.random.Generator:
         """The generator of all draws of this file, independent of every other file.
@@ -56,7 +58,7 @@ class Item:
         Returns:
             A fresh generator, the same at every call.
         """
-        return np.random.default_rng([seed, zlib.crc32(self.kind.encode()), self.number])
+        return purpose_rng(seed, self.kind, self.number)
 
 
 def plan_corpus(parameters: CorpusParameters) -> list[Item]:
@@ -68,10 +70,7 @@ def plan_corpus(parameters: CorpusParameters) -> list[Item]:
     Returns:
         The items, kind after kind and split after split.
     """
-    pictures = split_scenes(picture_scenes(), parameters.num_eval, _rng(parameters, 'pictures'))
-    clips = split_scenes(clip_scenes(), parameters.num_eval, _rng(parameters, 'clips'))
-    lone = lone_scenes()
-    lone = split_scenes(lone, int(HELD_OUT_LONE * len(lone)), _rng(parameters, 'lone shapes'))
+    pictures, lone, clips = split_world(parameters.seed, parameters.num_eval)
     captioned_images = round(parameters.num_images * CAPTIONED_IMAGES)
     captioned_videos = round(parameters.num_videos * CAPTIONED_VIDEOS)
     sources = {
@@ -85,11 +84,69 @@ def plan_corpus(parameters: CorpusParameters) -> list[Item]:
         number = 0
         for split in splits:
             count = num_train if split == 'train' else parameters.num_eval
-            for scene in _drawn(scenes[split], count, _rng(parameters, f'{kind} {split}')):
+            for scene in draw_scenes(scenes[split], count, purpose_rng(parameters.seed, f'{kind} {split}')):
                 number += 1
                 path = _path(kind, split, number, scene, parameters.seconds)
                 items.append(Item(kind, split, number, path, scene))
     return items
+
+
+def split_world(
+    seed: int, num_eval: int
+) -> tuple[dict[str, list[PictureScene]], dict[str, list[LoneScene]], dict[str, list[ClipScene]]]:
+    """Deal all scenes to the splits; every corpus of this seed and number has the same split.
+
+    Args:
+        seed: Of the corpus.
+        num_eval: Scenes of each of val, test and test_unseen, for pictures as for clips.
+
+    Returns:
+        Split -> scenes, of the pictures, the lone shapes and the clips.
+    """
+    lone = lone_scenes()
+    return (
+        split_scenes(picture_scenes(), num_eval, purpose_rng(seed, 'pictures')),
+        split_scenes(lone, int(HELD_OUT_LONE * len(lone)), purpose_rng(seed, 'lone shapes')),
+        split_scenes(clip_scenes(), num_eval, purpose_rng(seed, 'clips')),
+    )
+
+
+def draw_scenes(
+    scenes: Sequence[AnyScene],
+    count: int,
+    rng: np.random.Generator,
+    kind_of: Callable[[AnyScene], Hashable] = attrgetter('kind'),
+) -> list[AnyScene]:
+    """Draw scenes as evenly as can be: the kinds in turn, and every scene of a kind before any of it comes twice.
+
+    Args:
+        scenes: What to draw from.
+        count: Scenes to draw.
+        rng: Decides the order within each kind.
+        kind_of: What is to be balanced; sortable.
+
+    Returns:
+        ``count`` scenes.
+    """
+    shuffled = [scenes[index] for index in rng.permutation(len(scenes))]
+    kinds = sorted({kind_of(scene) for scene in scenes})
+    of_kind = [[scene for scene in shuffled if kind_of(scene) == kind] for kind in kinds]
+    turns = [itertools.cycle(group) for group in of_kind]
+    return [next(turns[place % len(turns)]) for place in range(count)]
+
+
+def purpose_rng(seed: int, purpose: str, *numbers: int) -> np.random.Generator:
+    """The generator of the draws for one purpose, independent of every other.
+
+    Args:
+        seed: Of the corpus.
+        purpose: What is drawn.
+        numbers: Of the file or sentence that it is drawn for.
+
+    Returns:
+        A fresh generator, the same at every call.
+    """
+    return np.random.default_rng([seed, zlib.crc32(purpose.encode()), *numbers])
 
 
 def count_items(items: Sequence[Item]) -> dict[str, dict[str, int]]:
@@ -116,18 +173,6 @@ def page_dir(number: int) -> str:
     """Folder of a captioned clip, named after the numbers in it as WebVid's are."""
     first = (number - 1) // VIDEOS_PER_FOLDER * VIDEOS_PER_FOLDER + 1
     return f'{first:06d}_{first + VIDEOS_PER_FOLDER - 1:06d}'
-
-
-def _rng(parameters: CorpusParameters, purpose: str) -> np.random.Generator:
-    return np.random.default_rng([parameters.seed, zlib.crc32(purpose.encode())])
-
-
-def _drawn(scenes: Sequence[AnyScene], count: int, rng: np.random.Generator) -> list[AnyScene]:
-    """Draw scenes as evenly as can be: the kinds in turn, and every scene of a kind before any of it comes twice."""
-    shuffled = [scenes[index] for index in rng.permutation(len(scenes))]
-    of_kind = [[scene for scene in shuffled if scene.kind == kind] for kind in sorted({s.kind for s in scenes})]
-    turns = [itertools.cycle(group) for group in of_kind]
-    return [next(turns[place % len(turns)]) for place in range(count)]
 
 
 def _path(kind: str, split: str, number: int, scene: AnyScene, seconds: int) -> str:

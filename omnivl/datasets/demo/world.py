@@ -114,6 +114,25 @@ class ClipScene:
         return (self.mover, self.other)
 
 
+@dataclass(frozen=True)
+class LongScene:
+    """Clips after each other, one video; each lasts a whole number of seconds."""
+
+    clips: tuple[ClipScene, ...]
+    seconds: tuple[int, ...]
+
+    @property
+    def segments(self) -> list[tuple[int, int]]:
+        """Start and end of each clip in seconds, end excluded."""
+        ends = list(itertools.accumulate(self.seconds))
+        return list(zip([0, *ends[:-1]], ends))
+
+    @property
+    def things(self) -> tuple[Thing, ...]:
+        """What can be seen."""
+        return tuple(itertools.chain.from_iterable(clip.things for clip in self.clips))
+
+
 Scene = PictureScene | LoneScene | ClipScene
 AnyScene = TypeVar('AnyScene', PictureScene, LoneScene, ClipScene)
 

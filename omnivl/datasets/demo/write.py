@@ -6,15 +6,16 @@ versions of numpy, Pillow and PyAV (and the libjpeg and x264 within).
 
 import multiprocessing
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from .annotations import write_annotations
-from .manifest import FOLDERS, MANIFEST, CorpusParameters, is_finished, write_manifest
+from .manifest import MANIFEST, CorpusParameters, Parameters, is_finished, write_manifest
 from .plan import Item, count_items, plan_corpus
 from .render import render_clip, render_picture
 from .world import ClipScene
@@ -24,17 +25,48 @@ UNFINISHED = '.unfinished'
 Report = Callable[[int, int], None]
 
 
+class Recipe(NamedTuple):
+    """How one kind of corpus is made. The functions are plain ones of a module: other processes get them, too.
+
+    Attributes:
+        parameters: Sizes and seed; all functions get them.
+        plan: Lists every file.
+        write_item: Writes one file; its folder is there.
+        write_annotations: Writes what is said of the files.
+    """
+
+    parameters: Parameters
+    plan: Callable[[Any], list[Item]]
+    write_item: Callable[[Path, Item, Any], None]
+    write_annotations: Callable[[Path, list[Item], Any], None]
+
+
 def write_corpus(
     out: str | Path, parameters: CorpusParameters, processes: int = 1, report: Report | None = None
 ) -> bool:
-    """Make the corpus, unless a finished one with the same parameters is there.
+    """Make the demo corpus by :func:`follow`.
+
+    Args:
+        out: Folder of the corpus.
+        parameters: Sizes and seed.
+        processes: As in :func:`follow`.
+        report: As in :func:`follow`.
+
+    Returns:
+        True where it was written, False where it was there.
+    """
+    return follow(Recipe(parameters, plan_corpus, write_item, write_annotations), out, processes, report)
+
+
+def follow(recipe: Recipe, out: str | Path, processes: int = 1, report: Report | None = None) -> bool:
+    """Make a corpus, unless a finished one with the same parameters is there.
 
     What an interrupted run or other parameters left is removed first. The manifest comes last, so a folder with a
     manifest holds a whole corpus.
 
     Args:
+        recipe: What to make.
         out: Folder of the corpus.
-        parameters: Sizes and seed.
         processes: Processes that draw and encode.
         report: Called with the number of files done and of all files, now and then.
 
@@ -45,21 +77,21 @@ def write_corpus(
         FileExistsError: The folder holds files of the same names that this function did not write.
         RuntimeError: A process failed.
     """
-    root = Path(out)
+    root, parameters = Path(out), recipe.parameters
     if is_finished(root, parameters):
         return False
-    _clear(root)
-    items = plan_corpus(parameters)
+    _clear(root, parameters.folders)
+    items = recipe.plan(parameters)
     for folder in sorted({(root / item.path).parent for item in items}):
         folder.mkdir(parents=True, exist_ok=True)
     report = report or _no_report
     if processes > 1:
-        _write_in_processes(root, parameters, processes, len(items), report)
+        _write_in_processes(root, recipe, processes, len(items), report)
     else:
         for done, item in enumerate(items, start=1):
-            write_item(root, item, parameters)
+            recipe.write_item(root, item, parameters)
             report(done, len(items))
-    write_annotations(root, items, parameters)
+    recipe.write_annotations(root, items, parameters)
     write_manifest(root, parameters, count_items(items))
     (root / UNFINISHED).unlink()
     return True
@@ -105,9 +137,9 @@ def write_clip(path: Path, frames: np.ndarray, fps: int) -> None:
         container.mux(stream.encode())
 
 
-def _clear(root: Path) -> None:
+def _clear(root: Path, folders: Sequence[str]) -> None:
     """Make room for a new corpus, and mark the folder as one in the making."""
-    occupied = [name for name in FOLDERS if (root / name).exists()]
+    occupied = [name for name in folders if (root / name).exists()]
     if occupied and not (root / MANIFEST).exists() and not (root / UNFINISHED).exists():
         raise FileExistsError(
             f'{root} already holds {occupied}, and they are no demo corpus: choose another --out, or move them away'
@@ -119,12 +151,12 @@ def _clear(root: Path) -> None:
         shutil.rmtree(root / name)
 
 
-def _write_in_processes(root: Path, parameters: CorpusParameters, processes: int, total: int, report: Report) -> None:
+def _write_in_processes(root: Path, recipe: Recipe, processes: int, total: int, report: Report) -> None:
     """Deal the items to processes like cards, and report on all of them together."""
     context = multiprocessing.get_context('spawn')
     done = context.Value('i', 0)
     workers = [
-        context.Process(target=_write_share, args=(root, parameters, index, processes, done), daemon=True)
+        context.Process(target=_write_share, args=(root, recipe, index, processes, done), daemon=True)
         for index in range(processes)
     ]
     for worker in workers:
@@ -141,12 +173,12 @@ def _write_in_processes(root: Path, parameters: CorpusParameters, processes: int
     report(total, total)
 
 
-def _write_share(root: Path, parameters: CorpusParameters, index: int, processes: int, done: Synchronized) -> None:
+def _write_share(root: Path, recipe: Recipe, index: int, processes: int, done: Synchronized) -> None:
     parent = multiprocessing.parent_process()
-    for item in plan_corpus(parameters)[index::processes]:
+    for item in recipe.plan(recipe.parameters)[index::processes]:
         if not parent.is_alive():  # killed without a chance to stop us
             return
-        write_item(root, item, parameters)
+        recipe.write_item(root, item, recipe.parameters)
         with done.get_lock():
             done.value += 1
 
