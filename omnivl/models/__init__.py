@@ -1,4 +1,6 @@
 from . import decoders, encoders, losses, tokenizers
+from .caption import OmniVLCaption
+from .classify import OmniVLClassifier
 from .data_preprocessor import VLDataPreprocessor
 from .momentum import FeatureQueues, MomentumTwin
 from .omnivl import OmniVL
@@ -9,6 +11,8 @@ __all__ = [
     'FeatureQueues',
     'MomentumTwin',
     'OmniVL',
+    'OmniVLCaption',
+    'OmniVLClassifier',
     'OmniVLPretrain',
     'OmniVLQA',
     'VLDataPreprocessor',

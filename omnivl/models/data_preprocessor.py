@@ -62,7 +62,8 @@ class VLDataPreprocessor(BaseDataPreprocessor):
             ``batch``, a ``VLBatch``, and the ``data_samples`` as they came.
 
         Raises:
-            ValueError: The samples are of more than one modality, or some have a text or a target and others have none.
+            ValueError: The samples are of more than one modality or have different numbers of views, or some have a
+                text or a target and others have none.
         """
         samples: list[VLDataSample] = data['data_samples']
         modalities = {sample.modality for sample in samples}
@@ -71,7 +72,8 @@ class VLDataPreprocessor(BaseDataPreprocessor):
                 f'a batch is of one modality, got {sorted(modalities)}: give images and videos dataloaders of their own'
             )
         frames = data['inputs'].to(self.device, non_blocking=self._non_blocking)
-        batch = VLBatch(torch.addcmul(self.shift, frames.float(), self.scale), modalities.pop())
+        pixels = torch.addcmul(self.shift, frames.float(), self.scale)
+        batch = VLBatch(pixels, modalities.pop(), num_views=self._num_views(samples, frames.shape[1]))
         if self._all_have(samples, 'text_ids'):
             text_ids, text_mask = pad_text([sample.text_ids for sample in samples], self.pad_id)
             batch.text_ids, batch.text_mask = text_ids.to(self.device), text_mask.to(self.device)
@@ -79,6 +81,9 @@ class VLDataPreprocessor(BaseDataPreprocessor):
             self._add_answers(batch, samples)
         if self._all_have(samples, 'target_id'):
             batch.target_ids = torch.tensor([sample.target_id for sample in samples], device=self.device)
+        # Some of a mixture of captions and classes have none: what needs classes then says so.
+        if all('label' in sample for sample in samples):
+            batch.labels = torch.tensor([sample.label for sample in samples], device=self.device)
         return dict(batch=batch, data_samples=samples)
 
     def _add_answers(self, batch: VLBatch, samples: Sequence[VLDataSample]) -> None:
@@ -89,6 +94,17 @@ class VLDataPreprocessor(BaseDataPreprocessor):
         batch.answer_weights = torch.tensor(weights, dtype=torch.float32, device=self.device)
         counts = torch.tensor([len(sample.answer_ids) for sample in samples])
         batch.answer_owner = torch.arange(len(samples)).repeat_interleave(counts).to(self.device)
+
+    @staticmethod
+    def _num_views(samples: Sequence[VLDataSample], frames: int) -> int:
+        counts = {int(sample.get('num_views', 1)) for sample in samples}
+        views = max(counts)
+        if len(counts) > 1 or frames % views:
+            raise ValueError(
+                f'{frames} frames cannot be dealt out to {sorted(counts)} views: all visuals of a batch need as many '
+                'clips and crops, of as many frames each (num_clips of LoadVideo, ThreeCrop)'
+            )
+        return views
 
     @staticmethod
     def _all_have(samples: Sequence[VLDataSample], field: str) -> bool:

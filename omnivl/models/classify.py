@@ -1,0 +1,98 @@
+"""Classification of images and videos by a linear head on the visual's [CLS] vector."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from omnivl.registry import MODELS
+from omnivl.structures import VLBatch, VLDataSample
+
+from .omnivl import OmniVL
+
+# What a head does not need. Kept, so that the weights remain those of a whole OmniVL, but still.
+NOT_TRAINED = (
+    'text_encoder',
+    'alignment_decoder',
+    'generation_decoder',
+    'visual_proj',
+    'text_proj',
+    'matching_head',
+)
+HEAD_STD = 0.01  # small, so that the first predictions are even and the trunk's first gradients are small
+
+
+@MODELS.register_module()
+class OmniVLClassifier(OmniVL):
+    """The trunk with a linear head, finetuned on the classes of one data set.
+
+    The paper adds no parts of its own for a task (2209.07526); that the head reads [CLS] is the habit of ViTs.
+
+    Args:
+        num_classes: Number of classes C.
+        label_smoothing: Probability mass spread over all classes.
+        dropout: Of the [CLS] vector, in training.
+        **trunk: Arguments of ``OmniVL``.
+    """
+
+    def __init__(self, num_classes: int, label_smoothing: float = 0.0, dropout: float = 0.0, **trunk) -> None:
+        super().__init__(**trunk)
+        if num_classes < 2:
+            raise ValueError(f'num_classes must be at least 2, got {num_classes} (set model.num_classes)')
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
+        if not 0 <= dropout < 1:
+            raise ValueError(f'dropout must be in [0, 1), got {dropout}')
+        self.num_classes = num_classes
+        self.label_smoothing = label_smoothing
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(self.visual_encoder.width, num_classes)
+        nn.init.normal_(self.head.weight, std=HEAD_STD)
+        nn.init.zeros_(self.head.bias)
+        for name in NOT_TRAINED:
+            getattr(self, name).requires_grad_(False)
+
+    def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        """Fit weights about to be loaded; a head for another number of classes starts anew."""
+        super().adapt_state_dict(state_dict)
+        weight = state_dict.get('head.weight')
+        if weight is not None and len(weight) != self.num_classes:
+            print_log(
+                f'head: left at its initial value, as that of the weights is for {len(weight)} classes and this one '
+                f'for {self.num_classes}',
+                'current',
+            )
+            for key in ('head.weight', 'head.bias'):
+                state_dict.pop(key, None)
+
+    def classify(self, batch: VLBatch) -> Tensor:
+        """Score the classes: logits, float (B, C)."""
+        return self.head(self.dropout(self.encode_visual(batch.frames, batch.modality).pooled))
+
+    def loss(self, batch: VLBatch) -> dict[str, Tensor]:
+        """Compute ``loss_class``, the mean cross-entropy.
+
+        Raises:
+            ValueError: A sample has no label, or one that is not among the classes.
+        """
+        if batch.labels is None:
+            raise ValueError('the batch has samples without a label: train on LabelDatasets')
+        highest = int(batch.labels.max())
+        if highest >= self.num_classes:
+            raise ValueError(
+                f'label {highest} is not one of the {self.num_classes} classes 0..{self.num_classes - 1}: set '
+                'model.num_classes to the number of classes of the data set'
+            )
+        logits = self.classify(batch).float()
+        return dict(loss_class=F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing))
+
+    @torch.no_grad()
+    def predict(self, batch: VLBatch, data_samples: Sequence[VLDataSample]) -> list[VLDataSample]:
+        """Put the likeliest class and the probabilities into the samples: ``pred_label``, ``pred_scores`` (C,)."""
+        probabilities = self.classify(batch).float().softmax(dim=1).cpu()
+        for sample, scores in zip(data_samples, probabilities):
+            sample.set_field(int(scores.argmax()), 'pred_label')
+            sample.set_field(scores, 'pred_scores')
+        return list(data_samples)
