@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,7 +17,10 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 from omnivl.datasets import BrokenCounter
+from omnivl.models.decoders.generation import packed_decoders
 from omnivl.structures import VLBatch, VLDataSample
+
+from .annotation_files import describe_annotations
 
 Item = TypeVar('Item')
 
@@ -30,7 +33,8 @@ class EvaluationResult:
         metrics: Metric -> figure; shares are in percent.
         chance: The same names, as far as there is a chance level: the figure of an answer that ignores the visual.
         predictions: One row per visual, of plain values.
-        protocol: How the figures were made: number of items, frames, resolution, options.
+        protocol: How the figures were made: number of items, frames, resolution, options, and ``annotations``, which
+            file they are of (see ``describe_annotations``).
     """
 
     metrics: dict[str, float]
@@ -61,12 +65,32 @@ class Evaluation(ABC):
         with _evaluation_mode(model):
             result = self.evaluate(model, dataloader, progress)
         seconds = time.perf_counter() - start
+        result.protocol['annotations'] = describe_annotations(getattr(dataloader, 'dataset', None))
         print_log(f'{progress}: {len(result.predictions)} visuals in {seconds:.1f} s', logger='current')
         return result
 
     @abstractmethod
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """The work of :meth:`run`, on an unwrapped model in evaluation mode."""
+
+    def submission(self, predictions: Sequence[dict[str, Any]]) -> Any:
+        """What the benchmark's server takes.
+
+        Args:
+            predictions: Of a result.
+
+        Returns:
+            What is to be written as JSON; None if there is no server for this, whatever the predictions.
+        """
+        return None
+
+    def submission_name(self, name: str) -> str:
+        """Name of the file for the server.
+
+        Args:
+            name: Of the evaluation.
+        """
+        return f'{name}.json'
 
 
 @contextlib.contextmanager
@@ -75,7 +99,7 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), packed_decoders(model):
             yield
     finally:
         for module, training in modes:
@@ -118,16 +142,18 @@ def describe(sample: VLDataSample, batch: VLBatch) -> dict[str, Any]:
         batch: What the model saw of it.
 
     Returns:
-        ``sample_id, source, visual, modality``, and ``shape`` with ``frames, height, width``.
+        ``sample_id, source, visual, modality``, ``clip`` if a part of the video is meant, and ``shape`` with
+        ``frames, height, width``.
     """
     _, frames, _, height, width = batch.frames.shape
-    return {
+    row = {
         'sample_id': sample.sample_id,
         'source': sample.source,
         'visual': str(sample.visual),
         'modality': sample.modality,
         'shape': {'frames': frames, 'height': height, 'width': width},
     }
+    return row | ({'clip': list(sample.clip)} if 'clip' in sample else {})
 
 
 def gather_rows(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:

@@ -1,28 +1,29 @@
 """Captions of images and videos, by greedy decoding, beam search or sampling."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import get_rank
+from mmengine.dist import broadcast_object_list, get_rank
 from mmengine.logging import print_log
 from torch import nn
 
-from omnivl.models.generation import GenerationOutput, beam_search, greedy, nucleus
+from omnivl.models.caption import METHODS, write_captions
 from omnivl.registry import EVALUATIONS
 from omnivl.structures import VLBatch, VLDataSample
 
 from .base import Evaluation, EvaluationResult, batches, describe, gather_rows
 from .caption_scores import Slots, caption_metrics, chance_metrics
+from .coco_caption_metrics import coco_metrics, other_captions
 
-OPTIONS: dict[str, tuple[Callable[..., GenerationOutput], frozenset[str]]] = {
-    'greedy': (greedy, frozenset({'repetition_penalty'})),
-    'beam': (beam_search, frozenset({'num_beams', 'length_penalty', 'repetition_penalty'})),
-    'nucleus': (nucleus, frozenset({'top_p', 'temperature', 'repetition_penalty', 'seed'})),
-}
 MODALITIES = {'image', 'video'}
+CHANCE = 'chance'
+
+Row = dict[str, Any]
+Figures = dict[str, float]
 
 
 @EVALUATIONS.register_module()
@@ -30,7 +31,14 @@ class CaptionEvaluation(Evaluation):
     """Writes a caption for each visual and compares it with the true ones.
 
     Metrics in percent (see ``caption_scores.py``): ``exact``, ``words`` and, with ``slots``, ``slots`` and
-    ``slots_<name>``; those of another method than greedy with its name at the end (``exact_beam``).
+    ``slots_<name>``; those of another method than greedy with its name at the end (``exact_beam``). With ``official``
+    also the field's own (see ``coco_caption_metrics.py``): ``bleu1`` to ``bleu4``, ``rouge_l``, ``cider``, ``meteor``,
+    ``spice``, averaged over visuals or, for a video with several segments, over segments; NoCaps' domains add
+    ``cider_in_domain``, ``cider_near_domain`` and ``cider_out_domain``, and so on. Official rows that cannot be
+    computed are in the protocol under ``skipped``, with the reason. Their chance level is that of published captions of
+    other visuals.
+
+    A test set without captions has predictions and no figures.
 
     Predictions have for each visual ``references``, a caption under the name of each method, and ``score``: method ->
     mean log-probability per word piece (for beam search what it ranks by).
@@ -39,39 +47,34 @@ class CaptionEvaluation(Evaluation):
         methods: Method -> its options. ``greedy``: ``repetition_penalty``; ``beam``: ``num_beams, length_penalty,
             repetition_penalty``; ``nucleus``: ``top_p, temperature, repetition_penalty, seed`` (its draws depend on the
             batch size and the number of processes). None = greedy, and beam search with 3 beams.
-        prompt: Words that captions begin with; they are given, not generated, and not part of the caption.
+        prompt: Words that captions begin with; they are given, not generated, and not part of the caption. None = the
+            prompt of the model, if it has one (``OmniVLCaption``).
         slots: Slot -> its values, or one such dict under ``image`` and one under ``video``, or the path of a JSON file
             with either; None = no slots.
         max_length: Most word pieces to generate, the closing one included.
         min_length: Word pieces before a caption may end.
+        official: Whether to compute the official metrics; needs a CaptionDataset and ``pycocoevalcap``.
+        submission_file: Name of the file that ``tools/test.py --submit`` writes in the form of COCO's and NoCaps'
+            servers; None = there is no server.
     """
 
     def __init__(
         self,
         methods: Mapping[str, Mapping[str, Any]] | None = None,
-        prompt: str = '',
+        prompt: str | None = None,
         slots: Mapping[str, Any] | str | None = None,
         max_length: int = 20,
         min_length: int = 0,
+        official: bool = False,
+        submission_file: str | None = None,
     ) -> None:
-        methods = {'greedy': {}, 'beam': {'num_beams': 3}} if methods is None else methods
-        if not methods:
-            raise ValueError(f'methods is empty; allowed are {sorted(OPTIONS)}')
-        for method, options in methods.items():
-            if method not in OPTIONS:
-                raise ValueError(f'methods has {method!r}; allowed are {sorted(OPTIONS)}')
-            unknown = sorted(set(options) - OPTIONS[method][1])
-            if unknown:
-                raise ValueError(
-                    f'method {method!r} has no option {unknown[0]!r}; allowed: {sorted(OPTIONS[method][1])}'
-                )
-        if 'nucleus' in methods and 'top_p' not in methods['nucleus']:
-            raise ValueError("method 'nucleus' needs top_p, e.g. nucleus=dict(top_p=0.9, seed=0)")
-        self.methods = {method: dict(options) for method, options in methods.items()}
+        self.methods = checked_methods({'greedy': {}, 'beam': {'num_beams': 3}} if methods is None else methods)
         self.prompt = prompt
         self.slots = slots
         self.max_length = max_length
         self.min_length = min_length
+        self.official = official
+        self.submission_file = submission_file
 
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """Captions everything once with each method."""
@@ -80,81 +83,168 @@ class CaptionEvaluation(Evaluation):
             for method, options in self.methods.items()
             if method == 'nucleus'
         }
-        rows: list[dict[str, Any]] = []
+        prompt = self.prompt_of(model)
+        rows: list[Row] = []
         for batch, samples in batches(model, dataloader, name):
-            rows += self._caption(model, batch, samples, random, name)
+            described = [self._describe(sample, batch, name) for sample in samples]
+            tokens = model.encode_visual(batch.frames, batch.modality).tokens
+            lengths = self.max_length, self.min_length
+            for method, written in write_captions(model, tokens, self.methods, prompt, *lengths, random).items():
+                for row, (caption, score) in zip(described, written):
+                    row[method] = caption
+                    row['score'][method] = score
+            rows += described
         rows = gather_rows(rows, name)
         shape = rows[0]['shape']
         for row in rows:
             del row['shape']
-        references = [row['references'] for row in rows]
-        slots = read_slots(self.slots, rows[0]['modality'])
-        chance = chance_metrics(references, slots)
-        metrics: dict[str, float] = {}
-        all_chance: dict[str, float] = {}
-        for method in self.methods:
-            suffix = '' if method == 'greedy' else f'_{method}'
-            scores = caption_metrics([row[method] for row in rows], references, slots)
-            metrics |= {f'{metric}{suffix}': value for metric, value in scores.items()}
-            all_chance |= {f'{metric}{suffix}': value for metric, value in chance.items()}
-        silent = [slot for slot in slots.patterns if f'slots_{slot}' not in chance] if slots else []
-        if silent:
-            print_log(f'{name}: no caption names a value of the slots {silent}; they are left out', logger='current')
+        metrics, chance, skipped = self._figures(rows, name) if _have_captions(rows, name) else ({}, {}, {})
         protocol = dict(
             task='caption',
             modality=rows[0]['modality'],
             **shape,
             visuals=len(rows),
-            captions=sum(map(len, references)),
+            captions=sum(len(row['references']) for row in rows),
             methods=self.methods,
-            prompt=self.prompt,
+            prompt=prompt,
             max_length=self.max_length,
             min_length=self.min_length,
         )
-        return EvaluationResult(metrics, all_chance, rows, protocol)
+        if self.official:
+            protocol |= dict(average='over all items (micro); each domain as a set of its own', skipped=skipped)
+        return EvaluationResult(metrics, chance, rows, protocol)
 
-    def _caption(
-        self,
-        model: nn.Module,
-        batch: VLBatch,
-        samples: Sequence[VLDataSample],
-        random: Mapping[str, torch.Generator],
-        name: str,
-    ) -> list[dict[str, Any]]:
-        """The rows of one batch."""
-        tokenizer = model.tokenizer
-        tokens = model.encode_visual(batch.frames, batch.modality).tokens
-        key_values = model.visual_key_values(tokens, decoders=('generation',))
-        prompt = torch.tensor([prompt_ids(tokenizer, self.prompt)] * len(samples), device=tokens.device)
-        rows = [describe(sample, batch) | {'references': _references(sample, name), 'score': {}} for sample in samples]
+    def prompt_of(self, model: nn.Module) -> str:
+        """The words that captions of a model begin with."""
+        return getattr(model, 'prompt', '') if self.prompt is None else self.prompt
 
-        def step(ids: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
-            return model.decoder_step(ids, cache, key_values)
-
-        for method, options in self.methods.items():
-            options = {option: value for option, value in options.items() if option != 'seed'}
-            if method in random:
-                options['generator'] = random[method]
-            output = OPTIONS[method][0](
-                step,
-                model.reorder_cache,
-                prompt,
-                end_id=tokenizer.sep_id,
-                pad_id=tokenizer.pad_id,
-                max_length=self.max_length,
-                min_length=self.min_length,
-                **options,
+    def _describe(self, sample: VLDataSample, batch: VLBatch, name: str) -> Row:
+        """The row of a sample, still without captions."""
+        references = sample.get('references')
+        if self.official and references is None:
+            raise ValueError(
+                f'{name}: official metrics compare with captions as they were published, and the pipeline may have '
+                f'cleaned those of sample {sample.sample_id!r}: use a CaptionDataset'
             )
-            for row, ids, score in zip(rows, output.ids, output.scores.tolist()):
-                row[method] = tokenizer.decode(ids)
-                row['score'][method] = score
+        if not self.official:
+            references = sample.get('captions', [])
+        row = describe(sample, batch) | {'references': list(references), 'score': {}}
+        if not references and 'references' not in sample:
+            raise ValueError(
+                f'{name}: sample {sample.sample_id!r} has no captions to compare with; use a RetrievalDataset, or a '
+                'CaptionDataset for a test set without captions'
+            )
+        return row | ({'domain': sample.domain} if 'domain' in sample else {})
+
+    def _figures(self, rows: Sequence[Row], name: str) -> tuple[Figures, Figures, dict[str, str]]:
+        """Metrics, chance level, and what is missing with the reason."""
+        references = [row['references'] for row in rows]
+        slots = read_slots(self.slots, rows[0]['modality'])
+        chance = chance_metrics(references, slots)
+        metrics: Figures = {}
+        all_chance: Figures = {}
+        for method in self.methods:
+            scores = caption_metrics([row[method] for row in rows], references, slots)
+            metrics |= _named(scores, method)
+            all_chance |= _named(chance, method)
+        silent = [slot for slot in slots.patterns if f'slots_{slot}' not in chance] if slots else []
+        if silent:
+            print_log(f'{name}: no caption names a value of the slots {silent}; they are left out', logger='current')
+        if not self.official:
+            return metrics, all_chance, {}
+        found = [self._official(rows) if get_rank() == 0 else None]  # one rank starts Java, not all of them
+        broadcast_object_list(found)
+        official, skipped = found[0]
+        for row, reason in skipped.items():
+            print_log(f'{name}: {row} is skipped: {reason}', logger='current')
+        for method in self.methods:
+            metrics |= _named(official[method], method)
+            all_chance |= _named(official.get(CHANCE, {}), method)
+        return metrics, all_chance, skipped
+
+    def _official(self, rows: Sequence[Row]) -> tuple[dict[str, Figures], dict[str, str]]:
+        """The official figures of each method and of chance, and what is missing."""
+        references = [row['references'] for row in rows]
+        captions = {method: [row[method] for row in rows] for method in self.methods}
+        others = other_captions(references)
+        if others is not None:
+            captions[CHANCE] = others
+        groups: dict[str, Sequence[int]] = {'': range(len(rows))}
+        for domain in sorted({row['domain'] for row in rows if 'domain' in row}):
+            groups[f'_{domain}_domain'] = [n for n, row in enumerate(rows) if row.get('domain') == domain]
+        found = coco_metrics(captions, references, groups)
+        return found.rows, found.skipped
+
+    def submission(self, predictions: Sequence[Row]) -> list[dict[str, Any]] | None:
+        """What the servers of COCO captions and NoCaps take, of beam search if it was one of the methods.
+
+        Args:
+            predictions: Of a result.
+
+        Returns:
+            ``[{image_id, caption}]``; None without ``submission_file``.
+
+        Raises:
+            ValueError: An image has no number, or two have the same.
+        """
+        if self.submission_file is None:
+            return None
+        method = 'beam' if 'beam' in self.methods else next(iter(self.methods))
+        rows = [{'image_id': image_number(row), 'caption': row[method]} for row in predictions]
+        if len({row['image_id'] for row in rows}) < len(rows):
+            raise ValueError('the server takes one caption per image, but two predictions have the same image number')
         return rows
 
+    def submission_name(self, name: str) -> str:
+        """Name of the file for the server."""
+        return self.submission_file or super().submission_name(name)
 
-def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
-    """[DEC] and the word pieces of the prompt."""
-    pieces = tokenizer.encode(prompt, 10_000)[1:-1] if prompt else []
-    return [tokenizer.decoder_id, *(int(piece) for piece in pieces)]
+
+def checked_methods(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A copy of ``methods`` of :class:`CaptionEvaluation`; a ValueError if it names what there is not."""
+    if not methods:
+        raise ValueError(f'methods is empty; allowed are {sorted(METHODS)}')
+    for method, options in methods.items():
+        if method not in METHODS:
+            raise ValueError(f'methods has {method!r}; allowed are {sorted(METHODS)}')
+        unknown = sorted(set(options) - METHODS[method][1])
+        if unknown:
+            raise ValueError(f'method {method!r} has no option {unknown[0]!r}; allowed: {sorted(METHODS[method][1])}')
+    if 'nucleus' in methods and 'top_p' not in methods['nucleus']:
+        raise ValueError("method 'nucleus' needs top_p, e.g. nucleus=dict(top_p=0.9, seed=0)")
+    return {method: dict(options) for method, options in methods.items()}
+
+
+def image_number(row: Mapping[str, Any]) -> int:
+    """The number of an image: its id, or what its file name ends with (``COCO_val2014_000000000042.jpg``).
+
+    Raises:
+        ValueError: There is no number.
+    """
+    if row['sample_id'].isdecimal():
+        return int(row['sample_id'])
+    found = re.search(r'(\d+)$', Path(row['visual']).stem)
+    if found is None:
+        raise ValueError(
+            f'the server knows images by number; neither the id {row["sample_id"]!r} nor the end of the file name '
+            f'{row["visual"]!r} is one: set submission_file=None of CaptionEvaluation'
+        )
+    return int(found.group(1))
+
+
+def _named(figures: Mapping[str, float], method: str) -> Figures:
+    return {f'{row}{"" if method == "greedy" else f"_{method}"}': figure for row, figure in figures.items()}
+
+
+def _have_captions(rows: Sequence[Row], name: str) -> bool:
+    """Whether there is something to compare with; for all visuals or for none."""
+    without = [row for row in rows if not row['references']]
+    if without and len(without) < len(rows):
+        raise ValueError(
+            f'{name}: sample {without[0]["sample_id"]!r} has no captions ({len(without)} of {len(rows)} have none): '
+            'all visuals of an evaluation have captions, or none has'
+        )
+    return not without
 
 
 def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> Slots | None:
@@ -186,10 +276,3 @@ def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> S
             raise ValueError(f'{where} has slots for {sorted(slots)}, but the visuals are of modality {modality!r}')
         slots = slots[modality]
     return Slots(slots)
-
-
-def _references(sample: VLDataSample, name: str) -> list[str]:
-    references = list(sample.get('captions', []))
-    if not references:
-        raise ValueError(f'{name}: sample {sample.sample_id!r} has no captions to compare with; use a RetrievalDataset')
-    return references

@@ -1,19 +1,17 @@
 """Answers to questions about images and videos, chosen from a list or written freely."""
 
-import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from mmengine.dist import is_main_process
 from torch import nn
 
 from omnivl.datasets.annotations import read_answer_list
 from omnivl.registry import EVALUATIONS
 from omnivl.structures import VLBatch, VLDataSample
 
+from .annotation_files import file_sha256
 from .base import Evaluation, EvaluationResult, batches, describe, gather_rows
 from .caption_scores import split_words
 from .vqa_accuracy import RULES, soft_accuracy
@@ -54,7 +52,6 @@ class QAEvaluation(Evaluation):
         max_answer_pieces: Most word pieces of an answer of the list, [CLS] and [SEP] included.
         rule: Revision of VQAv2's code, see ``vqa_accuracy.py``.
         type_words: Number of first words by which ``'exact'`` sorts questions that have no published type.
-        submission_file: Where to write what VQAv2's server takes, ``[{question_id, answer}]``, of the first method.
     """
 
     def __init__(
@@ -68,7 +65,6 @@ class QAEvaluation(Evaluation):
         max_answer_pieces: int = 20,
         rule: str = 'official',
         type_words: int = 1,
-        submission_file: str | None = None,
     ) -> None:
         if protocol not in PROTOCOLS:
             raise ValueError(f'protocol must be one of {PROTOCOLS}, got {protocol!r}')
@@ -89,7 +85,6 @@ class QAEvaluation(Evaluation):
         self.max_answer_pieces = max_answer_pieces
         self.rule = rule
         self.type_words = type_words
-        self.submission_file = submission_file
 
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """Answers every question once with each method."""
@@ -105,10 +100,6 @@ class QAEvaluation(Evaluation):
         metrics, chance = {}, {}
         if _are_answered(rows, name):
             metrics, chance = self._metrics(rows, choices)
-        if self.submission_file is not None and is_main_process():
-            path = Path(self.submission_file)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(submission(rows, self.methods[0])), encoding='utf-8')
         protocol = dict(
             task='qa',
             protocol=f'VQAv2 soft accuracy, {self.rule} rule' if self.protocol == 'vqav2' else 'exact match',
@@ -116,6 +107,7 @@ class QAEvaluation(Evaluation):
             **shape,
             questions=len(rows),
             answers_to_choose_from=len(choices.texts),
+            answer_list=_describe_list(self.answer_list),
             answers_outside_the_list=sum(choices.lacks(row['answers']) for row in rows) if metrics else None,
             methods=list(self.methods),
             k=min(self.k, len(choices.texts)) if 'rank' in self.methods else None,
@@ -123,6 +115,19 @@ class QAEvaluation(Evaluation):
             max_length=self.max_length if 'generate' in self.methods else None,
         )
         return EvaluationResult(metrics, chance, rows, protocol)
+
+    def submission(self, predictions: Sequence[Row]) -> list[dict[str, Any]] | None:
+        """What VQAv2's server takes: ``[{question_id, answer}]``, the answers of the first method.
+
+        Args:
+            predictions: Of a result.
+
+        Returns:
+            The list; None for other protocols, which have no server.
+        """
+        if self.protocol != 'vqav2':
+            return None
+        return [{'question_id': row['question_id'], 'answer': row[self.methods[0]]} for row in predictions]
 
     def _answer(
         self, model: nn.Module, batch: VLBatch, samples: Sequence[VLDataSample], choices: '_Choices'
@@ -183,19 +188,6 @@ class QAEvaluation(Evaluation):
         return {kind: np.array(kinds[kind]) for kind in sorted(kinds) if len(kinds[kind]) >= fewest}
 
 
-def submission(predictions: Sequence[Mapping[str, Any]], method: str = 'rank') -> list[dict[str, Any]]:
-    """Turn predictions into what VQAv2's server takes.
-
-    Args:
-        predictions: Of a ``QAEvaluation``.
-        method: ``'rank'`` or ``'generate'``.
-
-    Returns:
-        ``[{question_id, answer}]``.
-    """
-    return [{'question_id': row['question_id'], 'answer': row[method]} for row in predictions]
-
-
 class _Choices:
     """The answers to choose from.
 
@@ -215,6 +207,11 @@ class _Choices:
     def lacks(self, truth: Sequence[str]) -> bool:
         """Whether no right answer is in the list."""
         return bool(self.texts) and not any(_plain(text) in self.known for text in truth)
+
+
+def _describe_list(answer_list: Sequence[str] | str | None) -> dict[str, str] | None:
+    """File and checksum of a list that is one."""
+    return dict(file=answer_list, sha256=file_sha256(answer_list)) if isinstance(answer_list, str) else None
 
 
 def _plain(text: str) -> str:

@@ -1,6 +1,8 @@
 """Ranking a gallery for many queries, in chunks shared out over the ranks."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from mmengine.dist import all_gather_object, get_dist_info
@@ -72,12 +74,50 @@ def rank_gallery(direction: Direction, top: int, chunk: int = 256) -> Ranking:
     Returns:
         The ranking, the same on every rank.
     """
-    rank, world_size = get_dist_info()
     parts: dict[int, tuple[np.ndarray, ...]] = {}
-    for start in range(rank * chunk, len(direction.queries), world_size * chunk):
-        similarity = direction.queries[start : start + chunk] @ direction.gallery.T
+    for start, similarity in _my_chunks(direction, chunk):
         ranks = best_true_ranks(similarity, direction.is_true(start, start + len(similarity)))
         best = top_indices(similarity, top)
         parts[start] = ranks, best, np.take_along_axis(similarity, best, axis=1)
+    return Ranking(*(np.concatenate(column) for column in zip(*_of_all_ranks(parts))))
+
+
+def dual_softmax_ranks(direction: Direction, temperature: float, chunk: int = 256) -> np.ndarray:
+    """Ranks by similarity times its softmax over all queries, so that an item goes to the queries that claim it most.
+
+    CAMoE's dual softmax (2109.04290), with the temperature of the model's contrastive loss. It is
+    transductive: the score of a pair depends on all queries of the test set. Double precision, since the weights of
+    most pairs are tiny.
+
+    Args:
+        direction: Queries, gallery, truth; the same on every rank.
+        temperature: Divides the similarities before the softmax.
+        chunk: Queries at a time.
+
+    Returns:
+        Rank of the best true item of each query, the same on every rank; int64 (Q,).
+    """
+    sums = {
+        start: np.logaddexp.reduce(similarity.astype(np.float64) / temperature, axis=0)
+        for start, similarity in _my_chunks(direction, chunk)
+    }
+    log_sum = np.logaddexp.reduce(_of_all_ranks(sums), axis=0)  # (N,)
+    ranks = {}
+    for start, similarity in _my_chunks(direction, chunk):
+        similarity = similarity.astype(np.float64)
+        weighed = similarity * np.exp(similarity / temperature - log_sum)
+        ranks[start] = best_true_ranks(weighed, direction.is_true(start, start + len(similarity)))
+    return np.concatenate(_of_all_ranks(ranks))
+
+
+def _my_chunks(direction: Direction, chunk: int) -> Iterator[tuple[int, np.ndarray]]:
+    """First query and similarities, float32 (up to ``chunk``, N), of this rank's share of the chunks."""
+    rank, world_size = get_dist_info()
+    for start in range(rank * chunk, len(direction.queries), world_size * chunk):
+        yield start, direction.queries[start : start + chunk] @ direction.gallery.T
+
+
+def _of_all_ranks(parts: dict[int, Any]) -> list[Any]:
+    """What all ranks have made of their chunks, in the order of the queries."""
     everything = {start: part for rank_parts in all_gather_object(parts) for start, part in rank_parts.items()}
-    return Ranking(*(np.concatenate(column) for column in zip(*(everything[start] for start in sorted(everything)))))
+    return [everything[start] for start in sorted(everything)]

@@ -13,7 +13,7 @@ from omnivl.structures import VLDataSample
 
 from .base import Evaluation, EvaluationResult, batches, describe, gather_rows, row_key
 from .functional import chance_mean_rank, chance_recall_at, retrieval_metrics
-from .ranking import Direction, Ranking, rank_gallery
+from .ranking import Direction, Ranking, dual_softmax_ranks, rank_gallery
 from .reranking import RERANK_WITH, combine, needed_pairs, rerank, score_pairs
 from .retrieval_rows import SHOWN, CaptionTexts, prediction_rows
 from .texts import encode_texts, to_numpy
@@ -29,8 +29,8 @@ class RetrievalEvaluation(Evaluation):
 
     Metrics, with ``t2i`` and ``i2t`` for images, ``t2v`` and ``v2t`` for videos: ``t2i_r1``, ``t2i_r5``, ``t2i_r10``
     (percent), ``t2i_median_rank``, ``t2i_mean_rank``, the same the other way, and ``mean_recall``, the mean of all
-    recalls; after re-ranking all of them again as ``..._reranked``. A query counts by its best true item. Ties count
-    against the model.
+    recalls; after re-ranking all of them again as ``..._reranked``, with ``dual_softmax`` as ``..._dual_softmax``. A
+    query counts by its best true item. Ties count against the model.
 
     Predictions have for each visual ``captions``, ``ranks`` (direction -> rank; texts have one for each caption),
     ``top_captions`` (``caption, score, similarity``) and ``top_visuals``, found for its first caption
@@ -50,6 +50,9 @@ class RetrievalEvaluation(Evaluation):
         pair_batch: Visual-text pairs per forward pass of the alignment decoder.
         token_dtype: Type of the visual tokens that wait in CPU memory for the re-ranking: None = as they are,
             ``'float16'`` or ``'bfloat16'`` for half the memory (COCO 5k at 384 px: 9 GB in float32).
+        dual_softmax: Whether to give the figures of the similarities weighed by their softmax over all queries, too
+            (see ``dual_softmax_ranks``). They know the whole test set, so they are no figures to compare plain ones
+            with.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class RetrievalEvaluation(Evaluation):
         visual_batch: int = 32,
         pair_batch: int = 128,
         token_dtype: str | None = None,
+        dual_softmax: bool = False,
     ) -> None:
         if rerank_k is not None and rerank_k < 1:
             raise ValueError(f'rerank_k must be at least 1, or None for no re-ranking, got {rerank_k}')
@@ -80,9 +84,16 @@ class RetrievalEvaluation(Evaluation):
         self.duplicate_captions = duplicate_captions
         self.text_batch, self.visual_batch, self.pair_batch = text_batch, visual_batch, pair_batch
         self.token_dtype = TOKEN_DTYPES[token_dtype]
+        self.dual_softmax = dual_softmax
 
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
-        """Encodes everything once, ranks, re-ranks."""
+        """Encodes everything once, ranks, re-ranks.
+
+        Raises:
+            ValueError: The options need the temperature of a contrastive loss, and the model has none.
+        """
+        scaled = self.dual_softmax or (self.rerank_k is not None and self.rerank_with == 'match+scaled_similarity')
+        temperature = _temperature(model, name) if scaled else None
         mine, tokens_by_key = self._encode_visuals(model, dataloader, name)
         rows = gather_rows(mine, name)
         texts = CaptionTexts(rows, merge=self.duplicate_captions == 'merge')
@@ -91,11 +102,16 @@ class RetrievalEvaluation(Evaluation):
         rankings = [rank_gallery(direction, max(self.rerank_k or 0, SHOWN)) for direction in directions]
         metrics, chance = self._measure(directions, [ranking.ranks for ranking in rankings], '')
         protocol = self._protocol(rows, texts)
+        if self.dual_softmax:
+            ranks = [dual_softmax_ranks(direction, temperature) for direction in directions]
+            weighed = self._measure(directions, ranks, '_dual_softmax')
+            metrics, chance = metrics | weighed[0], chance | weighed[1]
+            protocol['dual_softmax'] = f'transductive: softmax over all queries of the test set at {temperature:.4g}'
         scores = orders = new_ranks = None
         if self.rerank_k is not None:
             # A sample that a padding sampler gave to two ranks is scored by the first of them only.
             tokens = {i: tokens_by_key[row_key(row)] for i, row in enumerate(rows) if row['rank'] == get_rank()}
-            scores, protocol['rerank_pairs'] = self._score(model, tokens, texts.ids, rankings, name)
+            scores, protocol['rerank_pairs'] = self._score(model, tokens, texts.ids, rankings, temperature, name)
             new_ranks, orders = zip(*map(rerank, directions, rankings, scores))
             reranked = self._measure(directions, new_ranks, '_reranked')
             metrics, chance = metrics | reranked[0], chance | reranked[1]
@@ -127,12 +143,10 @@ class RetrievalEvaluation(Evaluation):
         tokens: dict[int, Tensor],
         text_ids: Sequence[np.ndarray],
         rankings: Sequence[Ranking],
+        temperature: float | None,
         name: str,
     ) -> tuple[list[np.ndarray], int]:
         """New scores of the first k items both ways (texts first), and the number of pairs they took."""
-        temperature = None
-        if self.rerank_with == 'match+scaled_similarity':
-            temperature = float(model.temperature)
         t2v, v2t = (ranking.top[:, : self.rerank_k] for ranking in rankings)
         pairs = needed_pairs(v2t, t2v)
         logits = score_pairs(model, tokens, text_ids, pairs, self.visual_batch, self.pair_batch, name)
@@ -172,6 +186,7 @@ class RetrievalEvaluation(Evaluation):
             duplicates=self.duplicate_captions,
             ties='pessimistic',
             rerank_k=self.rerank_k,
+            dual_softmax=None,
         )
         if self.rerank_k is not None:
             protocol['rerank_with'] = self.rerank_with
@@ -190,6 +205,16 @@ def _captions(sample: VLDataSample, name: str) -> dict[str, Any]:
             f'TokenizeText must stand in the pipeline, after what changes the captions'
         )
     return {'captions': captions, 'caption_ids': ids}
+
+
+def _temperature(model: nn.Module, name: str) -> float:
+    try:
+        return float(model.temperature)
+    except (AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{name}: dual_softmax and rerank_with='match+scaled_similarity' need the temperature of the contrastive "
+            f'loss, which this {type(model).__name__} has not: set model.contrastive_loss, or leave these options'
+        ) from error
 
 
 def _directions(

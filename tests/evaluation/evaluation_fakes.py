@@ -55,7 +55,9 @@ class FakeModel(nn.Module):
     def data_preprocessor(self, data, training):
         assert not training
         samples = data['data_samples']
-        return {'batch': VLBatch(data['inputs'].float(), samples[0].modality), 'data_samples': samples}
+        views = samples[0].get('num_views', 1)
+        batch = VLBatch(data['inputs'].float(), samples[0].modality, num_views=views)
+        return {'batch': batch, 'data_samples': samples}
 
     def encode_visual(self, frames, modality):
         self.modes.add((self.training, torch.is_grad_enabled()))

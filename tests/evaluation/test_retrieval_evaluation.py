@@ -7,6 +7,7 @@ from evaluation_fakes import FakeModel, loader, sample
 from test_evaluation_functional import naive_rank
 
 from omnivl.evaluation import RetrievalEvaluation
+from omnivl.evaluation.ranking import Direction, dual_softmax_ranks, rank_gallery
 from omnivl.registry import EVALUATIONS
 
 VISUALS, WORDS, WIDTH = 9, 14, 6
@@ -113,6 +114,54 @@ def test_equal_captions_are_one_text_or_each_their_own():
     assert (kept.protocol['texts'], kept.protocol['duplicate_captions']) == (3, 1)
 
 
+def test_captions_of_several_visuals_and_visuals_of_several_captions():
+    """Lists of any shape, each pair of them true: against loops, with k below and above the galleries."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        captions = [rng.choice(WORDS, size=rng.integers(1, 6), replace=False).tolist() for _ in range(VISUALS)]
+        model = make_model(seed)
+        for k in (2, 100):
+            result = RetrievalEvaluation(rerank_k=k).run(model, loader(make_samples(captions)), 'x')
+            assert result.metrics == pytest.approx(naive(model, captions, k, 'match+similarity'))
+        assert result.protocol['texts'] == len({word for words in captions for word in words})
+        assert result.protocol['captions'] == sum(map(len, captions))
+        assert result.protocol['reranked_visuals'] == VISUALS
+
+
+@pytest.mark.parametrize('chunk', [1, 4, 256])
+def test_dual_softmax_equals_the_whole_matrix(chunk):
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        queries, gallery = (rng.normal(size=(count, 4)).astype(np.float32) for count in (11, 7))
+        similarity = (queries @ gallery.T).astype(np.float64)
+        truth = rng.random(similarity.shape) < 0.2
+        truth[np.arange(11), rng.integers(7, size=11)] = True
+        weights = np.exp(similarity / 0.5)
+        scores = similarity * weights / weights.sum(axis=0)
+        expected = [naive_rank(of_query, is_true) for of_query, is_true in zip(scores, truth)]
+        direction = Direction('t2i', queries, gallery, np.argwhere(truth))
+        assert dual_softmax_ranks(direction, 0.5, chunk).tolist() == expected
+
+
+def test_dual_softmax_undoes_an_item_that_is_near_everything():
+    """Each text is most similar to visual 0, but less so than to others': then it goes to its own."""
+    similarity = np.array([[0.9, 0.1, 0.1], [0.8, 0.7, 0.1], [0.8, 0.1, 0.7]], dtype=np.float32)
+    direction = Direction('t2i', similarity, np.eye(3, dtype=np.float32), np.array([[0, 0], [1, 1], [2, 2]]))
+    assert rank_gallery(direction, 1).ranks.tolist() == [1, 2, 2]
+    assert dual_softmax_ranks(direction, 0.05).tolist() == [1, 1, 1]
+
+
+def test_dual_softmax_is_a_row_of_its_own_that_says_what_it_is():
+    plain = RetrievalEvaluation(rerank_k=3).run(make_model(), loader(make_samples()), 'x')
+    assert not any('dual' in metric for metric in plain.metrics) and plain.protocol['dual_softmax'] is None
+    both = RetrievalEvaluation(rerank_k=3, dual_softmax=True).run(make_model(), loader(make_samples()), 'x')
+    assert plain.metrics.items() <= both.metrics.items() and plain.predictions == both.predictions
+    names = {f'{metric}_dual_softmax' for metric in plain.metrics if not metric.endswith('reranked')}
+    assert set(both.metrics) - set(plain.metrics) == names
+    assert both.chance['t2i_r1_dual_softmax'] == plain.chance['t2i_r1']
+    assert both.protocol['dual_softmax'] == 'transductive: softmax over all queries of the test set at 0.5'
+
+
 def test_a_model_that_says_the_same_of_everything_has_no_recall():
     model = FakeModel(np.ones((12, 2)), np.ones((12, 2)))
     metrics = RetrievalEvaluation(rerank_k=None).run(model, loader(make_samples([[n] for n in range(12)])), 'x').metrics
@@ -124,6 +173,13 @@ def test_one_visual_with_one_caption():
     result = RetrievalEvaluation(rerank_k=16).run(FakeModel([[1.0, 0]], [[1.0, 0]]), loader(make_samples([[0]])), 'x')
     assert result.metrics['t2i_r1'] == result.metrics['i2t_r1_reranked'] == result.chance['t2i_r1'] == 100
     assert (result.protocol['reranked_visuals'], result.protocol['reranked_texts']) == (1, 1)
+
+
+def test_one_visual_with_several_captions_and_several_with_one():
+    several = RetrievalEvaluation(dual_softmax=True).run(make_model(), loader(make_samples([[0, 1, 2]])), 'x')
+    assert several.metrics['i2t_r1'] == several.metrics['t2i_r1_reranked'] == 100
+    one = RetrievalEvaluation(dual_softmax=True).run(make_model(), loader(make_samples([[0]] * 4)), 'x')
+    assert one.metrics['t2i_r1'] == one.metrics['i2t_r1_dual_softmax'] == 100 and one.protocol['texts'] == 1
 
 
 def test_chance_follows_the_number_of_captions():
@@ -246,6 +302,15 @@ def test_two_samples_of_one_id():
     samples = [sample(1, [0]), sample(1, [1])]
     with pytest.raises(ValueError, match="x: sample_id '1' of source 'fake' is there twice; evaluate one item per vis"):
         RetrievalEvaluation().run(make_model(), loader(samples), 'x')
+
+
+@pytest.mark.parametrize('options', [dict(dual_softmax=True), dict(rerank_with='match+scaled_similarity')])
+def test_a_model_without_temperature(tiny_model, options):
+    for model in (tiny_model(type='OmniVL'), tiny_model(contrastive_loss=None, matching_loss=None)):
+        with pytest.raises(
+            ValueError, match=r'x: dual_softmax and .* need the temperature of the contrastive loss, whi'
+        ):
+            RetrievalEvaluation(**options).run(model, [], 'x')
 
 
 def test_images_and_videos_in_one_evaluation():

@@ -1,5 +1,6 @@
 """The protocols of question answering: figures by hand, chance, what is written down, messages."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -7,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from omnivl.evaluation import submission
 from omnivl.models import VLDataPreprocessor
 from omnivl.registry import EVALUATIONS
 from omnivl.structures import VLBatch, VLDataSample
@@ -145,21 +145,40 @@ def test_published_answer_types_come_first():
     assert set(build('exact').run(Answering(['yes']), loader(samples)).metrics) == {'accuracy', 'accuracy_action'}
 
 
-def test_a_test_set_without_answers_has_predictions_and_a_file_for_the_server(tmp_path):
-    file = tmp_path / 'new' / 'submission.json'
+def test_a_test_set_without_answers_has_predictions_and_what_the_server_takes():
     samples = [sample(number) for number in (3, 10, 2)]
-    result = build(submission_file=str(file)).run(Answering(['yes'] * 2 + ['no'] * 9), loader(samples))
+    evaluation = build(methods=('generate', 'rank'))
+    result = evaluation.run(Answering(['yes'] * 2 + ['no'] * 9), loader(samples))
     assert result.metrics == {} and result.chance == {}
     expected = [{'question_id': number, 'answer': 'no'} for number in (2, 3, 10)]
-    assert json.loads(file.read_text()) == expected == submission(result.predictions)
+    assert evaluation.submission(result.predictions) == expected
+    result.predictions[0]['generate'] = 'written'
+    assert evaluation.submission(result.predictions)[0]['answer'] == 'written', 'the first method is submitted'
+    assert evaluation.submission([]) == [] and evaluation.submission_name('image.qa') == 'image.qa.json'
+    assert build('exact').submission(result.predictions) is None, 'video QA has no server'
     with pytest.raises(ValueError, match=r'question 1 has no answers .1 of 2 have none.: all questions'):
         build().run(Answering(['yes'] * 2), loader([sample(0, answers=['yes']), sample(1)]))
+
+
+@pytest.mark.parametrize('protocol', ['vqav2', 'exact'])
+@pytest.mark.parametrize('answer_list', [LIST, None])
+def test_empty_answers_are_wrong_and_nothing_worse(protocol, answer_list):
+    """Also as the only question there is, of an answer outside the list."""
+    samples = [sample(0, 'what?', ['cat'] * 10)]
+    evaluation = build(protocol, answer_list, methods=('generate',))
+    result = evaluation.run(Answering(['']), loader(samples))
+    assert result.metrics['accuracy_generated'] == 0 and result.predictions[0]['generate'] == ''
+    assert result.protocol['questions'] == 1
+    assert result.protocol['answers_outside_the_list'] == (0 if answer_list is None else 1)
 
 
 def test_the_list_may_be_a_file(tmp_path):
     (tmp_path / 'answers.json').write_text(json.dumps(LIST))
     evaluation = build(answer_list=str(tmp_path / 'answers.json'))
-    assert evaluation.run(Answering(['no']), loader([sample(0)])).predictions[0]['rank'] == 'no'
+    result = evaluation.run(Answering(['no']), loader([sample(0)]))
+    assert result.predictions[0]['rank'] == 'no'
+    checksum = hashlib.sha256((tmp_path / 'answers.json').read_bytes()).hexdigest()
+    assert result.protocol['answer_list'] == dict(file=str(tmp_path / 'answers.json'), sha256=checksum)
     with pytest.raises(FileNotFoundError, match=r"'nowhere\.json' does not exist; set 'answer_list'"):
         build(answer_list='nowhere.json').run(Answering(['no']), loader([sample(0)]))
 

@@ -1,0 +1,60 @@
+"""Which annotations an evaluation was made on, so that figures of other files are not taken for the same."""
+
+import functools
+import hashlib
+import os
+from typing import Any
+
+from mmengine.dist import broadcast_object_list, is_main_process
+
+from omnivl.datasets import MixedDataset, VisualDataset
+
+CHUNK = 1 << 20
+
+
+def describe_annotations(dataset: Any) -> list[dict[str, Any]]:
+    """Name, files with their SHA-256, split and number of items of a dataset, or of each of a mixture.
+
+    Args:
+        dataset: Any; only the datasets of omnivl can tell.
+
+    Returns:
+        For each set ``name, reader, visual_root, split, items`` and ``files``: option of the reader -> ``file,
+        sha256``; the same on every rank. Sets without annotation files, such as a folder for each class, have none.
+    """
+    datasets = dataset.datasets if isinstance(dataset, MixedDataset) else [dataset]
+    described = [[_describe(one) for one in datasets if isinstance(one, VisualDataset)] if is_main_process() else None]
+    broadcast_object_list(described)
+    return described[0]
+
+
+def _describe(dataset: VisualDataset) -> dict[str, Any]:
+    reader = dataset.reader
+    files = {
+        option: dict(file=value, sha256=file_sha256(value))
+        for option, value in sorted(vars(reader).items())
+        if isinstance(value, str) and option.endswith('file') and os.path.isfile(value)
+    }
+    return dict(
+        name=dataset.name,
+        reader=type(reader).__name__,
+        visual_root=reader.visual_root,
+        split=getattr(reader, 'split', None),
+        items=len(dataset),
+        files=files,
+    )
+
+
+def file_sha256(path: str) -> str:
+    """SHA-256 of a file in hexadecimal, as ``sha256sum`` prints it; computed again only if the file has changed."""
+    status = os.stat(path)
+    return _file_sha256(os.path.abspath(path), status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache
+def _file_sha256(path: str, size: int, changed: int) -> str:
+    found = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while part := file.read(CHUNK):
+            found.update(part)
+    return found.hexdigest()

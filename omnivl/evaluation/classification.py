@@ -1,0 +1,55 @@
+"""Classification by a finetuned head."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torch import nn
+
+from omnivl.registry import EVALUATIONS
+
+from .base import Evaluation, EvaluationResult, batches, gather_rows
+from .classes import check_top_k, class_result, class_rows, dataset_classes, mean_over_views, split_views
+
+
+@EVALUATIONS.register_module()
+class ClassificationEvaluation(Evaluation):
+    """Scores the classes of each visual with the model's head; the probabilities of its views are averaged.
+
+    Classes are ``dataloader.dataset.classes``. Metrics in percent: ``top1``, ``top5`` (all of ``top_k``) and
+    ``per_class``, the mean of the top-1 accuracies of the classes that occur. Ties count against the model.
+
+    Predictions have for each visual ``label``, ``predicted`` (both by name) and ``scores``: the five likeliest classes
+    -> probability.
+
+    Args:
+        top_k: The k of the accuracies.
+    """
+
+    def __init__(self, top_k: Sequence[int] = (1, 5)) -> None:
+        self.top_k = check_top_k(top_k)
+
+    def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
+        """Runs the head once over all views.
+
+        Raises:
+            TypeError: The model has no head for classes.
+            ValueError: The head and the dataset have different numbers of classes.
+        """
+        if not hasattr(model, 'classify'):
+            raise TypeError(
+                f'{name}: {type(model).__name__} has no head for classes: take an OmniVLClassifier, or '
+                'ZeroShotEvaluation or LinearProbeEvaluation, which need none'
+            )
+        classes = dataset_classes(dataloader, name, 'classification')
+        if model.num_classes != len(classes):
+            raise ValueError(
+                f'{name}: the model has a head for {model.num_classes} classes, the dataset has {len(classes)}: '
+                'set model.num_classes, or classes_file of the annotations if a split lacks some'
+            )
+        rows: list[dict[str, Any]] = []
+        for batch, samples in batches(model, dataloader, name):
+            batch, views = split_views(batch)
+            # In double precision, small probabilities that order the places after the first do not become equal.
+            probabilities = model.classify(batch).double().softmax(dim=1).cpu().numpy()
+            rows += class_rows(samples, batch, mean_over_views(probabilities, views), classes, name)
+        return class_result(gather_rows(rows, name), classes, self.top_k, name, 'classification', {})
