@@ -1,18 +1,20 @@
-"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT [--work-dir DIR] ...``."""
+"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT [--work-dir DIR] [--submit [DIR]] ...``."""
 
 import argparse
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
-from omnivl.engine import CheckpointError, ConfigError, OmniVLRunner, apply_options, read_config
-from omnivl.engine.distributed import LAUNCHERS
-from omnivl.registry import RUNNERS
+from omnivl.datasets.overlap import check_overlap
+from omnivl.engine import CheckpointError, ConfigError
+from omnivl.engine.checkpoint import load_last_checkpoint
+from omnivl.engine.command_line import add_run_options, build_runner, is_test_only, one_line_errors, read_run_config
 
 # What only training needs; its data need not be there.
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
 VALIDATION_KEYS = ('val_dataloader', 'val_cfg', 'val_evaluator')
+RANDOM = 'random'
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -23,19 +25,21 @@ def parse_arguments() -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(description='Evaluate a checkpoint on the test data of a config.')
     parser.add_argument('config', help='path of the config')
-    parser.add_argument('checkpoint', help='path of the checkpoint (.pth or .safetensors)')
-    parser.add_argument('--work-dir', help='folder of the results; by default work_dirs/<name of the config>/test')
     parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='change values of the config',
+        'checkpoint',
+        nargs='?',
+        help='checkpoint (.pth or .safetensors), or a work directory, whose last checkpoint is taken; random: the '
+        "model as the config's seed initialises it, to compare with. A config that only tests and names its weights "
+        '(load_from) needs none',
     )
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what starts several processes')
-    # Set by old versions of torch's launcher.
-    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument(
+        '--submit',
+        nargs='?',
+        const='',
+        metavar='DIR',
+        help="write what the benchmark's server takes into DIR; by default into submission/ of the work directory",
+    )
+    add_run_options(parser, 'the results', 'work_dirs/<name of the config>/test')
     return parser.parse_args()
 
 
@@ -46,36 +50,65 @@ def load_config(arguments: argparse.Namespace) -> Config:
         arguments: The options.
 
     Returns:
-        The config of the evaluation.
+        The config of the evaluation, with the data of the training still in it.
 
     Raises:
         ConfigError: If the config has nothing to test on.
     """
-    cfg = read_config(arguments.config)
-    apply_options(cfg, arguments.cfg_options)
+    cfg = read_run_config(arguments)
     if cfg.get('test_dataloader') is None:
         raise ConfigError(f'{arguments.config} has no test_dataloader, test_evaluator and test_cfg: nothing to test on')
-    for key in (*TRAINING_KEYS, *VALIDATION_KEYS):
-        cfg[key] = None
-    cfg.launcher = arguments.launcher
-    cfg.work_dir = arguments.work_dir or f'{cfg.get("work_dir") or f"work_dirs/{Path(arguments.config).stem}"}/test'
-    cfg.load_from, cfg.resume = arguments.checkpoint, False
+    cfg.work_dir = arguments.work_dir or f'{cfg.work_dir}/test'
+    cfg.load_from, cfg.resume = find_weights(cfg, arguments), False
+    if arguments.submit is not None:
+        cfg.test_cfg.submission_dir = arguments.submit or f'{cfg.work_dir}/submission'
     return cfg
+
+
+def find_weights(cfg: Config, arguments: argparse.Namespace) -> str | Mapping | None:
+    """Decide what the model is filled with.
+
+    Args:
+        cfg: The config.
+        arguments: The options.
+
+    Returns:
+        A file; a reader of weights, which a config that only tests may have for them; None = the initial values.
+
+    Raises:
+        ConfigError: If no weights are given.
+        CheckpointError: If a work directory has no whole checkpoint.
+    """
+    checkpoint, own = arguments.checkpoint, cfg.get('load_from')
+    reader = own if is_test_only(cfg) and isinstance(own, Mapping) else None
+    if checkpoint is None:
+        if not is_test_only(cfg) or own is None:
+            raise ConfigError(f'which weights? python tools/test.py {arguments.config} CHECKPOINT (or {RANDOM})')
+        return own
+    if checkpoint == RANDOM:
+        return None
+    if Path(checkpoint).is_dir() and reader is None:
+        found = load_last_checkpoint(checkpoint)[0]
+        if found is None:
+            raise CheckpointError(f'there is no checkpoint in the folder {checkpoint} (iter_*.pth or epoch_*.pth)')
+        checkpoint = str(found)
+    return checkpoint if reader is None else dict(reader, file=checkpoint)
 
 
 def main() -> None:
     """Evaluate."""
     arguments = parse_arguments()
-    try:
+    with one_line_errors():
         cfg = load_config(arguments)
-    except (ConfigError, FileNotFoundError) as error:
-        sys.exit(f'error: {error}')
-    runner_type = cfg.get('runner_type', OmniVLRunner)
-    runner_type = RUNNERS.get(runner_type) if isinstance(runner_type, str) else runner_type
-    try:
-        runner_type.from_cfg(cfg).test()
-    except (CheckpointError, FileNotFoundError) as error:
-        sys.exit(f'error: {error}')
+        note = check_overlap(cfg, ('test',))
+        for key in (*TRAINING_KEYS, *VALIDATION_KEYS):
+            cfg[key] = None
+        runner = build_runner(cfg)
+        if note:
+            runner.logger.info(note)
+        if arguments.checkpoint == RANDOM:
+            runner.start_at_random()
+        runner.test()
 
 
 if __name__ == '__main__':

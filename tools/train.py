@@ -1,14 +1,12 @@
 """Train a model: ``python tools/train.py CONFIG [--work-dir DIR] [--resume [PATH]] [--amp bf16] ...``."""
 
 import argparse
-import sys
-from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
-from omnivl.engine import CheckpointError, ConfigError, OmniVLRunner, apply_options, check_schedule, read_config
-from omnivl.engine.distributed import LAUNCHERS
-from omnivl.registry import RUNNERS
+from omnivl.datasets.overlap import check_overlap
+from omnivl.engine import ConfigError, check_schedule
+from omnivl.engine.command_line import add_run_options, build_runner, is_test_only, one_line_errors, read_run_config
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -19,7 +17,6 @@ def parse_arguments() -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(description='Train a model.')
     parser.add_argument('config', help='path of the config')
-    parser.add_argument('--work-dir', help='folder of logs and checkpoints; by default work_dirs/<name of the config>')
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -28,17 +25,7 @@ def parse_arguments() -> argparse.Namespace:
         help='go on with a run: from the last whole checkpoint of the work directory, or from PATH',
     )
     parser.add_argument('--amp', choices=('bf16', 'fp16'), help='mixed precision; fp16 needs a GPU')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='change values of the config',
-    )
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what starts several processes')
-    # Set by old versions of torch's launcher.
-    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+    add_run_options(parser, 'logs and checkpoints', 'work_dirs/<name of the config>')
     return parser.parse_args()
 
 
@@ -50,12 +37,17 @@ def load_config(arguments: argparse.Namespace) -> Config:
 
     Returns:
         The config of the run.
+
+    Raises:
+        ConfigError: If the config has nothing to train on.
     """
-    cfg = read_config(arguments.config)
-    apply_options(cfg, arguments.cfg_options)
+    cfg = read_run_config(arguments)
+    if is_test_only(cfg):
+        raise ConfigError(
+            f'{arguments.config} has no train_dataloader, train_cfg and optim_wrapper: it only tests, see '
+            f'python tools/test.py {arguments.config} CHECKPOINT'
+        )
     check_schedule(cfg)
-    cfg.launcher = arguments.launcher
-    cfg.work_dir = arguments.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(arguments.config).stem}'
     if arguments.resume is not None:
         cfg.resume = arguments.resume
     if arguments.amp is not None:
@@ -67,16 +59,13 @@ def load_config(arguments: argparse.Namespace) -> Config:
 def main() -> None:
     """Train."""
     arguments = parse_arguments()
-    try:
+    with one_line_errors():
         cfg = load_config(arguments)
-    except (ConfigError, FileNotFoundError) as error:
-        sys.exit(f'error: {error}')
-    runner_type = cfg.get('runner_type', OmniVLRunner)
-    runner_type = RUNNERS.get(runner_type) if isinstance(runner_type, str) else runner_type
-    try:
-        runner_type.from_cfg(cfg).train()
-    except (CheckpointError, FileNotFoundError) as error:
-        sys.exit(f'error: {error}')
+        note = check_overlap(cfg, ('val', 'test'))
+        runner = build_runner(cfg)
+        if note:
+            runner.logger.info(note)
+        runner.train()
 
 
 if __name__ == '__main__':

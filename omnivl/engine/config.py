@@ -19,6 +19,7 @@ import omnivl.registry
 # Keys that the runner and tools/train.py read beside the arguments of MMEngine's Runner.
 EXTRA_KEYS = (
     'activation_checkpointing',
+    'allow_train_test_overlap',
     'compile',
     'custom_imports',
     'efficient_conv_bn_eval',
@@ -64,11 +65,9 @@ def read_config(path: str | Path) -> Config:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f'there is no config {path}; {_listing(path.parent)}')
-    for parent in path.resolve().parents:
-        if (parent / 'projects').is_dir():
-            if str(parent) not in sys.path:
-                sys.path.append(str(parent))
-            break
+    root = next((parent for parent in path.resolve().parents if (parent / 'projects').is_dir()), None)
+    if root is not None and str(root) not in sys.path:
+        sys.path.append(str(root))
     cfg = Config.fromfile(path)
     check_config(cfg)
     return cfg

@@ -13,6 +13,7 @@ from mmengine.runner import BaseLoop
 
 from omnivl.registry import EVALUATIONS, LOOPS
 
+from .config import ConfigError
 from .files import write_json
 from .loaders import LoaderGroup, build_loaders
 from .state import get_random_state, set_random_state
@@ -37,6 +38,11 @@ class EvaluationLoop(BaseLoop):
         stage: ``'val'`` or ``'test'``, set by the runner.
         amp: ``'bf16'`` or ``'fp16'`` for autocast, ``None`` for full precision.
         save_predictions: Whether to write the predictions.
+        submission_dir: Where to write what the servers of the benchmarks take; None = nowhere.
+
+    Raises:
+        ValueError: If data and evaluations do not have the same names, or ``amp`` is none of these.
+        ConfigError: If there is a ``submission_dir``, but no evaluation has anything for a server.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class EvaluationLoop(BaseLoop):
         stage: str,
         amp: str | None = None,
         save_predictions: bool = True,
+        submission_dir: str | None = None,
     ) -> None:
         if (
             not isinstance(evaluator, Mapping)
@@ -68,6 +75,12 @@ class EvaluationLoop(BaseLoop):
         self.stage = stage
         self.amp = amp
         self.save_predictions = save_predictions
+        self.submission_dir = None if submission_dir is None else Path(submission_dir)
+        if submission_dir is not None and all(_submission(one, []) is None for one in self.evaluator.values()):
+            raise ConfigError(
+                f'nothing to submit: {sorted(self.evaluator)} of {stage}_evaluator have no form for a server; VQAv2, '
+                'COCO captions and NoCaps have one'
+            )
 
     @property
     def directory(self) -> Path:
@@ -93,6 +106,8 @@ class EvaluationLoop(BaseLoop):
             protocol[name] = result.protocol
             if self.save_predictions and is_main_process():
                 write_json(self.directory / 'predictions' / f'{name}.json', result.predictions)
+            if self.submission_dir is not None and is_main_process():
+                self._write_submission(name, evaluation, result.predictions)
         # Hooks decide by the figures (which checkpoint is the best, when to stop): all ranks must see the same.
         shared = [metrics]
         broadcast_object_list(shared)
@@ -109,6 +124,15 @@ class EvaluationLoop(BaseLoop):
         self.runner.logger.info(f'Evaluating {name} with {type(evaluation).__name__} ...')
         with unchanged(model), self._autocast(model):
             return evaluation.run(model, self.dataloader[name], progress=name)
+
+    def _write_submission(self, name: str, evaluation: Any, predictions: list[dict[str, Any]]) -> None:
+        content = _submission(evaluation, predictions)
+        if content is None:
+            self.runner.logger.warning(f'{name} has no form for a server, so nothing is written to submit')
+            return
+        path = self.submission_dir / evaluation.submission_name(name)
+        write_json(path, content)
+        self.runner.logger.info(f'For the server: {path}')
 
     def _autocast(self, model: torch.nn.Module) -> contextlib.AbstractContextManager:
         if self.amp is None:
@@ -183,6 +207,11 @@ def nested(metrics: Mapping[str, float]) -> dict[str, Any]:
             raise ValueError(f'the metric {name!r} has other metrics below it; rename the evaluation')
         node[leaf] = value
     return tree
+
+
+def _submission(evaluation: Any, predictions: list[dict[str, Any]]) -> Any:
+    submission = getattr(evaluation, 'submission', None)
+    return None if submission is None else submission(predictions)
 
 
 def _names(value: Any) -> Any:

@@ -63,7 +63,7 @@ def build_loaders(runner: Any, configs: Mapping[str, Any], role: str, training: 
     loaders = {}
     for name, config in configs.items():
         if not isinstance(config, DataLoader):
-            config = _with_defaults(config, training)
+            config = with_defaults(config, training)
             if training:
                 _seed_draws(config['dataset'], runner.seed)
         loaders[name] = runner.build_dataloader(config, seed=runner.seed)
@@ -81,7 +81,16 @@ def _check_even_batches(dataset: Dataset, place: str) -> None:
             )
 
 
-def _with_defaults(config: Mapping[str, Any], training: bool) -> dict[str, Any]:
+def with_defaults(config: Mapping[str, Any], training: bool) -> dict[str, Any]:
+    """Fill in what the config of a loader leaves open.
+
+    Args:
+        config: Of a loader.
+        training: Whether samplers shuffle when the config does not say, and workers stay.
+
+    Returns:
+        A copy with sampler, collation and workers of this project.
+    """
     config = copy.deepcopy(dict(config))
     sampler = config.setdefault('sampler', dict(type='EpochSampler'))
     if isinstance(sampler, dict):

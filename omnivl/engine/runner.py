@@ -203,7 +203,14 @@ class OmniVLRunner(Runner):
         elif self._load_from is not None:
             from omnivl.weights import load_weights
 
-            load_weights(self.bare_model, self._load_from)
+            reports = load_weights(self.bare_model, self._load_from)
+            self.loaded_from = '; '.join(report.source for report in reports)
+
+    def start_at_random(self) -> None:
+        """Keep the values that the seed gives the model, as a training from scratch does; to compare others with."""
+        self._init_model_weights()
+        self._has_loaded = True
+        self.loaded_from = f'random (seed {self.seed})'
 
     def load_checkpoint(self, filename: str, options: files.LoadOptions | dict | None = None) -> dict[str, Any]:
         """Load weights from a file.

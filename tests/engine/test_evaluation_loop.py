@@ -8,6 +8,7 @@ import torch
 import toys
 from runs import run_ranks, train
 
+from omnivl.engine import ConfigError
 from omnivl.engine.evaluation_loop import flat_names, nested, unchanged
 
 NAMES = ('image.retrieval', 'image.retrieval_unseen', 'video.retrieval')
@@ -106,6 +107,24 @@ def validate_on_ranks(root):
 def test_all_ranks_see_the_figures_of_the_first(tmp_path):
     run_ranks(validate_on_ranks, tmp_path)
     assert (tmp_path / 'value_0').read_text() == (tmp_path / 'value_1').read_text()
+
+
+def test_what_servers_take_is_written_where_there_is_one(make_runner, tmp_path):
+    config = evaluation('test', submission_dir=str(tmp_path / 'there'))
+    config['test_evaluator']['video.retrieval']['answers'] = True
+    make_runner(**config, **no_training()).test()
+    assert [path.name for path in (tmp_path / 'there').iterdir()] == ['retrieval_results.json']
+    assert json.loads((tmp_path / 'there/retrieval_results.json').read_text()) == ['0', '1']
+    with pytest.raises(ConfigError, match=r'nothing to submit: .* of test_evaluator have no form for a server; VQAv2'):
+        make_runner(**evaluation('test', submission_dir=str(tmp_path)), **no_training()).test()
+
+
+def test_a_runner_that_only_tests(make_runner):
+    config = {**evaluation('test', NAMES[:1]), **no_training()}
+    runner = make_runner(**config)
+    assert set(runner.test()) == {'image.retrieval.r1', 'image.retrieval.r5'}
+    with pytest.raises(RuntimeError, match='Please provide `train_dataloader`, `train_cfg`, `optimizer`'):
+        runner.train()
 
 
 def test_bad_configs(make_runner):

@@ -51,11 +51,17 @@ def test_other_sources_go_to_the_weight_readers(make_runner, monkeypatch):
     import omnivl.weights
 
     given = []
-    monkeypatch.setattr(omnivl.weights, 'load_weights', lambda model, source: given.append((model, source)))
+
+    def load(model, source):
+        given.append((model, source))
+        return [omnivl.weights.WeightReport(f'{one["type"]}({one["file"]})') for one in source]
+
+    monkeypatch.setattr(omnivl.weights, 'load_weights', load)
     source = [dict(type='TimmViTReader', file='a'), dict(type='BERTReader', file='b')]
     runner = make_runner(load_from=source, **no_training())
     runner.load_or_resume()
     assert given == [(runner.model, source)]
+    assert runner.loaded_from == 'TimmViTReader(a); BERTReader(b)'
 
 
 def test_compiled_is_the_same_run(tmp_path):

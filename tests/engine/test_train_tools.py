@@ -56,12 +56,107 @@ def test_train_resume_and_test(monkeypatch, tmp_path, config_file):
         ('train.py', ['nowhere.py'], 'nowhere.py'),
         ('train.py', ['CONFIG', '--resume', 'nowhere.pth'], 'there is no checkpoint nowhere.pth'),
         ('test.py', ['CONFIG', 'nowhere.pth'], 'there is no checkpoint nowhere.pth'),
+        ('test.py', ['CONFIG'], 'which weights? python tools/test.py '),
+        ('test.py', ['CONFIG', '.'], 'there is no checkpoint in the folder .'),
+        (
+            'test.py',
+            ['CONFIG', 'random', '--submit'],
+            "nothing to submit: ['image.toy'] of test_evaluator have no form",
+        ),
+        ('test.py', ['CONFIG', 'random', '--cfg-options', 'test_dataloader=None'], 'nothing to test on'),
+        ('train.py', ['CONFIG', '--cfg-options', 'train_dataloader=None'], 'it only tests, see python tools/test.py'),
     ],
 )
 def test_mistakes_end_with_one_line(monkeypatch, config_file, tool, arguments, message):
     with pytest.raises(SystemExit) as caught:
         call(monkeypatch, tool, *[config_file if argument == 'CONFIG' else argument for argument in arguments])
     assert str(caught.value).startswith('error: ') and message in str(caught.value)
+
+
+def metrics(folder):
+    return json.loads((folder / 'metrics.json').read_text())
+
+
+def test_the_last_checkpoint_of_a_work_directory(monkeypatch, tmp_path, config_file):
+    run = tmp_path / 'run'
+    call(monkeypatch, 'train.py', config_file, '--cfg-options', 'train_cfg.max_iters=2')
+    call(monkeypatch, 'test.py', config_file, run)
+    assert metrics(run / 'test')['run']['checkpoint'] == str(run / 'iter_2.pth')
+
+
+def test_random_weights_are_those_that_training_from_scratch_begins_with(monkeypatch, tmp_path, config_file):
+    options = ('--cfg-options', 'train_cfg.max_iters=1', 'optim_wrapper.optimizer.lr=0')
+    call(monkeypatch, 'train.py', config_file, *options)
+    figures = {}
+    for name, arguments in dict(
+        untrained=(tmp_path / 'run/iter_1.pth',),
+        random=('random',),
+        again=('random',),
+        other=('random', '--cfg-options', 'randomness.seed=8'),
+    ).items():
+        call(monkeypatch, 'test.py', config_file, *arguments, '--work-dir', tmp_path / name)
+        figures[name] = metrics(tmp_path / name)['image']['toy']['r1']
+    assert figures['random'] == figures['again'] == figures['untrained'] != figures['other']
+    assert metrics(tmp_path / 'other')['run']['checkpoint'] == 'random (seed 8)'
+
+
+@pytest.fixture
+def bare_file(tmp_path, config_file):
+    """The config without all that only training needs."""
+    path = tmp_path / 'test_only.py'
+    keys = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
+    path.write_text('\n'.join(line for line in config_file.read_text().splitlines() if not line.startswith(keys)))
+    return path
+
+
+def test_a_config_that_only_tests(monkeypatch, tmp_path, config_file, bare_file):
+    run = tmp_path / 'run'
+    call(monkeypatch, 'train.py', config_file, '--cfg-options', 'train_cfg.max_iters=1')
+    call(monkeypatch, 'test.py', bare_file, run / 'iter_1.pth', '--work-dir', tmp_path / 'test')
+    with pytest.raises(SystemExit, match=r'it only tests, see python tools/test\.py .*test_only\.py CHECKPOINT'):
+        call(monkeypatch, 'train.py', bare_file)
+    with pytest.raises(SystemExit, match='which weights'):
+        call(monkeypatch, 'test.py', bare_file)
+    with bare_file.open('a') as file:
+        file.write(f'\nload_from = {str(run / "iter_1.pth")!r}\n')
+    call(monkeypatch, 'test.py', bare_file, '--work-dir', tmp_path / 'own')
+    figures = [metrics(tmp_path / name) for name in ('test', 'own')]
+    assert figures[0]['image'] == figures[1]['image']
+    assert figures[0]['run']['checkpoint'] == figures[1]['run']['checkpoint']
+
+
+def test_a_config_that_only_tests_may_say_how_weights_are_read(monkeypatch, tmp_path, bare_file):
+    with bare_file.open('a') as file:
+        file.write("\nload_from = dict(type='ToyReader', file='of_the_config')\n")
+    call(monkeypatch, 'test.py', bare_file, '--work-dir', tmp_path / 'own')
+    call(monkeypatch, 'test.py', bare_file, 'given', '--work-dir', tmp_path / 'given')
+    assert metrics(tmp_path / 'own')['run']['checkpoint'] == 'ToyReader(of_the_config)'
+    assert metrics(tmp_path / 'given')['run']['checkpoint'] == 'ToyReader(given)'
+
+
+def test_what_the_server_takes(monkeypatch, tmp_path, config_file):
+    with config_file.open('a') as file:
+        file.write("\ntest_evaluator['image.toy']['answers'] = True\n")
+    call(monkeypatch, 'test.py', config_file, 'random', '--work-dir', tmp_path / 'test', '--submit')
+    written = json.loads((tmp_path / 'test/submission/toy_results.json').read_text())
+    assert written == ['0', '1', '2']
+    call(monkeypatch, 'test.py', config_file, 'random', '--submit', tmp_path / 'there')
+    assert json.loads((tmp_path / 'there/toy_results.json').read_text()) == written
+
+
+@pytest.mark.parametrize('tool', ['train.py', 'test.py'])
+def test_training_on_what_is_tested_is_refused(monkeypatch, tmp_path, config_file, tool):
+    (tmp_path / 'list.json').write_text('[{"image": "a.jpg", "caption": "a cat"}]')
+    reader = f"dict(type='BLIPCaptionJSON', ann_file={str(tmp_path / 'list.json')!r}, visual_root={str(tmp_path)!r})"
+    with config_file.open('a') as file:
+        for role, kind in (('train', 'Pair'), ('test', 'Retrieval')):
+            dataset = f"dict(type='{kind}Dataset', name='{role}', annotations={reader}, pipeline=[])"
+            file.write(f"\n{role}_dataloader['image.toy'] = dict(dataset={dataset})\n")
+    arguments = [config_file] if tool == 'train.py' else [config_file, 'random']
+    with pytest.raises(SystemExit) as caught:
+        call(monkeypatch, tool, *arguments)
+    assert str(caught.value).startswith('error: training and evaluation share visuals:\n  1 of the 1 visuals')
+    assert 'allow_train_test_overlap=True' in str(caught.value)
 
 
 def test_a_launcher_that_launched_nothing(monkeypatch, config_file):

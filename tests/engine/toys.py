@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from omnivl.datasets import SampleKey
-from omnivl.registry import DATASETS, EVALUATIONS, HOOKS, MODELS
+from omnivl.registry import DATASETS, EVALUATIONS, HOOKS, MODELS, WEIGHT_READERS
+from omnivl.weights import WeightReader, WeightReport
 
 
 @MODELS.register_module()
@@ -86,6 +87,17 @@ class ToyDataset(Dataset):
 class ToyEvaluation:
     """Mean of the predictions; draws random numbers to disturb the training if the loop let it."""
 
+    def __init__(self, answers: bool = False) -> None:
+        self.answers = answers
+
+    def submission(self, predictions: list[dict]) -> list[str] | None:
+        """What a server takes, if there is one."""
+        return [row['sample_id'] for row in predictions] if self.answers else None
+
+    def submission_name(self, name: str) -> str:
+        """What the server wants it to be called."""
+        return f'{name.split(".")[-1]}_results.json'
+
     def run(self, model: nn.Module, dataloader: object, progress: str) -> SimpleNamespace:
         """Evaluate."""
         torch.rand(3), np.random.rand(3)
@@ -96,6 +108,15 @@ class ToyEvaluation:
         return SimpleNamespace(
             metrics=figures, chance=dict(r1=0.5), predictions=predictions, protocol=dict(name=progress)
         )
+
+
+@WEIGHT_READERS.register_module()
+class ToyReader(WeightReader):
+    """Fills nothing, and says which file it was asked for."""
+
+    def load(self, model: nn.Module) -> WeightReport:
+        """Load."""
+        return WeightReport(f'ToyReader({self.file})')
 
 
 @HOOKS.register_module()
