@@ -28,4 +28,3 @@ param_scheduler = [dict(type=CosineAnnealingLR, by_epoch=True, T_max=10, eta_min
 load_from = dict(type=BLIPReader, file='data/weights/blip_base.pth')
 
 test_dataloader['image.qa'].dataset = dict(vqa_v2_test_dev, pipeline=image_test_pipeline_480)
-test_evaluator['image.qa'].submission_file = 'work_dirs/vqa_v2_from_blip/test_dev.json'

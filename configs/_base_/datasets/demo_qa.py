@@ -14,6 +14,7 @@ from omnivl.datasets.transforms import (
     LoadVideo,
     PackSample,
     RandomShift,
+    ShuffleFrames,
     TokenizeText,
 )
 from omnivl.models.tokenizers import WordPieceTokenizer
@@ -32,6 +33,8 @@ image_pipeline = [dict(type=LoadImage), *augment, *ask]
 video_pipeline = [dict(type=LoadVideo, num_frames=8, random=True), *augment, *ask]
 image_test_pipeline = [dict(type=LoadImage), *ask]
 video_test_pipeline = [dict(type=LoadVideo, num_frames=8), *ask]
+# What a model cannot tell from this, it has learnt from the order of the frames.
+video_shuffled_pipeline = [dict(type=LoadVideo, num_frames=8), dict(type=ShuffleFrames), *ask]
 
 image_qa = {
     split: dict(

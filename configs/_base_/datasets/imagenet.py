@@ -15,3 +15,14 @@ imagenet_train = dict(
     templates='clip_image',
     broken='replace',
 )
+# The validation set, which is what is reported.
+imagenet_test = dict(
+    type=LabelDataset,
+    name='imagenet_test',
+    annotations=dict(
+        type=ImageNetFolder,
+        visual_root='data/imagenet',
+        split='val',
+        class_names_file='data/imagenet/meta/class_names.json',
+    ),
+)
