@@ -8,8 +8,10 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r"__version__ = '(.+)'", (ROOT / 'omnivl/version.py').read_text()).group(1)
 
-DEMO = ['av>=15.0', 'matplotlib>=3.7']
-TEST = ['pytest>=8.0', 'pytest-timeout>=2.2', 'ruff>=0.6', *DEMO]
+# The official caption metrics; its tokenizer and METEOR run Java, which is looked for when they are asked for.
+CAPTION = ['pycocoevalcap>=1.2']
+DEMO = ['av>=15.0', 'matplotlib>=3.7', *CAPTION]
+TEST = ['pytest>=8.0', 'pytest-timeout>=2.2', 'ruff>=0.6', 'scikit-learn>=1.3', *DEMO]
 
 setup(
     name='omnivl',
@@ -37,5 +39,5 @@ setup(
         'decord>=0.6.0; platform_machine == "x86_64" and sys_platform == "linux"',
         'av>=15.0; platform_machine != "x86_64" or sys_platform != "linux"',
     ],
-    extras_require={'demo': DEMO, 'test': TEST, 'all': sorted({*DEMO, *TEST})},
+    extras_require={'caption': CAPTION, 'demo': DEMO, 'test': TEST, 'all': sorted({*DEMO, *TEST})},
 )

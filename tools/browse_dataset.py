@@ -142,12 +142,14 @@ def describe(sample: VLDataSample, dataset: Dataset, tokenizer: Any) -> list[Lin
         tokenizer: That of the model.
 
     Returns:
-        Lines of text: texts decoded from their ids, label, target id, source, broken files.
+        Lines of text: texts decoded from their ids, the true choice, label, target id, source, broken files.
     """
     rows = [sample.text_ids] if 'text_ids' in sample else []
     rows += sample.get('caption_ids', [])
     lines = [Line(f'{tokenizer.decode(ids)}{_unknown(ids, tokenizer)}') for ids in rows]
     lines += [Line(f'answer: {tokenizer.decode(ids)}', GOOD) for ids in sample.get('answer_ids', [])]
+    if 'answer_index' in sample:
+        lines.append(Line(f'true: {sample.captions[sample.answer_index]}', GOOD))
     if 'label' in sample:
         source = next(part for part in getattr(dataset, 'datasets', [dataset]) if part.name == sample.source)
         lines.append(Line(f'label {sample.label}: {source.classes[sample.label]}', GOOD))

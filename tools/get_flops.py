@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from omnivl.engine import ConfigError, read_config
+from omnivl.models.caption import OmniVLCaption
 from omnivl.models.decoders.base import GroundedDecoder
 from omnivl.models.omnivl import OmniVL
 from omnivl.models.pretrain import OmniVLPretrain
@@ -194,6 +195,9 @@ class Meter:
             self.matching(tokens, 1, head=False)
             self.language(self.leaf(1, self.ids.shape[1], model.text_encoder.width), own_keys=True)
             return self.flops
+        if isinstance(model, OmniVLCaption):
+            self.language(tokens, own_keys=True)
+            return self.flops
         wanted = {name for name in LOSSES if not self.train or getattr(model, f'{name}_loss') is not None}
         if 'contrastive' in wanted:
             self.contrast()
@@ -266,7 +270,8 @@ def measure(model: OmniVL, sizes: Sizes) -> dict[str, Part]:
         A line for each part, and their sum as ``'total'``. A model without losses has no training steps.
     """
     parts = count_parameters(model)
-    passes = {'forward': False, 'step': True} if isinstance(model, OmniVLPretrain | OmniVLQA) else {'forward': False}
+    trained = isinstance(model, OmniVLCaption | OmniVLPretrain | OmniVLQA)
+    passes = {'forward': False, 'step': True} if trained else {'forward': False}
     for modality in MODALITIES:
         for name, train in passes.items():
             for part, flops in Meter(model, modality, sizes, train).run().items():

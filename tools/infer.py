@@ -8,6 +8,7 @@ Examples:
     python tools/infer.py exported --task answer photo.jpg --text "how many dogs are there?"
     python tools/infer.py exported --task match photo.jpg clip.mp4 --text "a dog runs" --text "a cat sleeps"
     python tools/infer.py exported --task classify photos/ --text dog --text cat --templates "a photo of a {}"
+    python tools/infer.py exported_classifier --task classify photos/ -k 3
     python tools/infer.py exported --task retrieve photos/ --text "a dog on the beach" -k 3 --rerank 16
     python tools/infer.py exported --task retrieve photos/ --query sketch.png --index photos.index
     python tools/infer.py exported --task retrieve photos.index --text "a dog on the beach"
@@ -29,7 +30,7 @@ from omnivl.engine.files import write_json
 
 TASKS = ('caption', 'answer', 'retrieve', 'match', 'classify', 'features')
 # What --text is for a task that cannot do without.
-TEXTS = {'answer': 'the question', 'match': 'a text to hold against the inputs', 'classify': 'the name of a class'}
+TEXTS = {'answer': 'the question', 'match': 'a text to hold against the inputs'}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -48,7 +49,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         '--text',
         action='append',
         default=[],
-        help='a question (answer), text (match, retrieve) or class (classify); may be given several times',
+        help='a question (answer), text (match, retrieve) or class (classify, where a head has its own); may be given '
+        'several times',
     )
     parser.add_argument('--query', action='append', default=[], help='retrieve: an image or video to search with')
     parser.add_argument('-k', type=int, default=5, help='retrieve, classify: number of results (default: 5)')
@@ -102,7 +104,7 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
         templates = options.templates
         if templates is not None and len(templates) == 1 and '{}' not in templates[0]:
             templates = templates[0]
-        return inferencer.classify(inputs, options.text, templates, options.k, **about)
+        return inferencer.classify(inputs, options.text or None, templates, options.k, **about)
     if options.task == 'features':
         return inferencer.features(inputs, **about)
     gallery = inputs[0] if len(inputs) == 1 and is_index(inputs[0]) else inferencer.build_gallery(inputs, **about)

@@ -11,7 +11,7 @@ cd "$ROOT"
 writable_home "${TMPDIR:-/tmp}/omnivl-home-$(id -u)"
 
 echo '== environment'
-prepare_environment test av matplotlib pytest pytest_timeout ruff
+prepare_environment test av matplotlib pycocoevalcap pytest pytest_timeout ruff sklearn
 
 echo '== lint'
 (

@@ -7,12 +7,12 @@ import torch
 
 from omnivl.evaluation import CaptionEvaluation
 from omnivl.evaluation.qa import QAEvaluation
-from omnivl.models.qa import OmniVLQA
+from omnivl.models import OmniVLClassifier, OmniVLQA
 
 from .base import Answer
 from .inputs import all_texts
 from .retrieval import GallerySearcher
-from .tasks import answering, captioning, classifying, matching
+from .tasks import answering, captioning, classifying, classifying_by_head, matching
 
 
 class OmniVLInferencer(GallerySearcher):
@@ -141,27 +141,39 @@ class OmniVLInferencer(GallerySearcher):
     def classify(
         self,
         x: Any,
-        names: Sequence[str],
+        names: Sequence[str] | None = None,
         templates: str | Sequence[str] | None = None,
         top_k: int = 5,
         modality: str | None = None,
     ) -> Answer | list[Answer]:
-        """Finds the class whose sentences are most similar to the visual (zero-shot).
+        """Finds the class of a visual: with the head of an ``OmniVLClassifier``, else by prompts (zero-shot).
 
         Args:
             x: See the class.
-            names: Names of the classes.
-            templates: A set of ``omnivl/datasets/prompts.py``, or sentences with ``{}`` for the name; None = those of
-                the config's evaluation of the modality, or else ``'clip_image'`` and ``'actionclip'``.
+            names: Names of the classes. A head has its own, which are known if the annotations of the config's test are
+                there, or if an exported folder has them; given, they are the names of all its classes in order.
+            templates: For prompts: a set of ``omnivl/datasets/prompts.py``, or sentences with ``{}`` for the name; None
+                = those of the config's evaluation of the modality, or else ``'clip_image'`` and ``'actionclip'``.
             top_k: Classes in ``scores``.
             modality: See :meth:`caption`.
 
         Returns:
-            ``predicted`` (a name), its ``score`` (cosine similarity) and ``scores``: the best classes, best first.
+            ``predicted`` (a name), its ``score`` (probability by a head, cosine similarity by prompts) and ``scores``:
+            the best classes, best first.
+
+        Raises:
+            ValueError: A model without a head gets no names, or one with a head gets templates.
         """
         if top_k < 1:
             raise ValueError(f'top_k must be at least 1, got {top_k}')
-        work = classifying(self.loaded, self.preparation, names, templates, top_k)
+        if isinstance(self.model, OmniVLClassifier):
+            if templates is not None:
+                raise ValueError('an OmniVLClassifier has a head and needs no templates; prompts are for other models')
+            work = classifying_by_head(self.loaded, names, top_k)
+        elif names is None:
+            raise ValueError(f'{type(self.model).__name__} has no head for classes: give the names of the classes')
+        else:
+            work = classifying(self.loaded, self.preparation, names, templates, top_k)
         return self.answer_each(x, modality, work, 'classes')
 
     @torch.no_grad()

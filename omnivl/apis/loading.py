@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
+from omnivl.datasets.labels import configured_classes
 from omnivl.datasets.transforms import LoadImage, LoadVideo
 from omnivl.engine import read_config
 from omnivl.engine.checkpoint import (
@@ -20,6 +21,7 @@ from omnivl.engine.checkpoint import (
     weights_of,
 )
 from omnivl.evaluation import Evaluation
+from omnivl.models import OmniVLClassifier
 from omnivl.registry import EVALUATIONS, MODELS, TRANSFORMS
 from omnivl.weights.export import load_exported
 
@@ -35,12 +37,14 @@ class LoadedModel:
         pipelines: Modality -> the transforms of its test pipeline.
         evaluations: (modality, protocol) of each evaluation of the config, in its order.
         stored_temperature: Temperature of the contrastive loss, where the model itself has none (an exported one).
+        classes: Names of the classes of a classifier's head, if they are known.
     """
 
     model: nn.Module
     pipelines: dict[str, list[Any]]
     evaluations: list[tuple[str, Evaluation]]
     stored_temperature: float | None = None
+    classes: list[str] | None = None
 
     @property
     def temperature(self) -> float:
@@ -91,7 +95,7 @@ def load_model(
                 f'{folder_or_config} is a folder, which has weights of its own; a checkpoint goes with a config'
             )
         model, cfg = load_exported(folder_or_config)
-        return LoadedModel(model.to(device).eval(), *read_protocols(cfg), cfg.get('temperature'))
+        return LoadedModel(model.to(device).eval(), *read_protocols(cfg), cfg.get('temperature'), cfg.get('classes'))
     cfg = folder_or_config if isinstance(folder_or_config, Config) else read_model_config(folder_or_config)
     if checkpoint is None:
         raise ValueError(f'the config {cfg.filename} alone has no weights: give a checkpoint too')
@@ -102,7 +106,8 @@ def load_model(
     if hasattr(model, 'adapt_state_dict'):
         model.adapt_state_dict(weights)
     load_state_dict(model, weights, path, LoadOptions(**cfg.get('load_options', {})))
-    return LoadedModel(model.to(device).eval(), pipelines, evaluations)
+    classes = configured_classes(cfg.get('test_dataloader')) if isinstance(model, OmniVLClassifier) else None
+    return LoadedModel(model.to(device).eval(), pipelines, evaluations, classes=classes)
 
 
 def read_model_config(path: str | Path) -> Config:

@@ -1,5 +1,6 @@
 """From inputs to what the model takes, by the test pipeline of the config and nothing else."""
 
+import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from omnivl.datasets.transforms import (
     LoadVideo,
     RandomResizedCrop,
     Resize,
+    ThreeCrop,
     TokenizeText,
     clean_caption,
     clean_question,
@@ -32,7 +34,8 @@ class Preparation:
 
     Pictures in memory take the place of what the loading transform would return; all other transforms are the same for
     files and for them. A pipeline that never changes the size, since its corpus has that of the model, gets a resize
-    and a centre crop for pictures of other sizes; the others pass them untouched.
+    and a centre crop for pictures of other sizes; the others pass them untouched. Of a pipeline with several views, as
+    benchmarks of actions average over, one is left: the middle crop of one clip.
 
     Args:
         pipelines: Modality -> transforms, the first of which loads.
@@ -45,10 +48,11 @@ class Preparation:
 
     @staticmethod
     def _fitted(steps: Sequence[Any], size: tuple[int, int] | None) -> list[Any]:
+        steps = [_one_view(step) for step in steps]
         loads = [number for number, step in enumerate(steps) if isinstance(step, LoadImage | LoadVideo)]
         sizes = [step for step in steps if isinstance(step, Resize | CenterCrop | RandomResizedCrop)]
         if size is None or sizes or not loads:
-            return list(steps)
+            return steps
         first = loads[-1] + 1
         return [*steps[:first], Resize(size, keep_ratio=True), CenterCrop(size), *steps[first:]]
 
@@ -150,6 +154,16 @@ class Preparation:
                 is_tokenize = isinstance(step, TokenizeText)
                 lines.append(f'{modality}: {f"TokenizeText({step.max_length})" if is_tokenize else repr(step)}')
         return lines
+
+
+def _one_view(step: Any) -> Any:
+    """What makes one view in the place of a transform that makes several; others stay."""
+    if isinstance(step, ThreeCrop):
+        return CenterCrop(step.size)
+    if isinstance(step, LoadVideo) and step.num_clips > 1:
+        step = copy.copy(step)
+        step.num_clips = 1
+    return step
 
 
 def _warn_if_cut(text: str, ids: np.ndarray, steps: Sequence[Any], tokenize: TokenizeText) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from omnivl.datasets.labels import distinct_names
 from omnivl.evaluation import CaptionEvaluation, ZeroShotEvaluation
-from omnivl.evaluation.captioning import OPTIONS, prompt_ids
 from omnivl.evaluation.texts import pad_texts, to_numpy
+from omnivl.models.caption import write_captions
 from omnivl.models.qa import OmniVLQA
 from omnivl.structures import VLBatch
 
@@ -34,31 +35,15 @@ def captioning(model: nn.Module, protocol: CaptionEvaluation, method: str) -> Wo
     Returns:
         The task: ``caption`` and ``score``.
     """
-    tokenizer = model.tokenizer
-    options = dict(protocol.methods[method])
-    seed = options.pop('seed', 0) if method == 'nucleus' else None
-    prompt = prompt_ids(tokenizer, protocol.prompt)
+    options = protocol.methods[method]
+    seed = options.get('seed', 0) if method == 'nucleus' else None
+    prompt = protocol.prompt_of(model)
 
     def write(tokens: torch.Tensor) -> list[Answer]:
-        key_values = model.visual_key_values(tokens, decoders=('generation',))
-
-        def step(ids: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
-            return model.decoder_step(ids, cache, key_values)
-
-        drawn = {} if seed is None else dict(generator=torch.Generator(tokens.device).manual_seed(seed))
-        output = OPTIONS[method][0](
-            step,
-            model.reorder_cache,
-            torch.tensor([prompt] * len(tokens), device=tokens.device),
-            end_id=tokenizer.sep_id,
-            pad_id=tokenizer.pad_id,
-            max_length=protocol.max_length,
-            min_length=protocol.min_length,
-            **drawn,
-            **options,
-        )
-        captions = map(tokenizer.decode, output.ids)
-        return [dict(caption=caption, score=score) for caption, score in zip(captions, output.scores.tolist())]
+        drawn = {} if seed is None else {method: torch.Generator(tokens.device).manual_seed(seed)}
+        lengths = protocol.max_length, protocol.min_length
+        written = write_captions(model, tokens, {method: options}, prompt, *lengths, drawn)
+        return [dict(caption=caption, score=score) for caption, score in written[method]]
 
     def work(batch: VLBatch) -> list[Answer]:
         tokens = model.encode_visual(batch.frames, batch.modality).tokens
@@ -156,14 +141,47 @@ def classifying(
 
     def work(batch: VLBatch) -> list[Answer]:
         pooled = loaded.model.encode_visual(batch.frames, batch.modality).pooled
-        answers = []
-        for scores in to_numpy(loaded.model.project_visual(pooled)) @ class_features(batch.modality).T:
-            order = np.argsort(-scores, kind='stable')[:top_k]
-            found = {names[place]: float(scores[place]) for place in order}
-            answers.append(dict(predicted=names[order[0]], score=float(scores[order[0]]), scores=found))
-        return answers
+        scores = to_numpy(loaded.model.project_visual(pooled)) @ class_features(batch.modality).T
+        return [_best_classes(of_visual, names, top_k) for of_visual in scores]
 
     return work
+
+
+def classifying_by_head(loaded: LoadedModel, names: Sequence[str] | None, top_k: int) -> Work:
+    """Finds the class of each visual with the head of a classifier.
+
+    Args:
+        loaded: The model, and the names of its classes if they are known.
+        names: Names of all classes, in the order of the head; None = those that are known, or else ``class 0`` ...
+        top_k: Classes in ``scores``.
+
+    Returns:
+        The task: ``predicted``, ``score`` and ``scores``.
+
+    Raises:
+        ValueError: There are not as many names as classes.
+    """
+    count = loaded.model.num_classes
+    if names is None:
+        known = loaded.classes is not None and len(loaded.classes) == count  # the data here may be a part of the set
+        names = loaded.classes if known else [f'class {label}' for label in range(count)]
+    if len(names) != count:
+        raise ValueError(
+            f'the model has a head for {count} classes, got {len(names)} names: give all in order, or none'
+        )
+    names = distinct_names(names)
+
+    def work(batch: VLBatch) -> list[Answer]:
+        probabilities = loaded.model.classify(batch).double().softmax(dim=1).cpu().numpy()
+        return [_best_classes(of_visual, names, top_k) for of_visual in probabilities]
+
+    return work
+
+
+def _best_classes(scores: np.ndarray, names: Sequence[str], top_k: int) -> Answer:
+    order = np.argsort(-scores, kind='stable')[:top_k]
+    found = {names[place]: float(scores[place]) for place in order}
+    return dict(predicted=names[order[0]], score=float(scores[order[0]]), scores=found)
 
 
 def answering(

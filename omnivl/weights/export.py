@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from omnivl.datasets.labels import configured_classes
 from omnivl.engine.checkpoint import (
     CheckpointError,
     LoadOptions,
@@ -19,7 +20,7 @@ from omnivl.engine.checkpoint import (
     weights_of,
 )
 from omnivl.engine.files import atomic_write, write_json
-from omnivl.models import OmniVL, OmniVLPretrain
+from omnivl.models import OmniVL, OmniVLClassifier, OmniVLPretrain
 from omnivl.registry import MODELS
 from omnivl.version import __version__
 
@@ -35,7 +36,8 @@ def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> nn
 
     A pretraining model becomes its trunk, without losses, momentum twin and queues. The folder holds
     ``model.safetensors`` (shared weights once), ``config.json`` (model, test pipelines and evaluations, with the
-    vocabulary's path relative to the folder), ``vocab.txt`` and ``preprocessor_config.json`` (pixel statistics).
+    vocabulary's path relative to the folder, and the names of a classifier's classes if the annotations of its test are
+    there), ``vocab.txt`` and ``preprocessor_config.json`` (pixel statistics).
 
     Args:
         cfg: The config that the checkpoint was trained with.
@@ -198,6 +200,9 @@ def _used_parts(cfg: Config) -> dict[str, Any]:
     if loaders:
         evaluators = {name: value for name, value in (cfg.get('test_evaluator') or {}).items() if name in loaders}
         parts |= dict(test_dataloader=loaders, test_evaluator=evaluators)
+    if inspect.isclass(model_type) and issubclass(model_type, OmniVLClassifier):
+        classes = configured_classes(cfg.get('test_dataloader'))
+        parts |= {} if classes is None else dict(classes=classes)
     parts |= {name: cfg[name] for name in ('image_test_pipeline', 'video_test_pipeline') if name in cfg}
     return plain(parts)
 

@@ -43,6 +43,13 @@ def test_a_label_is_shown_with_its_class_and_all_captions_of_a_visual_are_shown(
     assert texts(dataset, tokenizer, 0)[:2] == ['w0 w0', 'w9  (+ 1 unknown)']
 
 
+def test_the_true_one_of_several_choices_is_named(config):
+    dataset, tokenizer = built(config, 'test', 'image.retrieval')
+    sample = dataset[0]['data_samples'].clone()
+    sample.set_metainfo(dict(answer_index=1))
+    assert 'true: w9 unheard' in [line.text for line in TOOL['describe'](sample, dataset, tokenizer)]
+
+
 def test_the_pixels_are_those_of_the_batch(config):
     dataset, tokenizer = built(config, 'test', 'image.retrieval')
     card = np.asarray(TOOL['draw_sample']([dataset[3]], dataset, tokenizer, 40))

@@ -85,6 +85,18 @@ def test_the_parts_are_the_whole_step(tiny_config, tiny_model, random_batch, mod
     assert meter.run().total() * size + comparisons + choice == pytest.approx(counter.get_total_flops(), rel=2e-4)
 
 
+@pytest.mark.parametrize('modality', ['image', 'video'])
+def test_the_parts_are_the_whole_step_of_captioning(tiny_config, tiny_model, random_batch, modality):
+    batch = random_batch(4, modality)
+    batch.text_mask = torch.ones_like(batch.text_mask)
+    model = tiny_model(type='OmniVLCaption').train()
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        model(batch, mode='loss')['loss_lm'].backward()
+    sizes = Sizes(32, 4, batch.text_ids.shape[1])
+    meter = Meter(TOOL['build_model'](tiny_config(type='OmniVLCaption')), modality, sizes, True)
+    assert meter.run().total() * 4 == pytest.approx(counter.get_total_flops(), rel=2e-4)
+
+
 def test_sizes_matter_as_they_should(tiny_config):
     model = TOOL['build_model'](tiny_config())
 

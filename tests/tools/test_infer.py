@@ -63,6 +63,18 @@ def test_every_task(monkeypatch, capsys, model, photos):
     assert len(rows[0]['feature']) == 8
 
 
+def test_classes_of_a_head(monkeypatch, capsys, tmp_path, tiny_config, photos):
+    config = tiny_config('OmniVLClassifier', num_classes=4)
+    pipeline = [dict(type='LoadImage'), dict(type='Resize', size=32), dict(type='PackSample')]
+    (tmp_path / 'classifier.py').write_text(f'model = {config!r}\nimage_test_pipeline = {pipeline!r}\n')
+    torch.save(dict(state_dict=MODELS.build(config).state_dict()), tmp_path / 'classifier.pth')
+    words = [tmp_path / 'classifier.py', tmp_path / 'classifier.pth', '--task', 'classify', '-k', '2', photos]
+    rows = infer(monkeypatch, capsys, *words)
+    assert len(rows) == 3 and all(len(row['scores']) == 2 and row['predicted'][:6] == 'class ' for row in rows)
+    texts = [word for name in ('cat', 'dog', 'owl', 'hen') for word in ('--text', name)]
+    assert all(row['predicted'] in texts for row in infer(monkeypatch, capsys, *words, *texts))
+
+
 def test_searching_and_searching_again(monkeypatch, capsys, tmp_path, model, photos):
     index = tmp_path / 'index'
     words = ['--task', 'retrieve', '--text', 'w1', '--rerank', '2', '-k', '2']
@@ -82,6 +94,7 @@ def test_searching_and_searching_again(monkeypatch, capsys, tmp_path, model, pho
         (['CONFIG', 'CHECKPOINT', '--task', 'caption'], 'there is no input'),
         (['CONFIG', 'CHECKPOINT', '--task', 'answer', 'a.png'], 'needs --text: the question'),
         (['CONFIG', 'CHECKPOINT', '--task', 'retrieve', 'a.png'], 'needs --text or --query'),
+        (['CONFIG', 'CHECKPOINT', '--task', 'classify', 'a.png'], 'has no head for classes: give the names'),
         (['CONFIG', 'CHECKPOINT', '--task', 'answer', 'a.png', '--text', 'w1?'], 'does not answer questions'),
         (['CONFIG', 'CHECKPOINT', '--task', 'caption', 'nowhere.png'], 'none of the inputs could be used'),
         (['CONFIG', 'nowhere.pth', '--task', 'caption', 'a.png'], 'there is no checkpoint nowhere.pth'),
