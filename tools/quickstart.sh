@@ -15,6 +15,7 @@ set -euo pipefail
 CALLER="$PWD"
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$ROOT/tools/environment.sh"
+source "$ROOT/tools/steps.sh"
 cd "$ROOT"
 
 STAGE1_CONFIG=configs/demo/pretrain_image.py
@@ -36,80 +37,10 @@ else
     REPORT_OPTIONS=()
     MINUTES=(1 1 3 5 2 1)
 fi
-DATA="${QUICKSTART_DATA:-data/demo$suffix}"
-WORK_DIR="${QUICKSTART_WORK_DIR:-work_dirs/demo$suffix}"
-# The defaults are in this checkout; a folder given by the caller is seen from where the caller stands.
-case "${QUICKSTART_DATA:-/}" in /*) ;; *) DATA="$CALLER/$DATA" ;; esac
-case "${QUICKSTART_WORK_DIR:-/}" in /*) ;; *) WORK_DIR="$CALLER/$WORK_DIR" ;; esac
-mkdir -p "$WORK_DIR/logs" "$WORK_DIR/steps"
+DATA="$(folder "${QUICKSTART_DATA:-}" "data/demo$suffix")"
+WORK_DIR="$(folder "${QUICKSTART_WORK_DIR:-}" "work_dirs/demo$suffix")"
+COMMAND=quickstart
 STEPS=7
-SECONDS_FILE="$WORK_DIR/seconds.json"
-
-# The demo configs find the corpus, and stage 2 the weights of stage 1, through these (MMEngine's --cfg-options would take
-# the spaces out of a path).
-export OMNIVL_DEMO_DATA="$DATA" OMNIVL_DEMO_WORK_DIR="$WORK_DIR"
-writable_home "$(cd "$WORK_DIR" && pwd)/home"
-# Through a pipe Python would keep its progress to itself for minutes.
-export PYTHONUNBUFFERED=1
-export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
-
-# --- steps -----------------------------------------------------------------------------------------------------------
-
-step=0
-step_name=
-step_log=
-step_started=
-
-title() {
-    step=$((step + 1))
-    printf '\n[%d/%d] %s\n' "$step" "$STEPS" "$1"
-}
-
-explain() { # what it does, how long it takes
-    printf '      %s\n      takes about %s\n' "$1" "$2"
-}
-
-# Args: step name, seconds to add to what earlier, interrupted runs took; or "-" to forget them.
-count_seconds() {
-    "$PYTHON" - "$SECONDS_FILE" "$1" "$2" <<'PYTHON_END'
-import json
-import os
-import sys
-
-path, name, seconds = sys.argv[1:]
-total = {}
-if os.path.exists(path):
-    with open(path) as file:
-        total = json.load(file)
-earlier = total.pop(name, 0)
-if seconds != '-':
-    total[name] = round(earlier + float(seconds), 2)
-with open(path + '.new', 'w') as file:
-    json.dump(total, file, indent=1)
-os.replace(path + '.new', path)
-PYTHON_END
-}
-
-now() { date +%s.%N; }
-
-elapsed() { awk -v a="$1" -v b="$(now)" 'BEGIN {printf "%.2f", b - a}'; }
-
-# Runs also on Ctrl-C and on errors: the time is counted, and the message says how to go on.
-on_exit() {
-    local code=$?
-    [ -n "$step_name" ] || exit "$code"
-    [ -z "$step_started" ] || count_seconds "$step_name" "$(elapsed "$step_started")" || true
-    {
-        printf '\nquickstart stopped in step %d of %d (%s), exit code %d.\n' "$step" "$STEPS" "$step_name" "$code"
-        [ ! -s "${step_log:-}" ] || printf 'Its output is in %s\n' "$step_log"
-        printf 'To go on, run the same command again: finished steps are skipped, training resumes at its last checkpoint.\n'
-        printf 'To start afresh, remove %s and %s first.\n' "$WORK_DIR" "$DATA"
-    } >&2
-    exit "$code"
-}
-trap on_exit EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 
 step_output() {
     case "$1" in
@@ -120,124 +51,21 @@ step_output() {
     esac
 }
 
-# The key of a step: its parameters, the files that decide its result, and the keys of the steps before it. A step is
-# finished when its stamp holds the key; if the key has changed, its old output is set aside and it runs anew.
-previous_key=
-make_key() { # words; a file stands for its content, a folder for its Python files
-    local word
-    {
-        printf '%s\n' "$previous_key"
-        for word in "$@"; do
-            printf '%s\n' "$word"
-            if [ "${word%/}" != "$word" ]; then
-                find "$word" -name '*.py' -print0 | sort -z | xargs -0 cat
-            elif [ -f "$word" ]; then
-                cat "$word"
-            fi
-        done
-    } | sha256sum | cut -c 1-16
-}
-
-# The settings of each config with all it inherits, one per line: a comment, or another experiment's file, changes no key.
-settings() {
-    "$PYTHON" - "$@" <<'PYTHON_END'
-import sys
-
-from mmengine.config import Config
-
-out, sys.stdout = sys.stdout, sys.stderr  # MMEngine may log while it reads
-for name in sys.argv[1:]:
-    print(sorted(Config.fromfile(name).to_dict().items()), file=out)
-PYTHON_END
-}
-
-set_aside() { # step name
-    local output kept=1
-    output="$(step_output "$1")"
-    [ -e "$output" ] || return 0
+is_kept() {
     case "$1" in
-        # What may have cost minutes, or may not be ours, is kept.
-        corpus | stage1 | stage2)
-            while [ -e "$output.old$kept" ]; do kept=$((kept + 1)); done
-            mv -- "$output" "$output.old$kept"
-            echo "      $output was made with other settings; it is now $output.old$kept"
-            ;;
-        *) rm -rf -- "$output" ;;
+        corpus | stage1 | stage2) ;;
+        *) return 1 ;;
     esac
 }
 
-# Args: name, minutes, title, what it does, key, then the command.
-run_step() {
-    local name="$1" key="$5" stamp="$WORK_DIR/steps/$1"
-    title "$3"
-    previous_key="$key"
-    if [ "$(cat "$stamp.done" 2>/dev/null)" = "$key" ] && [ -e "$(step_output "$name")" ]; then
-        echo "      already done, skipped"
-        return 0
-    fi
-    explain "$4" "$2"
-    shift 5
-    step_name="$name"
-    step_log="$WORK_DIR/logs/$name.log"
-    rm -f "$stamp.done"
-    [ "$(cat "$stamp.started" 2>/dev/null)" = "$key" ] || set_aside "$name"
-    # Seconds add up as long as an interrupted run is gone on with; a fresh start counts from zero.
-    [ -e "$(step_output "$name")" ] || count_seconds "$name" -
-    echo "$key" >"$stamp.started"
-    step_started="$(now)"
-    "$@" 2>&1 | tee -i -a "$step_log"
-    local seconds
-    seconds="$(elapsed "$step_started")"
-    step_started=
-    count_seconds "$name" "$seconds"
-    echo "$key" >"$stamp.done"
-    step_name=
-    printf '      done in %.0f s\n' "$seconds"
-}
-
-minutes() { if [ "$1" = 1 ]; then echo 'a minute'; else echo "$1 minutes on two cores"; fi; }
-
-# Starts a stage, or resumes it where an earlier run has left a checkpoint. Args: step name, config, options.
-train_stage() {
-    local stage="$1" config="$2"
-    shift 2
-    local command=("$PYTHON" tools/train.py "$config" --work-dir "$WORK_DIR/$stage")
-    if [ -s "$WORK_DIR/$stage/last_checkpoint" ]; then
-        echo "      resuming from $(cat "$WORK_DIR/$stage/last_checkpoint")"
-        command+=(--resume)
-    fi
-    [ $# = 0 ] || command+=(--cfg-options "$@")
-    show "${command[@]}"
-}
-
-show() { # print a command as it could be typed, then run it
-    printf '+'
-    printf ' %q' "$@"
-    printf '\n'
-    "$@"
-}
-
-last_checkpoint() { # step name of a finished stage
-    local pointer="$WORK_DIR/$1/last_checkpoint"
-    [ -s "$pointer" ] || fail "the training of $1 has ended, but there is no checkpoint: $pointer is missing." \
-        "Remove $WORK_DIR/$1 and run the quickstart again; its output is in $WORK_DIR/logs/$1.log"
-    # The pointer holds an absolute path; the folder may have moved since.
-    echo "$WORK_DIR/$1/$(basename "$(cat "$pointer")")"
-}
-
-# --- what is done ----------------------------------------------------------------------------------------------------
+prepare_steps
+# The demo configs find the corpus, and stage 2 the weights of stage 1, through these (MMEngine's --cfg-options would take
+# the spaces out of a path).
+export OMNIVL_DEMO_DATA="$DATA" OMNIVL_DEMO_WORK_DIR="$WORK_DIR"
 
 echo "OmniVL quickstart: corpus in $DATA, everything else in $WORK_DIR"
 
-title 'Environment'
-explain "A virtual environment with omnivl and what it needs: $VENV" \
-    'three minutes the first time (6 GB, most of it torch), then a second'
-step_name=install
-install_started="$(now)"
-prepare_environment demo av matplotlib
-[ "$INSTALLED" = no ] || count_seconds install "$(elapsed "$install_started")"
-step_name=
-printf '      done in %.0f s\n' "$(elapsed "$install_started")"
+install_step demo av matplotlib
 # Not inside a command line: there, a config that cannot be read would not stop the script.
 CONFIGS="$(settings "$STAGE1_CONFIG" "$STAGE2_CONFIG")"
 
@@ -254,13 +82,13 @@ run_step vocabulary "$(minutes "${MINUTES[1]}")" 'Vocabulary' \
 run_step stage1 "$(minutes "${MINUTES[2]}")" 'Stage 1: images' \
     'Pretrains on image-text and image-label data: contrast (UniVLC), matching (VLM), captioning (LM).' \
     "$(make_key stage1 "$(sed -n 1p <<<"$CONFIGS")" "${STAGE1_OPTIONS[*]-}")" \
-    train_stage stage1 "$STAGE1_CONFIG" ${STAGE1_OPTIONS[@]+"${STAGE1_OPTIONS[@]}"}
+    train "$WORK_DIR/stage1" "$STAGE1_CONFIG" ${STAGE1_OPTIONS[@]+"${STAGE1_OPTIONS[@]}"}
 
 run_step stage2 "$(minutes "${MINUTES[3]}")" 'Stage 2: images and videos' \
     'Starts from stage 1 and alternates batches of images and of videos.' \
     "$(make_key stage2 "$(sed -n 2p <<<"$CONFIGS")" "${STAGE2_OPTIONS[*]-}")" \
-    train_stage stage2 "$STAGE2_CONFIG" ${STAGE2_OPTIONS[@]+"${STAGE2_OPTIONS[@]}"}
-STAGE2_CHECKPOINT="$(last_checkpoint stage2)"
+    train "$WORK_DIR/stage2" "$STAGE2_CONFIG" ${STAGE2_OPTIONS[@]+"${STAGE2_OPTIONS[@]}"}
+STAGE2_CHECKPOINT="$(last_checkpoint "$WORK_DIR/stage2")"
 
 run_step test "$(minutes "${MINUTES[4]}")" 'Evaluation' \
     'Retrieval, captions and zero-shot classes on the held-out test set, and on combinations never seen in training.' \

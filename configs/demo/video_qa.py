@@ -1,25 +1,23 @@
 """Demo: questions about videos, finetuned from the joint stage.
 
 Twin of configs/omnivl/msrvtt_qa.py for two CPU cores. Data: 5600 questions in MSRVTT-QA's form. Batch 16 x 1 process.
+The second test shuffles the frames: 'what is ... doing?' asks for a motion, which then cannot be told any more.
 """
 
 from mmengine.config import read_base
 
+from omnivl.evaluation import QAEvaluation
+
 with read_base():
-    from .vqa import *
+    from .._base_.datasets.demo_qa import *
+    from .._base_.models.omnivl_tiny_qa import *
+    from .._base_.runtime import *
+    from .._base_.schedules.demo_finetune import *
 
-max_iters = 500
+max_iters = 320
 
-train_dataloader = dict(
-    video=dict(
-        batch_size=16,
-        num_workers=1,
-        sampler=dict(type=EpochSampler),
-        dataset=dict(video_qa['train'], pipeline=video_pipeline),
-    )
-)
+train_dataloader = dict(video=dict(train_loader, dataset=dict(video_qa['train'], pipeline=video_pipeline)))
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
-optim_wrapper.optimizer.lr = 5e-4
 param_scheduler = [
     dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
     dict(type=LinearLR, start_factor=1.0, end_factor=0.01, by_epoch=False, begin=warmup, end=max_iters),
@@ -34,7 +32,10 @@ evaluation = dict(
     max_length=4,
     type_words=2,
 )
-val_dataloader = {'video.qa': dict(loader, dataset=dict(video_qa['val'], pipeline=video_test_pipeline))}
+val_dataloader = {'video.qa': dict(test_loader, dataset=dict(video_qa['val'], pipeline=video_test_pipeline))}
 val_evaluator = {'video.qa': evaluation}
-test_dataloader = {'video.qa': dict(loader, dataset=dict(video_qa['test'], pipeline=video_test_pipeline))}
-test_evaluator = {'video.qa': evaluation}
+test_dataloader = {
+    'video.qa': dict(test_loader, dataset=dict(video_qa['test'], pipeline=video_test_pipeline)),
+    'video.qa_shuffled': dict(test_loader, dataset=dict(video_qa['test'], pipeline=video_shuffled_pipeline)),
+}
+test_evaluator = {'video.qa': evaluation, 'video.qa_shuffled': evaluation}

@@ -65,7 +65,7 @@ def _hit(row: Row, rank: int, right: bool, media: MediaReader) -> str:
     mark = '<span class="tick" title="the right one">✓</span>' if right else ''
     return (
         f'<figure class="hit{" right" if right else ""}">'
-        f'<span class="frame">{media.html(row["visual"], caption)}{mark}</span>'
+        f'<span class="frame">{show(row, caption, media)}{mark}</span>'
         f'<figcaption><b>{rank}</b> {escape(caption)}</figcaption></figure>'
     )
 
@@ -92,10 +92,24 @@ def caption_cards(rows: Sequence[Row], modality: str, media: MediaReader, count:
         if row.get('beam') not in (None, row['greedy']):
             other = f'<dt>beam</dt><dd>{mark_words(row["beam"], truth)}</dd>'
         cards.append(
-            f'<div class="card caption {modality}">{media.html(row["visual"], truth)}'
+            f'<div class="card caption {modality}">{show(row, truth, media)}'
             f'<dl><dt>truth</dt><dd>{escape(truth)}</dd><dt>model</dt><dd>{said}</dd>{other}</dl></div>'
         )
     return f'<div class="captions {modality}">{"".join(cards)}</div>'
+
+
+def show(row: Row, alt: str, media: MediaReader) -> str:
+    """Show the visual of a row, or the part of it that is meant.
+
+    Args:
+        row: Has ``visual``, and ``clip`` if a part of the video is meant.
+        alt: What can be seen, for those who cannot see it.
+        media: Reads the visual.
+
+    Returns:
+        An ``<img>`` element.
+    """
+    return media.html(row['visual'], alt, tuple(row['clip']) if row.get('clip') else None)
 
 
 def mark_words(said: str, truth: str) -> str:

@@ -26,18 +26,19 @@ class MediaReader:
         self.num_frames = num_frames
         self.html = lru_cache(maxsize=None)(self._html)
 
-    def _html(self, path: str, alt: str = '') -> str:
+    def _html(self, path: str, alt: str = '', clip: tuple[float, float] | None = None) -> str:
         """Show a visual.
 
         Args:
             path: File of an image or a video.
             alt: What can be seen, for those who cannot see it.
+            clip: The part of a video to show, start and end in seconds; ``None`` = all.
 
         Returns:
             An ``<img>`` element; a grey box with the reason if the file cannot be read.
         """
         try:
-            frames = self.frames(path)
+            frames = self.frames(path, clip)
         except (OSError, ValueError) as error:
             return f'<span class="lost" title="{escape(error)}">not readable</span>'
         strip = np.concatenate(_with_gaps(frames), axis=1)
@@ -48,11 +49,12 @@ class MediaReader:
             f'alt="{escape(alt)}">'
         )
 
-    def frames(self, path: str) -> list[np.ndarray]:
+    def frames(self, path: str, clip: tuple[float, float] | None = None) -> list[np.ndarray]:
         """Read a visual.
 
         Args:
             path: File of an image or a video.
+            clip: The part of a video to show, start and end in seconds; ``None`` = all.
 
         Returns:
             One frame of an image, ``num_frames`` of a video; uint8 (H, W, 3), RGB.
@@ -65,7 +67,7 @@ class MediaReader:
         if file is None:
             raise FileNotFoundError(f'{path} is neither there nor under {self.root}')
         if file.suffix.lower() in VIDEO_SUFFIXES:
-            frames = [Image.fromarray(frame) for frame in read_video(file)]
+            frames = [Image.fromarray(frame) for frame in read_video(file, clip)]
             frames = [frames[index] for index in np.linspace(0, len(frames) - 1, self.num_frames).round().astype(int)]
         else:
             with Image.open(file) as image:
@@ -75,14 +77,15 @@ class MediaReader:
         return [np.asarray(frame) for frame in frames]
 
 
-def read_video(file: Path) -> list[np.ndarray]:
-    """Decode a short clip.
+def read_video(file: Path, clip: tuple[float, float] | None = None) -> list[np.ndarray]:
+    """Decode a short video, or a part of it.
 
     Args:
         file: A video of a few seconds; it is decoded as a whole.
+        clip: The part to keep, start and end in seconds; ``None`` = all.
 
     Returns:
-        All frames, uint8 (H, W, 3), RGB.
+        Its frames, uint8 (H, W, 3), RGB.
 
     Raises:
         ValueError: No frame could be decoded.
@@ -91,6 +94,7 @@ def read_video(file: Path) -> list[np.ndarray]:
     import cv2
 
     capture = cv2.VideoCapture(str(file))
+    rate = capture.get(cv2.CAP_PROP_FPS)
     frames = []
     try:
         while True:
@@ -100,8 +104,10 @@ def read_video(file: Path) -> list[np.ndarray]:
             frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
     finally:
         capture.release()
+    if clip is not None and rate > 0:
+        frames = [frame for number, frame in enumerate(frames) if clip[0] <= number / rate < clip[1]]
     if not frames:
-        raise ValueError(f'{file}: no frame of this video can be decoded')
+        raise ValueError(f'{file}: no frame of this video{f" in {clip}" if clip else ""} can be decoded')
     return frames
 
 

@@ -52,7 +52,7 @@ class Checkout:
         for folder in ('tools', 'configs/demo', 'omnivl/datasets/demo', 'omnivl/evaluation', 'omnivl/visualization'):
             (self.root / folder).mkdir(parents=True)
         (self.root / 'setup.py').write_text('')
-        for name in ('quickstart.sh', 'environment.sh'):
+        for name in ('quickstart.sh', 'steps.sh', 'environment.sh'):
             shutil.copy(ROOT / 'tools' / name, self.root / 'tools')
         for name in set(TOOLS):
             (self.root / 'tools' / f'{name}.py').write_text(STAND_IN)

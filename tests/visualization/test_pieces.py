@@ -8,7 +8,7 @@ from PIL import Image
 
 from omnivl.visualization import Curve, MediaReader
 from omnivl.visualization.curves import running_mean, split_at
-from omnivl.visualization.grids import choose_examples, mark_words
+from omnivl.visualization.grids import choose_examples, mark_words, show
 from omnivl.visualization.media import read_video
 from omnivl.visualization.run_files import RunFiles, read_scalars
 from omnivl.visualization.tables import confusion_matrix, html_table, percent
@@ -102,6 +102,18 @@ def test_pictures_shrink_and_videos_give_first_to_last_frame(tmp_path, visuals):
     levels = [frame[..., 0].mean() for frame in frames]
     assert levels == sorted(levels) and levels[0] < 20 and levels[-1] > 140  # the clip goes from black to red
     assert reader.html('wide.png', 'a "wide" one').count('alt="a &quot;wide&quot; one"') == 1
+
+
+def test_part_of_a_video_is_shown_alone(tmp_path, visuals):
+    """Nine frames at 8 per second: the half second from 0.5 has numbers 4 to 7."""
+    path = tmp_path / 'red.mp4'
+    whole = read_video(path)
+    part = read_video(path, (0.5, 1.0))
+    assert len(part) == 4 and all((a == b).all() for a, b in zip(part, whole[4:8]))
+    reader = MediaReader(tmp_path, num_frames=2)
+    assert 'red.mp4: no frame of this video in (5, 6)' in reader.html(str(path), clip=(5, 6))
+    row = {'visual': str(path), 'clip': [0.5, 1.0]}
+    assert show(row, 'a', reader) == reader.html(str(path), 'a', (0.5, 1.0)) != show(row | {'clip': None}, 'a', reader)
 
 
 def test_words_for_numbers():

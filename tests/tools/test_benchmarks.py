@@ -1,0 +1,52 @@
+"""The benchmarks beside BLIP run, and both sides say the same; how fast they are is no matter of a test."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / 'tools' / 'benchmarks'
+TINY = ['--width', '32', '--depth', '2', '--heads', '2', '--size', '32', '--vocab', '1200', '--rounds', '1']
+
+
+def run(tool, *arguments):
+    return subprocess.run(
+        [sys.executable, str(FOLDER / tool), *TINY, *arguments], capture_output=True, text=True, timeout=300
+    )
+
+
+def figures(tool, tmp_path, *arguments):
+    file = tmp_path / 'figures.json'
+    result = run(tool, *arguments, '--threads', '1', '--json', str(file))
+    assert result.returncode == 0, result.stderr
+    return json.loads(file.read_text()), result.stdout
+
+
+def test_captions_are_those_of_transformers(tmp_path):
+    found, printed = figures('generation.py', tmp_path, '--batch', '3', '--beams', '2', '--length', '6', '--vision')
+    assert found['captions_equal']
+    assert set(found['seconds']) == {'transformers', 'omnivl', 'vision of transformers', 'vision of omnivl'}
+    assert found['ratio'] == pytest.approx(found['seconds']['transformers'] / found['seconds']['omnivl'])
+    assert 'equal captions: 3 of 3, 6 word pieces each' in printed
+
+
+def test_scores_are_those_of_a_loop_in_blips_way(tmp_path):
+    found, printed = figures('retrieval.py', tmp_path, '--visuals', '6', '--texts', '9', '--k', '3')
+    assert found['scores_equal'] and found['pairs_compared'] > 0
+    assert found['pairs_both_ways'] == 3 * (6 + 9)
+    assert found['pairs']['omnivl'] <= found['pairs_both_ways']
+    assert 'equal in float32: True' in printed
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--words', '8', '40'], '--words must be at most 33'),
+        (['--queries', '3'], '--queries must be an even number, half of them each way, got 3'),
+    ],
+)
+def test_a_wrong_option_is_said(arguments, message):
+    result = run('retrieval.py', *arguments)
+    assert result.returncode == 2 and message in result.stderr
