@@ -9,6 +9,7 @@ from omnivl.registry import MODELS
 from omnivl.structures import TextFeatures
 
 from ..layers import FeedForwardBlock, SelfAttentionBlock
+from ..layers.linear import Linear, linear
 
 
 class TextEmbeddings(nn.Module):
@@ -146,14 +147,19 @@ class LanguageHead(nn.Module):
         vocab_size: Number of word pieces V.
         width: Width D of the tokens.
         eps: Of the layer norm.
+
+    Attributes:
+        packed: A copy of the word embeddings, or None; see ``GenerationDecoder.packed``.
     """
+
+    packed: Tensor | None = None
 
     def __init__(self, vocab_size: int, width: int, eps: float = 1e-12) -> None:
         super().__init__()
-        self.transform = nn.Linear(width, width)
+        self.transform = Linear(width, width)
         self.norm = nn.LayerNorm(width, eps=eps)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
     def forward(self, tokens: Tensor, word_embeddings: Tensor) -> Tensor:
         """Map float (..., D), with word embeddings (V, D), to logits (..., V)."""
-        return F.linear(self.norm(F.gelu(self.transform(tokens))), word_embeddings, self.bias)
+        return linear(self.norm(F.gelu(self.transform(tokens))), word_embeddings, self.bias, self.packed)

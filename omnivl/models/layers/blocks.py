@@ -6,6 +6,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 from .attention import CrossAttention, KeyValue, SelfAttention
+from .linear import Linear
 
 
 def quick_gelu(values: Tensor) -> Tensor:
@@ -30,8 +31,8 @@ class FeedForward(nn.Module):
         if activation not in ACTIVATIONS:
             raise ValueError(f'activation must be one of {list(ACTIVATIONS)}, got {activation!r}')
         self.activation = activation
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc1 = Linear(width, hidden)
+        self.fc2 = Linear(hidden, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map float (..., D) to float (..., D)."""

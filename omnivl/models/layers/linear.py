@@ -1,0 +1,101 @@
+"""Linear layers that take the faster of PyTorch's two ways on a CPU.
+
+PyTorch multiplies float32 matrices on x86 processors with MKL, though it has oneDNN aboard, which it takes for half
+precision, convolutions and compiled models. Measured on an AMD EPYC (Zen 5), oneDNN needs half the time for many rows
+and 60 % for the dozen rows of a beam search; there most of the work is to read the weights, and where they are packed
+for it beforehand, 40 %. Both ways differ in the last bits only.
+"""
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import register_flop_formula
+
+# Of the weight; below it (512 x 512) there is little to gain.
+MIN_ELEMENTS = 2**18
+
+
+@cache
+def onednn_works() -> bool:
+    """Whether this PyTorch has the operators that its compiler uses for linear layers, and they do what we expect."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    values, weight, bias = torch.ones(2, 3), torch.ones(4, 3), torch.ones(4)
+    try:
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight, 2)
+        products = [_onednn_linear(values, matrix, bias) for matrix in (weight, packed)]
+    except (AttributeError, RuntimeError, TypeError):  # they are no public interface
+        return False
+    return all(torch.equal(product, torch.full((2, 4), 4.0)) for product in products)
+
+
+def _onednn_linear(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(values, weight, bias, 'none', [], '')
+
+
+def _linear_flops(values: torch.Size, weight: torch.Size, *_: object, **__: object) -> int:
+    """For ``FlopCounterMode``, which knows PyTorch's usual way only."""
+    return 2 * values.numel() * weight[0]
+
+
+if hasattr(torch.ops.mkldnn, '_linear_pointwise'):
+    register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_linear_flops)
+
+
+def uses_onednn(values: Tensor, weight: Tensor) -> bool:
+    """Whether ``linear`` goes by oneDNN: float32 on a CPU, without gradients and mixed precision, a large weight.
+
+    ``torch.backends.mkldnn.flags(enabled=False)`` switches it off.
+    """
+    return (
+        not torch.is_grad_enabled()
+        and values.device.type == weight.device.type == 'cpu'
+        and values.dtype == weight.dtype == torch.float32
+        and weight.numel() >= MIN_ELEMENTS
+        and values.numel() > 0
+        and torch.backends.mkldnn.enabled
+        and not torch.is_autocast_enabled('cpu')
+        and not torch.compiler.is_compiling()
+        and onednn_works()
+    )
+
+
+def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None, packed: Tensor | None = None) -> Tensor:
+    """``torch.nn.functional.linear``, by oneDNN where that is faster: see ``uses_onednn``.
+
+    Args:
+        values: float (..., I).
+        weight: float (O, I).
+        bias: float (O,).
+        packed: What ``pack`` made of the weight, if it did.
+
+    Returns:
+        float (..., O).
+    """
+    if uses_onednn(values, weight):
+        return _onednn_linear(values, weight if packed is None else packed, bias)
+    return F.linear(values, weight, bias)
+
+
+def pack(weight: Tensor, rows: int = 16) -> Tensor | None:
+    """A copy of a weight, float (O, I), in oneDNN's own layout for so many rows; None where ``linear`` has no use."""
+    with torch.no_grad():
+        if not uses_onednn(weight, weight):
+            return None
+        return torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+
+
+class Linear(nn.Linear):
+    """``torch.nn.Linear`` by way of ``linear``; the same parameters under the same names.
+
+    Attributes:
+        packed: A copy of the weight for ``linear``, or None; see ``GenerationDecoder.packed``.
+    """
+
+    packed: Tensor | None = None
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Map float (..., I) to float (..., O)."""
+        return linear(values, self.weight, self.bias, self.packed)
