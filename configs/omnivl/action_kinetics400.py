@@ -8,19 +8,17 @@ Start: the joint stage. Test: the validation set in 4 clips x 3 crops, softmax a
 """
 
 from mmengine.config import read_base
-from mmengine.optim import LinearLR
-from torch.optim import AdamW
 
 from omnivl.datasets.samplers import EpochSampler
-from omnivl.engine import AlternatingTrainLoop, DecayGroupsConstructor, EvaluationLoop, PrecisionOptimWrapper
+from omnivl.engine import AlternatingTrainLoop, EvaluationLoop
 from omnivl.evaluation import ClassificationEvaluation
-from omnivl.weights import StageReader
 
 with read_base():
     from .._base_.datasets.kinetics400 import *
     from .._base_.models.omnivl_base_classifier import *
     from .._base_.pipelines.action_224 import *
     from .._base_.runtime import *
+    from .._base_.schedules.finetune_classes import *
 
 model.num_classes = 400
 model.label_smoothing = 0.1
@@ -35,24 +33,6 @@ train_dataloader = dict(
     )
 )
 train_cfg = dict(type=AlternatingTrainLoop, max_epochs=20, epoch_by='video', val_interval=5)
-optim_wrapper = dict(
-    type=PrecisionOptimWrapper,
-    precision='bf16',
-    constructor=DecayGroupsConstructor,
-    paramwise_cfg=dict(lr_mult={'head': 10.0}),
-    optimizer=dict(type=AdamW, lr=5e-5, weight_decay=0.05, fused=True),
-    clip_grad=dict(max_norm=1.0),
-)
-param_scheduler = [
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.0, by_epoch=True, end=20, convert_to_iter_based=True)
-]
-default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=1000, max_keep_ckpts=3))
-load_from = dict(
-    type=StageReader,
-    file='work_dirs/pretrain_joint',
-    start_video_from_image=False,
-    allow=['contrastive_loss.*', 'head.*'],
-)
 
 loader = dict(batch_size=8, num_workers=12, sampler=dict(type=EpochSampler, shuffle=False))
 val_dataloader = {'video.classification': dict(loader, dataset=dict(kinetics400_test, pipeline=one_view_pipeline))}
@@ -60,4 +40,3 @@ val_evaluator = {'video.classification': dict(type=ClassificationEvaluation)}
 val_cfg = dict(type=EvaluationLoop, amp='bf16')
 test_dataloader = {'video.classification': dict(loader, dataset=dict(kinetics400_test, pipeline=views_4x3_pipeline))}
 test_evaluator = {'video.classification': dict(type=ClassificationEvaluation)}
-test_cfg = dict(type=EvaluationLoop, amp='bf16')

@@ -22,7 +22,7 @@ with read_base():
     from .._base_.models.omnivl_base_caption import *
     from .._base_.pipelines.caption_384 import *
     from .._base_.runtime import *
-    from .._base_.schedules.caption_finetune import *
+    from .._base_.schedules.finetune import *
 
 model.visual_encoder.image_size = 384
 model.visual_encoder.activation_checkpointing = True

@@ -8,19 +8,17 @@ Start: the joint stage; the positions in time are interpolated from 8 frames to 
 """
 
 from mmengine.config import read_base
-from mmengine.optim import LinearLR
-from torch.optim import AdamW
 
 from omnivl.datasets.samplers import EpochSampler
-from omnivl.engine import AlternatingTrainLoop, DecayGroupsConstructor, EvaluationLoop, PrecisionOptimWrapper
+from omnivl.engine import AlternatingTrainLoop, EvaluationLoop
 from omnivl.evaluation import QAEvaluation
-from omnivl.weights import StageReader
 
 with read_base():
     from .._base_.datasets.msrvtt_qa import *
     from .._base_.models.omnivl_base_qa import *
     from .._base_.pipelines.qa_384 import *
     from .._base_.runtime import *
+    from .._base_.schedules.finetune import *
 
 model.visual_encoder.image_size = 384
 model.visual_encoder.num_frames = 16
@@ -35,19 +33,7 @@ train_dataloader = dict(
     )
 )
 train_cfg = dict(type=AlternatingTrainLoop, max_epochs=10, epoch_by='video')
-optim_wrapper = dict(
-    type=PrecisionOptimWrapper,
-    precision='bf16',
-    constructor=DecayGroupsConstructor,
-    optimizer=dict(type=AdamW, lr=2e-5, weight_decay=0.05, fused=True),
-)
-param_scheduler = [
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.0, by_epoch=True, end=10, convert_to_iter_based=True)
-]
-default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=1000, max_keep_ckpts=3))
-load_from = dict(
-    type=StageReader, file='work_dirs/pretrain_joint', start_video_from_image=False, allow=['contrastive_loss.*']
-)
+optim_wrapper.optimizer.lr = 2e-5
 
 loader = dict(batch_size=16, num_workers=12, sampler=dict(type=EpochSampler, shuffle=False))
 evaluation = dict(type=QAEvaluation, protocol='exact', answer_list=msrvtt_qa_answers, k=128)
@@ -56,4 +42,3 @@ val_evaluator = {'video.qa': evaluation}
 val_cfg = dict(type=EvaluationLoop, amp='bf16')
 test_dataloader = {'video.qa': dict(loader, dataset=dict(msrvtt_qa_test, pipeline=video_test_pipeline))}
 test_evaluator = {'video.qa': evaluation}
-test_cfg = dict(type=EvaluationLoop, amp='bf16')

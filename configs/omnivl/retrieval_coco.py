@@ -11,19 +11,17 @@ Start: the joint stage. Results: image.retrieval i2t_r1_reranked and t2i_r1_rera
 """
 
 from mmengine.config import read_base
-from mmengine.optim import LinearLR
-from torch.optim import AdamW
 
 from omnivl.datasets.samplers import EpochSampler
-from omnivl.engine import AlternatingTrainLoop, DecayGroupsConstructor, EvaluationLoop, PrecisionOptimWrapper
+from omnivl.engine import AlternatingTrainLoop, EvaluationLoop
 from omnivl.evaluation import RetrievalEvaluation
-from omnivl.weights import StageReader
 
 with read_base():
     from .._base_.datasets.coco_retrieval import *
     from .._base_.models.omnivl_base import *
     from .._base_.pipelines.retrieval_384 import *
     from .._base_.runtime import *
+    from .._base_.schedules.finetune import *
 
 model.visual_encoder.image_size = 384
 model.language_loss = None
@@ -37,17 +35,7 @@ train_dataloader = dict(
     )
 )
 train_cfg = dict(type=AlternatingTrainLoop, max_epochs=10, epoch_by='image')
-optim_wrapper = dict(
-    type=PrecisionOptimWrapper,
-    precision='bf16',
-    constructor=DecayGroupsConstructor,
-    optimizer=dict(type=AdamW, lr=1e-5, weight_decay=0.05, fused=True),
-)
-param_scheduler = [
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.0, by_epoch=True, end=10, convert_to_iter_based=True)
-]
-default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=1000, max_keep_ckpts=3))
-load_from = dict(type=StageReader, file='work_dirs/pretrain_joint', start_video_from_image=False)
+load_from.allow = []  # retrieval has a use for every weight of the joint stage
 
 loader = dict(batch_size=32, num_workers=8, sampler=dict(type=EpochSampler, shuffle=False))
 # bfloat16 is what the evaluation computes with anyway, and half the memory for the tokens that wait.
@@ -63,4 +51,3 @@ val_evaluator = {'image.retrieval': evaluation}
 val_cfg = dict(type=EvaluationLoop, amp='bf16')
 test_dataloader = {'image.retrieval': dict(loader, dataset=dict(coco_retrieval_test, pipeline=image_test_pipeline))}
 test_evaluator = {'image.retrieval': evaluation}
-test_cfg = dict(type=EvaluationLoop, amp='bf16')

@@ -10,20 +10,18 @@ Start: the joint stage. Test: the server has the answers; tools/test.py --submit
 """
 
 from mmengine.config import read_base
-from mmengine.optim import LinearLR
-from torch.optim import AdamW
 
 from omnivl.datasets import MixedDataset
 from omnivl.datasets.samplers import EpochSampler
-from omnivl.engine import AlternatingTrainLoop, DecayGroupsConstructor, EvaluationLoop, PrecisionOptimWrapper
+from omnivl.engine import AlternatingTrainLoop, EvaluationLoop
 from omnivl.evaluation import QAEvaluation
-from omnivl.weights import StageReader
 
 with read_base():
     from .._base_.datasets.vqa_v2 import *
     from .._base_.models.omnivl_base_qa import *
     from .._base_.pipelines.qa_384 import *
     from .._base_.runtime import *
+    from .._base_.schedules.finetune import *
 
 model.visual_encoder.image_size = 384
 train_dataloader = dict(
@@ -43,19 +41,7 @@ train_dataloader = dict(
     )
 )
 train_cfg = dict(type=AlternatingTrainLoop, max_epochs=10, epoch_by='image')
-optim_wrapper = dict(
-    type=PrecisionOptimWrapper,
-    precision='bf16',
-    constructor=DecayGroupsConstructor,
-    optimizer=dict(type=AdamW, lr=2e-5, weight_decay=0.05, fused=True),
-)
-param_scheduler = [
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.0, by_epoch=True, end=10, convert_to_iter_based=True)
-]
-default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=1000, max_keep_ckpts=3))
-load_from = dict(
-    type=StageReader, file='work_dirs/pretrain_joint', start_video_from_image=False, allow=['contrastive_loss.*']
-)
+optim_wrapper.optimizer.lr = 2e-5
 
 test_dataloader = {
     'image.qa': dict(
@@ -73,4 +59,3 @@ test_evaluator = {
         k=128,
     )
 }
-test_cfg = dict(type=EvaluationLoop, amp='bf16')

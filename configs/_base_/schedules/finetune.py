@@ -1,6 +1,7 @@
-"""Finetuning of captions from the joint stage: AdamW, 1e-5, weight decay 0.05, linear decay over 10 epochs.
+"""Finetuning from the joint stage: AdamW, 1e-5, weight decay 0.05, linear decay over 10 epochs, bfloat16.
 
-The paper's for captions of COCO (2209.07526, supplement, table 1); the decay to 0 and the missing warm-up are BLIP's.
+The paper's for retrieval and captions of images (2209.07526, supplement, table 1; for VQA it has 2e-5). The decay to 0
+without a warm-up is BLIP's, the precision ours.
 """
 
 from mmengine.optim import LinearLR
