@@ -14,7 +14,7 @@ with read_base():
     from .._base_.runtime import *
     from .._base_.schedules.demo_finetune import *
 
-max_iters = 1000
+max_iters = 700
 
 model.language_loss = None
 train_dataloader = dict(image=dict(train_loader, dataset=dict(coco_train, pipeline=image_pipeline)))

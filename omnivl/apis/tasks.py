@@ -46,6 +46,7 @@ def captioning(model: nn.Module, protocol: CaptionEvaluation, method: str) -> Wo
         return [dict(caption=caption, score=score) for caption, score in written[method]]
 
     def work(batch: VLBatch) -> list[Answer]:
+        """The caption of each visual of a batch."""
         tokens = model.encode_visual(batch.frames, batch.modality).tokens
         if seed is None:
             return write(tokens)
@@ -69,6 +70,7 @@ def matching(model: nn.Module, texts: Sequence[str], ids: Sequence[np.ndarray], 
     """
 
     def work(batch: VLBatch) -> list[Answer]:
+        """The texts of each visual of a batch, the best first."""
         visual = model.encode_visual(batch.frames, batch.modality)
         similarity = to_numpy(model.project_visual(visual.pooled)) @ features.T  # (B, G)
         key_values = model.visual_key_values(visual.tokens, decoders=('alignment',))
@@ -206,6 +208,7 @@ def answering(
     choices = [model.tokenizer.encode(answer, ANSWER_LENGTH) for answer in answers or []]
 
     def answer(batch: VLBatch, question: np.ndarray) -> list[tuple[str, float]]:
+        """An answer and its score for each visual of a batch."""
         text_ids, text_mask = pad_texts([question] * len(batch), model)
         batch = replace(batch, text_ids=text_ids, text_mask=text_mask)
         if answers is None:

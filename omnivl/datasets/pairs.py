@@ -54,6 +54,7 @@ class PairDataset(VisualDataset):
         super().__init__(annotations, pipeline, name, seed, broken, max_broken_share, bad_files, max_items, lazy_init)
 
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
+        """One row per caption."""
         for record in records:
             if not record.text:
                 raise ValueError(
@@ -63,6 +64,7 @@ class PairDataset(VisualDataset):
                 yield record.visual, record.clip, record.id, text
 
     def get_data_info(self, index: int) -> dict[str, Any]:
+        """A visual with one of its captions."""
         visual, clip, record_id, text = self._full_rows()[index]
         # Captions of one visual share its id, and training lists repeat it row after row.
         info = self._base_info(visual, clip, f'{record_id}#{index}')

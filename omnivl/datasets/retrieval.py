@@ -22,6 +22,7 @@ class RetrievalDataset(VisualDataset):
     needs_captions = True
 
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
+        """One row per visual, or part of a video, with all captions of it."""
         captions: dict[tuple, list[str]] = {}
         names: dict[tuple, str] = {}
         domains: dict[tuple, str | None] = {}

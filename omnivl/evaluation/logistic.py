@@ -72,6 +72,7 @@ def fit_logistic(
     )
 
     def closure() -> Tensor:
+        """The objective, and its gradient for L-BFGS."""
         classifier = _unflatten(variables, shape)
         loss, gradient = _loss_and_gradient(features, labels, classifier)
         loss += strength / 2 * classifier.weight.square().sum()

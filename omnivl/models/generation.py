@@ -128,6 +128,7 @@ def nucleus(
         )
 
     def draw(log_probs: Tensor) -> Tensor:
+        """One token of each row, from its nucleus."""
         probabilities = (log_probs / temperature).softmax(dim=1)
         ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
         # A token stays if the tokens before it do not yet hold top_p, so the likeliest always stays.

@@ -26,12 +26,12 @@ class Headline(NamedTuple):
 HEADLINES = {
     'image_retrieval': Headline(
         'Image-text retrieval',
-        ('mean_recall',),
-        ('t2i_r1', 'i2t_r1'),
+        ('t2i_r1',),
+        ('i2t_r1', 'mean_recall'),
         'Find the picture of a caption, and the captions of a picture.',
     ),
     'video_retrieval': Headline(
-        'Text-to-video retrieval', ('mean_recall',), ('t2v_r1', 'v2t_r1'), 'Find the clip that a caption tells of.'
+        'Text-to-video retrieval', ('t2v_r1',), ('v2t_r1', 'mean_recall'), 'Find the clip that a caption tells of.'
     ),
     'image_caption': Headline('Image captioning', CIDER, (), 'Say of a picture what five people would say.'),
     'video_caption': Headline('Video captioning', CIDER, (), 'Describe a given segment of a longer video.'),

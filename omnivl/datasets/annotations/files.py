@@ -183,6 +183,7 @@ class _JSONStream:
                 return ''
 
     def value(self, row: int) -> Any:
+        """Decodes the next value of the array."""
         self.peek()
         while True:
             try:
