@@ -1,4 +1,4 @@
-"""Linear layers by oneDNN: what PyTorch's usual way says, and only where it is meant to be."""
+"""Packed linear layers: what PyTorch's usual way says, and only where it is meant to be."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from omnivl.models.decoders import GenerationDecoder
 from omnivl.models.decoders.generation import packed_decoders
 from omnivl.models.layers import CrossAttention
-from omnivl.models.layers.linear import Linear, linear, onednn_works, pack, uses_onednn
+from omnivl.models.layers.linear import Linear, can_use_onednn, linear, onednn_works, pack
 
 WIDTH = 512  # the least whose square weights go by oneDNN
 
@@ -44,18 +44,24 @@ def test_linear_is_the_usual_one(has_bias, is_packed):
 @pytest.mark.filterwarnings('ignore:TF32')  # of torch.backends.mkldnn.flags, whatever is set
 def test_onednn_is_for_large_float32_weights_without_gradients():
     weight, tokens = values(WIDTH, WIDTH), values(3, WIDTH)
-    assert not uses_onednn(tokens, weight)
+    assert not can_use_onednn(tokens, weight)
     with torch.no_grad():
-        assert uses_onednn(tokens, weight)
-        assert not uses_onednn(tokens, weight[:-1])
-        assert not uses_onednn(tokens[:0], weight)
-        assert not uses_onednn(tokens.double(), weight.double())
-        assert not uses_onednn(tokens.to('meta'), weight)
+        assert can_use_onednn(tokens, weight)
+        assert not can_use_onednn(tokens, weight[:-1])
+        assert not can_use_onednn(tokens[:0], weight)
+        assert not can_use_onednn(tokens.double(), weight.double())
+        assert not can_use_onednn(tokens.to('meta'), weight)
         with torch.autocast('cpu'):
-            assert not uses_onednn(tokens, weight)
+            assert not can_use_onednn(tokens, weight)
         with torch.backends.mkldnn.flags(enabled=False):
-            assert not uses_onednn(tokens, weight)
+            assert not can_use_onednn(tokens, weight)
             assert pack(weight) is None
+
+
+def test_without_packing_a_layer_is_the_usual_one_bit_for_bit():
+    layer, tokens = Linear(WIDTH, WIDTH), values(3, 5, WIDTH)
+    with torch.no_grad():
+        assert torch.equal(layer(tokens), F.linear(tokens, layer.weight, layer.bias))
 
 
 def test_gradients_and_names_are_those_of_the_usual_layer():

@@ -1,9 +1,9 @@
-"""Linear layers that take the faster of PyTorch's two ways on a CPU.
+"""Linear layers whose weights can be packed, for the steps of a decoder on a CPU.
 
 PyTorch multiplies float32 matrices on x86 processors with MKL, though it has oneDNN aboard, which it takes for half
-precision, convolutions and compiled models. Measured on an AMD EPYC (Zen 5), oneDNN needs half the time for many rows
-and 60 % for the dozen rows of a beam search; there most of the work is to read the weights, and where they are packed
-for it beforehand, 40 %. Both ways differ in the last bits only.
+precision, convolutions and compiled models. Measured on an AMD EPYC (Zen 5), oneDNN with packed weights needs 40 % of
+the time for the dozen rows of a beam search, where most of the work is to read the weights. The two differ in the last
+bits, so nothing but a decoder that was told to pack (``GenerationDecoder.packed``) takes this way.
 """
 
 from functools import cache
@@ -25,10 +25,10 @@ def onednn_works() -> bool:
     values, weight, bias = torch.ones(2, 3), torch.ones(4, 3), torch.ones(4)
     try:
         packed = torch.ops.mkldnn._reorder_linear_weight(weight, 2)
-        products = [_onednn_linear(values, matrix, bias) for matrix in (weight, packed)]
+        product = _onednn_linear(values, packed, bias)
     except (AttributeError, RuntimeError, TypeError):  # they are no public interface
         return False
-    return all(torch.equal(product, torch.full((2, 4), 4.0)) for product in products)
+    return torch.equal(product, torch.full((2, 4), 4.0))
 
 
 def _onednn_linear(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -44,8 +44,8 @@ if hasattr(torch.ops.mkldnn, '_linear_pointwise'):
     register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_linear_flops)
 
 
-def uses_onednn(values: Tensor, weight: Tensor) -> bool:
-    """Whether ``linear`` goes by oneDNN: float32 on a CPU, without gradients and mixed precision, a large weight.
+def can_use_onednn(values: Tensor, weight: Tensor) -> bool:
+    """Whether oneDNN may take over: float32 on a CPU, without gradients and mixed precision, a large weight.
 
     ``torch.backends.mkldnn.flags(enabled=False)`` switches it off.
     """
@@ -63,7 +63,7 @@ def uses_onednn(values: Tensor, weight: Tensor) -> bool:
 
 
 def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None, packed: Tensor | None = None) -> Tensor:
-    """``torch.nn.functional.linear``, by oneDNN where that is faster: see ``uses_onednn``.
+    """``torch.nn.functional.linear``; by oneDNN with a packed weight, where that can be.
 
     Args:
         values: float (..., I).
@@ -74,15 +74,15 @@ def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None, packed: T
     Returns:
         float (..., O).
     """
-    if uses_onednn(values, weight):
-        return _onednn_linear(values, weight if packed is None else packed, bias)
+    if packed is not None and can_use_onednn(values, weight):
+        return _onednn_linear(values, packed, bias)
     return F.linear(values, weight, bias)
 
 
 def pack(weight: Tensor, rows: int = 16) -> Tensor | None:
-    """A copy of a weight, float (O, I), in oneDNN's own layout for so many rows; None where ``linear`` has no use."""
+    """A copy of a weight, float (O, I), in oneDNN's own layout for so many rows; None where it would be of no use."""
     with torch.no_grad():
-        if not uses_onednn(weight, weight):
+        if not can_use_onednn(weight, weight):
             return None
         return torch.ops.mkldnn._reorder_linear_weight(weight, rows)
 
