@@ -56,8 +56,9 @@ def load_config(arguments: argparse.Namespace) -> Config:
         ConfigError: If the config has nothing to test on.
     """
     cfg = read_run_config(arguments)
-    if cfg.get('test_dataloader') is None:
-        raise ConfigError(f'{arguments.config} has no test_dataloader, test_evaluator and test_cfg: nothing to test on')
+    missing = [key for key in ('test_dataloader', 'test_evaluator', 'test_cfg') if cfg.get(key) is None]
+    if missing:
+        raise ConfigError(f'{arguments.config} has no {" and no ".join(missing)}: nothing to test on')
     cfg.work_dir = arguments.work_dir or f'{cfg.work_dir}/test'
     cfg.load_from, cfg.resume = find_weights(cfg, arguments), False
     if arguments.submit is not None:

@@ -18,7 +18,7 @@ import sys
 import time
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -86,7 +86,7 @@ def build_datasets(cfg: Config, roles: Sequence[str]) -> list[VisualDataset]:
     Raises:
         ConfigError: The config has no data of these roles.
     """
-    configs = [loader['dataset'] for role in roles for loader in (cfg.get(f'{role}_dataloader') or {}).values()]
+    configs = [loader['dataset'] for role in roles for loader in _loaders(cfg, role)]
     parts: list[dict[str, Any]] = []
     for config in configs:
         for part in config.get('datasets', [config]):
@@ -97,6 +97,13 @@ def build_datasets(cfg: Config, roles: Sequence[str]) -> list[VisualDataset]:
     if not parts:
         raise ConfigError(f'the config has no data for {", ".join(roles)}')
     return [DATASETS.build(part) for part in parts]
+
+
+def _loaders(cfg: Config, role: str) -> Iterator[Mapping[str, Any]]:
+    yield from (cfg.get(f'{role}_dataloader') or {}).values()
+    for evaluator in (cfg.get(f'{role}_evaluator') or {}).values():
+        own = (evaluator.get(key) for key in ('train', 'val'))  # what a probe is trained on
+        yield from (loader for loader in own if isinstance(loader, Mapping))
 
 
 def verify(plan: ReadingPlan, out: Path, workers: int, start_method: str = 'fork') -> Tally:

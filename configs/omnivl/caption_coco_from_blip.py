@@ -1,9 +1,10 @@
 """BLIP's weights finetuned on COCO captions, Karpathy's split, without any pretraining of ours.
 
 BLIP's result: CIDEr 133.3, BLEU-4 39.7 (2201.12086).
-Start: BLIP's pretraining, as its authors' .pth. BLIP's values throughout (configs/caption_coco.yaml and
+Start: BLIP's pretraining, as its authors' .pth. BLIP's values (configs/caption_coco.yaml and
 train_caption.py of its code): 384 pixels, the prompt, learning rate 1e-5, weight decay 0.05, batch 256 = 8 GPUs x 32, 5
-epochs, cosine decay to 0 epoch by epoch, 3 beams, 5 to 20 word pieces with the prompt.
+epochs, cosine decay to 0 epoch by epoch, 3 beams, 5 to 20 word pieces with the prompt. Differs from BLIP: biases and
+norms are not decayed.
 Data and test are those of configs/omnivl/caption_coco.py.
 """
 

@@ -7,7 +7,7 @@ it; for that set part of train aside. They need pycocoevalcap and Java (pip inst
 Batch: 64 = 8 GPUs x 8 clips of 8 frames, 384 x 384 pixels (the pixels are the paper's, section 4; its 8 frames are
 those of retrieval). Learning rate 1e-5, weight decay 0.05, linear decay, 10 epochs: those of its captions of COCO, as
 its table for videos is not at hand; the batch, and that there is no prompt, are ours. BLIP's: augmentation, label
-smoothing 0.1, 3 beams, at most 20 word pieces.
+smoothing 0.1, 3 beams, at most 20 word pieces (BLIP counts [DEC] among them).
 Start: the joint stage.
 """
 

@@ -4,9 +4,9 @@ The paper's result is known second-hand and by memory only: 82.1 / 95.9 / 98.1 r
 86.1 / 91.6 of images with 14M images; 76.8 / 93.6 / 97.3 and 58.5 / 82.6 / 89.5 with 4M (second-hand, Tag2Text).
 Batch: 512 = 16 GPUs x 32. On R GPUs set train_dataloader.image.batch_size = 512 / R.
 The paper's (supplement, table 1): AdamW, learning rate 1e-5, weight decay 0.05, linear decay, batch 512, 10 epochs;
-384 pixels, UniVLC and VLM as the losses (section 4). BLIP's: augmentation, captions of one image as its positives,
-momentum and queues, re-ranking of the first 256 by match logit plus similarity, equal captions of two images as two
-texts; and that the decay ends at 0, without warm-up.
+384 pixels (section 4). BLIP's: the losses, contrast (here UniVLC) and matching, augmentation, captions of one image as
+its positives, momentum and queues, re-ranking of the first 256 by match logit plus similarity, equal captions of two
+images as two texts; and that the decay ends at 0, without warm-up. Not BLIP's: soft targets, negatives of other GPUs.
 Start: the joint stage. Results: image.retrieval i2t_r1_reranked and t2i_r1_reranked.
 """
 

@@ -1,7 +1,8 @@
 """OmniVL finetuned for paragraph-to-video retrieval on DiDeMo, tested on its test set.
 
 The paper's result, second-hand (VAST's table): recall at 1 / 5 / 10 of videos 52.4 / 79.5 / 85.4.
-All descriptions of a video are one text of at most 64 words and 64 word pieces (VindLU's).
+All descriptions of a video are one text of at most 64 words and 64 word pieces (VindLU's). Half of the training clips
+are mirrored, as VindLU's are, though descriptions may speak of left and right.
 Everything else, batch 128 = 16 GPUs x 8 too, as in retrieval_msrvtt_9k.py.
 """
 

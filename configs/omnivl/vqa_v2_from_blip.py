@@ -1,8 +1,9 @@
 """BLIP's weights finetuned on VQAv2 without any pretraining of ours. BLIP's result: 78.2 on test-dev (2201.12086).
 
-Start: BLIP's pretraining, as its authors' .pth. BLIP's values throughout (configs/vqa.yaml and train_vqa.py of its
-code): 480 pixels, learning rate 2e-5, weight decay 0.05, batch 256 = 16 GPUs x 16, 10 epochs, cosine decay to 0 epoch
-by epoch. Differs from BLIP: no mirrored pictures, as questions speak of left and right.
+Start: BLIP's pretraining, as its authors' .pth. BLIP's values (configs/vqa.yaml, train_vqa.py and models/blip_vqa.py of
+its code): 480 pixels, learning rate 2e-5, weight decay 0.05, batch 256 = 16 GPUs x 16, 10 epochs, cosine decay to 0
+epoch by epoch, stochastic depth 0.1. Differs from BLIP: no mirrored pictures, as questions speak of left and right;
+biases and norms are not decayed; answers are ranked without label smoothing.
 Data and test are those of configs/omnivl/vqa_v2.py.
 """
 
@@ -16,6 +17,7 @@ with read_base():
     from .vqa_v2 import *
 
 model.visual_encoder.image_size = 480
+model.visual_encoder.drop_path = 0.1
 train_dataloader.image.dataset = dict(
     type=MixedDataset,
     datasets=[

@@ -3,8 +3,9 @@
 The paper's results: papers that quote its MSR-VTT and DiDeMo disagree (34.6 or 42.0, 33.3 or 40.6 recall at 1), so no
 figure stands here; COCO and Flickr30k are not known. COCO's training captions are part of the pretraining, so COCO is
 not zero-shot in the strict sense.
-Pixels, 224, and clips of 8 frames are those of the pretraining; paragraphs of 64 words (VindLU's). BLIP's: re-ranking
-of the first 128, 256 on COCO, by match logit plus similarity. Batch: 64 images or 16 clips on each GPU.
+Pixels, 224 from the middle, clips of 8 frames and texts of 30 word pieces are those of the pretraining; paragraphs of
+64 (VindLU's). BLIP's: re-ranking of the first 128, 256 on COCO, by match logit plus similarity. Batch: 64 images or 16
+clips on each GPU.
 """
 
 from mmengine.config import read_base

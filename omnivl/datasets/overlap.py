@@ -69,7 +69,8 @@ def check_overlap(cfg: Mapping[str, Any], roles: Sequence[str]) -> str | None:
     train = [source for sources in _by_loader(cfg.get('train_dataloader')).values() for source in sources]
     pairs = [(train, [source for loaders in held_out.values() for sources in loaders.values() for source in sources])]
     for role, loaders in held_out.items():
-        for name, evaluator in (cfg.get(f'{role}_evaluator') or {}).items():
+        evaluators = cfg.get(f'{role}_evaluator')
+        for name, evaluator in evaluators.items() if isinstance(evaluators, Mapping) else ():
             for key in ('train', 'val'):  # what a probe is trained on
                 own = evaluator.get(key) if isinstance(evaluator, Mapping) else None
                 pairs.append((_by_loader({name: own})[name], loaders.get(name, [])))

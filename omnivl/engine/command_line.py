@@ -2,13 +2,20 @@
 
 import argparse
 import contextlib
+import dis
+import logging
+import re
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 
 from mmengine.config import Config, DictAction
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from omnivl.datasets.errors import BrokenVisualError
 from omnivl.datasets.overlap import OverlapError
 from omnivl.registry import RUNNERS
 
@@ -73,8 +80,74 @@ def build_runner(cfg: Config) -> Runner:
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the command with one line, and without a traceback, where the mistake is not the code's."""
+    """End the command with one line, and without a traceback, where the mistake is not the code's.
+
+    ``log_level='DEBUG'`` in the config shows the traceback too.
+    """
     try:
         yield
-    except (CheckpointError, ConfigError, FileNotFoundError, OverlapError) as error:
-        sys.exit(f'error: {error}')
+    except (BrokenVisualError, CheckpointError, ConfigError, OSError, OverlapError) as error:
+        _end_with(error)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        message = message_of_worker(error) or message_of_registry(error)
+        if message is None and not is_own_message(error):
+            raise
+        _end_with(message or error)
+
+
+def is_own_message(error: BaseException) -> bool:
+    """Whether a ``raise`` of omnivl made an error: such ones say what to change; others are mistakes of the code.
+
+    Args:
+        error: As it was caught.
+
+    Returns:
+        False also for errors that Python itself makes while it runs code of omnivl, such as those of ``int('x')``.
+    """
+    module, place = _origin(error)
+    if not module.startswith('omnivl.'):
+        return False
+    return dis.opname[place.tb_frame.f_code.co_code[place.tb_lasti]] == 'RAISE_VARARGS'
+
+
+def message_of_registry(error: BaseException) -> str | None:
+    """What is wrong with a dict of the config that names a component without what it needs, or one that is not there.
+
+    Args:
+        error: As it was caught.
+
+    Returns:
+        The message; None if the error comes from somewhere else.
+    """
+    module, _ = _origin(error)
+    if not isinstance(error, KeyError | TypeError) or module != 'mmengine.registry.build_functions':
+        return None
+    return f'the config cannot be built: {error.args[0] if error.args else error}'
+
+
+def _origin(error: BaseException) -> tuple[str, TracebackType]:
+    """Module that raised a caught error, and the innermost entry of its traceback."""
+    place = error.__traceback__
+    while place.tb_next is not None:
+        place = place.tb_next
+    return place.tb_frame.f_globals.get('__name__', ''), place
+
+
+def message_of_worker(error: BaseException) -> str | None:
+    """What a worker of a loader says of a file or of annotations; torch hands it over with the worker's traceback.
+
+    Args:
+        error: As it was caught.
+
+    Returns:
+        The message alone; None if the error is not one of these.
+    """
+    match = re.search(
+        r'^Caught \w+ in DataLoader worker .*^omnivl\.datasets\.errors\.\w+: (.*)', str(error), re.S | re.M
+    )
+    return None if match is None else match[1].strip()
+
+
+def _end_with(error: Exception | str) -> None:
+    print_log(traceback.format_exc(), logger='current', level=logging.DEBUG)
+    sys.exit(f'error: {error}')

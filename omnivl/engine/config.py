@@ -129,13 +129,14 @@ def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
 
     Args:
         cfg: The config, changed in place.
-        options: Dotted path -> new value; the numbers in ``custom_hooks.0.interval`` are places in lists.
+        options: Dotted path -> new value; the numbers in ``custom_hooks.0.interval`` are places in lists, and a name
+            with a dot is found too, as in ``test_dataloader.image.retrieval.batch_size``.
 
     Raises:
         ConfigError: If a path leads nowhere.
     """
-    for path in options:
-        *parents, leaf = path.split('.')
+    for path, value in options.items():
+        *parents, leaf = steps = _split_path(cfg._cfg_dict, path)
         if (root := path.split('.')[0]) in cfg and root not in known_keys():
             raise ConfigError(
                 f"--cfg-options {path}: {root} is a name of the config's own, already used where it was read; "
@@ -153,7 +154,24 @@ def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
         allowed = _allowed_keys(node, where)
         if allowed is not None and leaf not in node and leaf not in allowed:
             raise ConfigError(f'--cfg-options {path}: {_no_such_key(leaf, where, [*node, *allowed])}')
-    cfg.merge_from_dict(dict(options))
+        for step in reversed(steps[1:]):
+            value = {step: value}
+        cfg.merge_from_dict({steps[0]: value})
+
+
+def _split_path(node: Any, path: str) -> list[str]:
+    """The keys on a dotted path, of which some may have dots themselves; unknown ones up to the next dot."""
+    parts, steps = path.split('.'), []
+    while parts:
+        names = ['.'.join(parts[:count]) for count in range(1, len(parts) + 1)]
+        step = next((name for name in names if isinstance(node, Mapping) and name in node), parts[0])
+        if isinstance(node, list | tuple) and step.isdigit() and int(step) < len(node):
+            node = node[int(step)]
+        else:
+            node = node.get(step) if isinstance(node, Mapping) else None
+        parts = parts[step.count('.') + 1 :]
+        steps.append(step)
+    return steps
 
 
 def known_keys() -> set[str]:
@@ -261,6 +279,7 @@ def _registered(name: Any) -> list[Callable]:
     """What a name may stand for; the registry depends on the place, so all are looked through."""
     if not isinstance(name, str):
         return []
+    name = name.rpartition('.')[2]  # a dumped config has whole paths
     found = []
     for module in (omnivl.registry, mmengine.registry):
         for registry in vars(module).values():

@@ -27,7 +27,8 @@ class EvaluationLoop(BaseLoop):
     """Runs each evaluation on the loader of the same name.
 
     Writes ``metrics.json`` and ``predictions/<name>.json``, for a test into the work directory, for a validation into
-    its folder ``val``. An evaluation ``image.retrieval_unseen`` writes its figures beside those of ``image.retrieval``
+    its folder ``val``; after each evaluation, so that a later one that fails costs nothing (``run.missing`` names what
+    is not there). An evaluation ``image.retrieval_unseen`` writes its figures beside those of ``image.retrieval``
     (``image.retrieval.t2i_r1_unseen``). Leaves the mode of the model and all random states as they were, so that a run
     with validation trains as one without.
 
@@ -78,8 +79,9 @@ class EvaluationLoop(BaseLoop):
         self.submission_dir = None if submission_dir is None else Path(submission_dir)
         if submission_dir is not None and all(_submission(one, []) is None for one in self.evaluator.values()):
             raise ConfigError(
-                f'nothing to submit: {sorted(self.evaluator)} of {stage}_evaluator have no form for a server; VQAv2, '
-                'COCO captions and NoCaps have one'
+                f'nothing to submit: {sorted(self.evaluator)} of {stage}_evaluator have no form for a server; VQAv2 '
+                "(protocol='vqav2' of QAEvaluation), COCO captions and NoCaps (submission_file of CaptionEvaluation) "
+                'have one'
             )
 
     @property
@@ -96,7 +98,7 @@ class EvaluationLoop(BaseLoop):
         """
         self.runner.call_hook(f'before_{self.stage}')
         self.runner.call_hook(f'before_{self.stage}_epoch')
-        metrics, chance, protocol, seconds = {}, {}, {}, {}
+        metrics, chance, protocol, seconds, to_submit = {}, {}, {}, {}, {}
         for name, evaluation in self.evaluator.items():
             start = time.perf_counter()
             result = self._evaluate(name, evaluation)
@@ -107,14 +109,15 @@ class EvaluationLoop(BaseLoop):
             if self.save_predictions and is_main_process():
                 write_json(self.directory / 'predictions' / f'{name}.json', result.predictions)
             if self.submission_dir is not None and is_main_process():
-                self._write_submission(name, evaluation, result.predictions)
+                to_submit[name] = result.predictions
+            if is_main_process():  # now, since a later evaluation may fail
+                self._write_figures(metrics, chance, protocol, seconds)
         # Hooks decide by the figures (which checkpoint is the best, when to stop): all ranks must see the same.
         shared = [metrics]
         broadcast_object_list(shared)
         metrics = shared[0]
-        if is_main_process():
-            tree = nested(metrics) | dict(chance=nested(chance), protocol=protocol, seconds=seconds, run=self._origin())
-            write_json(self.directory / 'metrics.json', tree)
+        for name, predictions in to_submit.items():  # last: what a server cannot take must not cost the figures
+            self._write_submission(name, self.evaluator[name], predictions)
         self.runner.call_hook(f'after_{self.stage}_epoch', metrics=metrics)
         self.runner.call_hook(f'after_{self.stage}')
         return metrics
@@ -124,6 +127,12 @@ class EvaluationLoop(BaseLoop):
         self.runner.logger.info(f'Evaluating {name} with {type(evaluation).__name__} ...')
         with unchanged(model), self._autocast(model):
             return evaluation.run(model, self.dataloader[name], progress=name)
+
+    def _write_figures(self, metrics: dict, chance: dict, protocol: dict, seconds: dict) -> None:
+        """Write those of the evaluations so far, and which are to come."""
+        run = self._origin() | dict(missing=[name for name in self.evaluator if name not in seconds])
+        tree = nested(metrics) | dict(chance=nested(chance), protocol=protocol, seconds=seconds, run=run)
+        write_json(self.directory / 'metrics.json', tree)
 
     def _write_submission(self, name: str, evaluation: Any, predictions: list[dict[str, Any]]) -> None:
         content = _submission(evaluation, predictions)

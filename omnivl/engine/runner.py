@@ -372,6 +372,8 @@ class OmniVLRunner(Runner):
 
 def _with_stage(loop: BaseLoop | dict, stage: str) -> BaseLoop | dict:
     """Tell an evaluation loop what it is for; MMEngine hands over only its data."""
-    if isinstance(loop, dict) and getattr(loop.get('type'), '__name__', loop.get('type')) == 'EvaluationLoop':
+    kind = loop.get('type') if isinstance(loop, dict) else None
+    # A name may be the whole path of the class: that is what a dumped config has, such as the one in a work directory.
+    if getattr(kind, '__name__', str(kind)).rpartition('.')[2] == 'EvaluationLoop':
         return dict(loop, stage=stage)
     return loop

@@ -20,7 +20,9 @@ def describe_annotations(dataset: Any) -> list[dict[str, Any]]:
 
     Returns:
         For each set ``name, reader, visual_root, split, items`` and ``files``: option of the reader -> ``file,
-        sha256``; the same on every rank. Sets without annotation files, such as a folder for each class, have none.
+        sha256``; the same on every rank. Of a folder of annotation files (HMDB51's) it is that of them all, one after
+        the other in the order of their names. Sets without annotation files, such as a folder for each class, have
+        none.
     """
     datasets = dataset.datasets if isinstance(dataset, MixedDataset) else [dataset]
     described = [[_describe(one) for one in datasets if isinstance(one, VisualDataset)] if is_main_process() else None]
@@ -35,6 +37,9 @@ def _describe(dataset: VisualDataset) -> dict[str, Any]:
         for option, value in sorted(vars(reader).items())
         if isinstance(value, str) and option.endswith('file') and os.path.isfile(value)
     }
+    folder = getattr(reader, 'splits_root', None)
+    if folder is not None and os.path.isdir(folder):
+        files['splits_root'] = dict(file=folder, sha256=_folder_sha256(folder))
     return dict(
         name=dataset.name,
         reader=type(reader).__name__,
@@ -43,6 +48,15 @@ def _describe(dataset: VisualDataset) -> dict[str, Any]:
         items=len(dataset),
         files=files,
     )
+
+
+def _folder_sha256(folder: str) -> str:
+    """As ``cat FOLDER/* | sha256sum`` prints it where names are sorted by byte."""
+    found = hashlib.sha256()
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), 'rb') as file:
+            found.update(file.read())
+    return found.hexdigest()
 
 
 def file_sha256(path: str) -> str:

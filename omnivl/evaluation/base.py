@@ -177,7 +177,8 @@ def gather_rows(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
             twice = next(key for number, key in enumerate(keys) if key in keys[:number])
             raise ValueError(
                 f'{name}: sample_id {twice[1]!r} of source {twice[0]!r} is there twice; evaluate one item per visual '
-                f'(RetrievalDataset, not PairDataset) with ids that are unique within their source'
+                '(RetrievalDataset, not PairDataset) with ids that are unique within their source, and leave broken '
+                "ones out (broken='skip') instead of taking others in their place (broken='replace')"
             )
         for key, row in zip(keys, part):
             merged.setdefault(key, row)

@@ -111,10 +111,16 @@ def dual_softmax_ranks(direction: Direction, temperature: float, chunk: int = 25
 
 
 def _my_chunks(direction: Direction, chunk: int) -> Iterator[tuple[int, np.ndarray]]:
-    """First query and similarities, float32 (up to ``chunk``, N), of this rank's share of the chunks."""
+    """First query and similarities, float32 (up to ``chunk``, N), of this rank's share of the chunks.
+
+    Equal items get equal similarities: a matrix product may round its columns differently, and a tie that is broken by
+    that would not count against the model.
+    """
     rank, world_size = get_dist_info()
+    items, place = np.unique(direction.gallery, axis=0, return_inverse=True)
+    place = place.reshape(-1)  # numpy 2.0 has another shape
     for start in range(rank * chunk, len(direction.queries), world_size * chunk):
-        yield start, direction.queries[start : start + chunk] @ direction.gallery.T
+        yield start, (direction.queries[start : start + chunk] @ items.T)[:, place]
 
 
 def _of_all_ranks(parts: dict[int, Any]) -> list[Any]:

@@ -43,19 +43,21 @@ class PairLogits:
         return self.logits[np.searchsorted(self.codes, visuals * self.texts + texts)]
 
 
-def needed_pairs(visual_to_text: np.ndarray, text_to_visual: np.ndarray) -> np.ndarray:
+def needed_pairs(visual_to_text: np.ndarray, text_to_visual: np.ndarray, row: np.ndarray | None = None) -> np.ndarray:
     """The pairs that re-ranking both ways needs, each once.
 
     Args:
         visual_to_text: The first texts of each visual; int64 (visuals, K).
         text_to_visual: The first visuals of each text; int64 (texts, K').
+        row: What stands for each text, where equal ones are scored once; int64 (texts,). None = itself.
 
     Returns:
-        (visual, text), sorted; int64 (P, 2).
+        (visual, text or what stands for it), sorted; int64 (P, 2).
     """
     texts = len(text_to_visual)
-    one_way = np.arange(len(visual_to_text))[:, None] * texts + visual_to_text
-    other_way = text_to_visual * texts + np.arange(texts)[:, None]
+    row = np.arange(texts) if row is None else row
+    one_way = np.arange(len(visual_to_text))[:, None] * texts + row[visual_to_text]
+    other_way = text_to_visual * texts + row[:, None]
     codes = np.unique(np.concatenate([one_way.ravel(), other_way.ravel()]))
     return np.stack([codes // texts, codes % texts], axis=1)
 

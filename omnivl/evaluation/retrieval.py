@@ -44,7 +44,7 @@ class RetrievalEvaluation(Evaluation):
         recall_k: The k of the recalls.
         duplicate_captions: What captions with the same words are: ``'merge'`` makes them one text that belongs to all
             their visuals; ``'keep'`` leaves each a text of its own that is right for its own visual only (as BLIP
-            counts).
+            counts), though they are scored once and tie.
         text_batch: Texts per forward pass of the text encoder.
         visual_batch: Visuals whose keys and values are on the device at a time during re-ranking.
         pair_batch: Visual-text pairs per forward pass of the alignment decoder.
@@ -97,7 +97,7 @@ class RetrievalEvaluation(Evaluation):
         mine, tokens_by_key = self._encode_visuals(model, dataloader, name)
         rows = gather_rows(mine, name)
         texts = CaptionTexts(rows, merge=self.duplicate_captions == 'merge')
-        text_features = encode_texts(model, texts.ids, self.text_batch, name)
+        text_features = encode_texts(model, texts.ids, self.text_batch, name)[texts.row]
         directions = _directions(rows, texts, text_features, name)
         rankings = [rank_gallery(direction, max(self.rerank_k or 0, SHOWN)) for direction in directions]
         metrics, chance = self._measure(directions, [ranking.ranks for ranking in rankings], '')
@@ -111,7 +111,7 @@ class RetrievalEvaluation(Evaluation):
         if self.rerank_k is not None:
             # A sample that a padding sampler gave to two ranks is scored by the first of them only.
             tokens = {i: tokens_by_key[row_key(row)] for i, row in enumerate(rows) if row['rank'] == get_rank()}
-            scores, protocol['rerank_pairs'] = self._score(model, tokens, texts.ids, rankings, temperature, name)
+            scores, protocol['rerank_pairs'] = self._score(model, tokens, texts, rankings, temperature, name)
             new_ranks, orders = zip(*map(rerank, directions, rankings, scores))
             reranked = self._measure(directions, new_ranks, '_reranked')
             metrics, chance = metrics | reranked[0], chance | reranked[1]
@@ -141,16 +141,16 @@ class RetrievalEvaluation(Evaluation):
         self,
         model: nn.Module,
         tokens: dict[int, Tensor],
-        text_ids: Sequence[np.ndarray],
+        texts: CaptionTexts,
         rankings: Sequence[Ranking],
         temperature: float | None,
         name: str,
     ) -> tuple[list[np.ndarray], int]:
         """New scores of the first k items both ways (texts first), and the number of pairs they took."""
         t2v, v2t = (ranking.top[:, : self.rerank_k] for ranking in rankings)
-        pairs = needed_pairs(v2t, t2v)
-        logits = score_pairs(model, tokens, text_ids, pairs, self.visual_batch, self.pair_batch, name)
-        found = [logits.get(t2v, np.arange(len(t2v))[:, None]), logits.get(np.arange(len(v2t))[:, None], v2t)]
+        pairs = needed_pairs(v2t, t2v, texts.row)
+        logits = score_pairs(model, tokens, texts.ids, pairs, self.visual_batch, self.pair_batch, name)
+        found = [logits.get(t2v, texts.row[:, None]), logits.get(np.arange(len(v2t))[:, None], texts.row[v2t])]
         scores = [
             combine(pair_logits, ranking.similarity[:, : self.rerank_k], self.rerank_with, temperature)
             for pair_logits, ranking in zip(found, rankings)

@@ -19,7 +19,9 @@ class CaptionTexts:
 
     Attributes:
         words: The texts.
-        ids: Their word pieces, each int64 (L_i,).
+        ids: The different rows of word pieces that they have, each int64 (L_i,).
+        row: Which of these rows each text has, int64 (number of texts,): texts of one row are scored once, so that they
+            tie exactly, whatever the last bits of a score depend on.
         of_visual: The texts of each visual, in the order of its captions.
         captions: Number of captions, equal ones counted as often as they occur.
         distinct: Number of different ones.
@@ -30,6 +32,8 @@ class CaptionTexts:
         self.ids: list[np.ndarray] = []
         self.of_visual: list[list[int]] = []
         place: dict[Any, int] = {}
+        rows_found: dict[bytes, int] = {}
+        row_of_text: list[int] = []
         for row in rows:
             mine = []
             for caption, ids in zip(row['captions'], row['caption_ids']):
@@ -37,9 +41,12 @@ class CaptionTexts:
                 if key not in place:
                     place[key] = len(self.words)
                     self.words.append(caption)
-                    self.ids.append(ids)
+                    known = rows_found.setdefault(ids.tobytes(), len(self.ids))
+                    row_of_text.append(known)
+                    self.ids += [ids] if known == len(self.ids) else []
                 mine.append(place[key])
             self.of_visual.append(mine)
+        self.row = np.array(row_of_text)
         self.captions = sum(map(len, self.of_visual))
         self.distinct = len(set(self.words))
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmark_runs import run_small, write_image, write_video
+from benchmark_runs import CONFIGS, run_small, write_image, write_video
 from mmengine.config import Config
 
 ANSWERS = ['yes', 'no', 'red', 'a dog']
@@ -76,6 +76,15 @@ def test_vqa_v2(tmp_path, config):
     rows = found if isinstance(found, list) else found['predictions']
     assert [row['question_id'] for row in rows] == [300000, 300001, 301002, 301003, 302004]
     assert all(row['rank'] in ANSWERS for row in rows)
+
+
+def test_finetuning_blip_has_the_values_of_its_code():
+    """configs/vqa.yaml and models/blip_vqa.py: 480 pixels, 2e-5, batch 256, 10 epochs of a cosine, stochastic depth."""
+    cfg = Config.fromfile(CONFIGS / 'vqa_v2_from_blip.py')
+    encoder, optimizer, (schedule,) = cfg.model.visual_encoder, cfg.optim_wrapper.optimizer, cfg.param_scheduler
+    assert (encoder.image_size, encoder.drop_path, optimizer.lr, optimizer.weight_decay) == (480, 0.1, 2e-5, 0.05)
+    assert (cfg.train_cfg.max_epochs, schedule.T_max, schedule.eta_min) == (10, 10, 0.0)
+    assert 16 * cfg.train_dataloader.image.batch_size == 256
 
 
 def test_vqa_v2_on_a_split_with_answers(tmp_path):

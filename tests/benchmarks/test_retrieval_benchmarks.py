@@ -208,7 +208,7 @@ def test_start_fills_every_weight(name):
         with torch.device('meta'):
             models[config] = MODELS.build(cfg.model).state_dict().keys()
     assert models[name] <= models['pretrain_joint']
-    assert cfg.load_from.get('allow') is None and cfg.load_from.start_video_from_image is False
+    assert not cfg.load_from.get('allow') and cfg.load_from.start_video_from_image is False
 
 
 @pytest.mark.parametrize(('name', 'batch', 'k'), [('coco', 512, 256), ('flickr30k', 512, 128), ('msrvtt_9k', 128, 128)])

@@ -116,6 +116,7 @@ def test_blip_fields_can_be_named(build):
         ({'image': 'a.jpg'}, r"row 1, field 'caption': the field is missing"),
         ({'image': 'a.jpg', 'caption': None}, r"row 1, field 'caption': expected str or list, got None"),
         ({'image': 'a.jpg', 'caption': ['a', 5]}, r"row 1, field 'caption': expected a caption, got 5"),
+        ({'image': 'a.jpg', 'caption': []}, r"row 1, field 'caption': there is no caption; empty='drop' leaves such"),
         ({'image': 'a.jpg', 'caption': '  '}, r"row 1, field 'caption': the caption is empty; empty='drop'"),
         ({'image': 'a.jpg', 'caption': 'a', 'image_id': None}, r"row 1, field 'image_id': expected str or int"),
         ('a.jpg', r"row 1: expected an object, got 'a\.jpg'"),

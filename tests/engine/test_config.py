@@ -79,6 +79,25 @@ def test_hooks_take_the_arguments_of_their_base():
     check_config(config(custom_hooks=[dict(type='WholeCheckpointHook', interval=1, filename_tmpl='a', priority=3)]))
 
 
+def test_the_whole_path_of_a_class_is_no_way_round_the_check():
+    with pytest.raises(ConfigError, match=r"toys\.ToyModel has no 'spoilt_at', did you mean 'spoil_at'\?"):
+        check_config(config(model=dict(type='toys.ToyModel', spoilt_at=3)))
+
+
+def test_options_find_names_with_dots():
+    loaders = {name: dict(batch_size=4, dataset={}) for name in ('image.retrieval', 'image.retrieval_unseen')}
+    cfg = config(test_dataloader=loaders)
+    apply_options(
+        cfg, {'test_dataloader.image.retrieval.batch_size': 2, 'test_dataloader.image.retrieval_unseen.num_workers': 1}
+    )
+    assert cfg.test_dataloader == {
+        'image.retrieval': dict(batch_size=2, dataset={}),
+        'image.retrieval_unseen': dict(batch_size=4, dataset={}, num_workers=1),
+    }
+    with pytest.raises(ConfigError, match=r"test_dataloader has no 'image', there are image\.retrieval, image\.ret"):
+        apply_options(cfg, {'test_dataloader.image.retrievl.batch_size': 2})
+
+
 def test_options_change_what_is_there():
     cfg = config()
     apply_options(

@@ -50,8 +50,21 @@ def test_test_writes_its_files(make_runner):
     assert written['image']['retrieval']['r5_unseen'] == 50.0
     assert written['chance']['video']['retrieval']['r1'] == 0.5
     assert set(written['protocol']) == set(written['seconds']) == set(NAMES)
+    assert written['run']['missing'] == []
     rows = json.loads(Path(runner.work_dir, 'predictions/image.retrieval_unseen.json').read_text())
     assert [row['sample_id'] for row in rows] == ['0', '1']  # 6 samples in batches of 4
+
+
+def test_a_failing_evaluation_costs_no_figures_of_those_before(make_runner, monkeypatch):
+    runner = make_runner(**evaluation('test'), **no_training())
+    runner._test_loop = runner.build_test_loop(runner._test_loop)
+    failing = runner.test_loop.evaluator['video.retrieval']
+    monkeypatch.setattr(failing, 'run', lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        runner.test()
+    written = json.loads(Path(runner.work_dir, 'metrics.json').read_text())
+    assert set(written['image']['retrieval']) == {'r1', 'r5', 'r1_unseen', 'r5_unseen'} and 'video' not in written
+    assert written['run']['missing'] == ['video.retrieval']
 
 
 def test_validation_chooses_the_best_checkpoint(make_runner):

@@ -9,9 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import toys
 
-from omnivl.engine import load_checkpoint
+from omnivl.datasets import BrokenVisualError
+from omnivl.engine import ConfigError, load_checkpoint
+from omnivl.engine.command_line import is_own_message, one_line_errors
+from omnivl.engine.evaluation_loop import flat_names, nested
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,6 +68,17 @@ def test_train_resume_and_test(monkeypatch, tmp_path, config_file):
             "nothing to submit: ['image.toy'] of test_evaluator have no form",
         ),
         ('test.py', ['CONFIG', 'random', '--cfg-options', 'test_dataloader=None'], 'nothing to test on'),
+        (
+            'test.py',
+            ['CONFIG', 'random', '--cfg-options', 'test_evaluator=None'],
+            'has no test_evaluator: nothing to test on',
+        ),
+        ('test.py', ['CONFIG', 'random', '--cfg-options', 'test_cfg.amp=int8'], "test_cfg.amp is 'int8'; allowed: "),
+        (
+            'test.py',
+            ['CONFIG', 'random', '--cfg-options', 'test_evaluator=ToyEvaluation'],
+            "must be dicts with the same names; got ['image.toy'] and str",
+        ),
         ('train.py', ['CONFIG', '--cfg-options', 'train_dataloader=None'], 'it only tests, see python tools/test.py'),
     ],
 )
@@ -71,6 +86,63 @@ def test_mistakes_end_with_one_line(monkeypatch, config_file, tool, arguments, m
     with pytest.raises(SystemExit) as caught:
         call(monkeypatch, tool, *[config_file if argument == 'CONFIG' else argument for argument in arguments])
     assert str(caught.value).startswith('error: ') and message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('evaluation', 'message'),
+    [
+        (dict(type='LinearProbeEvaluation'), r"__init__\(\) missing 1 required positional argument: 'train'"),
+        (dict(type='LinearProb'), 'LinearProb is not in the'),
+    ],
+)
+def test_a_component_without_what_it_needs(monkeypatch, config_file, evaluation, message):
+    with config_file.open('a') as file:
+        file.write(f'\ntest_evaluator["image.toy"] = {evaluation!r}\n')
+    with pytest.raises(SystemExit, match=f'^error: the config cannot be built: .*{message}'):
+        call(monkeypatch, 'test.py', config_file, 'random')
+
+
+class BrokenData(torch.utils.data.Dataset):
+    """One item, which is broken."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise BrokenVisualError('a.jpg', 'there is no such file')
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_broken_file_ends_with_one_line(workers):
+    with pytest.raises(SystemExit, match=r'^error: a\.jpg: there is no such file$'), one_line_errors():
+        next(iter(torch.utils.data.DataLoader(BrokenData(), num_workers=workers)))
+
+
+@pytest.mark.parametrize('mistake', [lambda: dim_of(None), lambda: torch.zeros(2) @ torch.zeros(3), lambda: {}['x']])
+def test_mistakes_of_the_code_keep_their_traceback(mistake):
+    with pytest.raises((AttributeError, KeyError, RuntimeError)), one_line_errors():
+        mistake()
+
+
+def dim_of(value):
+    return value.dim()
+
+
+def test_an_error_of_python_inside_omnivl_is_no_message():
+    with pytest.raises(ValueError, match='could not convert') as caught:
+        flat_names('name', {'r1': 'high'})
+    assert not is_own_message(caught.value)
+    with pytest.raises(ValueError, match='below another metric') as caught:
+        nested({'a.b': 1, 'a.b.c': 2})
+    assert is_own_message(caught.value)
+
+
+def test_the_config_that_a_run_leaves_can_be_tested_with(monkeypatch, tmp_path, config_file):
+    with config_file.open('a') as file:
+        file.write("\ntest_cfg = dict(type='omnivl.engine.EvaluationLoop')\n")  # whole paths, as in a dump
+    call(monkeypatch, 'train.py', config_file, '--cfg-options', 'train_cfg.max_iters=1')
+    call(monkeypatch, 'test.py', tmp_path / 'run' / config_file.name, tmp_path / 'run', '--work-dir', tmp_path / 'test')
+    assert 'toy' in metrics(tmp_path / 'test')['image']
 
 
 def metrics(folder):
@@ -144,6 +216,24 @@ def test_what_the_server_takes(monkeypatch, tmp_path, config_file):
     assert json.loads((tmp_path / 'there/toy_results.json').read_text()) == written
 
 
+def test_what_no_server_takes_does_not_cost_the_figures(monkeypatch, tmp_path, config_file):
+    def submission(evaluation, predictions):
+        if predictions:
+            raise ConfigError('an image has no number')
+        return []
+
+    monkeypatch.setattr(toys.ToyEvaluation, 'submission', submission)
+    with pytest.raises(SystemExit, match='error: an image has no number'):
+        call(monkeypatch, 'test.py', config_file, 'random', '--work-dir', tmp_path / 'test', '--submit')
+    assert 'toy' in metrics(tmp_path / 'test')['image'] and (tmp_path / 'test/predictions/image.toy.json').exists()
+
+
+def test_a_work_directory_that_cannot_be_made(monkeypatch, tmp_path, config_file):
+    (tmp_path / 'file').touch()
+    with pytest.raises(SystemExit, match=r'^error: .*file'):
+        call(monkeypatch, 'test.py', config_file, 'random', '--work-dir', tmp_path / 'file/test')
+
+
 @pytest.mark.parametrize('tool', ['train.py', 'test.py'])
 def test_training_on_what_is_tested_is_refused(monkeypatch, tmp_path, config_file, tool):
     (tmp_path / 'list.json').write_text('[{"image": "a.jpg", "caption": "a cat"}]')
@@ -161,7 +251,7 @@ def test_training_on_what_is_tested_is_refused(monkeypatch, tmp_path, config_fil
 
 def test_a_launcher_that_launched_nothing(monkeypatch, config_file):
     monkeypatch.delenv('RANK', raising=False)
-    with pytest.raises(RuntimeError, match=r'the environment has no RANK: start the processes with torchrun'):
+    with pytest.raises(SystemExit, match=r'the environment has no RANK: start the processes with torchrun'):
         call(monkeypatch, 'train.py', config_file, '--launcher', 'pytorch')
 
 

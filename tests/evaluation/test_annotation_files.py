@@ -9,7 +9,7 @@ import numpy as np
 from evaluation_fakes import FakeModel, loader, sample
 
 from omnivl.datasets import LabelDataset, MixedDataset, PairDataset, RetrievalDataset
-from omnivl.datasets.annotations import BLIPCaptionJSON, ImageNetFolder, KarpathyJSON, VisualGenome
+from omnivl.datasets.annotations import BLIPCaptionJSON, HMDB51Splits, ImageNetFolder, KarpathyJSON, VisualGenome
 from omnivl.evaluation import RetrievalEvaluation
 from omnivl.evaluation.annotation_files import describe_annotations, file_sha256
 
@@ -59,6 +59,19 @@ def test_all_files_of_a_reader_and_its_split(tmp_path):
     karpathy.write_text(json.dumps({'images': [image]}))
     one = RetrievalDataset(KarpathyJSON(str(karpathy), str(tmp_path), split='test'), [], 'coco')
     assert describe_annotations(one)[0]['split'] == 'test'
+
+
+def test_a_folder_of_split_files(tmp_path):
+    splits, videos = tmp_path / 'splits', tmp_path / 'videos'
+    splits.mkdir()
+    videos.mkdir()
+    lines = {'wave_test_split1.txt': 'c.avi 1 \n', 'brush_hair_test_split1.txt': 'a.avi 1 \nb.avi 2 \n'}
+    for name, text in lines.items():
+        (splits / name).write_text(text)
+    found = describe_annotations(LabelDataset(HMDB51Splits(str(splits), str(videos), 'test'), [], 'hmdb51'))[0]
+    joined = ''.join(lines[name] for name in sorted(lines)).encode()
+    expected = dict(file=str(splits), sha256=hashlib.sha256(joined).hexdigest())
+    assert (found['files'], found['split'], found['items']) == ({'splits_root': expected}, 1, 1)
 
 
 def test_sets_without_files_mixtures_and_others(tmp_path):

@@ -228,3 +228,12 @@ def test_progress_says_how_long_it_will_take(monkeypatch, capsys):
 def test_help_has_an_example(monkeypatch, capsys):
     assert call_tool(monkeypatch, 'verify_data.py', '--help') == 0
     assert 'python tools/verify_data.py configs/' in capsys.readouterr().out
+
+
+def test_what_a_probe_is_trained_on_is_read_too(config):
+    dataset = Config.fromfile(config).test_dataloader['image.retrieval'].dataset
+    scored, train, val = (dict(dataset=dict(dataset, name=name)) for name in ('scored', 'train', 'val'))
+    probe = dict(
+        test_dataloader={'image.probe': scored}, test_evaluator={'image.probe': dict(train=train, val=val, holdout=0.5)}
+    )
+    assert [dataset.name for dataset in TOOL['build_datasets'](Config(probe), ROLES)] == ['scored', 'train', 'val']

@@ -73,6 +73,8 @@ class BLIPCaptionJSON(AnnotationReader):
             captions = item[self.caption_field]
             if not isinstance(captions, str | list):
                 raise self.error(row, self.caption_field, f'expected str or list, got {shorten(captions)}')
+            if captions == [] and self.empty == 'raise':
+                raise self.error(row, self.caption_field, "there is no caption; empty='drop' leaves such rows out")
             texts = self.captions([captions] if isinstance(captions, str) else captions, row, self.caption_field)
             if not texts:
                 continue
