@@ -9,6 +9,7 @@ from torch import Tensor
 from omnivl.registry import MODELS
 from omnivl.structures import VLBatch, VLDataSample
 
+from .decoders.generation import packed_decoders
 from .generation import GenerationOutput, beam_search, greedy, nucleus
 from .layers.attention import VisualKeyValues
 from .losses import LanguageLoss
@@ -64,10 +65,11 @@ def write_captions(
         options = {option: value for option, value in options.items() if option != 'seed'}
         if generators and method in generators:
             options['generator'] = generators[method]
-        output = METHODS[method][0](
-            step, model.reorder_cache, starts, end_id=tokenizer.sep_id, pad_id=tokenizer.pad_id,
-            max_length=max_length, min_length=min_length, **options,
-        )  # fmt: skip
+        with packed_decoders(model):
+            output = METHODS[method][0](
+                step, model.reorder_cache, starts, end_id=tokenizer.sep_id, pad_id=tokenizer.pad_id,
+                max_length=max_length, min_length=min_length, **options,
+            )  # fmt: skip
         written[method] = list(zip(map(tokenizer.decode, output.ids), output.scores.tolist()))
     return written
 

@@ -88,6 +88,10 @@ def test_a_packed_decoder_says_the_same_and_forgets_afterwards():
         before, _ = model.step(ids, None, key_values)
         with packed_decoders(nn.ModuleList([model])):
             assert model.layers[0].feed_forward.mlp.fc1.packed is not None or not onednn_works()
+            kept = model.layers[0].feed_forward.mlp.fc1.packed
+            with model.packed():
+                pass
+            assert model.layers[0].feed_forward.mlp.fc1.packed is kept
             packed, cache = model.step(ids[:, :1], None, key_values)
             packed, _ = model.step(ids[:, 1:], cache, key_values)
         torch.testing.assert_close(packed, before, rtol=1e-4, atol=1e-4)

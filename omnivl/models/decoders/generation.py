@@ -83,6 +83,7 @@ class GenerationDecoder(GroundedDecoder):
         """
         parts = [(part, part.weight) for part in self.modules() if isinstance(part, Linear)]
         parts.append((self.head, self.embeddings.word.weight))
+        parts = [(part, weight) for part, weight in parts if part.packed is None]  # not again inside another such block
         try:
             for part, weight in parts:
                 part.packed = pack(weight)
