@@ -14,7 +14,7 @@ with read_base():
     from .._base_.runtime import *
     from .._base_.schedules.demo_finetune import *
 
-max_iters = 280
+max_iters = 350
 
 model.language_loss = None
 train_dataloader = dict(video=dict(train_loader, dataset=dict(msrvtt_train, pipeline=video_pipeline)))

@@ -13,7 +13,7 @@ with read_base():
     from .._base_.runtime import *
     from .._base_.schedules.demo_finetune import *
 
-max_iters = 700
+max_iters = 900
 
 train_dataloader = dict(
     image=dict(train_loader, batch_size=32, dataset=dict(image_qa['train'], pipeline=image_pipeline))
