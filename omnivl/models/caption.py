@@ -61,16 +61,16 @@ def write_captions(
         return model.decoder_step(ids, cache, key_values)
 
     written = {}
-    for method, options in methods.items():
-        options = {option: value for option, value in options.items() if option != 'seed'}
-        if generators and method in generators:
-            options['generator'] = generators[method]
-        with packed_decoders(model):
+    with packed_decoders(model):
+        for method, options in methods.items():
+            options = {option: value for option, value in options.items() if option != 'seed'}
+            if generators and method in generators:
+                options['generator'] = generators[method]
             output = METHODS[method][0](
                 step, model.reorder_cache, starts, end_id=tokenizer.sep_id, pad_id=tokenizer.pad_id,
                 max_length=max_length, min_length=min_length, **options,
             )  # fmt: skip
-        written[method] = list(zip(map(tokenizer.decode, output.ids), output.scores.tolist()))
+            written[method] = list(zip(map(tokenizer.decode, output.ids), output.scores.tolist()))
     return written
 
 

@@ -7,23 +7,11 @@ from mmengine.config import read_base
 
 from omnivl.datasets import QADataset
 from omnivl.datasets.annotations import VideoQAList, VQAv2JSON
-from omnivl.datasets.transforms import (
-    CleanQuestion,
-    ColorContrast,
-    LoadImage,
-    LoadVideo,
-    PackSample,
-    RandomShift,
-    ShuffleFrames,
-    TokenizeText,
-)
-from omnivl.models.tokenizers import WordPieceTokenizer
+from omnivl.datasets.transforms import CleanQuestion, LoadImage, LoadVideo, PackSample, ShuffleFrames, TokenizeText
 
 with read_base():
-    from .demo_paths import *
+    from ..pipelines.demo_64 import *
 
-tokenizer = dict(type=WordPieceTokenizer, vocab_file=vocab_file)
-augment = [dict(type=RandomShift, max_shift=3), dict(type=ColorContrast, contrast=0.1)]
 ask = [
     dict(type=CleanQuestion),
     dict(type=TokenizeText, tokenizer=tokenizer, max_length=32),

@@ -7,79 +7,30 @@ neither.
 
 from mmengine.config import read_base
 
-from omnivl.datasets import LabelDataset, RetrievalDataset
-from omnivl.datasets.annotations import BLIPCaptionJSON, ImageNetFolder, KineticsCSV
 from omnivl.datasets.samplers import EpochSampler
 from omnivl.evaluation import CaptionEvaluation, RetrievalEvaluation, ZeroShotEvaluation
 
 with read_base():
     from ..pipelines.pretrain_224 import *
+    from .coco_retrieval import *
+    from .flickr30k import *
+    from .imagenet import *
+    from .kinetics400 import *
+    from .msrvtt import *
 
 image_loader = dict(batch_size=64, num_workers=8, sampler=dict(type=EpochSampler, shuffle=False))
 video_loader = dict(batch_size=16, num_workers=8, sampler=dict(type=EpochSampler, shuffle=False))
 
-# Karpathy's splits in BLIP's form: 5000 images of COCO, 1000 of Flickr30k, each with all its captions.
-coco_test = dict(
-    type=RetrievalDataset,
-    name='coco_test',
-    annotations=dict(
-        type=BLIPCaptionJSON, ann_file='data/coco/annotations/coco_karpathy_test.json', visual_root='data/coco/images'
-    ),
-    pipeline=image_test_pipeline,
-)
-flickr30k_test = dict(
-    type=RetrievalDataset,
-    name='flickr30k_test',
-    annotations=dict(
-        type=BLIPCaptionJSON,
-        ann_file='data/flickr30k/annotations/flickr30k_test.json',
-        visual_root='data/flickr30k',
-    ),
-    pipeline=image_test_pipeline,
-)
-imagenet_val = dict(
-    type=LabelDataset,
-    name='imagenet_val',
-    annotations=dict(
-        type=ImageNetFolder,
-        visual_root='data/imagenet',
-        split='val',
-        class_names_file='data/imagenet/meta/class_names.json',
-    ),
-    templates='clip_image',
-    pipeline=image_test_pipeline,
-)
-# The 1kA split in VindLU's form, [{video, caption}].
-msrvtt_test = dict(
-    type=RetrievalDataset,
-    name='msrvtt_test',
-    annotations=dict(
-        type=BLIPCaptionJSON,
-        ann_file='data/msrvtt/annotations/msrvtt_ret_test1k.json',
-        visual_root='data/msrvtt/videos',
-        visual_field='video',
-        modality='video',
-    ),
-    pipeline=video_test_pipeline,
-)
-kinetics400_val = dict(
-    type=LabelDataset,
-    name='kinetics400_val',
-    annotations=dict(
-        type=KineticsCSV,
-        ann_file='data/kinetics400/annotations/validate.csv',
-        visual_root='data/kinetics400/val',
-        split='validate',
-    ),
-    templates='actionclip',
-    pipeline=video_test_pipeline,
-)
+coco_test = dict(coco_retrieval_test, pipeline=image_test_pipeline)
+msrvtt_test = dict(msrvtt_test_1ka, pipeline=video_test_pipeline)
+imagenet_prompts = dict(imagenet_test, templates='clip_image', pipeline=image_test_pipeline)
+kinetics400_prompts = dict(kinetics400_test, templates='actionclip', pipeline=video_test_pipeline)
 
 image_test_dataloader = {
     'coco.retrieval': dict(image_loader, dataset=coco_test),
     'coco.caption': dict(image_loader, dataset=coco_test),
-    'flickr30k.retrieval': dict(image_loader, dataset=flickr30k_test),
-    'imagenet.zero_shot': dict(image_loader, dataset=imagenet_val),
+    'flickr30k.retrieval': dict(image_loader, dataset=dict(flickr30k_test, pipeline=image_test_pipeline)),
+    'imagenet.zero_shot': dict(image_loader, dataset=imagenet_prompts),
 }
 image_test_evaluator = {
     'coco.retrieval': dict(type=RetrievalEvaluation, rerank_k=256),
@@ -90,7 +41,7 @@ image_test_evaluator = {
 video_test_dataloader = {
     'msrvtt.retrieval': dict(video_loader, dataset=msrvtt_test),
     'msrvtt.caption': dict(video_loader, dataset=msrvtt_test),
-    'kinetics400.zero_shot': dict(video_loader, dataset=kinetics400_val),
+    'kinetics400.zero_shot': dict(video_loader, dataset=kinetics400_prompts),
 }
 video_test_evaluator = {
     'msrvtt.retrieval': dict(type=RetrievalEvaluation, rerank_k=128),
