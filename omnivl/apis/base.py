@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLValueError
-from omnivl.evaluation.base import track
 from omnivl.evaluation.texts import encode_texts, to_numpy
+from omnivl.storage.progress import track
 from omnivl.structures import VLBatch, VLDataSample
 
 from .inputs import Visual, read_visuals

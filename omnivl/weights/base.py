@@ -9,9 +9,9 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from omnivl.engine.checkpoint import CheckpointError, load_checkpoint, weights_of
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import WEIGHT_READERS
+from omnivl.storage.checkpoint import CheckpointError, load_checkpoint, weights_of
 
 from .files import find_file, read_neighbour
 from .report import WeightReport, grouped

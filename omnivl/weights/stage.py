@@ -5,9 +5,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from omnivl.engine.checkpoint import load_last_checkpoint
 from omnivl.errors import OmniVLFileNotFoundError
 from omnivl.registry import WEIGHT_READERS
+from omnivl.storage.checkpoint import load_last_checkpoint
 
 from .base import FOLLOWERS, WeightReader
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from omnivl.engine.files import write_json
 from omnivl.errors import OmniVLValueError
 from omnivl.models import OmniVL
+from omnivl.storage.files import write_json
+from omnivl.weights.blip_keys import Place, head_places, projection_places, text_places, visual_places
 
-from .blip_keys import Place, head_places, projection_places, text_places, visual_places
 from .export import CONFIG, VOCABULARY, WEIGHTS, write_pixels, write_weights
 
 ARCHITECTURES = dict(
