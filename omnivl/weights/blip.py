@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from omnivl.errors import OmniVLValueError
 from omnivl.models import OmniVL
 from omnivl.registry import WEIGHT_READERS
 
@@ -79,7 +80,7 @@ class BLIPReader(WeightReader):
             # One tensor of BLIP may fill several of ours.
             missing = [key for key in mapping.theirs if key not in values]
             if missing:
-                raise ValueError(f'{self.file} has no {missing[0]}: it is not a BLIP that we know')
+                raise OmniVLValueError(f'{self.file} has no {missing[0]}: it is not a BLIP that we know')
             parts = [values[key] for key in mapping.theirs]
             translated[mapping.ours] = torch.cat(parts) if len(parts) > 1 else parts[0]
             for key in mapping.theirs:
@@ -113,7 +114,7 @@ class BLIPReader(WeightReader):
         for copy, original in tied.items():
             if copy in weights and original in weights:
                 if not torch.equal(weights[copy], weights[original]):
-                    raise ValueError(
+                    raise OmniVLValueError(
                         f'{self.file}: {copy} is not {original}, but the output matrix of the model is that of its '
                         'word embeddings'
                     )

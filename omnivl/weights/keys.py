@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.models.decoders.base import GroundedDecoder, GroundedLayer
 from omnivl.models.encoders import TextEncoder, UnifiedVisualEncoder
 from omnivl.models.encoders.text import TextEncoderLayer
@@ -30,7 +31,7 @@ class SourceTensors:
         """Take a tensor out, so that what is left at the end was not used."""
         key = self.plain.get(self.prefix + name)
         if key is None or key not in self.weights:
-            raise ValueError(f'no {self.prefix}{name} among the weights: this is not a {self.kind} that we know')
+            raise OmniVLValueError(f'no {self.prefix}{name} among the weights: this is not a {self.kind} that we know')
         return self.weights.pop(key)
 
     def count_layers(self, name: str) -> int:

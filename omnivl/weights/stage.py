@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from omnivl.engine.checkpoint import load_last_checkpoint
+from omnivl.errors import OmniVLFileNotFoundError
 from omnivl.models import OmniVL
 from omnivl.registry import WEIGHT_READERS
 
@@ -40,7 +41,7 @@ class StageReader(WeightReader):
             return super().read_file()
         path, checkpoint, _ = load_last_checkpoint(self.file)
         if path is None or checkpoint is None:
-            raise FileNotFoundError(
+            raise OmniVLFileNotFoundError(
                 f'no checkpoint in {self.file}: train that stage first (see load_from in the config)'
             )
         self.file = str(path)
