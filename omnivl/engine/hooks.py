@@ -1,4 +1,4 @@
-"""Hooks of training: time and ETA, what the log shows of each modality, checkpoints that survive a kill, progress."""
+"""Hooks of training: time and ETA, what the log shows of each task, checkpoints that survive a kill, progress."""
 
 import datetime
 import math
@@ -19,7 +19,7 @@ from omnivl.storage.progress import terminal_bar
 
 from .optim import updates_done
 
-WINDOW = 20  # iterations of a modality that its speed is averaged over
+WINDOW = 20  # iterations of a task that its speed is averaged over
 
 
 @HOOKS.register_module()
@@ -27,7 +27,7 @@ class StepTimerHook(Hook):
     """Measures each step, the wait for its data, and the time to go.
 
     The time of a step includes its wait for data, but neither validation nor checkpoints; the ETA includes those, too.
-    An image step and a video step differ in cost, so the ETA counts what is left of each.
+    Steps of different tasks differ in cost, so the ETA counts what is left of each.
     """
 
     priority = 'NORMAL'
@@ -45,14 +45,14 @@ class StepTimerHook(Hook):
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Start the clock of the step."""
         self.begin = time.perf_counter()
-        self.samples_before = runner.train_loop.streams[runner.train_loop.modality].samples
+        self.samples_before = runner.train_loop.streams[runner.train_loop.task].samples
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Write down the times."""
         loop, hub = runner.train_loop, runner.message_hub
         now = time.perf_counter()
         step = now - self.begin + loop.waited
-        name = loop.modality
+        name = loop.task
         self.seconds += step
         self.times[name].append(step)
         self.samples[name].append(loop.streams[name].samples - self.samples_before)
@@ -76,7 +76,7 @@ class StepTimerHook(Hook):
 
 @HOOKS.register_module()
 class TrainingMonitorHook(Hook):
-    """Stops at losses that are no numbers and at too many broken files; logs the losses and the data by modality."""
+    """Stops at losses that are no numbers and at too many broken files; logs the losses and the data by task."""
 
     priority = 'HIGH'  # before anything is saved or stepped
 
@@ -88,13 +88,14 @@ class TrainingMonitorHook(Hook):
             OmniVLRuntimeError: If a source has more broken files than it may.
         """
         loop, hub = runner.train_loop, runner.message_hub
-        stream = loop.streams[loop.modality]
+        stream = loop.streams[loop.task]
         self._check_losses(loop, outputs)
         for key, value in outputs.items():
             if 'loss' in key:
                 hub.update_scalar(f'train/{stream.name}/{key}', value)
         hub.update_scalar(f'train/{stream.name}/samples', stream.samples)
-        hub.update_scalar(f'train/{stream.name}/epochs', stream.epochs)
+        if stream.epochs is not None:
+            hub.update_scalar(f'train/{stream.name}/epochs', stream.epochs)
         for broken in stream.count_broken(data_batch):
             runner.logger.warning(f'broken file of {broken.source}: {broken.path} ({broken.reason})')
         if stream.broken:
@@ -106,9 +107,9 @@ class TrainingMonitorHook(Hook):
             speed = runner.message_hub.log_scalars.get(f'train/{name}/samples_per_second')
             pace = f', {speed.current():.1f} samples/s' if speed is not None else ''
             lost = f', broken: {stream.counter.summary()}' if stream.broken else ''
+            passes = f', {stream.epochs:.2f} epochs' if stream.epochs is not None else ''
             runner.logger.info(
-                f'{name}: {stream.samples} samples in {stream.batches_given} batches, '
-                f'{stream.epochs:.2f} epochs{pace}{lost}'
+                f'{name}: {stream.samples} samples in {stream.batches_given} batches{passes}{pace}{lost}'
             )
 
     @staticmethod
@@ -118,7 +119,7 @@ class TrainingMonitorHook(Hook):
             return
         listed = ', '.join(f'{key} = {value:.4g}' for key, value in losses.items())
         raise OmniVLFloatingPointError(
-            f'iteration {loop.iter + 1} ({loop.modality}): a loss is not finite ({listed}). The weights are spoilt, '
+            f'iteration {loop.iter + 1} ({loop.task}): a loss is not finite ({listed}). The weights are damaged, '
             'the last checkpoint is not. Lower the learning rate, lengthen the warm-up, clip gradients '
             '(optim_wrapper.clip_grad), or use bf16 or fp32 instead of fp16'
         )
@@ -241,8 +242,8 @@ class ProgressLineHook(Hook):
 
     @staticmethod
     def _line(runner: Any) -> str:
-        """Say which iteration, epoch and modality it is, and how long the run will take."""
+        """Say which iteration, epoch and task it is, and how long the run will take."""
         loop = runner.train_loop
         eta = runner.message_hub.get_info('eta')
         left = '' if eta is None else f', {datetime.timedelta(seconds=int(eta))} left'
-        return f'iteration {loop.iter}/{loop.max_iters}, epoch {loop.epoch + 1}, {loop.modality}{left}'
+        return f'iteration {loop.iter}/{loop.max_iters}, epoch {loop.epoch + 1}, {loop.task}{left}'

@@ -9,9 +9,9 @@ from mmengine.runner import LogProcessor
 
 @LOG_PROCESSORS.register_module()
 class OmniVLLogProcessor(LogProcessor):
-    """MMEngine's log processor with a training line grouped by modality.
+    """MMEngine's log processor with a training line grouped by task.
 
-    Curves get every scalar (``loss``, ``image/loss_univlc``, ``temperature``); the line says nothing twice.
+    Curves get every scalar (``loss``, ``<task>/loss_univlc``, ``temperature``); the line says nothing twice.
     """
 
     def get_log_after_iter(self, runner: Any, batch_idx: int, mode: str) -> tuple[dict[str, Any], str]:

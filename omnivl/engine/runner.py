@@ -7,17 +7,19 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import all_gather_object, broadcast_object_list, is_distributed, is_main_process
-from mmengine.model import is_model_wrapper, revert_sync_batchnorm
+from mmengine.model import MMDistributedDataParallel, is_model_wrapper, revert_sync_batchnorm
+from mmengine.registry import MODEL_WRAPPERS, Registry
 from mmengine.runner import BaseLoop, LogProcessor, Runner, set_random_seed
 from mmengine.visualization import Visualizer
 from torch import nn
 
 from omnivl.errors import OmniVLValueError
-from omnivl.registry import RUNNERS
+from omnivl.registry import LOOPS, RUNNERS
 from omnivl.storage import checkpoint as files
 from omnivl.storage.files import remove_leftovers
 
 from .distributed import init_process_group, wrap_distributed
+from .evaluation_loop import EvaluationLoop
 from .log_processor import OmniVLLogProcessor
 from .run_state import check_resumable, collect, get_random_state, restore, set_random_state
 
@@ -87,22 +89,23 @@ class OmniVLRunner(Runner):
         """Move the model to its device and, with several processes, wrap it in DDP.
 
         Args:
-            model_wrapper_cfg: Arguments of ``DistributedDataParallel``; with another ``type`` it is left to MMEngine.
+            model_wrapper_cfg: Arguments of ``DistributedDataParallel``; with the ``type`` of a wrapper that does not
+                derive from MMEngine's it is left to MMEngine.
             model: The model.
 
         Returns:
             The model or its wrapper.
         """
         options = dict(model_wrapper_cfg or {})
-        own = options.pop('type', 'MMDistributedDataParallel') == 'MMDistributedDataParallel'
-        if not own or is_model_wrapper(model):
+        wrapper = named_class(options.pop('type', MMDistributedDataParallel), MODEL_WRAPPERS)
+        if not issubclass(wrapper, MMDistributedDataParallel) or is_model_wrapper(model):
             return super().wrap_model(model_wrapper_cfg, model)
         model = model.to(get_device())
         if not self.distributed:
             return revert_sync_batchnorm(model)
         if 'find_unused_parameters' in self.cfg:
             options.setdefault('find_unused_parameters', self.cfg.find_unused_parameters)
-        return wrap_distributed(model, options)
+        return wrap_distributed(model, wrapper, options)
 
     def build_log_processor(self, log_processor: LogProcessor | dict) -> LogProcessor:
         """Build the log processor, by default one that counts iterations.
@@ -374,8 +377,20 @@ class OmniVLRunner(Runner):
 
 def _with_stage(loop: BaseLoop | dict, stage: str) -> BaseLoop | dict:
     """Tell an evaluation loop what it is for; MMEngine hands over only its data."""
-    kind = loop.get('type') if isinstance(loop, dict) else None
-    # A name may be the whole path of the class: that is what a dumped config has, such as the one in a work directory.
-    if getattr(kind, '__name__', str(kind)).rpartition('.')[2] == 'EvaluationLoop':
+    if isinstance(loop, dict) and issubclass(named_class(loop.get('type'), LOOPS), EvaluationLoop):
         return dict(loop, stage=stage)
     return loop
+
+
+def named_class(kind: str | type | None, registry: Registry) -> type:
+    """Return the class that the ``type`` of a config stands for: a name, the whole path of a dump, or the class.
+
+    Args:
+        kind: The ``type``.
+        registry: Where names are looked up.
+
+    Returns:
+        The class; ``object`` where the registry knows none, which it says itself when it builds.
+    """
+    kind = registry.get(kind) if isinstance(kind, str) else kind
+    return kind if isinstance(kind, type) else object

@@ -3,9 +3,11 @@
 import pytest
 import torch
 import toys
+from mmengine.model import MMDistributedDataParallel
 from runs import assert_equal, run_ranks, train
 
-from omnivl.engine import OmniVLRunner
+from omnivl.engine import EvaluationLoop, OmniVLRunner
+from omnivl.registry import LOOPS
 from omnivl.storage import CheckpointError, load_checkpoint
 
 
@@ -103,3 +105,41 @@ def test_changing_one_option_of_a_default_hook_keeps_the_others(make_runner):
     runner = make_runner(default_hooks=dict(logger=dict(interval=7)))
     (logger,) = [hook for hook in runner.hooks if type(hook).__name__ == 'LoggerHook']
     assert logger.interval == 7 and logger.log_metric_by_epoch is False
+
+
+@LOOPS.register_module(force=True)
+class OwnEvaluationLoop(EvaluationLoop):
+    """As a project derives it."""
+
+
+@pytest.mark.parametrize(
+    'kind', ['EvaluationLoop', 'omnivl.engine.EvaluationLoop', EvaluationLoop, 'OwnEvaluationLoop', OwnEvaluationLoop]
+)
+def test_every_evaluation_loop_is_told_its_stage(make_runner, kind):
+    runner = make_runner(
+        test_dataloader=dict(toy=toys.loader('image')),
+        test_evaluator=dict(toy=dict(type='ToyEvaluation')),
+        test_cfg=dict(type='EvaluationLoop'),
+        **no_training(),
+    )
+    assert runner.build_test_loop(dict(type=kind)).stage == 'test'
+
+
+class OwnWrapper(MMDistributedDataParallel):
+    """As a project derives it."""
+
+
+@pytest.mark.parametrize(
+    ('kind', 'expected'),
+    [
+        ({}, MMDistributedDataParallel),
+        (dict(type='MMDistributedDataParallel'), MMDistributedDataParallel),
+        (dict(type=MMDistributedDataParallel), MMDistributedDataParallel),
+        (dict(type=OwnWrapper), OwnWrapper),
+    ],
+)
+def test_every_wrapper_of_ddp_gets_what_a_cpu_needs(make_runner, monkeypatch, kind, expected):
+    runner = make_runner(**no_training())
+    monkeypatch.setattr('omnivl.engine.runner.wrap_distributed', lambda model, wrapper, options: (wrapper, options))
+    runner._distributed = True
+    assert runner.wrap_model(dict(kind, static_graph=True), toys.ToyModel()) == (expected, dict(static_graph=True))
