@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from omnivl.engine.checkpoint import CheckpointError, load_checkpoint, weights_of
 from omnivl.errors import OmniVLValueError
+from omnivl.models.data_preprocessor import VLDataPreprocessor
 from omnivl.registry import WEIGHT_READERS
+from omnivl.structures import FRAMES
 
 from .files import find_file, read_neighbour
 from .report import WeightReport, grouped
@@ -217,9 +219,10 @@ def pixel_statistics(model: nn.Module) -> dict[str, list[float]]:
         ``mean`` and ``std``; empty for a model that normalises in another way.
     """
     preprocessor = getattr(model, 'data_preprocessor', None)
-    if not hasattr(preprocessor, 'scale') or not hasattr(preprocessor, 'shift'):
+    if not isinstance(preprocessor, VLDataPreprocessor):
         return {}
-    scale, shift = 255 * preprocessor.scale.double().flatten(), preprocessor.shift.double().flatten()
+    normalizer = preprocessor.normalizers[FRAMES]
+    scale, shift = 255 * normalizer.scale.double().flatten(), normalizer.shift.double().flatten()
     statistics = dict(mean=-shift / scale, std=1 / scale)
     return {name: [round(number, 8) for number in values.tolist()] for name, values in statistics.items()}
 
