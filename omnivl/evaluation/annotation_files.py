@@ -13,7 +13,7 @@ CHUNK = 1 << 20
 
 
 def describe_annotations(dataset: Any) -> list[dict[str, Any]]:
-    """Name, files with their SHA-256, split and number of items of a dataset, or of each of a mixture.
+    """Describe a dataset, or each of a mixture, with the SHA-256 of its files.
 
     Args:
         dataset: Any; only the datasets of omnivl can tell.
@@ -25,7 +25,7 @@ def describe_annotations(dataset: Any) -> list[dict[str, Any]]:
         none.
     """
     datasets = dataset.datasets if isinstance(dataset, MixedDataset) else [dataset]
-    described = [[_describe(one) for one in datasets if isinstance(one, VisualDataset)] if is_main_process() else None]
+    described = [[_describe(one) for one in datasets if isinstance(one, VisualDataset)] if is_main_process() else []]
     broadcast_object_list(described)
     return described[0]
 
@@ -51,7 +51,7 @@ def _describe(dataset: VisualDataset) -> dict[str, Any]:
 
 
 def _folder_sha256(folder: str) -> str:
-    """As ``cat FOLDER/* | sha256sum`` prints it where names are sorted by byte."""
+    """Compute what ``cat FOLDER/* | sha256sum`` prints where names are sorted by byte."""
     found = hashlib.sha256()
     for name in sorted(os.listdir(folder)):
         with open(os.path.join(folder, name), 'rb') as file:
@@ -60,7 +60,7 @@ def _folder_sha256(folder: str) -> str:
 
 
 def file_sha256(path: str) -> str:
-    """SHA-256 of a file in hexadecimal, as ``sha256sum`` prints it; computed again only if the file has changed."""
+    """Compute what ``sha256sum`` prints of a file, again only if it has changed."""
     status = os.stat(path)
     return _file_sha256(os.path.abspath(path), status.st_size, status.st_mtime_ns)
 

@@ -140,7 +140,7 @@ class WordPieceTokenizer:
 
 
 def _word_piece_pipeline(model: models.WordPiece, lowercase: bool) -> Tokenizer:
-    """BERT's cleaning and splitting around a word-piece model."""
+    """Put BERT's cleaning and splitting around a word-piece model."""
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -230,7 +230,7 @@ def train_vocabulary(texts: Iterable[str], size: int, lowercase: bool = True) ->
 
 
 def _repeated(counts: Counter[str]) -> Iterator[str]:
-    """Every word as often as it was counted, in lines of bounded length."""
+    """Repeat every word as often as it was counted, in lines of bounded length."""
     for word in sorted(counts):
         full_lines, rest = divmod(counts[word], 1000)
         yield from itertools.repeat(' '.join([word] * 1000), full_lines)
