@@ -129,8 +129,8 @@ def chance_metrics(references: Sequence[Sequence[str]], slots: Slots | None = No
     """Score the best captions that do not look at the visual, in percent.
 
     ``exact``: always the most frequent caption. ``words``: always the caption of the most frequent word at each
-    position, cut where that is best (of each sample's first reference). ``slots``: always the most frequent value of the slot
-    (among the values of all references). These are at least as good as guesses drawn at random.
+    position, cut where that is best (of each sample's first reference). ``slots``: always the most frequent value of
+    the slot (among the values of all references). These are at least as good as guesses drawn at random.
 
     Args:
         references: The true captions of each sample, at least one.

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from omnivl.errors import OmniVLRuntimeError, OmniVLValueError
+from omnivl.errors import OmniVLError, OmniVLRuntimeError, OmniVLValueError
 
 from .caption_scores import split_words
 
@@ -230,7 +230,7 @@ def ptb_tokenize(texts: Sequence[str]) -> list[str]:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, RuntimeError) else f'{type(error).__name__}: {error}'
+    return str(error) if isinstance(error, OmniVLError | RuntimeError) else f'{type(error).__name__}: {error}'
 
 
 def other_captions(references: Sequence[Sequence[str]], seed: int = 0) -> list[str] | None:
