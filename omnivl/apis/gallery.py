@@ -184,7 +184,7 @@ def model_checksum(model: nn.Module, preparation: Any) -> str:
             digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
     for name in ('scale', 'shift'):
         digest.update(getattr(model.data_preprocessor, name).cpu().numpy())
-    digest.update(Path(model.tokenizer.vocab_file).read_bytes())
+    digest.update(model.tokenizer.definition())
     digest.update('\n'.join(preparation.described()).encode())
     return digest.hexdigest()
 
