@@ -185,7 +185,7 @@ def model_checksum(model: nn.Module, preparation: Any) -> str:
             digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
     for _, statistics in sorted(model.data_preprocessor.named_buffers()):
         digest.update(statistics.cpu().numpy())
-    digest.update(Path(model.tokenizer.vocab_file).read_bytes())
+    digest.update(model.tokenizer.definition())
     digest.update('\n'.join(preparation.described()).encode())
     return digest.hexdigest()
 
