@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from omnivl.errors import OmniVLFileNotFoundError
 from omnivl.models.tokenizers.text import WordPieceTokenizer, train_vocabulary
 
 
@@ -34,11 +35,11 @@ def captions_of(files: list[Path]) -> Iterator[str]:
         The captions, one after the other.
 
     Raises:
-        FileNotFoundError: One of the files is not there.
+        OmniVLFileNotFoundError: One of the files is not there.
     """
     for file in files:
         if not file.is_file():
-            raise FileNotFoundError(
+            raise OmniVLFileNotFoundError(
                 f'no such file of captions: {file}; --captions wants text files, one caption a line'
             )
         with file.open(encoding='utf-8') as lines:

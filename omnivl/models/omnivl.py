@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS, TOKENIZERS
 from omnivl.structures import TextFeatures, VisualFeatures, VLBatch, VLDataSample
 
@@ -55,12 +56,12 @@ class OmniVL(BaseModel):
         super().__init__(MODELS.build(data_preprocessor or dict(type='VLDataPreprocessor')), init_cfg)
         self.matching_token = f'[{matching_token}]' if matching_token in BARE_TOKENS else matching_token
         if self.matching_token not in MATCHING_TOKENS:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'matching_token must be one of {MATCHING_TOKENS}, got {matching_token!r} (in the shell without '
                 'brackets: --cfg-options model.matching_token=CLS)'
             )
         if share not in SHARING:
-            raise ValueError(f'share must be one of {SHARING}, got {share!r} (set model.share)')
+            raise OmniVLValueError(f'share must be one of {SHARING}, got {share!r} (set model.share)')
         self.visual_encoder = MODELS.build(visual_encoder)
         self.text_encoder = MODELS.build(text_encoder)
         width, visual_width = self.text_encoder.width, self.visual_encoder.width
@@ -76,10 +77,10 @@ class OmniVL(BaseModel):
 
     @property
     def tokenizer(self):
-        """The text tokenizer; a ``ValueError`` if its vocabulary has not the size of the model's embeddings."""
+        """The text tokenizer; an ``OmniVLValueError`` if its vocabulary has not the size of the model's embeddings."""
         expected = self.text_encoder.embeddings.word.num_embeddings
         if self._tokenizer.vocab_size > expected:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'the tokenizer has {self._tokenizer.vocab_size} word pieces ([DEC] and [ENC] included), the model '
                 f'has embeddings for {expected}: set vocab_size of the text models or another vocab_file'
             )
@@ -188,7 +189,7 @@ class OmniVL(BaseModel):
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
 
         Raises:
-            ValueError: ``mode`` is none of them.
+            OmniVLValueError: ``mode`` is none of them.
         """
         if mode == 'loss':
             return self.loss(batch)
@@ -196,7 +197,7 @@ class OmniVL(BaseModel):
             return self.predict(batch, data_samples)
         if mode == 'tensor':
             return self.features(batch)
-        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
+        raise OmniVLValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
 
     def features(self, batch: VLBatch) -> dict[str, Tensor]:
         """Return ``visual`` and, where there is text, ``text``: unit vectors of the shared space, float (B, E)."""

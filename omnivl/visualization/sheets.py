@@ -12,6 +12,8 @@ import numpy as np
 from mmengine.visualization import Visualizer
 from PIL import Image, ImageDraw, ImageFont
 
+from omnivl.errors import OmniVLValueError
+
 # The light colours of the report.
 PAGE, CARD, LINE = '#f7f7f5', '#ffffff', '#e2e3e0'
 INK, SOFT, GOOD, BAD = '#1c2024', '#5d666f', '#15803d', '#b91c1c'
@@ -45,11 +47,11 @@ def frame_strip(frames: Sequence[np.ndarray], height: int = 128) -> Image.Image:
         The strip.
 
     Raises:
-        ValueError: There is no frame, or they are no uint8 RGB.
+        OmniVLValueError: There is no frame, or they are no uint8 RGB.
     """
     if not len(frames) or any(frame.dtype != np.uint8 or frame.shape[2:] != (3,) for frame in frames):
         got = [f'{frame.dtype} {frame.shape}' for frame in frames[:3]]
-        raise ValueError(f'a strip is made of at least one frame, uint8 (H, W, 3) RGB; got {got or "none"}')
+        raise OmniVLValueError(f'a strip is made of at least one frame, uint8 (H, W, 3) RGB; got {got or "none"}')
     pictures = [_fit_height(Image.fromarray(np.ascontiguousarray(frame)), height) for frame in frames]
     width = sum(picture.width for picture in pictures) + GAP * (len(pictures) - 1)
     strip = Image.new('RGB', (width, max(picture.height for picture in pictures)), CARD)
@@ -121,10 +123,10 @@ def contact_sheet(cards: Sequence[Image.Image], width: int = 1480, title: str = 
         The page.
 
     Raises:
-        ValueError: There is no card.
+        OmniVLValueError: There is no card.
     """
     if not cards:
-        raise ValueError('a contact sheet needs at least one card')
+        raise OmniVLValueError('a contact sheet needs at least one card')
     width = max([width, *(picture.width + 2 * PADDING for picture in cards)])
     rows: list[list[Image.Image]] = [[]]
     used = PADDING

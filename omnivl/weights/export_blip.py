@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from omnivl.engine.files import write_json
+from omnivl.errors import OmniVLValueError
 from omnivl.models import OmniVL
 
-from .blip_keys import Place, head_places, projection_places, text_places, visual_places
+from .blip_keys import KeyMapping, head_mappings, projection_mappings, text_mappings, visual_mappings
 from .export import CONFIG, VOCABULARY, WEIGHTS, write_pixels, write_weights
 
 ARCHITECTURES = dict(
@@ -32,7 +33,7 @@ def export_blip(model: OmniVL, kind: str, folder: str | Path) -> list[str]:
         Our keys that BLIP has no place for, such as all that is for videos.
 
     Raises:
-        ValueError: ``kind`` is none of the three, or the model has something that BLIP does not.
+        OmniVLValueError: ``kind`` is none of the three, or the model has something that BLIP does not.
     """
     weights, rest = to_blip(model, kind)
     config = blip_config(model, kind)
@@ -57,56 +58,61 @@ def to_blip(model: OmniVL, kind: str) -> tuple[dict[str, Tensor], list[str]]:
         that were not used.
 
     Raises:
-        ValueError: See ``export_blip``.
+        OmniVLValueError: See ``export_blip``.
     """
     if kind not in ARCHITECTURES:
-        raise ValueError(f'kind must be one of {list(ARCHITECTURES)}, got {kind!r}')
+        raise OmniVLValueError(f'kind must be one of {list(ARCHITECTURES)}, got {kind!r}')
     _check_is_blip(model)
     own = model.state_dict(keep_vars=True)
     weights: dict[str, Tensor] = {}
     used: set[int] = set()
-    for place in _places(model, kind):
-        tensor = own[place.ours]
+    for mapping in _mappings(model, kind):
+        tensor = own[mapping.ours]
         used.add(id(tensor))
-        for name, value in zip(place.theirs, tensor.detach().chunk(len(place.theirs))):
+        for name, value in zip(mapping.theirs, tensor.detach().chunk(len(mapping.theirs))):
             if name in weights and not torch.equal(weights[name], value):
-                raise ValueError(
-                    f'{place.ours} differs from what else stands for {name}: BLIP has one text encoder for texts '
+                raise OmniVLValueError(
+                    f'{mapping.ours} differs from what else stands for {name}: BLIP has one text encoder for texts '
                     "alone and for matching; train with share='blip', or export the kind that needs one of them only"
                 )
             weights[name] = value.clone()
     return weights, [key for key, value in own.items() if id(value) not in used]
 
 
-def _places(model: OmniVL, kind: str) -> Iterator[Place]:
+def _mappings(model: OmniVL, kind: str) -> Iterator[KeyMapping]:
     depth = len(model.alignment_decoder.layers)
-    places = [visual_places(len(model.visual_encoder.blocks))]
+    mappings = [visual_mappings(len(model.visual_encoder.blocks))]
     if kind in ('retrieval', 'vqa'):
-        places.append(text_places('alignment_decoder', 'text_encoder.', depth, cross=True))
+        mappings.append(text_mappings('alignment_decoder', 'text_encoder.', depth, cross=True))
     if kind == 'retrieval':
-        places += [text_places('text_encoder', 'text_encoder.', depth, cross=False), projection_places()]
+        mappings += [text_mappings('text_encoder', 'text_encoder.', depth, cross=False), projection_mappings()]
     if kind in ('caption', 'vqa'):
-        places += [text_places('generation_decoder', 'text_decoder.bert.', depth, cross=True), head_places()]
-    return itertools.chain(*places)
+        mappings += [text_mappings('generation_decoder', 'text_decoder.bert.', depth, cross=True), head_mappings()]
+    return itertools.chain(*mappings)
 
 
 def _check_is_blip(model: OmniVL) -> None:
     visual = model.visual_encoder
     if not hasattr(visual, 'image_tokenizer') or len(visual.image_tokenizer.stem):
-        raise ValueError(
+        raise OmniVLValueError(
             "BLIP cuts its patches by one convolution: a model with another visual encoder, or with the tokenizer's "
             'stem_channels, has no BLIP form'
         )
     if isinstance(visual.pre_norm, nn.LayerNorm):
-        raise ValueError('BLIP has no layer norm before the first block: a model with pre_norm=True has no BLIP form')
+        raise OmniVLValueError(
+            'BLIP has no layer norm before the first block: a model with pre_norm=True has no BLIP form'
+        )
 
 
 def blip_config(model: OmniVL, kind: str) -> dict[str, Any]:
-    """Hugging Face's ``config.json`` of the model.
+    """Describe the model as Hugging Face's ``config.json`` does.
 
     Args:
         model: The model.
         kind: ``'retrieval'``, ``'caption'`` or ``'vqa'``.
+
+    Returns:
+        The content of the file.
     """
     visual, text, words = model.visual_encoder, model.alignment_decoder, model.tokenizer
     block, layer = visual.blocks[0], text.layers[0]
