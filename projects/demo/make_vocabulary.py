@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from omnivl.errors import OmniVLError
 from omnivl.models.tokenizers.text import train_vocabulary
 
 from .corpus.texts import training_texts
@@ -21,7 +22,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         vocabulary = train_vocabulary(training_texts(args.data), size=1000)
-    except FileNotFoundError as error:
+    except OmniVLError as error:
         sys.exit(f'make_vocabulary: {error}')
     args.out.write_text(''.join(f'{line}\n' for line in vocabulary), encoding='utf-8')
     print(f'{args.out}: {len(vocabulary)} lines')
