@@ -34,6 +34,7 @@ setup(
         'safetensors>=0.4',
         'huggingface_hub>=0.23',
         'tensorboard>=2.14',
+        'rich>=13.0',
         'numpy>=1.26',
         'pillow>=10.1',
         # decord has wheels for x86-64 Linux and Windows only; elsewhere PyAV decodes (see omnivl.datasets.transforms).
