@@ -183,9 +183,9 @@ def model_checksum(model: nn.Module, preparation: Any) -> str:
         if key.startswith(FEATURE_PARTS):
             digest.update(f'{key} {value.dtype} {tuple(value.shape)}'.encode())
             digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
-    for name in ('scale', 'shift'):
-        digest.update(getattr(model.data_preprocessor, name).cpu().numpy())
-    digest.update(Path(model.tokenizer.vocab_file).read_bytes())
+    for _, statistics in sorted(model.data_preprocessor.named_buffers()):
+        digest.update(statistics.cpu().numpy())
+    digest.update(model.tokenizer.definition())
     digest.update('\n'.join(preparation.described()).encode())
     return digest.hexdigest()
 

@@ -191,7 +191,7 @@ def test_wrong_arguments(tmp_path, world, inferencer):
         (lambda: inferencer.retrieve('w1', ['w2', 'w3'], rerank=2), 'are of one kind'),
         (lambda: inferencer.retrieve('w1', ['nowhere.png']), 'nothing in the gallery can be used'),
         (lambda: inferencer.retrieve('w1', ['w2', Path('a.png')]), 'of texts or of visuals, got both'),
-        (lambda: inferencer.caption(path, modality='sound'), "modality is 'sound'"),
+        (lambda: inferencer.caption(path, modality='sound'), "the inputs: modality='sound'; allowed are"),
     ]:
         with pytest.raises(ValueError, match=message):
             call()
