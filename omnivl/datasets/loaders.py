@@ -86,17 +86,17 @@ def _check_even_batches(dataset: Dataset, place: str) -> None:
             )
 
 
-def with_defaults(config: Mapping[str, Any], training: bool) -> dict[str, Any]:
+def with_defaults(given: Mapping[str, Any], training: bool) -> dict[str, Any]:
     """Fill in what the config of a loader leaves open.
 
     Args:
-        config: Of a loader.
+        given: The config, which is not changed.
         training: Whether samplers shuffle when the config does not say, and workers stay.
 
     Returns:
         A copy with sampler, collation and workers of this project.
     """
-    config = copy.deepcopy(dict(config))
+    config: dict[str, Any] = copy.deepcopy(dict(given))
     sampler = config.setdefault('sampler', dict(type='EpochSampler'))
     if isinstance(sampler, dict):
         # Not left to the defaults of the sampler: a shuffled evaluation would drop the last, smaller batch.
@@ -117,7 +117,7 @@ def with_defaults(config: Mapping[str, Any], training: bool) -> dict[str, Any]:
 
 def _seed_draws(dataset: Any, seed: int) -> None:
     """Give the seed of the run to the datasets that draw (crops, prompts) and have none of their own."""
-    if not isinstance(dataset, Mapping):
+    if not isinstance(dataset, dict):
         return
     if 'seed' in _arguments_of(dataset['type'], DATASETS):
         dataset.setdefault('seed', seed)

@@ -119,7 +119,7 @@ def check_config(cfg: Config) -> None:
         ConfigError: With all slips that were found, each with its place and what was probably meant.
     """
     known = known_keys()
-    problems = []
+    problems: list[str] = []
     values = dict(cfg.items())
     values['train_dataloader'], _ = split_losses(cfg.get('train_dataloader'))
     for key, value in values.items():
@@ -275,7 +275,7 @@ def _parameters(component: Callable) -> set[str] | None:
     for base in component.__mro__:
         if '__init__' not in vars(base):
             continue
-        parameters = inspect.signature(base.__init__).parameters
+        parameters = inspect.signature(vars(base)['__init__']).parameters
         names |= set(parameters)
         if base is object or not _takes_any(parameters):
             return names

@@ -5,11 +5,11 @@ import inspect
 import os
 import subprocess
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as torch_dist
-from mmengine.model import MMDistributedDataParallel
+from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -83,6 +83,11 @@ def wrap_distributed(
     )
     # The queues are made of gathered features, hence equal on all ranks.
     return wrapper(module=model, **{sync_buffers: False, **defaults, **options})
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return a model without its distributed wrapper."""
+    return cast(nn.Module, model.module) if is_model_wrapper(model) else model
 
 
 def _pytorch_environment(port: int | None) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop
+from mmengine.runner import BaseLoop, Runner
 
 from omnivl.datasets.loaders import build_loaders
 from omnivl.errors import OmniVLValueError
@@ -17,6 +16,7 @@ from omnivl.registry import EVALUATIONS, LOOPS
 from omnivl.storage.files import write_json
 
 from .config import ConfigError
+from .distributed import unwrapped
 from .run_state import get_random_state, set_random_state
 from .streams import LoaderGroup
 
@@ -51,7 +51,7 @@ class EvaluationLoop(BaseLoop):
 
     def __init__(
         self,
-        runner: Any,
+        runner: Runner,
         dataloader: Mapping[str, Any],
         evaluator: Mapping[str, Any],
         stage: str,
@@ -103,7 +103,9 @@ class EvaluationLoop(BaseLoop):
         """
         self.runner.call_hook(f'before_{self.stage}')
         self.runner.call_hook(f'before_{self.stage}_epoch')
-        metrics, chance, protocol, seconds, to_submit = {}, {}, {}, {}, {}
+        metrics: dict[str, float] = {}
+        chance: dict[str, float] = {}
+        protocol, seconds, to_submit = {}, {}, {}
         for name, evaluation in self.evaluator.items():
             start = time.perf_counter()
             result = self._evaluate(name, evaluation)
@@ -128,7 +130,7 @@ class EvaluationLoop(BaseLoop):
         return metrics
 
     def _evaluate(self, name: str, evaluation: Any) -> Any:
-        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        model = unwrapped(self.runner.model)
         self.runner.logger.info(f'Evaluating {name} with {type(evaluation).__name__} ...')
         with unchanged(model), self._autocast(model):
             return evaluation.run(model, self.dataloader[name], progress=name)

@@ -3,11 +3,11 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
-from mmengine.runner import BaseLoop
+from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
@@ -47,7 +47,7 @@ class AlternatingTrainLoop(BaseLoop):
 
     def __init__(
         self,
-        runner: Any,
+        runner: Runner,
         dataloader: Mapping[str, Any],
         max_iters: int | None = None,
         max_epochs: int | None = None,
@@ -63,31 +63,9 @@ class AlternatingTrainLoop(BaseLoop):
         self.seed = runner.seed if seed is None else seed
         self.epoch_by = next(iter(self.streams)) if epoch_by is None else epoch_by
         self._check_name('epoch_by', self.epoch_by)
-        if sum(option is not None for option in (max_iters, max_epochs, phases)) != 1:
-            raise OmniVLValueError(
-                'train_cfg needs exactly one of max_iters, max_epochs and phases; got '
-                f'max_iters={max_iters}, max_epochs={max_epochs}, phases={phases}'
-            )
-        if phases is not None and proportions is not None:
-            raise OmniVLValueError('train_cfg: with phases, give the proportions inside each phase')
-        for phase in phases or ():
-            if not phase.get('iters') or not set(phase) <= {'iters', 'proportions'}:
-                raise OmniVLValueError(
-                    f'train_cfg.phases: each phase is dict(iters=..., proportions=...); got {dict(phase)}'
-                )
-        if phases is None:
-            phases = [dict(iters=max_iters, proportions=proportions)]
-        self.schedule = Schedule([(phase['iters'], self._proportions(phase)) for phase in phases], self.seed)
+        self.schedule = Schedule(self._phases(max_iters, max_epochs, phases, proportions), self.seed)
         self._by_epoch = max_epochs is not None
-        if max_epochs is not None:
-            self._max_epochs = int(max_epochs)
-            batches = self._max_epochs * self._length_of(self.epoch_by, 'max_epochs')
-            self._max_iters = self.schedule.run_length(self.epoch_by, batches)
-        else:
-            self._max_iters = int(self.schedule.steps)
-            batches = self.schedule.counts_before(self._max_iters).get(self.epoch_by, 0)
-            length = self.streams[self.epoch_by].length
-            self._max_epochs = 1 if length is None else math.ceil(batches / length)
+        self._max_iters, self._max_epochs = self._run_length(max_epochs)
         super().__init__(runner, LoaderGroup(self.streams, self._epoch_iterations()))
         self.val_begin = val_begin
         self.val_interval = val_interval or (self._max_epochs if self._by_epoch else self._max_iters)
@@ -216,8 +194,41 @@ class AlternatingTrainLoop(BaseLoop):
         due = count >= self.val_begin and count % self.val_interval == 0
         return due and (ends_epoch or not self._by_epoch)
 
-    def _proportions(self, phase: Mapping[str, Any]) -> dict[str, float]:
-        proportions = phase.get('proportions')
+    def _phases(
+        self,
+        max_iters: int | None,
+        max_epochs: int | None,
+        phases: Sequence[Mapping[str, Any]] | None,
+        proportions: Mapping[str, float] | str | None,
+    ) -> list[tuple[int | None, dict[str, float]]]:
+        """Return steps and shares of each phase; a run counted in epochs is one phase without end."""
+        if sum(option is not None for option in (max_iters, max_epochs, phases)) != 1:
+            raise OmniVLValueError(
+                'train_cfg needs exactly one of max_iters, max_epochs and phases; got '
+                f'max_iters={max_iters}, max_epochs={max_epochs}, phases={phases}'
+            )
+        if phases is None:
+            return [(None if max_iters is None else int(max_iters), self._shares(proportions))]
+        if proportions is not None:
+            raise OmniVLValueError('train_cfg: with phases, give the proportions inside each phase')
+        for phase in phases:
+            if not phase.get('iters') or not set(phase) <= {'iters', 'proportions'}:
+                raise OmniVLValueError(
+                    f'train_cfg.phases: each phase is dict(iters=..., proportions=...); got {dict(phase)}'
+                )
+        return [(int(phase['iters']), self._shares(phase.get('proportions'))) for phase in phases]
+
+    def _run_length(self, max_epochs: int | None) -> tuple[int, int]:
+        """Return the length of the run in iterations and in epochs."""
+        if max_epochs is not None:
+            batches = int(max_epochs) * self._length_of(self.epoch_by, 'max_epochs')
+            return self.schedule.run_length(self.epoch_by, batches), int(max_epochs)
+        assert self.schedule.steps is not None
+        batches = self.schedule.counts_before(self.schedule.steps).get(self.epoch_by, 0)
+        length = self.streams[self.epoch_by].length
+        return self.schedule.steps, 1 if length is None else math.ceil(batches / length)
+
+    def _shares(self, proportions: Mapping[str, float] | str | None) -> dict[str, float]:
         if proportions is None:
             return dict.fromkeys(self.streams, 1)
         if isinstance(proportions, str):
@@ -255,6 +266,11 @@ class AlternatingTrainLoop(BaseLoop):
             return self.schedule.step_after(self.epoch_by, length)
         except ValueError:  # a run without any batch, or without a whole epoch, of this task
             return self._max_iters
+
+
+def tasks_of(runner: Runner) -> AlternatingTrainLoop:
+    """Return the train loop of a runner, for what asks after its tasks."""
+    return cast(AlternatingTrainLoop, runner.train_loop)
 
 
 def count_samples(batch: Any) -> int:

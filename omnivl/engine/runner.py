@@ -41,6 +41,10 @@ class OmniVLRunner(Runner):
     """
 
     loaded_from: str | None = None
+    # Of MMEngine's Runner, whose own annotations say less.
+    _has_loaded: bool
+    _resume: bool | str
+    _randomness_cfg: dict[str, Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._resume_content: dict[str, Any] | None = None
@@ -142,7 +146,7 @@ class OmniVLRunner(Runner):
         Args:
             hooks: Name -> config of a hook.
         """
-        defaults = dict(
+        defaults: dict[str, dict[str, Any]] = dict(
             runtime_info=dict(type='RuntimeInfoHook'),
             timer=dict(type='StepTimerHook'),
             monitor=dict(type='TrainingMonitorHook'),
@@ -152,9 +156,9 @@ class OmniVLRunner(Runner):
             progress=dict(type='ProgressLineHook'),
         )
         for name, hook in {**defaults, **(hooks or {})}.items():
+            if isinstance(hook, Mapping) and 'type' not in hook:
+                hook = {**defaults.get(name, {}), **hook}
             if hook is not None:
-                if isinstance(hook, Mapping) and name in defaults and 'type' not in hook:
-                    hook = defaults[name] | dict(hook)
                 self.register_hook(hook)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
@@ -343,7 +347,8 @@ class OmniVLRunner(Runner):
 
     def _read_last_checkpoint(self) -> dict[str, Any] | None:
         # The first rank decides: a file may be whole for one and not yet seen by another.
-        content, found = None, [None]
+        content: dict[str, Any] | None = None
+        found: list[str | None] = [None]
         if is_main_process():
             path, content, problems = files.load_last_checkpoint(self.work_dir)
             for problem in problems:

@@ -2,8 +2,8 @@
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sized
+from typing import Any, cast
 
 from mmengine.dist import get_world_size
 from torch.utils.data import DataLoader, Dataset
@@ -21,11 +21,13 @@ class Stream(ABC):
 
     A stream need not know how long it is (shards read one after the other); it has no epochs then.
 
-    Attributes:
+    Args:
         name: Name of the task.
+        counter: Counts broken files against the share that each source may have.
+
+    Attributes:
         length: Batches of an epoch; None = it has no epochs.
         dataset: What the batches are of, for hooks of MMEngine that look at it; None = nothing they could use.
-        counter: Broken files that this rank met.
         samples: Samples given so far by all ranks; the loop counts them.
     """
 
@@ -124,16 +126,17 @@ class LoaderStream(Stream):
             )
         super().__init__(name, BrokenCounter.from_dataset(loader.dataset))
         self.loader = loader
+        self.sampler: Any = loader.sampler  # torch says no more of it than that it is iterable
         self.dataset = loader.dataset
         self.seed = seed
         self.epoch = 0
         self.batches_done = 0  # of the epoch
-        loader.sampler.set_position(0, 0)
+        self.sampler.set_position(0, 0)
         self.length = len(loader)
         if self.length == 0:
             raise OmniVLValueError(
-                f'an epoch of train_dataloader.{name} has no batch: {len(loader.dataset)} samples, batch size '
-                f'{loader.batch_size}, {get_world_size()} processes'
+                f'an epoch of train_dataloader.{name} has no batch: {len(cast(Sized, loader.dataset))} samples, batch '
+                f'size {loader.batch_size}, {get_world_size()} processes'
             )
         self._iterator: Iterator[Batch] | None = None
 
@@ -141,7 +144,7 @@ class LoaderStream(Stream):
         if self.batches_done >= self.length:
             self.epoch, self.batches_done, self._iterator = self.epoch + 1, 0, None
         if self._iterator is None:
-            self.loader.sampler.set_position(self.epoch, self.batches_done)
+            self.sampler.set_position(self.epoch, self.batches_done)
             if self.loader.generator is not None:
                 self.loader.generator.manual_seed(zlib.crc32(f'{self.name}-{self.seed}-{self.epoch}'.encode()))
             self._iterator = iter(self.loader)
