@@ -8,6 +8,7 @@ import torch
 from mmengine.config import DictAction
 
 from omnivl.engine import CheckpointError, ConfigError, apply_options, read_config, save_checkpoint
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS, WEIGHT_READERS
 from omnivl.version import __version__
 from omnivl.weights import load_weights
@@ -59,16 +60,16 @@ def convert(arguments: argparse.Namespace) -> None:
         arguments: The options.
 
     Raises:
-        ValueError: A source does not fit, or an option is wrong.
-        FileNotFoundError: A file is missing.
+        OmniVLValueError: A source does not fit, or an option is wrong.
+        OmniVLFileNotFoundError: A file is missing.
     """
     out = Path(arguments.out)
     if out.suffix not in ('.pth', '.safetensors'):
-        raise ValueError(f'--out must end in .pth or .safetensors, got {out}')
+        raise OmniVLValueError(f'--out must end in .pth or .safetensors, got {out}')
     sources = []
     for name, path in arguments.sources:
         if WEIGHT_READERS.get(name) is None:
-            raise ValueError(f'--from {name}: there is no such reader, there are {", ".join(READERS)}')
+            raise OmniVLValueError(f'--from {name}: there is no such reader, there are {", ".join(READERS)}')
         sources.append(dict(type=name, file=path, allow=arguments.allow))
     cfg = read_config(arguments.config)
     apply_options(cfg, arguments.cfg_options)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from omnivl.datasets.demo.texts import training_texts
+from omnivl.errors import OmniVLFileNotFoundError
 from omnivl.models.tokenizers.text import WordPieceTokenizer, train_vocabulary
 
 
@@ -36,11 +37,11 @@ def captions_of(files: list[Path]) -> Iterator[str]:
         The captions, one after the other.
 
     Raises:
-        FileNotFoundError: One of the files is not there.
+        OmniVLFileNotFoundError: One of the files is not there.
     """
     for file in files:
         if not file.is_file():
-            raise FileNotFoundError(
+            raise OmniVLFileNotFoundError(
                 f'no such file of captions: {file}; --captions wants text files, one caption a line'
             )
         with file.open(encoding='utf-8') as lines:

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from omnivl.datasets.errors import BrokenVisualError
+from omnivl.errors import OmniVLValueError
 from omnivl.evaluation.base import track
 from omnivl.evaluation.texts import encode_texts, to_numpy
 from omnivl.structures import VLBatch, VLDataSample
@@ -43,7 +44,7 @@ class BatchRunner:
         batch_size: int = 16,
     ) -> None:
         if batch_size < 1:
-            raise ValueError(f'batch_size must be at least 1, got {batch_size}')
+            raise OmniVLValueError(f'batch_size must be at least 1, got {batch_size}')
         self.batch_size = batch_size
         self.loaded = load_model(folder_or_config, checkpoint, device)
         self.model = self.loaded.model
@@ -118,11 +119,11 @@ class BatchRunner:
         """Cleaned texts and their word pieces, see ``Preparation.texts``.
 
         Raises:
-            ValueError: The list is empty.
+            OmniVLValueError: The list is empty.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
         if not texts:
-            raise ValueError('the list of texts is empty')
+            raise OmniVLValueError('the list of texts is empty')
         return self.preparation.texts(texts, are_questions)
 
     def text_features(self, ids: Sequence[np.ndarray]) -> np.ndarray:

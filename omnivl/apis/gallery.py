@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from omnivl.engine.files import atomic_write, write_json
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLRuntimeError, OmniVLValueError
 
 from .inputs import Visual, list_folder
 
@@ -24,7 +25,7 @@ FEATURE_PARTS = ('visual_encoder.', 'text_encoder.', 'visual_proj.', 'text_proj.
 SHOWN = 5  # names in a message
 
 
-class StaleIndexError(RuntimeError):
+class StaleIndexError(OmniVLRuntimeError):
     """The model or the files are not those that an index was made from."""
 
 
@@ -82,24 +83,24 @@ class Gallery:
         """Reads an index; whether it is up to date is another question, see :meth:`check`.
 
         Raises:
-            FileNotFoundError: The folder is no index.
-            ValueError: It is damaged, or of another version of this format.
+            OmniVLFileNotFoundError: The folder is no index.
+            OmniVLValueError: It is damaged, or of another version of this format.
         """
         from safetensors.numpy import load
 
         if not is_index(folder):
-            raise FileNotFoundError(f'{folder} is no index: {INDEX_FILE} and {FEATURES_FILE} must be in it')
+            raise OmniVLFileNotFoundError(f'{folder} is no index: {INDEX_FILE} and {FEATURES_FILE} must be in it')
         try:
             content = json.loads((Path(folder) / INDEX_FILE).read_text(encoding='utf-8'))
         except json.JSONDecodeError as error:
-            raise ValueError(f'{folder}/{INDEX_FILE} is damaged ({error}); make the index anew') from error
+            raise OmniVLValueError(f'{folder}/{INDEX_FILE} is damaged ({error}); make the index anew') from error
         if content.get('version') != VERSION:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{folder} is an index of version {content.get("version")}, this is for {VERSION}; make it anew'
             )
         data = (Path(folder) / FEATURES_FILE).read_bytes()
         if hashlib.sha256(data).hexdigest() != content['features']:
-            raise ValueError(f'{folder}/{FEATURES_FILE} is damaged or of another index; make the index anew')
+            raise OmniVLValueError(f'{folder}/{FEATURES_FILE} is damaged or of another index; make the index anew')
         entries = content['entries']
         names = [entry['name'] for entry in entries]
         visuals = []

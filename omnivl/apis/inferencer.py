@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from omnivl.errors import OmniVLTypeError, OmniVLValueError
 from omnivl.evaluation import CaptionEvaluation
 from omnivl.evaluation.qa import QAEvaluation
 from omnivl.models import OmniVLClassifier, OmniVLQA
@@ -102,15 +103,15 @@ class OmniVLInferencer(GallerySearcher):
             of a written one per word piece); for a list of questions these three of each in ``answers``.
 
         Raises:
-            TypeError: The model is not for questions.
+            OmniVLTypeError: The model is not for questions.
         """
         if not isinstance(self.model, OmniVLQA):
-            raise TypeError(
+            raise OmniVLTypeError(
                 f'{type(self.model).__name__} does not answer questions; take the config and weights of an OmniVLQA, '
                 'finetuned on question answering'
             )
         if answers is not None and not len(answers):
-            raise ValueError('answers must hold at least one answer to choose from, or be None for a free answer')
+            raise OmniVLValueError('answers must hold at least one answer to choose from, or be None for a free answer')
         questions, ids = self.texts(question, are_questions=True)
         known = self.loaded.evaluation(QAEvaluation)
         if options is None and known is not None:
@@ -162,16 +163,20 @@ class OmniVLInferencer(GallerySearcher):
             the best classes, best first.
 
         Raises:
-            ValueError: A model without a head gets no names, or one with a head gets templates.
+            OmniVLValueError: A model without a head gets no names, or one with a head gets templates.
         """
         if top_k < 1:
-            raise ValueError(f'top_k must be at least 1, got {top_k}')
+            raise OmniVLValueError(f'top_k must be at least 1, got {top_k}')
         if isinstance(self.model, OmniVLClassifier):
             if templates is not None:
-                raise ValueError('an OmniVLClassifier has a head and needs no templates; prompts are for other models')
+                raise OmniVLValueError(
+                    'an OmniVLClassifier has a head and needs no templates; prompts are for other models'
+                )
             work = classifying_by_head(self.loaded, names, top_k)
         elif names is None:
-            raise ValueError(f'{type(self.model).__name__} has no head for classes: give the names of the classes')
+            raise OmniVLValueError(
+                f'{type(self.model).__name__} has no head for classes: give the names of the classes'
+            )
         else:
             work = classifying(self.loaded, self.preparation, names, templates, top_k)
         return self.answer_each(x, modality, work, 'classes')

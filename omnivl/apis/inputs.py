@@ -15,6 +15,7 @@ from omnivl.datasets.errors import BrokenVisualError
 from omnivl.datasets.transforms import LoadImage, segment_indices
 from omnivl.datasets.transforms.decoders import reported_as_broken
 from omnivl.datasets.transforms.loading import to_rgb
+from omnivl.errors import OmniVLTypeError, OmniVLValueError
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.jfif', '.png', '.apng', '.gif', '.webp', '.bmp', '.tif', '.tiff', '.ppm', '.avif')
 VIDEO_SUFFIXES = (
@@ -73,14 +74,14 @@ def read_visuals(x: Any, modality: str | None = None) -> tuple[list[Visual], boo
         The visuals, and whether it was one visual and not a list.
 
     Raises:
-        TypeError: Something is none of these.
-        ValueError: The list or folder is empty, or there is no such modality.
+        OmniVLTypeError: Something is none of these.
+        OmniVLValueError: The list or folder is empty, or there is no such modality.
     """
     if modality not in (None, *MODALITIES):
-        raise ValueError(f'modality is {modality!r}; allowed: None, {", ".join(map(repr, MODALITIES))}')
+        raise OmniVLValueError(f'modality is {modality!r}; allowed: None, {", ".join(map(repr, MODALITIES))}')
     if isinstance(x, list | tuple) and not (modality == 'video' and x and all(map(_is_picture, x))):
         if not x:
-            raise ValueError(f'the list of inputs is empty; give {ALLOWED}')
+            raise OmniVLValueError(f'the list of inputs is empty; give {ALLOWED}')
         visuals: list[Visual] = []
         for item in x:
             for part in list_folder(item) if is_folder(item) else [item]:
@@ -100,7 +101,7 @@ def list_folder(folder: str | Path) -> list[str]:
     """The images and videos of a folder and its subfolders, in the order of their paths.
 
     Raises:
-        ValueError: There are none.
+        OmniVLValueError: There are none.
     """
     found = []
     for parent, folders, files in os.walk(folder):
@@ -108,7 +109,7 @@ def list_folder(folder: str | Path) -> list[str]:
         found += [os.path.join(parent, name) for name in files if not name.startswith('.') and _modality_of(name)]
     if not found:
         suffixes = ' '.join(IMAGE_SUFFIXES + VIDEO_SUFFIXES)
-        raise ValueError(f'the folder {folder} has no image or video; looked for are {suffixes}')
+        raise OmniVLValueError(f'the folder {folder} has no image or video; looked for are {suffixes}')
     return sorted(found)
 
 
@@ -128,13 +129,13 @@ def all_texts(x: Any) -> bool:
     """Whether it is a text or a list of texts.
 
     Raises:
-        ValueError: A list has both texts and visuals.
+        OmniVLValueError: A list has both texts and visuals.
     """
     if not isinstance(x, list | tuple):
         return is_text(x)
     texts = [is_text(item) for item in x]
     if any(texts) and not all(texts):
-        raise ValueError(
+        raise OmniVLValueError(
             f'a list is of texts or of visuals, got both: {x[texts.index(True)]!r} is taken for a text and '
             f'{x[texts.index(False)]!r} for a visual; give names of files as pathlib.Path'
         )
@@ -216,7 +217,7 @@ def _as_visual(item: Any, modality: str | None, number: int) -> Visual:
         if modality == 'image':
             visual.error = 'a list of frames is a video, but modality is "image"'
     else:
-        raise TypeError(f'input {name} is a {type(item).__name__}; allowed is {ALLOWED}')
+        raise OmniVLTypeError(f'input {name} is a {type(item).__name__}; allowed is {ALLOWED}')
     is_empty = not len(item) if isinstance(item, list | tuple) else isinstance(item, np.ndarray) and not item.size
     if is_empty:
         visual.error = 'it has no frames'

@@ -20,6 +20,7 @@ from omnivl.engine.checkpoint import (
     load_state_dict,
     weights_of,
 )
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.evaluation import Evaluation
 from omnivl.models import OmniVLClassifier
 from omnivl.registry import EVALUATIONS, MODELS, TRANSFORMS
@@ -51,12 +52,12 @@ class LoadedModel:
         """Temperature of the contrastive loss.
 
         Raises:
-            ValueError: It is not known.
+            OmniVLValueError: It is not known.
         """
         if self.stored_temperature is not None:
             return self.stored_temperature
         if not hasattr(self.model, 'temperature'):
-            raise ValueError(
+            raise OmniVLValueError(
                 "the temperature of this model is not known, which rerank_with='match+scaled_similarity' of the "
                 "config's retrieval evaluation needs; export the model from a checkpoint of pretraining"
             )
@@ -84,21 +85,21 @@ def load_model(
         The model and what belongs to it.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        OmniVLFileNotFoundError: There is no such file.
         CheckpointError: The weights do not fit, are broken, or would run code.
-        ValueError: The config has no test pipeline, or the checkpoint is missing.
+        OmniVLValueError: The config has no test pipeline, or the checkpoint is missing.
     """
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     if isinstance(folder_or_config, str | Path) and Path(folder_or_config).is_dir():
         if checkpoint is not None:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{folder_or_config} is a folder, which has weights of its own; a checkpoint goes with a config'
             )
         model, cfg = load_exported(folder_or_config)
         return LoadedModel(model.to(device).eval(), *read_protocols(cfg), cfg.get('temperature'), cfg.get('classes'))
     cfg = folder_or_config if isinstance(folder_or_config, Config) else read_model_config(folder_or_config)
     if checkpoint is None:
-        raise ValueError(f'the config {cfg.filename} alone has no weights: give a checkpoint too')
+        raise OmniVLValueError(f'the config {cfg.filename} alone has no weights: give a checkpoint too')
     pipelines, evaluations = read_protocols(cfg)
     model = MODELS.build(cfg.model)
     path, content = read_weights(checkpoint)
@@ -114,17 +115,19 @@ def read_model_config(path: str | Path) -> Config:
     """Reads a config.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no config.
+        OmniVLFileNotFoundError: There is no such file.
+        OmniVLValueError: It is no config.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f'there is no config {path}')
+        raise OmniVLFileNotFoundError(f'there is no config {path}')
     if path.suffix not in CONFIG_SUFFIXES:
-        raise ValueError(f'{path} is no config ({", ".join(CONFIG_SUFFIXES)}); a checkpoint is the second argument')
+        raise OmniVLValueError(
+            f'{path} is no config ({", ".join(CONFIG_SUFFIXES)}); a checkpoint is the second argument'
+        )
     cfg = read_config(path)
     if cfg.get('model') is None:
-        raise ValueError(f'the config {path} has no model')
+        raise OmniVLValueError(f'the config {path} has no model')
     return cfg
 
 
@@ -155,7 +158,7 @@ def read_protocols(cfg: Config) -> tuple[dict[str, list[Any]], list[tuple[str, E
         Modality -> built pipeline, and (modality, built evaluation) of each evaluation of the test.
 
     Raises:
-        ValueError: There is no test pipeline.
+        OmniVLValueError: There is no test pipeline.
     """
     pipelines: dict[str, list[Any]] = {}
     modalities: dict[str, str] = {}
@@ -172,7 +175,7 @@ def read_protocols(cfg: Config) -> tuple[dict[str, list[Any]], list[tuple[str, E
         if modality not in pipelines and f'{modality}_test_pipeline' in cfg:
             pipelines[modality] = build_pipeline(cfg[f'{modality}_test_pipeline'])
     if not pipelines:
-        raise ValueError(
+        raise OmniVLValueError(
             f'the config {cfg.filename} has no test pipeline: define test_dataloader, image_test_pipeline or '
             'video_test_pipeline'
         )

@@ -22,6 +22,7 @@ from omnivl.datasets.transforms import (
     clean_caption,
     clean_question,
 )
+from omnivl.errors import OmniVLTypeError, OmniVLValueError
 from omnivl.structures import VLDataSample
 
 from .inputs import Visual, frames_in_memory, local_file
@@ -68,10 +69,10 @@ class Preparation:
         """The transform that makes word pieces.
 
         Raises:
-            ValueError: There is none.
+            OmniVLValueError: There is none.
         """
         if not self.text_steps:
-            raise ValueError('no test pipeline of the config has TokenizeText, which texts need; add it to one')
+            raise OmniVLValueError('no test pipeline of the config has TokenizeText, which texts need; add it to one')
         return next(step for step in self.text_steps if isinstance(step, TokenizeText))
 
     def __call__(self, visual: Visual) -> tuple[Tensor, VLDataSample]:
@@ -123,8 +124,8 @@ class Preparation:
             The texts as the model gets them, and their ids, int64 (L_i,) each.
 
         Raises:
-            TypeError: One is no string.
-            ValueError: Nothing is left of one after cleaning, or the config has no pipeline for texts.
+            OmniVLTypeError: One is no string.
+            OmniVLValueError: Nothing is left of one after cleaning, or the config has no pipeline for texts.
         """
         tokenize = self.tokenize
         key, other = ('question', CleanCaption) if are_questions else ('text', CleanQuestion)
@@ -132,15 +133,15 @@ class Preparation:
         cleaned, ids = [], []
         for text in texts:
             if not isinstance(text, str):
-                raise TypeError(f'a text must be a str, got a {type(text).__name__}: {text!r}')
+                raise OmniVLTypeError(f'a text must be a str, got a {type(text).__name__}: {text!r}')
             results: dict[str, Any] = {'visual': repr(text), key: text}
             try:
                 for step in steps:
                     results = step(results)
             except BrokenVisualError as error:
-                raise ValueError(f'the text {text!r} cannot be used: {error.reason}') from error
+                raise OmniVLValueError(f'the text {text!r} cannot be used: {error.reason}') from error
             if len(results['text_ids']) == 2:
-                raise ValueError(f'the text {text!r} cannot be used: there is no word in it')
+                raise OmniVLValueError(f'the text {text!r} cannot be used: there is no word in it')
             _warn_if_cut(text, results['text_ids'], steps, tokenize)
             cleaned.append(results[key])
             ids.append(results['text_ids'])

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
+from omnivl.errors import OmniVLValueError
 from omnivl.evaluation import RetrievalEvaluation
 
 from .base import Answer, BatchRunner
@@ -37,7 +38,7 @@ class GallerySearcher(BatchRunner):
             The gallery; ``save(folder)`` writes it as an index.
 
         Raises:
-            ValueError: Nothing of it can be used.
+            OmniVLValueError: Nothing of it can be used.
         """
         if isinstance(gallery, list | tuple) and all_texts(gallery):
             cleaned, ids = self.texts(gallery)
@@ -48,7 +49,7 @@ class GallerySearcher(BatchRunner):
         rows = self.run(visuals, self.project, 'gallery')
         errors = [dict(input=row['input'], error=row['error']) for row in rows if 'error' in row]
         if len(errors) == len(rows):
-            raise ValueError(f'nothing in the gallery can be used; {errors[0]["input"]}: {errors[0]["error"]}')
+            raise OmniVLValueError(f'nothing in the gallery can be used; {errors[0]["input"]}: {errors[0]["error"]}')
         if errors:
             print_log(f'{len(errors)} of {len(rows)} items of the gallery are left out', 'current')
         kept = [visual for visual, row in zip(visuals, rows) if 'error' not in row]
@@ -60,7 +61,7 @@ class GallerySearcher(BatchRunner):
         """Reads an index that ``Gallery.save`` wrote.
 
         Raises:
-            FileNotFoundError: The folder is no index.
+            OmniVLFileNotFoundError: The folder is no index.
             StaleIndexError: It was made with another model, or of files that have changed.
         """
         gallery = Gallery.load(folder)
@@ -87,7 +88,9 @@ class GallerySearcher(BatchRunner):
             some, ``left_out``: what of the gallery could not be used, with its errors.
         """
         if k < 1 or (rerank is not None and rerank < 1):
-            raise ValueError(f'k must be at least 1, and rerank at least 1 or None; got k={k} and rerank={rerank}')
+            raise OmniVLValueError(
+                f'k must be at least 1, and rerank at least 1 or None; got k={k} and rerank={rerank}'
+            )
         of_texts = all_texts(query)
         if is_index(gallery):
             gallery = self.load_gallery(gallery)
@@ -95,7 +98,7 @@ class GallerySearcher(BatchRunner):
             gallery = self.build_gallery(gallery, modality)
         gallery.check_model(self.checksum)
         if rerank is not None and of_texts == (gallery.kind == 'text'):
-            raise ValueError('rerank judges pairs of a text and a visual, but query and gallery are of one kind')
+            raise OmniVLValueError('rerank judges pairs of a text and a visual, but query and gallery are of one kind')
         if of_texts:
             single = isinstance(query, str)
             rows, ids = self._text_rows(query)
@@ -150,7 +153,7 @@ class GallerySearcher(BatchRunner):
         rows = self.run(visuals, self.keep_tokens, 're-ranking')
         broken = [row for row in rows if 'error' in row]
         if broken:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{broken[0]["input"]} cannot be read again for the re-ranking: {broken[0]["error"]} (a saved index '
                 'does not hold what was in memory)'
             )

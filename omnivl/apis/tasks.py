@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from omnivl.datasets.labels import distinct_names
+from omnivl.errors import OmniVLValueError
 from omnivl.evaluation import CaptionEvaluation, ZeroShotEvaluation
 from omnivl.evaluation.texts import pad_texts, to_numpy
 from omnivl.models.caption import write_captions
@@ -127,11 +128,11 @@ def classifying(
         The task: ``predicted``, ``score`` and ``scores``.
 
     Raises:
-        ValueError: There is no name, or one twice.
+        OmniVLValueError: There is no name, or one twice.
     """
     names = [names] if isinstance(names, str) else list(names)
     if not names or len(set(names)) < len(names):
-        raise ValueError(f'names must be different names of classes, at least one; got {names}')
+        raise OmniVLValueError(f'names must be different names of classes, at least one; got {names}')
     of_modality: dict[str, np.ndarray] = {}
 
     def class_features(modality: str) -> np.ndarray:
@@ -161,14 +162,14 @@ def classifying_by_head(loaded: LoadedModel, names: Sequence[str] | None, top_k:
         The task: ``predicted``, ``score`` and ``scores``.
 
     Raises:
-        ValueError: There are not as many names as classes.
+        OmniVLValueError: There are not as many names as classes.
     """
     count = loaded.model.num_classes
     if names is None:
         known = loaded.classes is not None and len(loaded.classes) == count  # the data here may be a part of the set
         names = loaded.classes if known else [f'class {label}' for label in range(count)]
     if len(names) != count:
-        raise ValueError(
+        raise OmniVLValueError(
             f'the model has a head for {count} classes, got {len(names)} names: give all in order, or none'
         )
     names = distinct_names(names)

@@ -13,6 +13,7 @@ import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
+from omnivl.errors import OmniVLRuntimeError, OmniVLTypeError, OmniVLValueError
 from omnivl.registry import ANNOTATIONS, TRANSFORMS
 
 from .annotations import AnnotationReader, Record
@@ -63,13 +64,13 @@ class VisualDataset(Dataset):
     ) -> None:
         owner = f'{type(self).__name__} {name!r}'
         if broken not in POLICIES:
-            raise ValueError(f'{owner}: broken={broken!r}; allowed are {POLICIES}')
+            raise OmniVLValueError(f'{owner}: broken={broken!r}; allowed are {POLICIES}')
         if not 0 <= max_broken_share <= 1:
-            raise ValueError(f'{owner}: max_broken_share={max_broken_share}; it is a share between 0 and 1')
+            raise OmniVLValueError(f'{owner}: max_broken_share={max_broken_share}; it is a share between 0 and 1')
         if seed < 0:
-            raise ValueError(f'{owner}: seed={seed}; it must not be negative')
+            raise OmniVLValueError(f'{owner}: seed={seed}; it must not be negative')
         if max_items is not None and max_items < 1:
-            raise ValueError(f'{owner}: max_items={max_items}; give at least 1, or None for all items')
+            raise OmniVLValueError(f'{owner}: max_items={max_items}; give at least 1, or None for all items')
         self.reader = ANNOTATIONS.build(annotations) if isinstance(annotations, dict) else annotations
         self.transforms = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
         self.name = name
@@ -93,7 +94,9 @@ class VisualDataset(Dataset):
             return
         self.rows = CompactRows(self.select_rows(self.make_rows(self._records())))
         if not len(self.rows):
-            raise ValueError(f'{type(self).__name__} {self.name!r}: no item is left of {self._annotation_place()}')
+            raise OmniVLValueError(
+                f'{type(self).__name__} {self.name!r}: no item is left of {self._annotation_place()}'
+            )
         dropped = f', {self.reader.dropped} empty captions dropped' if self.reader.dropped else ''
         bad = f', {self._left_out} records left out by bad_files' if self.bad_files is not None else ''
         print_log(
@@ -137,14 +140,14 @@ class VisualDataset(Dataset):
             Word-piece ids, int64 (L,).
 
         Raises:
-            ValueError: The pipeline has no TokenizeText.
+            OmniVLValueError: The pipeline has no TokenizeText.
         """
         results: dict[str, Any] = {'text': text, 'visual': repr(text)}
         for transform in self.transforms:
             if getattr(transform, 'text_only', False):
                 results = transform(results)
         if 'text_ids' not in results:
-            raise ValueError(f'{type(self).__name__} {self.name!r}: its pipeline has no TokenizeText')
+            raise OmniVLValueError(f'{type(self).__name__} {self.name!r}: its pipeline has no TokenizeText')
         return results['text_ids']
 
     def generator_epoch(self, epoch: int) -> int:
@@ -182,7 +185,7 @@ class VisualDataset(Dataset):
         for transform in self.transforms:
             info = transform(info)
             if info is None:
-                raise TypeError(f'{type(transform).__name__} returned None; broken files raise BrokenVisualError')
+                raise OmniVLTypeError(f'{type(transform).__name__} returned None; broken files raise BrokenVisualError')
         return info
 
     def _replace(self, index: int, epoch: int, broken: BrokenVisual) -> dict[str, Any]:
@@ -200,7 +203,7 @@ class VisualDataset(Dataset):
             else:
                 item['broken'] = found
             return item
-        raise RuntimeError(
+        raise OmniVLRuntimeError(
             f'{self.name!r}: item {index} and all {MAX_REPLACEMENTS} items drawn in its place are broken or missing, '
             f'the last one {found[-1].path} ({found[-1].reason}); is visual_root of the annotations right?'
         )

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from omnivl.errors import OmniVLRuntimeError
 from omnivl.structures import VLDataSample
 
 POLICIES = ('raise', 'skip', 'replace')
@@ -90,7 +91,7 @@ class BrokenCounter:
             share = self.max_shares.get(source, 1.0)
             if broken > share * max(self.seen[source], self.grace):
                 last = self.last[source]
-                raise RuntimeError(
+                raise OmniVLRuntimeError(
                     f'{source!r}: {broken} broken or missing files among {self.seen[source]} samples, more than '
                     f'max_broken_share={share:g}; the last one was {last.path} ({last.reason}). Is visual_root right? '
                     f'List the files in bad_files, or raise max_broken_share of the dataset'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATASETS
 
 from .annotations import Record
@@ -23,7 +24,7 @@ class ChoiceDataset(VisualDataset):
         """One row per question."""
         for record in records:
             if record.choices is None or record.answer_index is None:
-                raise ValueError(
+                raise OmniVLValueError(
                     f'ChoiceDataset {self.name!r}: record {record.id!r} has no choices with a true one; read the '
                     f'annotations with MultipleChoiceList'
                 )

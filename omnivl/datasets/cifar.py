@@ -6,6 +6,8 @@ import os
 
 import numpy as np
 
+from omnivl.errors import OmniVLValueError
+
 SIDE = 32
 PIXELS = 3 * SIDE * SIDE
 # Bytes before the pixels of a record: the class, or in CIFAR-100 the coarse and the fine class.
@@ -29,15 +31,17 @@ def open_records(path: str) -> np.ndarray:
         uint8 (records, bytes of a label + 3072), the pixels by channel, row and column.
 
     Raises:
-        ValueError: The name is not one of CIFAR's, or its size is not that of whole records.
+        OmniVLValueError: The name is not one of CIFAR's, or its size is not that of whole records.
         OSError: It cannot be read.
     """
     name = os.path.basename(path)
     counts = [count for (count, _), files in FILES.items() if name in files]
     if not counts:
-        raise ValueError(f'{name!r} is no binary file of CIFAR: {sorted(sum(FILES.values(), ()))}')
+        raise OmniVLValueError(f'{name!r} is no binary file of CIFAR: {sorted(sum(FILES.values(), ()))}')
     width = LABEL_BYTES[counts[0]] + PIXELS
     size = os.path.getsize(path)
     if not size or size % width:
-        raise ValueError(f'{size} bytes are no whole number of records of {width} bytes; is the download complete?')
+        raise OmniVLValueError(
+            f'{size} bytes are no whole number of records of {width} bytes; is the download complete?'
+        )
     return np.memmap(path, dtype=np.uint8, mode='r', shape=(size // width, width))

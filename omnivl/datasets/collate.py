@@ -8,6 +8,8 @@ from typing import Any
 from mmengine.dataset import default_collate
 from mmengine.registry import FUNCTIONS
 
+from omnivl.errors import OmniVLRuntimeError
+
 from .broken import SkippedItem, attach_broken
 
 
@@ -23,13 +25,13 @@ def collate_samples(items: Sequence[dict[str, Any] | SkippedItem]) -> dict[str, 
         ``broken`` of the first sample.
 
     Raises:
-        RuntimeError: All items were skipped.
+        OmniVLRuntimeError: All items were skipped.
     """
     kept = [item for item in items if not isinstance(item, SkippedItem)]
     skipped = [item.broken for item in items if isinstance(item, SkippedItem)]
     if not kept:
         files = '; '.join(f'{broken.path} ({broken.reason})' for broken in skipped[:3])
-        raise RuntimeError(
+        raise OmniVLRuntimeError(
             f'all {len(skipped)} items of a batch are broken or missing: {files}; is visual_root right? '
             f"broken='replace' of the dataset puts other items in their place"
         )

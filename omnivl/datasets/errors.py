@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from omnivl.errors import OmniVLRuntimeError, OmniVLValueError
 
-class AnnotationError(ValueError):
+
+class AnnotationError(OmniVLValueError):
     """A row of an annotation file that cannot be used.
 
     Args:
@@ -31,7 +33,7 @@ class AnnotationError(ValueError):
         return f'{place}: {self.message}'
 
 
-class BrokenVisualError(RuntimeError):
+class BrokenVisualError(OmniVLRuntimeError):
     """An image or video that is missing or cannot be decoded.
 
     Args:

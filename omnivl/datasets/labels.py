@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS, DATASETS
 
 from .annotations import AnnotationReader, Record
@@ -56,7 +57,7 @@ class LabelDataset(VisualDataset):
         self.label_space = name if label_space is None else label_space
         super().__init__(annotations, pipeline, name, seed, broken, max_broken_share, bad_files, max_items, lazy_init)
         if self.templates is None and any(getattr(step, 'text_only', False) for step in self.transforms):
-            raise ValueError(
+            raise OmniVLValueError(
                 f'LabelDataset {name!r}: its pipeline has transforms of text, but templates=None makes no text; give '
                 'templates, or a pipeline without CleanCaption and TokenizeText'
             )
@@ -65,7 +66,7 @@ class LabelDataset(VisualDataset):
         """Reads classes and annotations, once."""
         if self.rows is None:
             if self.reader.classes is None:
-                raise ValueError(
+                raise OmniVLValueError(
                     f'LabelDataset {self.name!r}: {type(self.reader).__name__} reads captions, not classes; '
                     f'captions go into a PairDataset'
                 )

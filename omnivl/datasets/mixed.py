@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATASETS
 
 from .base import VisualDataset
@@ -31,17 +32,19 @@ class MixedDataset(Dataset):
 
     def __init__(self, datasets: Sequence[dict | VisualDataset], lazy_init: bool = False) -> None:
         if not datasets:
-            raise ValueError('MixedDataset: datasets is empty; give at least one')
+            raise OmniVLValueError('MixedDataset: datasets is empty; give at least one')
         self.datasets: list[VisualDataset] = [
             DATASETS.build({**dataset, 'lazy_init': lazy_init}) if isinstance(dataset, dict) else dataset
             for dataset in datasets
         ]
         names = [dataset.name for dataset in self.datasets]
         if len(set(names)) < len(names):
-            raise ValueError(f'MixedDataset: the names {names} must differ; they seed the draws and name the samples')
+            raise OmniVLValueError(
+                f'MixedDataset: the names {names} must differ; they seed the draws and name the samples'
+            )
         modalities = {dataset.name: dataset.modality for dataset in self.datasets}
         if len(set(modalities.values())) > 1:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'MixedDataset: {modalities}; a batch has one modality, images and videos need a dataloader each'
             )
         self._ends: np.ndarray | None = None

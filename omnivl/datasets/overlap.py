@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATASETS
 
 from .base import VisualDataset
@@ -19,7 +20,7 @@ Clip = tuple[float, float] | None
 Found = TypeVar('Found')
 
 
-class OverlapError(ValueError):
+class OverlapError(OmniVLValueError):
     """A config trains on what it evaluates on."""
 
 

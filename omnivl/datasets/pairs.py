@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATASETS
 
 from .annotations import AnnotationReader, Record
@@ -49,7 +50,7 @@ class PairDataset(VisualDataset):
         lazy_init: bool = False,
     ) -> None:
         if positives not in POSITIVES:
-            raise ValueError(f'PairDataset {name!r}: positives={positives!r}; allowed are {POSITIVES}')
+            raise OmniVLValueError(f'PairDataset {name!r}: positives={positives!r}; allowed are {POSITIVES}')
         self.positives = positives
         super().__init__(annotations, pipeline, name, seed, broken, max_broken_share, bad_files, max_items, lazy_init)
 
@@ -57,7 +58,7 @@ class PairDataset(VisualDataset):
         """One row per caption."""
         for record in records:
             if not record.text:
-                raise ValueError(
+                raise OmniVLValueError(
                     f'PairDataset {self.name!r}: record {record.id!r} has no caption; label sets go into a LabelDataset'
                 )
             for text in record.text:

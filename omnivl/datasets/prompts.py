@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from omnivl.errors import OmniVLValueError
+
 CLIP_IMAGE_TEMPLATES = (
     'a bad photo of a {}.',
     'a photo of many {}.',
@@ -123,20 +125,20 @@ def get_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
         The templates.
 
     Raises:
-        ValueError: There is no such set, the list is empty, or a sentence has not exactly one ``{}``.
+        OmniVLValueError: There is no such set, the list is empty, or a sentence has not exactly one ``{}``.
     """
     if isinstance(templates, str):
         if templates not in TEMPLATES:
-            raise ValueError(
+            raise OmniVLValueError(
                 f"templates={templates!r}; allowed are {sorted(TEMPLATES)} or a list such as ['a photo of a {{}}']"
             )
         return TEMPLATES[templates]
     templates = tuple(templates)
     if not templates:
-        raise ValueError(f'templates is an empty list; give at least one sentence or one of {sorted(TEMPLATES)}')
+        raise OmniVLValueError(f'templates is an empty list; give at least one sentence or one of {sorted(TEMPLATES)}')
     for template in templates:
         if not isinstance(template, str) or template.count('{}') != 1:
-            raise ValueError(f"template {template!r} must have '{{}}' exactly once, where the class name goes")
+            raise OmniVLValueError(f"template {template!r} must have '{{}}' exactly once, where the class name goes")
     return templates
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATASETS
 
 from .annotations import AnnotationReader, Record
@@ -49,7 +50,7 @@ class QADataset(VisualDataset):
         lazy_init: bool = False,
     ) -> None:
         if not answer_weight > 0:
-            raise ValueError(f'QADataset {name!r}: answer_weight={answer_weight}; it must be above 0')
+            raise OmniVLValueError(f'QADataset {name!r}: answer_weight={answer_weight}; it must be above 0')
         self.answer_weight = answer_weight
         super().__init__(annotations, pipeline, name, seed, broken, max_broken_share, bad_files, max_items, lazy_init)
 
@@ -57,7 +58,7 @@ class QADataset(VisualDataset):
         """One row per question."""
         for record in records:
             if record.question is None:
-                raise ValueError(
+                raise OmniVLValueError(
                     f'QADataset {self.name!r}: record {record.id!r} has no question; captions go into a PairDataset'
                 )
             about = (record.question, record.answers, record.question_type, record.answer_type)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATASETS
 
 from .annotations import Record
@@ -28,7 +29,7 @@ class RetrievalDataset(VisualDataset):
         domains: dict[tuple, str | None] = {}
         for record in records:
             if self.needs_captions and not record.text:
-                raise ValueError(f'RetrievalDataset {self.name!r}: record {record.id!r} has no caption')
+                raise OmniVLValueError(f'RetrievalDataset {self.name!r}: record {record.id!r} has no caption')
             visual = (record.visual, record.clip)
             names.setdefault(visual, record.id)
             domains.setdefault(visual, record.domain)

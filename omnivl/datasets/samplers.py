@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.dist import get_dist_info
 from torch.utils.data import Dataset, Sampler
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATA_SAMPLERS
 
 
@@ -59,16 +60,16 @@ class EpochSampler(Sampler[SampleKey]):
         self.seed = 0 if seed is None else seed
         self.drop_last = shuffle if drop_last is None else drop_last
         if batch_size is None and self.drop_last:
-            raise ValueError('EpochSampler: batch_size is missing; it must be the batch_size of the dataloader')
+            raise OmniVLValueError('EpochSampler: batch_size is missing; it must be the batch_size of the dataloader')
         if batch_size is not None and batch_size < 1:
-            raise ValueError(f'EpochSampler: batch_size={batch_size}; it must be at least 1')
+            raise OmniVLValueError(f'EpochSampler: batch_size={batch_size}; it must be at least 1')
         self.batch_size = batch_size
         self.size = len(dataset)
         self._sources = _weighted_sources(dataset, weights, shuffle)
         self.position = (0, 0)
         self.global_batch = (batch_size or 1) * self.world_size
         if self.drop_last and self.size < self.global_batch:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'EpochSampler: the dataset has {self.size} samples, fewer than one batch of all processes '
                 f'({self.world_size} x {batch_size}); make batch_size smaller or set drop_last=False'
             )
@@ -86,12 +87,14 @@ class EpochSampler(Sampler[SampleKey]):
             batches_done: Batches of this epoch that were already used.
         """
         if epoch < 0 or not 0 <= batches_done <= self.batches_per_epoch:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'EpochSampler: epoch {epoch}, {batches_done} batches done; an epoch has {self.batches_per_epoch} '
                 f'batches (did the data, batch_size or the number of processes change since the checkpoint?)'
             )
         if batches_done and self.batch_size is None:
-            raise ValueError('EpochSampler: batch_size is missing; without it there is no position inside an epoch')
+            raise OmniVLValueError(
+                'EpochSampler: batch_size is missing; without it there is no position inside an epoch'
+            )
         self.position = (epoch, batches_done)
 
     def set_epoch(self, epoch: int) -> None:
@@ -145,16 +148,18 @@ def _weighted_sources(
     if weights is None:
         return None
     if not shuffle:
-        raise ValueError('EpochSampler: weights need shuffle=True; without it every sample comes once')
+        raise OmniVLValueError('EpochSampler: weights need shuffle=True; without it every sample comes once')
     sources = getattr(dataset, 'sources', None)
     if sources is None:
-        raise ValueError(f'EpochSampler: weights need a MixedDataset, got {type(dataset).__name__}')
+        raise OmniVLValueError(f'EpochSampler: weights need a MixedDataset, got {type(dataset).__name__}')
     names = [name for name, _, _ in sources]
     if set(weights) != set(names):
-        raise ValueError(f'EpochSampler: weights are given for {sorted(weights)}, the sources are {sorted(names)}')
+        raise OmniVLValueError(
+            f'EpochSampler: weights are given for {sorted(weights)}, the sources are {sorted(names)}'
+        )
     shares = np.array([weights[name] for name in names], dtype=np.float64)
     if not np.all(np.isfinite(shares)) or shares.min() < 0 or shares.sum() == 0:
-        raise ValueError(f'EpochSampler: weights={dict(weights)}; they must be at least 0, and one above it')
+        raise OmniVLValueError(f'EpochSampler: weights={dict(weights)}; they must be at least 0, and one above it')
     exact = shares / shares.sum() * len(dataset)
     counts = np.floor(exact).astype(np.int64)
     # Largest remainders first, so that the counts add up to the length of an epoch.

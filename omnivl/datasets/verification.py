@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from omnivl.errors import OmniVLValueError
+
 from .base import VisualDataset
 from .errors import BrokenVisualError
 
@@ -106,13 +108,13 @@ def loader_of(dataset: VisualDataset) -> list[Callable]:
         The transforms.
 
     Raises:
-        ValueError: No transform is named ``Load...``.
+        OmniVLValueError: No transform is named ``Load...``.
     """
     names = [type(transform).__name__ for transform in dataset.transforms]
     for place, name in enumerate(names):
         if name.startswith('Load'):
             return list(dataset.transforms[: place + 1])
-    raise ValueError(f'the pipeline of {dataset.name!r} has no transform that is named Load...; it has {names}')
+    raise OmniVLValueError(f'the pipeline of {dataset.name!r} has no transform that is named Load...; it has {names}')
 
 
 def read_visual(loader: Loader, visual: Visual) -> str | None:

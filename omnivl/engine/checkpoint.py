@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLRuntimeError
+
 from .files import atomic_write, write_text
 from .state import to_plain
 
@@ -20,7 +22,7 @@ LAST_CHECKPOINT = 'last_checkpoint'
 Patterns = bool | Sequence[str]
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(OmniVLRuntimeError):
     """A checkpoint cannot be used; the message says which file, why, and what to do."""
 
 
@@ -36,7 +38,7 @@ def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike) -> None
         path: Where to write it.
 
     Raises:
-        TypeError: If something in it is neither a plain value nor a tensor.
+        OmniVLTypeError: If something in it is neither a plain value nor a tensor.
     """
     plain = to_plain(checkpoint)
     with atomic_write(path) as file:
@@ -65,13 +67,13 @@ def load_checkpoint(path: str | os.PathLike, verify: bool = False) -> dict[str, 
         The content; a ``.safetensors`` file comes as ``dict(state_dict=...)``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        OmniVLFileNotFoundError: If there is no such file.
         BrokenCheckpointError: If it is cut off or damaged.
         CheckpointError: If it is no checkpoint, or one that holds code.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(_missing_message(path))
+        raise OmniVLFileNotFoundError(_missing_message(path))
     if path.suffix == '.safetensors':
         return dict(state_dict=_load_safetensors(path))
     _check_content(path, verify)

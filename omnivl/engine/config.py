@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 import omnivl.registry
+from omnivl.errors import OmniVLValueError
 
 # Keys that the runner and tools/train.py read beside the arguments of MMEngine's Runner.
 EXTRA_KEYS = (
@@ -43,7 +44,7 @@ INJECTED = (
 )
 
 
-class ConfigError(ValueError):
+class ConfigError(OmniVLValueError):
     """A config, or an option of the command line, names something that does not exist."""
 
 

@@ -13,6 +13,8 @@ from mmengine.model import MMDistributedDataParallel
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from omnivl.errors import OmniVLRuntimeError, OmniVLValueError
+
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 STARTERS = dict(pytorch='torchrun (tools/dist_train.sh)', slurm='srun (tools/slurm_train.sh)', mpi='mpirun')
 
@@ -31,16 +33,18 @@ def init_process_group(
         port: Port of the first process, for slurm and mpi; by default ``MASTER_PORT`` or 29500.
 
     Raises:
-        ValueError: If the launcher is unknown.
-        RuntimeError: If the launcher did not set its environment variables, i.e. it was not used.
+        OmniVLValueError: If the launcher is unknown.
+        OmniVLRuntimeError: If the launcher did not set its environment variables, i.e. it was not used.
     """
     if launcher not in LAUNCHERS[1:]:
-        raise ValueError(f'launcher is {launcher!r}; allowed: {", ".join(LAUNCHERS)} (--launcher of tools/train.py)')
+        raise OmniVLValueError(
+            f'launcher is {launcher!r}; allowed: {", ".join(LAUNCHERS)} (--launcher of tools/train.py)'
+        )
     prepare = dict(pytorch=_pytorch_environment, slurm=_slurm_environment, mpi=_mpi_environment)[launcher]
     try:
         prepare(port)
     except KeyError as error:
-        raise RuntimeError(
+        raise OmniVLRuntimeError(
             f'--launcher {launcher}, but the environment has no {error.args[0]}: start the processes with '
             f'{STARTERS[launcher]}'
         ) from None

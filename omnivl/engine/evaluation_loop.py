@@ -11,6 +11,7 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import EVALUATIONS, LOOPS
 
 from .config import ConfigError
@@ -42,7 +43,7 @@ class EvaluationLoop(BaseLoop):
         submission_dir: Where to write what the servers of the benchmarks take; None = nowhere.
 
     Raises:
-        ValueError: If data and evaluations do not have the same names, or ``amp`` is none of these.
+        OmniVLValueError: If data and evaluations do not have the same names, or ``amp`` is none of these.
         ConfigError: If there is a ``submission_dir``, but no evaluation has anything for a server.
     """
 
@@ -61,12 +62,12 @@ class EvaluationLoop(BaseLoop):
             or not isinstance(dataloader, Mapping)
             or set(evaluator) != set(dataloader)
         ):
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{stage}_dataloader and {stage}_evaluator must be dicts with the same names; got '
                 f'{_names(dataloader)} and {_names(evaluator)}'
             )
         if amp is not None and amp not in PRECISIONS:
-            raise ValueError(f'{stage}_cfg.amp is {amp!r}; allowed: None, {", ".join(map(repr, PRECISIONS))}')
+            raise OmniVLValueError(f'{stage}_cfg.amp is {amp!r}; allowed: None, {", ".join(map(repr, PRECISIONS))}')
         loaders = build_loaders(runner, dataloader, f'{stage}_dataloader', training=False)
         super().__init__(runner, LoaderGroup(loaders, sum(len(loader) for loader in loaders.values())))
         self.evaluator = {
@@ -202,7 +203,7 @@ def nested(metrics: Mapping[str, float]) -> dict[str, Any]:
         ``{'a': {'b': {'c': figure}}}``.
 
     Raises:
-        ValueError: If one name is the beginning of another.
+        OmniVLValueError: If one name is the beginning of another.
     """
     tree: dict[str, Any] = {}
     for name, value in metrics.items():
@@ -211,9 +212,9 @@ def nested(metrics: Mapping[str, float]) -> dict[str, Any]:
         for part in path:
             node = node.setdefault(part, {})
             if not isinstance(node, dict):
-                raise ValueError(f'the metric {name!r} is below another metric; rename the evaluation')
+                raise OmniVLValueError(f'the metric {name!r} is below another metric; rename the evaluation')
         if isinstance(node.get(leaf), dict):
-            raise ValueError(f'the metric {name!r} has other metrics below it; rename the evaluation')
+            raise OmniVLValueError(f'the metric {name!r} has other metrics below it; rename the evaluation')
         node[leaf] = value
     return tree
 

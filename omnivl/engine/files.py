@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from omnivl.errors import OmniVLTypeError
+
 TEMPORARY_SUFFIX = '.tmp'
 
 
@@ -80,7 +82,7 @@ def remove_leftovers(directory: str | os.PathLike) -> list[str]:
 def _plain_number(value: Any) -> Any:
     if hasattr(value, 'tolist'):  # numpy numbers and arrays, tensors
         return value.tolist()
-    raise TypeError(f'a {type(value).__name__} cannot be written as JSON: {value!r}')
+    raise OmniVLTypeError(f'a {type(value).__name__} cannot be written as JSON: {value!r}')
 
 
 def _umask() -> int:

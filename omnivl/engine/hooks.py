@@ -12,6 +12,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook, Hook
 
+from omnivl.errors import OmniVLFloatingPointError
 from omnivl.registry import HOOKS
 
 from .checkpoint import write_last_checkpoint
@@ -82,8 +83,8 @@ class TrainingMonitorHook(Hook):
         """Look at what the step returned.
 
         Raises:
-            FloatingPointError: If a loss is not finite.
-            RuntimeError: If a source has more broken files than it may.
+            OmniVLFloatingPointError: If a loss is not finite.
+            OmniVLRuntimeError: If a source has more broken files than it may.
         """
         loop, hub = runner.train_loop, runner.message_hub
         stream = loop.streams[loop.modality]
@@ -115,7 +116,7 @@ class TrainingMonitorHook(Hook):
         if all(math.isfinite(value) for value in losses.values()):
             return
         listed = ', '.join(f'{key} = {value:.4g}' for key, value in losses.items())
-        raise FloatingPointError(
+        raise OmniVLFloatingPointError(
             f'iteration {loop.iter + 1} ({loop.modality}): a loss is not finite ({listed}). The weights are spoilt, '
             'the last checkpoint is not. Lower the learning rate, lengthen the warm-up, clip gradients '
             '(optim_wrapper.clip_grad), or use bf16 or fp32 instead of fp16'

@@ -12,6 +12,7 @@ from mmengine.registry import Registry
 from torch.utils.data import DataLoader, Dataset
 
 from omnivl.datasets import BrokenCounter, BrokenVisual
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATA_SAMPLERS, DATASETS
 
 
@@ -52,11 +53,11 @@ def build_loaders(runner: Any, configs: Mapping[str, Any], role: str, training: 
         Name -> loader.
 
     Raises:
-        ValueError: If the config is one loader without a name, or none; or if several processes train on data that
-            leaves broken files out, as their batches would differ in size.
+        OmniVLValueError: If the config is one loader without a name, or none; or if several processes train on data
+            that leaves broken files out, as their batches would differ in size.
     """
     if not isinstance(configs, Mapping) or not configs or 'dataset' in configs:
-        raise ValueError(
+        raise OmniVLValueError(
             f'{role} must name its loaders, as in {role} = dict(image=dict(batch_size=..., dataset=...)); '
             f'got {sorted(configs) if isinstance(configs, Mapping) else configs!r}'
         )
@@ -75,7 +76,7 @@ def build_loaders(runner: Any, configs: Mapping[str, Any], role: str, training: 
 def _check_even_batches(dataset: Dataset, place: str) -> None:
     for source in getattr(dataset, 'datasets', [dataset]):
         if getattr(source, 'broken', None) == 'skip':
-            raise ValueError(
+            raise OmniVLValueError(
                 f"{place}: dataset {source.name!r} has broken='skip', which makes batches smaller; several processes "
                 "need batches of one size in training: set broken='replace' or 'raise'"
             )
@@ -134,12 +135,12 @@ class LoaderStream:
         seed: Seed of what little the loader itself draws.
 
     Raises:
-        ValueError: If the sampler cannot be positioned, or an epoch has no batch.
+        OmniVLValueError: If the sampler cannot be positioned, or an epoch has no batch.
     """
 
     def __init__(self, name: str, loader: DataLoader, seed: int) -> None:
         if not hasattr(loader.sampler, 'set_position'):
-            raise ValueError(
+            raise OmniVLValueError(
                 f'the sampler of train_dataloader.{name} is a {type(loader.sampler).__name__}, which cannot start in '
                 "the middle of an epoch; use sampler=dict(type='EpochSampler') or one with set_position(epoch, batches)"
             )
@@ -153,7 +154,7 @@ class LoaderStream:
         loader.sampler.set_position(0, 0)
         self.length = len(loader)
         if self.length == 0:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'an epoch of train_dataloader.{name} has no batch: {len(loader.dataset)} samples, batch size '
                 f'{loader.batch_size}, {get_world_size()} processes'
             )
@@ -204,7 +205,7 @@ class LoaderStream:
             The files.
 
         Raises:
-            RuntimeError: If a source has more of them than its share.
+            OmniVLRuntimeError: If a source has more of them than its share.
         """
         new = self.counter.update(sample for sample in batch.get('data_samples', ()) if 'source' in sample)
         if new:

@@ -10,6 +10,7 @@ from mmengine.dist import all_reduce, get_world_size
 from mmengine.runner import BaseLoop
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import LOOPS
 
 from .loaders import LoaderGroup, LoaderStream, build_loaders
@@ -60,15 +61,17 @@ class AlternatingTrainLoop(BaseLoop):
         self.epoch_by = next(iter(loaders)) if epoch_by is None else epoch_by
         self._check_name('epoch_by', self.epoch_by)
         if sum(option is not None for option in (max_iters, max_epochs, phases)) != 1:
-            raise ValueError(
+            raise OmniVLValueError(
                 'train_cfg needs exactly one of max_iters, max_epochs and phases; got '
                 f'max_iters={max_iters}, max_epochs={max_epochs}, phases={phases}'
             )
         if phases is not None and proportions is not None:
-            raise ValueError('train_cfg: with phases, give the proportions inside each phase')
+            raise OmniVLValueError('train_cfg: with phases, give the proportions inside each phase')
         for phase in phases or ():
             if not phase.get('iters') or not set(phase) <= {'iters', 'proportions'}:
-                raise ValueError(f'train_cfg.phases: each phase is dict(iters=..., proportions=...); got {dict(phase)}')
+                raise OmniVLValueError(
+                    f'train_cfg.phases: each phase is dict(iters=..., proportions=...); got {dict(phase)}'
+                )
         if phases is None:
             phases = [dict(iters=max_iters, proportions=proportions)]
         self.schedule = Schedule([(phase['iters'], self._proportions(phase)) for phase in phases], self.seed)
@@ -155,10 +158,10 @@ class AlternatingTrainLoop(BaseLoop):
             Warnings about what makes the run differ from an unbroken one.
 
         Raises:
-            ValueError: If the loaders have other names now.
+            OmniVLValueError: If the loaders have other names now.
         """
         if set(state['streams']) != set(self.streams):
-            raise ValueError(
+            raise OmniVLValueError(
                 f'the checkpoint was written by a run with the loaders {sorted(state["streams"])}, train_dataloader '
                 f'now has {sorted(self.streams)}: resume with the config of that run, or start a new stage from its '
                 'weights with load_from instead of resume'
@@ -215,20 +218,20 @@ class AlternatingTrainLoop(BaseLoop):
             return dict.fromkeys(self.streams, 1)
         if isinstance(proportions, str):
             if proportions != 'size':
-                raise ValueError(f"train_cfg.proportions is {proportions!r}; allowed: 'size' or a dict of shares")
+                raise OmniVLValueError(f"train_cfg.proportions is {proportions!r}; allowed: 'size' or a dict of shares")
             return {name: stream.length for name, stream in self.streams.items()}
         for name, share in proportions.items():
             self._check_name('proportions', name)
             if not share >= 0:
-                raise ValueError(f'train_cfg.proportions.{name} is {share}; a share is at least 0')
+                raise OmniVLValueError(f'train_cfg.proportions.{name} is {share}; a share is at least 0')
         shares = {name: share for name, share in proportions.items() if share > 0}
         if not shares:
-            raise ValueError(f'train_cfg.proportions is {dict(proportions)}; one share must be above 0')
+            raise OmniVLValueError(f'train_cfg.proportions is {dict(proportions)}; one share must be above 0')
         return shares
 
     def _check_name(self, option: str, name: str) -> None:
         if name not in self.streams:
-            raise ValueError(f'train_cfg.{option} names {name!r}; train_dataloader has {sorted(self.streams)}')
+            raise OmniVLValueError(f'train_cfg.{option} names {name!r}; train_dataloader has {sorted(self.streams)}')
 
     def _epoch_iterations(self, epoch_length: int) -> int:
         """Iterations of the first epoch, for schedulers that convert epochs to iterations."""

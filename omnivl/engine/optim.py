@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIMIZERS
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -33,7 +34,7 @@ class PrecisionOptimWrapper(OptimWrapper):
         clip_grad: ``dict(max_norm=...)``, or with ``type='value'`` ``dict(clip_value=...)``; ``None`` clips nothing.
 
     Raises:
-        ValueError: If the precision is unknown, or fp16 is asked for on a CPU.
+        OmniVLValueError: If the precision is unknown, or fp16 is asked for on a CPU.
     """
 
     def __init__(
@@ -45,10 +46,10 @@ class PrecisionOptimWrapper(OptimWrapper):
         clip_grad: dict[str, Any] | None = None,
     ) -> None:
         if precision not in PRECISIONS:
-            raise ValueError(f'optim_wrapper.precision is {precision!r}; allowed: {", ".join(PRECISIONS)}')
+            raise OmniVLValueError(f'optim_wrapper.precision is {precision!r}; allowed: {", ".join(PRECISIONS)}')
         self.device_type = optimizer.param_groups[0]['params'][0].device.type
         if precision == 'fp16' and self.device_type != 'cuda':
-            raise ValueError(
+            raise OmniVLValueError(
                 f'optim_wrapper.precision is fp16, which trains on a GPU only, and the model is on {self.device_type}; '
                 'use bf16 (--amp bf16)'
             )
@@ -141,7 +142,7 @@ class DecayGroupsConstructor:
             factor of the learning rate, the longest that fits counts.
 
     Raises:
-        ValueError: If an option is unknown, an ``lr_mult`` fits no parameter, or nothing is left to train.
+        OmniVLValueError: If an option is unknown, an ``lr_mult`` fits no parameter, or nothing is left to train.
     """
 
     def __init__(self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None) -> None:
@@ -150,7 +151,7 @@ class DecayGroupsConstructor:
         self.no_decay: Sequence[str] = (*NO_DECAY, *options.pop('no_decay', ()))
         self.lr_mult: dict[str, float] = dict(options.pop('lr_mult', {}))
         if options:
-            raise ValueError(f'paramwise_cfg has {sorted(options)}; allowed: no_decay, lr_mult')
+            raise OmniVLValueError(f'paramwise_cfg has {sorted(options)}; allowed: no_decay, lr_mult')
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the wrapper.
@@ -209,10 +210,10 @@ class DecayGroupsConstructor:
             )
             group['params'].append(parameter)
         if unused:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'paramwise_cfg.lr_mult: no parameter begins with {sorted(unused)}; the model has '
                 f'{sorted({name.split(".")[0] for name, _ in model.named_parameters()})}'
             )
         if not groups:
-            raise ValueError('no parameter of the model requires a gradient: there is nothing to train')
+            raise OmniVLValueError('no parameter of the model requires a gradient: there is nothing to train')
         return [groups[key] for key in sorted(groups)]

@@ -12,6 +12,7 @@ from mmengine.runner import BaseLoop, LogProcessor, Runner, set_random_seed
 from mmengine.visualization import Visualizer
 from torch import nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import RUNNERS
 
 from . import checkpoint as files
@@ -223,7 +224,7 @@ class OmniVLRunner(Runner):
             The content of the file.
 
         Raises:
-            FileNotFoundError: If there is no such file.
+            OmniVLFileNotFoundError: If there is no such file.
             omnivl.engine.checkpoint.CheckpointError: If it is broken, unsafe or does not fit.
         """
         content = files.load_checkpoint(filename)
@@ -281,7 +282,9 @@ class OmniVLRunner(Runner):
             backend_args: Of MMEngine's interface; ``None``.
         """
         if file_client_args is not None or backend_args is not None:
-            raise ValueError('checkpoints are written to local files: leave out file_client_args and backend_args')
+            raise OmniVLValueError(
+                'checkpoints are written to local files: leave out file_client_args and backend_args'
+            )
         random_states = all_gather_object(get_random_state())
         if not is_main_process():
             return

@@ -6,6 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from omnivl.errors import OmniVLValueError
+
 
 class Mixture:
     """An endless alternation between names in exact proportions.
@@ -134,7 +136,7 @@ class Schedule:
             done = self.counts_before(start).get(name, 0)
             if name in mixture.names and start + (steps := mixture.step_after(name, count - done)) <= end:
                 return start + steps
-        raise ValueError(f'the schedule never comes to {count} batches of {name!r}')
+        raise OmniVLValueError(f'the schedule never comes to {count} batches of {name!r}')
 
     def run_length(self, name: str, count: int) -> int:
         """Find the length of a run that ends with a number of batches of a loader.

@@ -8,6 +8,8 @@ import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 from torch import Tensor
 
+from omnivl.errors import OmniVLTypeError
+
 # What the message hub says of this process and this moment; taking it from an older run would be wrong.
 TRANSIENT_INFO = ('cfg', 'experiment_name', 'mmengine_version', 'loop_stage', 'eta', 'dataset_meta', 'last_ckpt')
 
@@ -23,7 +25,7 @@ def to_plain(value: Any, name: str = 'checkpoint') -> Any:
         The same with plain dicts, numpy arrays as tensors, tensors on the CPU without more storage than they need.
 
     Raises:
-        TypeError: For anything else: its pickle would hold code.
+        OmniVLTypeError: For anything else: its pickle would hold code.
     """
     if value is None or type(value) in (bool, int, float, str, bytes):
         return value
@@ -41,7 +43,7 @@ def to_plain(value: Any, name: str = 'checkpoint') -> Any:
         return tuple(to_plain(item, f'{name}[{i}]') for i, item in enumerate(value))
     if isinstance(value, list | tuple):
         return [to_plain(item, f'{name}[{i}]') for i, item in enumerate(value)]
-    raise TypeError(
+    raise OmniVLTypeError(
         f'{name} is a {type(value).__module__}.{type(value).__qualname__}, and a checkpoint holds plain values and '
         'tensors only: turn it into numbers, strings, lists, dicts or tensors before it is saved'
     )

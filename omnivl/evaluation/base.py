@@ -17,6 +17,7 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 from omnivl.datasets import BrokenCounter
+from omnivl.errors import OmniVLValueError
 from omnivl.models.decoders.generation import packed_decoders
 from omnivl.structures import VLBatch, VLDataSample
 
@@ -120,7 +121,7 @@ def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple
         The batch on the device, and its samples.
 
     Raises:
-        RuntimeError: If a source has more broken files than its share.
+        OmniVLRuntimeError: If a source has more broken files than its share.
     """
     counter = BrokenCounter.from_dataset(getattr(dataloader, 'dataset', None))
     for data in track(dataloader, name):
@@ -168,14 +169,14 @@ def gather_rows(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
         once.
 
     Raises:
-        ValueError: A rank has two samples of one id, or there is no sample at all.
+        OmniVLValueError: A rank has two samples of one id, or there is no sample at all.
     """
     merged: dict[tuple, dict[str, Any]] = {}
     for part in all_gather_object(rows):
         keys = [row_key(row) for row in part]
         if len(set(keys)) < len(keys):
             twice = next(key for number, key in enumerate(keys) if key in keys[:number])
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{name}: sample_id {twice[1]!r} of source {twice[0]!r} is there twice; evaluate one item per visual '
                 '(RetrievalDataset, not PairDataset) with ids that are unique within their source, and leave broken '
                 "ones out (broken='skip') instead of taking others in their place (broken='replace')"
@@ -183,7 +184,7 @@ def gather_rows(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
         for key, row in zip(keys, part):
             merged.setdefault(key, row)
     if not merged:
-        raise ValueError(f'{name}: the dataloader has no samples')
+        raise OmniVLValueError(f'{name}: the dataloader has no samples')
     return [merged[key] for key in sorted(merged, key=lambda key: tuple(map(_natural, key)))]
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from omnivl.errors import OmniVLValueError
+
 WORD = re.compile(r"\w+(?:'\w+)*")
 
 
@@ -45,19 +47,19 @@ class Slots:
         values: Slot -> its values, of one or more words each.
 
     Raises:
-        ValueError: Not a mapping of names to lists of texts, or a value without words.
+        OmniVLValueError: Not a mapping of names to lists of texts, or a value without words.
     """
 
     def __init__(self, values: Mapping[str, Sequence[str]]) -> None:
         if not isinstance(values, Mapping) or not values:
-            raise ValueError(f'slots must map names to lists of values, got {values!r}')
+            raise OmniVLValueError(f'slots must map names to lists of values, got {values!r}')
         self.patterns: dict[str, re.Pattern] = {}
         for slot, entries in values.items():
             if isinstance(entries, str) or not isinstance(entries, Sequence) or not entries:
-                raise ValueError(f'slot {slot!r} must be a list of values, got {entries!r}')
+                raise OmniVLValueError(f'slot {slot!r} must be a list of values, got {entries!r}')
             phrases = [' '.join(split_words(entry)) if isinstance(entry, str) else '' for entry in entries]
             if '' in phrases:
-                raise ValueError(f'slot {slot!r} has the value {entries[phrases.index("")]!r}, which has no word')
+                raise OmniVLValueError(f'slot {slot!r} has the value {entries[phrases.index("")]!r}, which has no word')
             phrases.sort(key=len, reverse=True)
             self.patterns[slot] = re.compile(rf'(?<!\S)(?:{"|".join(map(re.escape, phrases))})(?!\S)')
 
@@ -107,7 +109,7 @@ def caption_metrics(
         all slots.
 
     Raises:
-        ValueError: No reference names a value of any slot.
+        OmniVLValueError: No reference names a value of any slot.
     """
     pairs = list(zip(predictions, references, strict=True))
     metrics = {
@@ -158,6 +160,8 @@ def chance_metrics(references: Sequence[Sequence[str]], slots: Slots | None = No
 def _slot_metrics(totals: Mapping[str, Any]) -> dict[str, float]:
     right, count = sum(totals.values())
     if count == 0:
-        raise ValueError(f'no reference names a value of the slots {sorted(totals)}; are they those of this data set?')
+        raise OmniVLValueError(
+            f'no reference names a value of the slots {sorted(totals)}; are they those of this data set?'
+        )
     metrics = {f'slots_{slot}': 100.0 * float(hits / of) for slot, (hits, of) in totals.items() if of}
     return metrics | {'slots': 100.0 * float(right / count)}

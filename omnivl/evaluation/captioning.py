@@ -11,6 +11,7 @@ from mmengine.dist import broadcast_object_list, get_rank
 from mmengine.logging import print_log
 from torch import nn
 
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.models.caption import METHODS, write_captions
 from omnivl.registry import EVALUATIONS
 from omnivl.structures import VLBatch, VLDataSample
@@ -122,7 +123,7 @@ class CaptionEvaluation(Evaluation):
         """The row of a sample, still without captions."""
         references = sample.get('references')
         if self.official and references is None:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{name}: official metrics compare with captions as they were published, and the pipeline may have '
                 f'cleaned those of sample {sample.sample_id!r}: use a CaptionDataset'
             )
@@ -130,7 +131,7 @@ class CaptionEvaluation(Evaluation):
             references = sample.get('captions', [])
         row = describe(sample, batch) | {'references': list(references), 'score': {}}
         if not references and 'references' not in sample:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{name}: sample {sample.sample_id!r} has no captions to compare with; use a RetrievalDataset, or a '
                 'CaptionDataset for a test set without captions'
             )
@@ -185,14 +186,16 @@ class CaptionEvaluation(Evaluation):
             ``[{image_id, caption}]``; None without ``submission_file``.
 
         Raises:
-            ValueError: An image has no number, or two have the same.
+            OmniVLValueError: An image has no number, or two have the same.
         """
         if self.submission_file is None:
             return None
         method = 'beam' if 'beam' in self.methods else next(iter(self.methods))
         rows = [{'image_id': image_number(row), 'caption': row[method]} for row in predictions]
         if len({row['image_id'] for row in rows}) < len(rows):
-            raise ValueError('the server takes one caption per image, but two predictions have the same image number')
+            raise OmniVLValueError(
+                'the server takes one caption per image, but two predictions have the same image number'
+            )
         return rows
 
     def submission_name(self, name: str) -> str:
@@ -203,15 +206,17 @@ class CaptionEvaluation(Evaluation):
 def checked_methods(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """A copy of ``methods`` of :class:`CaptionEvaluation`; a ValueError if it names what there is not."""
     if not methods:
-        raise ValueError(f'methods is empty; allowed are {sorted(METHODS)}')
+        raise OmniVLValueError(f'methods is empty; allowed are {sorted(METHODS)}')
     for method, options in methods.items():
         if method not in METHODS:
-            raise ValueError(f'methods has {method!r}; allowed are {sorted(METHODS)}')
+            raise OmniVLValueError(f'methods has {method!r}; allowed are {sorted(METHODS)}')
         unknown = sorted(set(options) - METHODS[method][1])
         if unknown:
-            raise ValueError(f'method {method!r} has no option {unknown[0]!r}; allowed: {sorted(METHODS[method][1])}')
+            raise OmniVLValueError(
+                f'method {method!r} has no option {unknown[0]!r}; allowed: {sorted(METHODS[method][1])}'
+            )
     if 'nucleus' in methods and 'top_p' not in methods['nucleus']:
-        raise ValueError("method 'nucleus' needs top_p, e.g. nucleus=dict(top_p=0.9, seed=0)")
+        raise OmniVLValueError("method 'nucleus' needs top_p, e.g. nucleus=dict(top_p=0.9, seed=0)")
     return {method: dict(options) for method, options in methods.items()}
 
 
@@ -219,13 +224,13 @@ def image_number(row: Mapping[str, Any]) -> int:
     """The number of an image: its id, or what its file name ends with (``COCO_val2014_000000000042.jpg``).
 
     Raises:
-        ValueError: There is no number.
+        OmniVLValueError: There is no number.
     """
     if row['sample_id'].isdecimal():
         return int(row['sample_id'])
     found = re.search(r'(\d+)$', Path(row['visual']).stem)
     if found is None:
-        raise ValueError(
+        raise OmniVLValueError(
             f'the server knows images by number; neither the id {row["sample_id"]!r} nor the end of the file name '
             f'{row["visual"]!r} is one: set submission_file=None of CaptionEvaluation'
         )
@@ -240,7 +245,7 @@ def _have_captions(rows: Sequence[Row], name: str) -> bool:
     """Whether there is something to compare with; for all visuals or for none."""
     without = [row for row in rows if not row['references']]
     if without and len(without) < len(rows):
-        raise ValueError(
+        raise OmniVLValueError(
             f'{name}: sample {without[0]["sample_id"]!r} has no captions ({len(without)} of {len(rows)} have none): '
             'all visuals of an evaluation have captions, or none has'
         )
@@ -255,8 +260,8 @@ def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> S
         modality: ``'image'`` or ``'video'``.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is no JSON, the modality is missing, or the slots are not lists of texts.
+        OmniVLFileNotFoundError: There is no such file.
+        OmniVLValueError: The file is no JSON, the modality is missing, or the slots are not lists of texts.
     """
     if slots is None:
         return None
@@ -264,15 +269,17 @@ def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> S
     if isinstance(slots, str | Path):
         where = str(slots)
         if not Path(slots).is_file():
-            raise FileNotFoundError(
+            raise OmniVLFileNotFoundError(
                 f'no slots at {slots}: set slots of CaptionEvaluation to a JSON file, a dict or None'
             )
         try:
             slots = json.loads(Path(slots).read_text(encoding='utf-8'))
         except json.JSONDecodeError as error:
-            raise ValueError(f'{where} is not JSON: {error}') from error
+            raise OmniVLValueError(f'{where} is not JSON: {error}') from error
     if isinstance(slots, Mapping) and slots and set(slots) <= MODALITIES:
         if modality not in slots:
-            raise ValueError(f'{where} has slots for {sorted(slots)}, but the visuals are of modality {modality!r}')
+            raise OmniVLValueError(
+                f'{where} has slots for {sorted(slots)}, but the visuals are of modality {modality!r}'
+            )
         slots = slots[modality]
     return Slots(slots)

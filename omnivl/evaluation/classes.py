@@ -7,6 +7,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from omnivl.datasets.labels import distinct_names
+from omnivl.errors import OmniVLValueError
 from omnivl.structures import VLBatch, VLDataSample
 
 from .base import EvaluationResult, describe
@@ -18,7 +19,7 @@ SHOWN = 5  # classes per visual in the predictions
 def check_top_k(top_k: Sequence[int]) -> tuple[int, ...]:
     """Returns ``top_k`` if these are numbers of at least 1."""
     if not top_k or min(top_k) < 1:
-        raise ValueError(f'top_k must be numbers of at least 1, e.g. (1, 5), got {top_k}')
+        raise OmniVLValueError(f'top_k must be numbers of at least 1, e.g. (1, 5), got {top_k}')
     return tuple(top_k)
 
 
@@ -26,11 +27,11 @@ def dataset_classes(dataloader: Iterable, name: str, task: str) -> list[str]:
     """Class names of the dataset of a loader, in the order of the labels; several of one name get their label behind.
 
     Raises:
-        ValueError: The dataset has no classes.
+        OmniVLValueError: The dataset has no classes.
     """
     classes = getattr(getattr(dataloader, 'dataset', None), 'classes', None)
     if not classes:
-        raise ValueError(f'{name}: the dataset has no classes; {task} needs a LabelDataset')
+        raise OmniVLValueError(f'{name}: the dataset has no classes; {task} needs a LabelDataset')
     return distinct_names(classes)
 
 
@@ -56,13 +57,15 @@ def label_of(sample: VLDataSample, classes: Sequence[str], name: str) -> int:
     """The label of a sample.
 
     Raises:
-        ValueError: There is none, or it is not one of the classes.
+        OmniVLValueError: There is none, or it is not one of the classes.
     """
     label = sample.get('label')
     if label is None:
-        raise ValueError(f'{name}: sample {sample.sample_id!r} has no label; use a LabelDataset')
+        raise OmniVLValueError(f'{name}: sample {sample.sample_id!r} has no label; use a LabelDataset')
     if not 0 <= label < len(classes):
-        raise ValueError(f'{name}: sample {sample.sample_id!r} has label {label}, but there are {len(classes)} classes')
+        raise OmniVLValueError(
+            f'{name}: sample {sample.sample_id!r} has label {label}, but there are {len(classes)} classes'
+        )
     return int(label)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from omnivl.errors import OmniVLTypeError, OmniVLValueError
 from omnivl.registry import EVALUATIONS
 
 from .base import Evaluation, EvaluationResult, batches, gather_rows
@@ -32,17 +33,17 @@ class ClassificationEvaluation(Evaluation):
         """Runs the head once over all views.
 
         Raises:
-            TypeError: The model has no head for classes.
-            ValueError: The head and the dataset have different numbers of classes.
+            OmniVLTypeError: The model has no head for classes.
+            OmniVLValueError: The head and the dataset have different numbers of classes.
         """
         if not hasattr(model, 'classify'):
-            raise TypeError(
+            raise OmniVLTypeError(
                 f'{name}: {type(model).__name__} has no head for classes: take an OmniVLClassifier, or '
                 'ZeroShotEvaluation or LinearProbeEvaluation, which need none'
             )
         classes = dataset_classes(dataloader, name, 'classification')
         if model.num_classes != len(classes):
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{name}: the model has a head for {model.num_classes} classes, the dataset has {len(classes)}: '
                 'set model.num_classes, or classes_file of the annotations if a split lacks some'
             )

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from omnivl.errors import OmniVLRuntimeError, OmniVLValueError
+
 from .caption_scores import split_words
 
 BLEU = ('bleu1', 'bleu2', 'bleu3', 'bleu4')
@@ -130,7 +132,7 @@ def _add(
                     found[name] |= {row + suffix: 100.0 * score for row, score in zip(rows, scores, strict=True)}
         broken = [row for figures in found.values() for row, figure in figures.items() if not np.isfinite(figure)]
         if broken:
-            raise ValueError(f'{broken[0]} is no finite number')
+            raise OmniVLValueError(f'{broken[0]} is no finite number')
     except Exception as error:
         metrics.skipped |= dict.fromkeys(rows, _reason(error))
         return
@@ -166,7 +168,7 @@ def _meteor(seconds: float) -> Iterator[Scores]:
         with suppress(OSError):  # what it did not read any more; its own clean-up would try again
             scorer.meteor_p.stdin.close()
         said = scorer.meteor_p.stderr.read().decode(errors='replace').strip().splitlines()
-        raise RuntimeError(f'METEOR stopped: {said[-1] if said else _reason(error)}') from error
+        raise OmniVLRuntimeError(f'METEOR stopped: {said[-1] if said else _reason(error)}') from error
     finally:
         watch.cancel()
         if scorer.lock.locked():  # after an error its own clean-up would wait for ever
@@ -182,7 +184,7 @@ def _spice() -> Iterator[Scores]:
     folder = Path(models.__file__).parent / models.SPICELIB
     missing = [name for name in (f'{models.JAR}.jar', f'{models.JAR}-models.jar') if not (folder / name).is_file()]
     if missing:
-        raise RuntimeError(
+        raise OmniVLRuntimeError(
             f'its models are not there ({folder / missing[0]}); get them with python -c "from '
             'pycocoevalcap.spice.get_stanford_models import get_stanford_models; get_stanford_models()" (400 MB)'
         )
@@ -202,13 +204,13 @@ def ptb_tokenize(texts: Sequence[str]) -> list[str]:
         Their words, with one space between them.
 
     Raises:
-        RuntimeError: Java is missing or fails.
+        OmniVLRuntimeError: Java is missing or fails.
     """
     from pycocoevalcap.tokenizer import ptbtokenizer as official
 
     java = shutil.which('java')
     if java is None:
-        raise RuntimeError('it needs Java, and there is no java on the PATH')
+        raise OmniVLRuntimeError('it needs Java, and there is no java on the PATH')
     jar = os.path.join(os.path.dirname(os.path.abspath(official.__file__)), official.STANFORD_CORENLP_3_4_1_JAR)
     command = [java, '-cp', jar, 'edu.stanford.nlp.process.PTBTokenizer', '-preserveLines', '-lowerCase']
     lines = ''.join(f'{LINE_ENDS.sub(" ", text)}\n' for text in texts)
@@ -221,7 +223,7 @@ def ptb_tokenize(texts: Sequence[str]) -> list[str]:
     split = run.stdout.decode().split('\n')[:-1]
     if run.returncode or len(split) != len(texts):
         said = run.stderr.decode(errors='replace').strip().splitlines()
-        raise RuntimeError(f'java returned {run.returncode} and {len(split)} of {len(texts)} lines: {said[-1:]}')
+        raise OmniVLRuntimeError(f'java returned {run.returncode} and {len(split)} of {len(texts)} lines: {said[-1:]}')
     left_out = set(official.PUNCTUATIONS)
     return [' '.join(word for word in line.split(' ') if word and word not in left_out) for line in split]
 

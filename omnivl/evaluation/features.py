@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from omnivl.engine.loaders import with_defaults
+from omnivl.errors import OmniVLValueError
 from omnivl.structures import VLBatch
 
 from .annotation_files import describe_annotations
@@ -66,14 +67,14 @@ def extract_features(
         The features; a sample that a padding sampler gave to several ranks is there once.
 
     Raises:
-        ValueError: The set has other classes, or a process gets no sample of it.
+        OmniVLValueError: The set has other classes, or a process gets no sample of it.
     """
     if isinstance(loader, Mapping):
         loader = Runner.build_dataloader(with_defaults(loader, training=False), seed=0)
     own = dataset_classes(loader, name, 'a linear probe')
     if own != list(classes):
         odd = [f'{mine!r} in place of {theirs!r}' for mine, theirs in zip(own, classes) if mine != theirs]
-        raise ValueError(
+        raise OmniVLValueError(
             f'{name}: its {len(own)} classes are not the {len(classes)} classes that are scored'
             f'{": " + odd[0] if odd else ""}; does a split lack some? Then classes_file of the annotations names all'
         )
@@ -91,7 +92,9 @@ def _joined(
     parts = all_gather_object(found)
     if not all(parts):
         counts = [len(part) for part in parts]
-        raise ValueError(f'{name}: every process needs samples, they have {counts}: is the set empty, or so small?')
+        raise OmniVLValueError(
+            f'{name}: every process needs samples, they have {counts}: is the set empty, or so small?'
+        )
     owners: dict[Key, tuple[int, int]] = {}
     all_labels: dict[Key, int] = {}
     for rank, part in enumerate(parts):

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from omnivl.errors import OmniVLValueError
+
 
 def best_true_ranks(scores: np.ndarray, is_true: np.ndarray) -> np.ndarray:
     """Rank of the best true item of each query.
@@ -24,13 +26,13 @@ def best_true_ranks(scores: np.ndarray, is_true: np.ndarray) -> np.ndarray:
         Rank from 1: one more than the number of wrong items that score as high as the best true one; int64 (Q,).
 
     Raises:
-        ValueError: A query has no true item, or a score is NaN.
+        OmniVLValueError: A query has no true item, or a score is NaN.
     """
     if np.isnan(scores).any():
-        raise ValueError('scores are NaN: the features of the model are not finite (has the training diverged?)')
+        raise OmniVLValueError('scores are NaN: the features of the model are not finite (has the training diverged?)')
     without = np.flatnonzero(~is_true.any(axis=1))
     if len(without):
-        raise ValueError(f'query {without[0]} has no true item in the gallery ({len(without)} such queries)')
+        raise OmniVLValueError(f'query {without[0]} has no true item in the gallery ({len(without)} such queries)')
     best = np.where(is_true, scores, -np.inf).max(axis=1, keepdims=True)
     return 1 + ((scores >= best) & ~is_true).sum(axis=1)
 
@@ -131,12 +133,12 @@ def class_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
         int64 (B,), from 1.
 
     Raises:
-        ValueError: A label is not one of the C classes.
+        OmniVLValueError: A label is not one of the C classes.
     """
     classes = scores.shape[1]
     outside = labels[(labels < 0) | (labels >= classes)]
     if len(outside):
-        raise ValueError(f'label {outside[0]} is not one of the {classes} classes 0..{classes - 1}')
+        raise OmniVLValueError(f'label {outside[0]} is not one of the {classes} classes 0..{classes - 1}')
     return best_true_ranks(scores, labels[:, None] == np.arange(classes))
 
 

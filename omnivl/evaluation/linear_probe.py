@@ -9,6 +9,7 @@ from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import EVALUATIONS
 
 from .base import Evaluation, EvaluationResult, batches, gather_rows
@@ -59,11 +60,11 @@ class LinearProbeEvaluation(Evaluation):
         top_k: Sequence[int] = (1, 5),
     ) -> None:
         if not 0 < holdout < 1:
-            raise ValueError(f'holdout is a share of the training set between 0 and 1, got {holdout}')
+            raise OmniVLValueError(f'holdout is a share of the training set between 0 and 1, got {holdout}')
         if not strengths or min(strengths) <= 0:
-            raise ValueError(f'strengths must be numbers above 0, got {tuple(strengths)}')
+            raise OmniVLValueError(f'strengths must be numbers above 0, got {tuple(strengths)}')
         if refinements < 0 or max_iter < 1:
-            raise ValueError(f'refinements must be at least 0 and max_iter 1, got {refinements} and {max_iter}')
+            raise OmniVLValueError(f'refinements must be at least 0 and max_iter 1, got {refinements} and {max_iter}')
         self.train = train
         self.val = val
         self.holdout = holdout
@@ -77,7 +78,7 @@ class LinearProbeEvaluation(Evaluation):
         """Extracts features, chooses the strength, fits and scores.
 
         Raises:
-            ValueError: The sets have different classes, or too little is left to train on.
+            OmniVLValueError: The sets have different classes, or too little is left to train on.
         """
         classes = dataset_classes(dataloader, name, 'a linear probe')
         train, held = self._training_features(model, classes, name)
@@ -125,7 +126,7 @@ class LinearProbeEvaluation(Evaluation):
         keys = sorted(train.all_labels)  # the same on any number of ranks
         chosen = held_out(np.array([train.all_labels[key] for key in keys]), self.holdout, self.seed)
         if not 0 < chosen.sum() < len(keys):
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{name}: holdout={self.holdout} of {len(keys)} visuals leaves {chosen.sum()} to choose the strength '
                 f'by and {len(keys) - chosen.sum()} to train on: give another share, or a val'
             )

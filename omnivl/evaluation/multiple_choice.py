@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import EVALUATIONS
 from omnivl.structures import VLBatch, VLDataSample
 
@@ -36,9 +37,9 @@ class MultipleChoiceEvaluation(Evaluation):
 
     def __init__(self, score_with: str = 'match', pair_batch: int = 128) -> None:
         if score_with not in SCORES:
-            raise ValueError(f'score_with is {score_with!r}; allowed: {", ".join(map(repr, SCORES))}')
+            raise OmniVLValueError(f'score_with is {score_with!r}; allowed: {", ".join(map(repr, SCORES))}')
         if pair_batch < 1:
-            raise ValueError(f'pair_batch must be at least 1, got {pair_batch}')
+            raise OmniVLValueError(f'pair_batch must be at least 1, got {pair_batch}')
         self.score_with = score_with
         self.pair_batch = pair_batch
 
@@ -104,17 +105,19 @@ def _question(sample: VLDataSample, name: str) -> dict[str, Any]:
     """The texts of a question and the place of the true one, checked."""
     choices, ids, answer = list(sample.get('captions', [])), sample.get('caption_ids', []), sample.get('answer_index')
     if not choices or answer is None:
-        raise ValueError(
+        raise OmniVLValueError(
             f'{name}: sample {sample.sample_id!r} has {len(choices)} texts to choose from and answer_index {answer}; '
             'use a ChoiceDataset'
         )
     if len(choices) != len(ids):
-        raise ValueError(
+        raise OmniVLValueError(
             f'{name}: sample {sample.sample_id!r} has {len(choices)} texts, but word pieces for {len(ids)}: '
             'TokenizeText must stand in the pipeline, after what changes the texts'
         )
     if not 0 <= answer < len(choices):
-        raise ValueError(f'{name}: sample {sample.sample_id!r} has answer_index {answer}, but {len(choices)} texts')
+        raise OmniVLValueError(
+            f'{name}: sample {sample.sample_id!r} has answer_index {answer}, but {len(choices)} texts'
+        )
     return {'choices': choices, 'answer_index': int(answer)}
 
 

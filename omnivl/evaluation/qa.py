@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from omnivl.datasets.annotations import read_answer_list
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import EVALUATIONS
 from omnivl.structures import VLBatch, VLDataSample
 
@@ -67,15 +68,17 @@ class QAEvaluation(Evaluation):
         type_words: int = 1,
     ) -> None:
         if protocol not in PROTOCOLS:
-            raise ValueError(f'protocol must be one of {PROTOCOLS}, got {protocol!r}')
+            raise OmniVLValueError(f'protocol must be one of {PROTOCOLS}, got {protocol!r}')
         if not methods or not set(methods) <= set(SUFFIXES):
-            raise ValueError(f'methods must be some of {sorted(SUFFIXES)}, got {list(methods)}')
+            raise OmniVLValueError(f'methods must be some of {sorted(SUFFIXES)}, got {list(methods)}')
         if 'rank' in methods and not answer_list:
-            raise ValueError("method 'rank' needs an answer_list; without one there is only methods=('generate',)")
+            raise OmniVLValueError(
+                "method 'rank' needs an answer_list; without one there is only methods=('generate',)"
+            )
         if rule not in RULES:
-            raise ValueError(f'rule must be one of {RULES}, got {rule!r}')
+            raise OmniVLValueError(f'rule must be one of {RULES}, got {rule!r}')
         if min(k, num_beams, max_length, type_words) < 1:
-            raise ValueError('k, num_beams, max_length and type_words must be at least 1')
+            raise OmniVLValueError('k, num_beams, max_length and type_words must be at least 1')
         self.protocol = protocol
         self.answer_list = answer_list
         self.methods = tuple(methods)
@@ -234,7 +237,7 @@ def _are_answered(rows: Sequence[Row], name: str) -> bool:
     """Whether there is something to compare with; all questions or none."""
     without = [row for row in rows if not row['answers']]
     if without and len(without) < len(rows):
-        raise ValueError(
+        raise OmniVLValueError(
             f'{name}: question {without[0]["question_id"]!r} has no answers ({len(without)} of {len(rows)} have none): '
             'all questions of an evaluation have answers, or none has'
         )

@@ -8,6 +8,7 @@ import torch
 from mmengine.dist import get_rank
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import EVALUATIONS
 from omnivl.structures import VLDataSample
 
@@ -68,13 +69,13 @@ class RetrievalEvaluation(Evaluation):
         dual_softmax: bool = False,
     ) -> None:
         if rerank_k is not None and rerank_k < 1:
-            raise ValueError(f'rerank_k must be at least 1, or None for no re-ranking, got {rerank_k}')
+            raise OmniVLValueError(f'rerank_k must be at least 1, or None for no re-ranking, got {rerank_k}')
         if not recall_k or min(recall_k) < 1:
-            raise ValueError(f'recall_k must be numbers of at least 1, e.g. (1, 5, 10), got {recall_k}')
+            raise OmniVLValueError(f'recall_k must be numbers of at least 1, e.g. (1, 5, 10), got {recall_k}')
         sizes = {'text_batch': text_batch, 'visual_batch': visual_batch, 'pair_batch': pair_batch}
         for option, size in sizes.items():
             if size < 1:
-                raise ValueError(f'{option} must be at least 1, got {size}')
+                raise OmniVLValueError(f'{option} must be at least 1, got {size}')
         _check_choice('rerank_with', rerank_with, RERANK_WITH)
         _check_choice('duplicate_captions', duplicate_captions, DUPLICATES)
         _check_choice('token_dtype', token_dtype, tuple(TOKEN_DTYPES))
@@ -90,7 +91,7 @@ class RetrievalEvaluation(Evaluation):
         """Encodes everything once, ranks, re-ranks.
 
         Raises:
-            ValueError: The options need the temperature of a contrastive loss, and the model has none.
+            OmniVLValueError: The options need the temperature of a contrastive loss, and the model has none.
         """
         scaled = self.dual_softmax or (self.rerank_k is not None and self.rerank_with == 'match+scaled_similarity')
         temperature = _temperature(model, name) if scaled else None
@@ -198,9 +199,9 @@ class RetrievalEvaluation(Evaluation):
 def _captions(sample: VLDataSample, name: str) -> dict[str, Any]:
     captions, ids = list(sample.get('captions', [])), list(sample.get('caption_ids', []))
     if not captions:
-        raise ValueError(f'{name}: sample {sample.sample_id!r} has no captions; use a RetrievalDataset')
+        raise OmniVLValueError(f'{name}: sample {sample.sample_id!r} has no captions; use a RetrievalDataset')
     if len(captions) != len(ids):
-        raise ValueError(
+        raise OmniVLValueError(
             f'{name}: sample {sample.sample_id!r} has {len(captions)} captions, but word pieces for {len(ids)}: '
             f'TokenizeText must stand in the pipeline, after what changes the captions'
         )
@@ -211,7 +212,7 @@ def _temperature(model: nn.Module, name: str) -> float:
     try:
         return float(model.temperature)
     except (AttributeError, ValueError) as error:
-        raise ValueError(
+        raise OmniVLValueError(
             f"{name}: dual_softmax and rerank_with='match+scaled_similarity' need the temperature of the contrastive "
             f'loss, which this {type(model).__name__} has not: set model.contrastive_loss, or leave these options'
         ) from error
@@ -223,7 +224,7 @@ def _directions(
     """Texts to visuals, visuals to texts."""
     modalities = sorted({row['modality'] for row in rows})
     if len(modalities) > 1:
-        raise ValueError(f'{name}: one evaluation is of one modality, got {modalities}')
+        raise OmniVLValueError(f'{name}: one evaluation is of one modality, got {modalities}')
     letter = LETTERS[modalities[0]]
     visual_features = np.stack([row['feature'] for row in rows])
     truth = np.array([(visual, text) for visual, mine in enumerate(texts.of_visual) for text in mine])
@@ -236,4 +237,4 @@ def _directions(
 
 def _check_choice(option: str, value: Any, allowed: tuple) -> None:
     if value not in allowed:
-        raise ValueError(f'{option} is {value!r}; allowed: {", ".join(map(repr, allowed))}')
+        raise OmniVLValueError(f'{option} is {value!r}; allowed: {", ".join(map(repr, allowed))}')

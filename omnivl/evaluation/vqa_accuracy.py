@@ -19,6 +19,8 @@ contractions ('Im') are looked up in lower case and so never found; "somebody'd"
 import re
 from collections.abc import Sequence
 
+from omnivl.errors import OmniVLValueError
+
 RULES = ('official', 'lavis')
 MARKS = ';/[]"{}()=+\\_-><@`,?!'
 FULL_STOP = re.compile(r'\.(?!\d)')
@@ -83,12 +85,12 @@ def soft_accuracy(prediction: str, answers: Sequence[str], rule: str = 'official
         In [0, 1].
 
     Raises:
-        ValueError: There is no such rule, or no answer to compare with.
+        OmniVLValueError: There is no such rule, or no answer to compare with.
     """
     if rule not in RULES:
-        raise ValueError(f'rule must be one of {RULES}, got {rule!r}')
+        raise OmniVLValueError(f'rule must be one of {RULES}, got {rule!r}')
     if not answers:
-        raise ValueError('there are no answers to compare with')
+        raise OmniVLValueError('there are no answers to compare with')
     prediction = _one_line(prediction)
     if rule == 'official':
         answers = [_one_line(answer) for answer in answers]

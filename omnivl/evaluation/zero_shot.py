@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from omnivl.datasets.prompts import fill_prompt, get_templates
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import EVALUATIONS
 
 from .base import Evaluation, EvaluationResult, batches, gather_rows
@@ -39,7 +40,7 @@ class ZeroShotEvaluation(Evaluation):
         text_batch: int = 256,
     ) -> None:
         if text_batch < 1:
-            raise ValueError(f'text_batch must be at least 1, got {text_batch}')
+            raise OmniVLValueError(f'text_batch must be at least 1, got {text_batch}')
         self.templates = get_templates(templates)
         self.top_k = check_top_k(top_k)
         self.text_batch = text_batch
@@ -73,4 +74,4 @@ class ZeroShotEvaluation(Evaluation):
 def _check_names(classes: Sequence[str], name: str) -> None:
     twice = [class_name for class_name, count in Counter(classes).items() if count > 1]
     if twice:  # ties count against the model, so neither of two classes of one name could ever be right
-        raise ValueError(f'{name}: class names must differ, {twice[:5]} stand for several classes; rename them')
+        raise OmniVLValueError(f'{name}: class names must differ, {twice[:5]} stand for several classes; rename them')

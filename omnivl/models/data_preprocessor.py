@@ -7,6 +7,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import VLBatch, VLDataSample
 
@@ -62,13 +63,13 @@ class VLDataPreprocessor(BaseDataPreprocessor):
             ``batch``, a ``VLBatch``, and the ``data_samples`` as they came.
 
         Raises:
-            ValueError: The samples are of more than one modality or have different numbers of views, or some have a
-                text or a target and others have none.
+            OmniVLValueError: The samples are of more than one modality or have different numbers of views, or some have
+                a text or a target and others have none.
         """
         samples: list[VLDataSample] = data['data_samples']
         modalities = {sample.modality for sample in samples}
         if len(modalities) != 1:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'a batch is of one modality, got {sorted(modalities)}: give images and videos dataloaders of their own'
             )
         frames = data['inputs'].to(self.device, non_blocking=self._non_blocking)
@@ -100,7 +101,7 @@ class VLDataPreprocessor(BaseDataPreprocessor):
         counts = {int(sample.get('num_views', 1)) for sample in samples}
         views = max(counts)
         if len(counts) > 1 or frames % views:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{frames} frames cannot be dealt out to {sorted(counts)} views: all visuals of a batch need as many '
                 'clips and crops, of as many frames each (num_clips of LoadVideo, ThreeCrop)'
             )
@@ -110,7 +111,7 @@ class VLDataPreprocessor(BaseDataPreprocessor):
     def _all_have(samples: Sequence[VLDataSample], field: str) -> bool:
         having = sum(field in sample for sample in samples)
         if having not in (0, len(samples)):
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{having} of {len(samples)} samples of a batch have {field!r}: all or none must '
                 '(look at the datasets that MixedDataset joins)'
             )

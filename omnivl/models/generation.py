@@ -25,6 +25,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from omnivl.errors import OmniVLValueError
+
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
 Reorder = Callable[[Any, Tensor], Any]
 
@@ -72,7 +74,7 @@ def greedy(
         One sequence per sample.
 
     Raises:
-        ValueError: An argument is out of its range.
+        OmniVLValueError: An argument is out of its range.
     """
     del reorder
     _check(prompt_ids, max_length, min_length, repetition_penalty)
@@ -113,16 +115,16 @@ def nucleus(
         One sequence per sample.
 
     Raises:
-        ValueError: An argument is out of its range.
+        OmniVLValueError: An argument is out of its range.
     """
     del reorder
     _check(prompt_ids, max_length, min_length, repetition_penalty)
     if not 0 < top_p <= 1:
-        raise ValueError(f'top_p must be in (0, 1] (1 draws from the whole softmax), got {top_p}')
+        raise OmniVLValueError(f'top_p must be in (0, 1] (1 draws from the whole softmax), got {top_p}')
     if not temperature > 0:
-        raise ValueError(f'temperature must be above 0, got {temperature}; use greedy for the likeliest token')
+        raise OmniVLValueError(f'temperature must be above 0, got {temperature}; use greedy for the likeliest token')
     if generator is not None and generator.device.type != prompt_ids.device.type:
-        raise ValueError(
+        raise OmniVLValueError(
             f'the generator is on {generator.device}, the prompt on {prompt_ids.device}; '
             f'make it with torch.Generator(device={prompt_ids.device.type!r})'
         )
@@ -169,11 +171,11 @@ def beam_search(
         The best sequence of each sample.
 
     Raises:
-        ValueError: An argument is out of its range.
+        OmniVLValueError: An argument is out of its range.
     """
     _check(prompt_ids, max_length, min_length, repetition_penalty)
     if num_beams < 1:
-        raise ValueError(f'num_beams must be at least 1, got {num_beams}')
+        raise OmniVLValueError(f'num_beams must be at least 1, got {num_beams}')
     batch = len(prompt_ids)
     tokens = prompt_ids.new_full((batch, 1, max_length), pad_id)  # running sequences; the prompt has one per sample
     sums = torch.zeros(batch, 1, device=prompt_ids.device)
@@ -318,10 +320,10 @@ def _cut(tokens: Tensor, lengths: Tensor, end_id: int) -> list[list[int]]:
 
 def _check(prompt_ids: Tensor, max_length: int, min_length: int, repetition_penalty: float) -> None:
     if prompt_ids.ndim != 2 or prompt_ids.shape[1] < 1:
-        raise ValueError(f'prompt_ids must be (B, L0) with L0 at least 1, got shape {tuple(prompt_ids.shape)}')
+        raise OmniVLValueError(f'prompt_ids must be (B, L0) with L0 at least 1, got shape {tuple(prompt_ids.shape)}')
     if max_length < 1:
-        raise ValueError(f'max_length must be at least 1 new token, got {max_length}')
+        raise OmniVLValueError(f'max_length must be at least 1 new token, got {max_length}')
     if not 0 <= min_length <= max_length:
-        raise ValueError(f'min_length must be between 0 and max_length = {max_length}, got {min_length}')
+        raise OmniVLValueError(f'min_length must be between 0 and max_length = {max_length}, got {min_length}')
     if not repetition_penalty > 0:
-        raise ValueError(f'repetition_penalty must be above 0 (1 is off), got {repetition_penalty}')
+        raise OmniVLValueError(f'repetition_penalty must be above 0 (1 is off), got {repetition_penalty}')

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 
 
@@ -41,7 +42,7 @@ class MomentumTwin(nn.Module):
     def __init__(self, modules: dict[str, nn.Module], momentum: float = 0.995, ramp: bool = False) -> None:
         super().__init__()
         if not 0 <= momentum <= 1:
-            raise ValueError(f'momentum must be in [0, 1], got {momentum} (1 would never move, 0 has no memory)')
+            raise OmniVLValueError(f'momentum must be in [0, 1], got {momentum} (1 would never move, 0 has no memory)')
         self.momentum = momentum
         self.ramp = ramp
         self.twins = nn.ModuleDict({name: copy.deepcopy(module) for name, module in modules.items()})
@@ -89,7 +90,7 @@ class FeatureQueues(nn.Module):
     def __init__(self, embed_dim: int, length: int = 57600) -> None:
         super().__init__()
         if length < 0:
-            raise ValueError(f'length must not be negative, got {length} (set queues.length)')
+            raise OmniVLValueError(f'length must not be negative, got {length} (set queues.length)')
         self.length = length
         self.register_buffer('visual', torch.zeros(length, embed_dim))
         self.register_buffer('text', torch.zeros(length, embed_dim))

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from omnivl.errors import OmniVLValueError
 from omnivl.models.layers.attention import CrossAttention, VisualKeyValues
 from omnivl.models.omnivl import OmniVL
 from omnivl.structures import VLDataSample
@@ -89,14 +90,14 @@ def alignment_attention(
         float (N, h, L, S), and the match logits, float (N, 2).
 
     Raises:
-        ValueError: There is no such layer; or relevance is asked for at the last one, which only [ENC] leaves.
+        OmniVLValueError: There is no such layer; or relevance is asked for at the last one, which only [ENC] leaves.
     """
     layers = model.alignment_decoder.layers
     if not -len(layers) <= layer < len(layers):
-        raise ValueError(f'layer must be in {-len(layers)} ... {len(layers) - 1}, got {layer}')
+        raise OmniVLValueError(f'layer must be in {-len(layers)} ... {len(layers) - 1}, got {layer}')
     index = layer % len(layers)
     if relevance and index == len(layers) - 1:
-        raise ValueError(
+        raise OmniVLValueError(
             f"kind='relevance' has nothing to show at the last layer ({index}), where words no longer reach the match: "
             f'choose an earlier one of the {len(layers)} layers'
         )
@@ -142,16 +143,16 @@ def attend(
         Words, maps and match.
 
     Raises:
-        ValueError: The text has no word, or there is no such kind or layer.
+        OmniVLValueError: The text has no word, or there is no such kind or layer.
     """
     if kind not in KINDS:
-        raise ValueError(f'kind must be one of {KINDS}, got {kind!r}')
+        raise OmniVLValueError(f'kind must be one of {KINDS}, got {kind!r}')
     layer = usual_layer(model, kind) if layer is None else layer
     tokenizer = model.tokenizer
     ids = tokenizer.encode(text, max_length=model.alignment_decoder.embeddings.position.num_embeddings)
     groups = group_words([tokenizer.decode([piece]) or '[UNK]' for piece in ids[1:-1]])
     if not groups:
-        raise ValueError(f'the text {text!r} has no word whose attention could be drawn')
+        raise OmniVLValueError(f'the text {text!r} has no word whose attention could be drawn')
     sample = VLDataSample(metainfo=dict(modality=modality))
     sample.text_ids = ids
     pixels = torch.from_numpy(np.array(frames.transpose(0, 3, 1, 2)))[None]
@@ -259,12 +260,12 @@ def draw_word_attention(
         The visual, and one strip with a heat map for each word.
 
     Raises:
-        ValueError: One of the words is not in the text.
+        OmniVLValueError: One of the words is not in the text.
     """
     result = attend(model, frames, text, modality, layer, kind)
     missing = sorted(set(words or ()) - set(result.words))
     if missing:
-        raise ValueError(f'{missing} are not in the text, whose words are {result.words}')
+        raise OmniVLValueError(f'{missing} are not in the text, whose words are {result.words}')
     match = Line(f'match {100 * result.match:.0f} %', SOFT)
     narrow = 100
     cards = [card([frame_strip(frames, height)], [match], min_width=narrow)]

@@ -12,6 +12,8 @@ import numpy as np
 from mmengine.visualization import Visualizer
 from PIL import Image, ImageDraw, ImageFont
 
+from omnivl.errors import OmniVLValueError
+
 from .grids import Row, choose_examples
 from .media import MediaReader
 
@@ -48,11 +50,11 @@ def frame_strip(frames: Sequence[np.ndarray], height: int = 128) -> Image.Image:
         The strip.
 
     Raises:
-        ValueError: There is no frame, or they are no uint8 RGB.
+        OmniVLValueError: There is no frame, or they are no uint8 RGB.
     """
     if not len(frames) or any(frame.dtype != np.uint8 or frame.shape[2:] != (3,) for frame in frames):
         got = [f'{frame.dtype} {frame.shape}' for frame in frames[:3]]
-        raise ValueError(f'a strip is made of at least one frame, uint8 (H, W, 3) RGB; got {got or "none"}')
+        raise OmniVLValueError(f'a strip is made of at least one frame, uint8 (H, W, 3) RGB; got {got or "none"}')
     pictures = [_fit_height(Image.fromarray(np.ascontiguousarray(frame)), height) for frame in frames]
     width = sum(picture.width for picture in pictures) + GAP * (len(pictures) - 1)
     strip = Image.new('RGB', (width, max(picture.height for picture in pictures)), CARD)
@@ -124,10 +126,10 @@ def contact_sheet(cards: Sequence[Image.Image], width: int = 1480, title: str = 
         The page.
 
     Raises:
-        ValueError: There is no card.
+        OmniVLValueError: There is no card.
     """
     if not cards:
-        raise ValueError('a contact sheet needs at least one card')
+        raise OmniVLValueError('a contact sheet needs at least one card')
     width = max([width, *(picture.width + 2 * PADDING for picture in cards)])
     rows: list[list[Image.Image]] = [[]]
     used = PADDING
@@ -168,12 +170,12 @@ def retrieval_sheet(
         A page with one block per caption.
 
     Raises:
-        ValueError: The rows hold no result of a search for visuals.
+        OmniVLValueError: The rows hold no result of a search for visuals.
     """
     by_id = {row['sample_id']: row for row in rows}
     rows = [row for row in rows if row.get('top_visuals')]
     if not rows:
-        raise ValueError("no row has 'top_visuals': these are not the predictions of a RetrievalEvaluation")
+        raise OmniVLValueError("no row has 'top_visuals': these are not the predictions of a RetrievalEvaluation")
     right = [row['top_visuals'][0]['sample_id'] == row['sample_id'] for row in rows]
     blocks = []
     for index in choose_examples(right, count):

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from omnivl.engine.checkpoint import CheckpointError, load_checkpoint, weights_of
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import WEIGHT_READERS
 
 from .files import find_file, read_neighbour
@@ -19,7 +20,7 @@ from .report import WeightReport, grouped
 FOLLOWERS = ('momentum_twin.', 'queues.')
 
 
-class WeightsError(CheckpointError, ValueError):
+class WeightsError(CheckpointError, OmniVLValueError):
     """Weights of another model do not fit; the message says why and what to do."""
 
 
@@ -56,7 +57,7 @@ class WeightReader:
         """Read the source's state dict, also from under ``state_dict`` or ``model``, and say which file it is in.
 
         Raises:
-            FileNotFoundError: There is no such file.
+            OmniVLFileNotFoundError: There is no such file.
             CheckpointError: It is damaged, holds code, or holds no weights.
         """
         path = find_file(self.file)
@@ -109,8 +110,8 @@ class WeightReader:
             What became of every key.
 
         Raises:
-            ValueError: A shape or a setting differs; nothing in the file fits; or keys are left over, or left at their
-                initial value, that are neither known nor allowed.
+            OmniVLValueError: A shape or a setting differs; nothing in the file fits; or keys are left over, or left at
+                their initial value, that are neither known nor allowed.
         """
         weights, path = self.read_file()
         report = WeightReport(f'{type(self).__name__}({self.file})')
@@ -148,7 +149,7 @@ class WeightReader:
             if theirs != ours and name not in self.allow
         ]
         if wrong:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{self.file} is of a model with other settings: {"; ".join(wrong)}. The results would differ; change '
                 'the model in the config (as in --cfg-options model.visual_encoder.norm_eps=1e-5; text_... belong to '
                 'each of the text models), or allow it by name (allow=[...], --allow)'
@@ -165,14 +166,14 @@ class WeightReader:
         unknown = sorted(set(translated) - set(own))
         if not translated or unknown:
             reason = f'the model has no {unknown[:5]}' if unknown else f'its keys are {unused[:5]}'
-            raise ValueError(f'{self.file} does not fit {type(self).__name__}: {reason}')
+            raise OmniVLValueError(f'{self.file} does not fit {type(self).__name__}: {reason}')
         wrong = [
             f'{key}: got {tuple(value.shape)}, the model has {tuple(own[key].shape)}'
             for key, value in translated.items()
             if value.shape != own[key].shape
         ]
         if wrong:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{self.file} is of another size than the model ({len(wrong)} shapes differ): {"; ".join(wrong[:3])}. '
                 'Set width, depth, patch_size and vocab_size of the model, or take other weights'
             )
@@ -182,7 +183,7 @@ class WeightReader:
         for key, value in translated.items():
             other = first.setdefault(id(own[key]), key)
             if other != key and not torch.equal(value, translated[other]):
-                raise ValueError(
+                raise OmniVLValueError(
                     f'{self.file} has values of its own for {key} and for {other}, which are one in the model: '
                     "set share='none' of the model"
                 )
@@ -190,13 +191,13 @@ class WeightReader:
     def _check_expected(self, report: WeightReport) -> None:
         unused = [] if self.allow_unused else self._beyond(report.unused, self.unused_by_design)
         if unused:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{self.file} has {len(unused)} keys without a place in the model: {"; ".join(grouped(unused)[:5])}. '
                 'If they may be left out, allow them by name (allow=[...], --allow)'
             )
         left = self._beyond(report.left, self.left_by_design)
         if left:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{self.file} has no value for {len(left)} keys of the model: {"; ".join(grouped(left)[:5])}. '
                 'If they may keep their initial value, allow them by name (allow=[...], --allow)'
             )
@@ -241,7 +242,7 @@ def load_weights(
         One report per source.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        OmniVLFileNotFoundError: There is no such file.
         CheckpointError: It is damaged or holds code; or, a ``WeightsError``, it does not fit.
     """
     reports = []

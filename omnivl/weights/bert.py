@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
@@ -86,7 +87,7 @@ class BERTReader(WeightReader):
         word = getattr(model, self.models[0]).embeddings.word.weight.detach().clone()
         stored = take('embeddings.word_embeddings.weight')
         if stored.shape[0] > word.shape[0] or stored.shape[1] != word.shape[1]:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{self.file}: word embeddings of shape {tuple(stored.shape)} do not fit into '
                 f'{tuple(word.shape)} (set width and vocab_size of the text models)'
             )

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
@@ -78,7 +79,7 @@ class BLIPReader(WeightReader):
             # One tensor of BLIP may go to several places of ours.
             missing = [key for key in place.theirs if key not in values]
             if missing:
-                raise ValueError(f'{self.file} has no {missing[0]}: it is not a BLIP that we know')
+                raise OmniVLValueError(f'{self.file} has no {missing[0]}: it is not a BLIP that we know')
             parts = [values[key] for key in place.theirs]
             translated[place.ours] = torch.cat(parts) if len(parts) > 1 else parts[0]
             for key in place.theirs:
@@ -112,7 +113,7 @@ class BLIPReader(WeightReader):
         for copy, original in tied.items():
             if copy in weights and original in weights:
                 if not torch.equal(weights[copy], weights[original]):
-                    raise ValueError(
+                    raise OmniVLValueError(
                         f'{self.file}: {copy} is not {original}, but the output matrix of the model is that of its '
                         'word embeddings'
                     )

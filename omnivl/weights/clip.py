@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
@@ -47,7 +48,7 @@ class CLIPVisionReader(WeightReader):
     def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
         if not isinstance(model.visual_encoder.pre_norm, nn.LayerNorm):
-            raise ValueError(
+            raise OmniVLValueError(
                 "CLIP has a layer norm before its first block: set pre_norm=True, activation='quick_gelu' and "
                 'norm_eps=1e-5 of model.visual_encoder'
             )

@@ -20,6 +20,7 @@ from omnivl.engine.checkpoint import (
     weights_of,
 )
 from omnivl.engine.files import atomic_write, write_json
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLTypeError, OmniVLValueError
 from omnivl.models import OmniVL, OmniVLClassifier, OmniVLPretrain
 from omnivl.registry import MODELS
 from omnivl.version import __version__
@@ -48,7 +49,7 @@ def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> nn
         The model that was written.
 
     Raises:
-        FileNotFoundError: The checkpoint or the vocabulary is missing.
+        OmniVLFileNotFoundError: The checkpoint or the vocabulary is missing.
         CheckpointError: The checkpoint is broken or does not fit the config.
     """
     config = dict(format=FORMAT, omnivl_version=__version__, **_used_parts(cfg))
@@ -77,9 +78,9 @@ def load_exported(folder: str | Path) -> tuple[nn.Module, Config]:
         ``test_evaluator``, ``image_test_pipeline``, ``video_test_pipeline``, as far as the model was trained with them.
 
     Raises:
-        FileNotFoundError: A file of the folder is missing.
+        OmniVLFileNotFoundError: A file of the folder is missing.
         CheckpointError: The weights are broken or do not fit.
-        ValueError: It is not a folder of ours.
+        OmniVLValueError: It is not a folder of ours.
     """
     config = read_exported_config(folder)
     model = MODELS.build(config.model)
@@ -100,18 +101,18 @@ def read_exported_config(folder: str | Path) -> Config:
     """Read the config of such a folder, with the vocabulary's path made whole.
 
     Raises:
-        FileNotFoundError: There is no ``config.json``.
-        ValueError: It is no JSON file or not one of ours.
+        OmniVLFileNotFoundError: There is no ``config.json``.
+        OmniVLValueError: It is no JSON file or not one of ours.
     """
     path = Path(folder) / CONFIG
     if not path.is_file():
-        raise FileNotFoundError(f'{folder} has no {CONFIG}: it is no folder that tools/export_weights.py wrote')
+        raise OmniVLFileNotFoundError(f'{folder} has no {CONFIG}: it is no folder that tools/export_weights.py wrote')
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
-        raise ValueError(f'{path} is no JSON file ({error}): export the model again') from error
+        raise OmniVLValueError(f'{path} is no JSON file ({error}): export the model again') from error
     if not isinstance(content, dict) or content.get('format') != FORMAT:
-        raise ValueError(f"{path} does not say format='{FORMAT}': it is not of tools/export_weights.py")
+        raise OmniVLValueError(f"{path} does not say format='{FORMAT}': it is not of tools/export_weights.py")
     return Config(_with_vocabulary(content, str(Path(folder) / VOCABULARY)), filename=str(path))
 
 
@@ -126,14 +127,14 @@ def load_trunk(model_config: dict[str, Any], checkpoint: str | Path) -> tuple[nn
         The model in evaluation mode, and the temperature of the contrastive loss if the checkpoint has one.
 
     Raises:
-        FileNotFoundError: There is no such checkpoint.
+        OmniVLFileNotFoundError: There is no such checkpoint.
         CheckpointError: It is broken or does not fit.
     """
     path = Path(checkpoint)
     if path.is_dir():
         last, content, _ = load_last_checkpoint(path)
         if content is None:
-            raise FileNotFoundError(f'no checkpoint in {path}: name the file, or train the model first')
+            raise OmniVLFileNotFoundError(f'no checkpoint in {path}: name the file, or train the model first')
         path = last
     else:
         content = load_checkpoint(path)
@@ -211,7 +212,7 @@ def plain(value: Any, name: str = 'config') -> Any:
     """Turn a config into what JSON holds; classes and functions become their full names.
 
     Raises:
-        TypeError: Something in it has no such form.
+        OmniVLTypeError: Something in it has no such form.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -223,7 +224,9 @@ def plain(value: Any, name: str = 'config') -> Any:
         return str(value)
     if isinstance(value, type) or callable(value):
         return f'{value.__module__}.{value.__qualname__}'
-    raise TypeError(f'{name} is a {type(value).__name__}, which has no place in {CONFIG}: write it as a plain value')
+    raise OmniVLTypeError(
+        f'{name} is a {type(value).__name__}, which has no place in {CONFIG}: write it as a plain value'
+    )
 
 
 def _with_vocabulary(value: Any, path: str) -> Any:

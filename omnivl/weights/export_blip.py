@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from omnivl.engine.files import write_json
+from omnivl.errors import OmniVLValueError
 from omnivl.models import OmniVL
 
 from .blip_keys import Place, head_places, projection_places, text_places, visual_places
@@ -32,7 +33,7 @@ def export_blip(model: OmniVL, kind: str, folder: str | Path) -> list[str]:
         Our keys that BLIP has no place for, such as all that is for videos.
 
     Raises:
-        ValueError: ``kind`` is none of the three, or the model has something that BLIP does not.
+        OmniVLValueError: ``kind`` is none of the three, or the model has something that BLIP does not.
     """
     weights, rest = to_blip(model, kind)
     config = blip_config(model, kind)
@@ -57,10 +58,10 @@ def to_blip(model: OmniVL, kind: str) -> tuple[dict[str, Tensor], list[str]]:
         that were not used.
 
     Raises:
-        ValueError: See ``export_blip``.
+        OmniVLValueError: See ``export_blip``.
     """
     if kind not in ARCHITECTURES:
-        raise ValueError(f'kind must be one of {list(ARCHITECTURES)}, got {kind!r}')
+        raise OmniVLValueError(f'kind must be one of {list(ARCHITECTURES)}, got {kind!r}')
     _check_is_blip(model)
     own = model.state_dict(keep_vars=True)
     weights: dict[str, Tensor] = {}
@@ -70,7 +71,7 @@ def to_blip(model: OmniVL, kind: str) -> tuple[dict[str, Tensor], list[str]]:
         used.add(id(tensor))
         for name, value in zip(place.theirs, tensor.detach().chunk(len(place.theirs))):
             if name in weights and not torch.equal(weights[name], value):
-                raise ValueError(
+                raise OmniVLValueError(
                     f'{place.ours} differs from what else stands for {name}: BLIP has one text encoder for texts '
                     "alone and for matching; train with share='blip', or export the kind that needs one of them only"
                 )
@@ -93,12 +94,14 @@ def _places(model: OmniVL, kind: str) -> Iterator[Place]:
 def _check_is_blip(model: OmniVL) -> None:
     visual = model.visual_encoder
     if not hasattr(visual, 'image_tokenizer') or len(visual.image_tokenizer.stem):
-        raise ValueError(
+        raise OmniVLValueError(
             "BLIP cuts its patches by one convolution: a model with another visual encoder, or with the tokenizer's "
             'stem_channels, has no BLIP form'
         )
     if isinstance(visual.pre_norm, nn.LayerNorm):
-        raise ValueError('BLIP has no layer norm before the first block: a model with pre_norm=True has no BLIP form')
+        raise OmniVLValueError(
+            'BLIP has no layer norm before the first block: a model with pre_norm=True has no BLIP form'
+        )
 
 
 def blip_config(model: OmniVL, kind: str) -> dict[str, Any]:

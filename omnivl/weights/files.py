@@ -6,6 +6,8 @@ from typing import Any
 
 from mmengine.logging import print_log
 
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
+
 HUB = 'hf://'
 # What ``save_pretrained`` calls its weights, the safe form first.
 FOLDER_FILES = ('model.safetensors', 'pytorch_model.bin')
@@ -22,8 +24,8 @@ def find_file(file: str) -> Path:
         Path of the local file; it need not exist if ``file`` is a path.
 
     Raises:
-        FileNotFoundError: The folder holds no weights that we read, or the hub does not give the file.
-        ValueError: The address on the hub is incomplete.
+        OmniVLFileNotFoundError: The folder holds no weights that we read, or the hub does not give the file.
+        OmniVLValueError: The address on the hub is incomplete.
     """
     if file.startswith(HUB):
         return _download(file)
@@ -34,7 +36,9 @@ def find_file(file: str) -> Path:
         if (path / name).is_file():
             return path / name
     names = sorted(entry.name for entry in path.iterdir())
-    raise FileNotFoundError(f'{path} has none of {FOLDER_FILES}, it holds {names[:20]}: name the file of the weights')
+    raise OmniVLFileNotFoundError(
+        f'{path} has none of {FOLDER_FILES}, it holds {names[:20]}: name the file of the weights'
+    )
 
 
 def read_neighbour(path: Path, name: str) -> dict[str, Any] | None:
@@ -45,7 +49,7 @@ def read_neighbour(path: Path, name: str) -> dict[str, Any] | None:
     try:
         content = json.loads(neighbour.read_text(encoding='utf-8'))
     except ValueError as error:
-        raise ValueError(f'{neighbour} is no JSON file ({error}): repair it or take it away') from error
+        raise OmniVLValueError(f'{neighbour} is no JSON file ({error}): repair it or take it away') from error
     return content if isinstance(content, dict) else None
 
 
@@ -55,11 +59,11 @@ def _download(file: str) -> Path:
     owner, _, rest = file.removeprefix(HUB).partition('/')
     name, _, inside = rest.partition('/')
     if not (owner and name and inside):
-        raise ValueError(f"{file} is no address of a file on the hub: 'hf://owner/name/file' is needed")
+        raise OmniVLValueError(f"{file} is no address of a file on the hub: 'hf://owner/name/file' is needed")
     try:
         path = Path(hf_hub_download(f'{owner}/{name}', inside))
     except Exception as error:  # the hub's client raises its own errors and those of whatever carries its requests
-        raise FileNotFoundError(
+        raise OmniVLFileNotFoundError(
             f'{file} is not in the local cache, and the hub does not give it ({type(error).__name__}: '
             f'{str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"}). Without a network, '
             'download the file elsewhere and give its path'

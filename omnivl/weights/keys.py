@@ -4,6 +4,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
+
 
 class Taker:
     """Takes tensors out of a state dict by their plain names; a missing one is an error that names it.
@@ -24,7 +26,7 @@ class Taker:
     def __call__(self, name: str) -> Tensor:
         key = self.plain.get(self.prefix + name)
         if key is None or key not in self.weights:
-            raise ValueError(f'no {self.prefix}{name} among the weights: this is not a {self.kind} that we know')
+            raise OmniVLValueError(f'no {self.prefix}{name} among the weights: this is not a {self.kind} that we know')
         return self.weights.pop(key)
 
     def count(self, name: str) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from omnivl.engine.checkpoint import load_last_checkpoint
+from omnivl.errors import OmniVLFileNotFoundError
 from omnivl.registry import WEIGHT_READERS
 
 from .base import FOLLOWERS, WeightReader
@@ -39,7 +40,7 @@ class StageReader(WeightReader):
             return super().read_file()
         path, checkpoint, _ = load_last_checkpoint(self.file)
         if checkpoint is None:
-            raise FileNotFoundError(
+            raise OmniVLFileNotFoundError(
                 f'no checkpoint in {self.file}: train that stage first (see load_from in the config)'
             )
         self.file = str(path)

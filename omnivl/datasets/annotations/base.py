@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from omnivl.errors import OmniVLValueError
+
 from ..errors import AnnotationError
 from .files import require_file, require_folder
 
@@ -75,7 +77,7 @@ class AnnotationReader(ABC):
 
     def __init__(self, ann_file: str | None, visual_root: str, empty: str = 'raise') -> None:
         if empty not in ('raise', 'drop'):
-            raise ValueError(f"{type(self).__name__}: empty={empty!r}; allowed are 'raise' and 'drop'")
+            raise OmniVLValueError(f"{type(self).__name__}: empty={empty!r}; allowed are 'raise' and 'drop'")
         self.ann_file = None if ann_file is None else os.fspath(ann_file)
         self.visual_root = os.fspath(visual_root)
         self.empty = empty
@@ -150,7 +152,7 @@ class AnnotationReader(ABC):
 def check_modality(modality: str, owner: str) -> str:
     """Returns ``modality`` if it is one."""
     if modality not in MODALITIES:
-        raise ValueError(f'{owner}: modality={modality!r}; allowed are {MODALITIES}')
+        raise OmniVLValueError(f'{owner}: modality={modality!r}; allowed are {MODALITIES}')
     return modality
 
 
@@ -158,12 +160,12 @@ def fill_template(template: str, owner: str, **values: object) -> str:
     """Fills a path template.
 
     Raises:
-        ValueError: The template has a placeholder that there is no value for; names the allowed ones.
+        OmniVLValueError: The template has a placeholder that there is no value for; names the allowed ones.
     """
     try:
         return template.format(**values)
     except (KeyError, IndexError, ValueError) as error:
-        raise ValueError(
+        raise OmniVLValueError(
             f'{owner}: path_template={template!r} cannot be filled ({error!r}); the placeholders are {sorted(values)}'
         ) from error
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from functools import cached_property
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
 
 from ..cifar import CLASSES_FILES, FILES, LABEL_BYTES, open_records
@@ -30,7 +31,9 @@ class CIFARBinary(AnnotationReader):
     def __init__(self, visual_root: str, split: str, num_classes: int = 10) -> None:
         super().__init__(None, visual_root)
         if (num_classes, split) not in FILES:
-            raise ValueError(f'CIFARBinary: num_classes={num_classes}, split={split!r}; allowed are {sorted(FILES)}')
+            raise OmniVLValueError(
+                f'CIFARBinary: num_classes={num_classes}, split={split!r}; allowed are {sorted(FILES)}'
+            )
         self.split = split
         self.num_classes = num_classes
 

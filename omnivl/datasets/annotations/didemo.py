@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
 
 from .base import AnnotationReader, Record, fill_template
@@ -45,7 +46,7 @@ class DiDeMoJSON(AnnotationReader):
         super().__init__(ann_file, visual_root, empty)
         fill_template(path_template, 'DiDeMoJSON', video='', stem='')
         if seconds is not None and seconds <= 0:
-            raise ValueError(f'DiDeMoJSON: seconds={seconds}; it must be above 0, or None for whole videos')
+            raise OmniVLValueError(f'DiDeMoJSON: seconds={seconds}; it must be above 0, or None for whole videos')
         self.path_template = path_template.replace('{video}', '{visual}')
         self.seconds = seconds
 
@@ -76,7 +77,7 @@ class ParagraphCaptions(AnnotationReader):
         super().__init__(reader.ann_file, reader.visual_root, reader.empty)
         name = Path(reader.ann_file or '').name
         if reader.alternatives or any(part in name.lower() for part in _SETS_OF_ALTERNATIVES):
-            raise ValueError(
+            raise OmniVLValueError(
                 f'ParagraphCaptions: the captions of {name!r} ({type(reader).__name__}) each tell the whole visual and '
                 f'make no paragraph; take the reader without ParagraphCaptions'
             )

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
+from omnivl.errors import OmniVLFileNotFoundError
+
 from ..errors import AnnotationError
 
 _CHUNK = 1 << 20
@@ -22,14 +24,14 @@ def require_file(path: str, option: str, reader: str) -> None:
     """Raises a FileNotFoundError that names the option to change, unless ``path`` is a file."""
     if not os.path.isfile(path):
         kind = 'is a folder' if os.path.isdir(path) else 'does not exist'
-        raise FileNotFoundError(f'{reader}: the file {path!r} {kind}; set {option!r} in the config')
+        raise OmniVLFileNotFoundError(f'{reader}: the file {path!r} {kind}; set {option!r} in the config')
 
 
 def require_folder(path: str, option: str, reader: str) -> None:
     """Raises a FileNotFoundError that names the option to change, unless ``path`` is a folder."""
     if not os.path.isdir(path):
         kind = 'is a file' if os.path.isfile(path) else 'does not exist'
-        raise FileNotFoundError(f'{reader}: the folder {path!r} {kind}; set {option!r} in the config')
+        raise OmniVLFileNotFoundError(f'{reader}: the folder {path!r} {kind}; set {option!r} in the config')
 
 
 def iter_delimited(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from functools import cached_property
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
 
 from ..errors import AnnotationError
@@ -34,9 +35,9 @@ class HMDB51Splits(AnnotationReader):
     def __init__(self, splits_root: str, visual_root: str, part: str, split: int = 1) -> None:
         super().__init__(None, visual_root)
         if part not in PARTS:
-            raise ValueError(f'HMDB51Splits: part={part!r}; allowed are {sorted(PARTS)}')
+            raise OmniVLValueError(f'HMDB51Splits: part={part!r}; allowed are {sorted(PARTS)}')
         if split not in (1, 2, 3):
-            raise ValueError(f'HMDB51Splits: split={split!r}; allowed are 1, 2 and 3')
+            raise OmniVLValueError(f'HMDB51Splits: split={split!r}; allowed are 1, 2 and 3')
         self.splits_root = splits_root
         self.part = part
         self.split = split

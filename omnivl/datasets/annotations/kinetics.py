@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from functools import cached_property
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
 
 from .base import AnnotationReader, Record, check_modality, fill_template
@@ -130,7 +131,7 @@ class MMActionList(AnnotationReader):
     ) -> None:
         super().__init__(ann_file, visual_root)
         if not delimiter:
-            raise ValueError("MMActionList: delimiter=''; give the characters between path and label")
+            raise OmniVLValueError("MMActionList: delimiter=''; give the characters between path and label")
         self.classes_file = classes_file
         self.delimiter = delimiter
         self.modality = check_modality(modality, type(self).__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
 
 from .base import AnnotationReader, Record, fill_template
@@ -53,7 +54,7 @@ class MSRVTTJSON(AnnotationReader):
     ) -> None:
         super().__init__(ann_file, visual_root, empty)
         if videos_file is not None and split is not None:
-            raise ValueError('MSRVTTJSON: videos_file and split both choose the videos; give one of them')
+            raise OmniVLValueError('MSRVTTJSON: videos_file and split both choose the videos; give one of them')
         fill_template(path_template, 'MSRVTTJSON', video='')
         self.videos_file = videos_file
         self.split = split

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
 
 from .base import AnnotationReader, Record, fill_template
@@ -56,13 +57,13 @@ class CaptionTSV(AnnotationReader):
         self.columns: tuple[str, ...] | None = None
         if columns != 'header':
             if isinstance(columns, str) and columns not in COLUMNS:
-                raise ValueError(
+                raise OmniVLValueError(
                     f"CaptionTSV: columns={columns!r}; allowed are {sorted(COLUMNS)}, 'header' or a list of {_KNOWN}"
                 )
             self.columns = COLUMNS[columns] if isinstance(columns, str) else tuple(columns)
             unknown = [name for name in self.columns if name not in _KNOWN]
             if unknown or 'caption' not in self.columns:
-                raise ValueError(
+                raise OmniVLValueError(
                     f"CaptionTSV: columns={list(self.columns)}; 'caption' must be there, beside others of {_KNOWN}"
                 )
         fill_template(path_template, 'CaptionTSV', row=0, shard=0, url_crc32=0)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from omnivl.errors import OmniVLKeyError, OmniVLValueError
+
 PROVIDERS = {'frames': 'LoadImage or LoadVideo', 'text_ids': 'TokenizeText', 'caption_ids': 'TokenizeText'}
 
 
@@ -15,11 +17,11 @@ def require(results: dict[str, Any], transform: object, keys: Sequence[str]) -> 
         keys: The keys it reads.
 
     Raises:
-        KeyError: If a key is missing; names the key, the transform and who provides the key.
+        OmniVLKeyError: If a key is missing; names the key, the transform and who provides the key.
     """
     for key in keys:
         if key not in results:
-            raise KeyError(
+            raise OmniVLKeyError(
                 f'{type(transform).__name__} needs {key!r}, which {PROVIDERS.get(key, "the dataset")} provides; '
                 f'the results hold {sorted(results)}. Check the order of the pipeline in the config.'
             )
@@ -36,11 +38,11 @@ def as_size(size: int | Sequence[int], transform: str) -> tuple[int, int]:
         (height, width) in pixels.
 
     Raises:
-        ValueError: If it is neither a positive int nor a pair of them.
+        OmniVLValueError: If it is neither a positive int nor a pair of them.
     """
     pair = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, Sequence) else ()
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
-        raise ValueError(f'{transform}: size must be a positive int or (height, width) in pixels, got {size!r}')
+        raise OmniVLValueError(f'{transform}: size must be a positive int or (height, width) in pixels, got {size!r}')
     return pair
 
 
@@ -56,8 +58,8 @@ def as_share(value: float, name: str, transform: str) -> float:
         The value as it came.
 
     Raises:
-        ValueError: If it is no number in [0, 1].
+        OmniVLValueError: If it is no number in [0, 1].
     """
     if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f'{transform}: {name} must be a number in [0, 1], got {value!r}')
+        raise OmniVLValueError(f'{transform}: {name} must be a number in [0, 1], got {value!r}')
     return value

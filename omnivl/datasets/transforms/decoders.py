@@ -29,6 +29,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from omnivl.datasets.errors import BrokenVisualError
+from omnivl.errors import OmniVLIndexError, OmniVLValueError
 from omnivl.registry import VIDEO_DECODERS
 
 from .containers import missing_part
@@ -112,12 +113,12 @@ class VideoReader(ABC):
             uint8 (T, H, W, 3) RGB, rotated as displayed.
 
         Raises:
-            IndexError: If an index is out of range.
+            OmniVLIndexError: If an index is out of range.
             BrokenVisualError: If a frame cannot be decoded.
         """
         distinct, inverse = np.unique(indices, return_inverse=True)
         if distinct[0] < 0 or distinct[-1] >= self.num_frames:
-            raise IndexError(f'{self.path} has frames 0 to {self.num_frames - 1}, asked for {indices}')
+            raise OmniVLIndexError(f'{self.path} has frames 0 to {self.num_frames - 1}, asked for {indices}')
         with reported_as_broken(self.path, f'frames {distinct[0]} to {distinct[-1]} cannot be decoded'):
             frames = np.stack(self._read(distinct))
         return frames if len(distinct) == len(indices) and (np.diff(indices) > 0).all() else frames[inverse]
@@ -212,7 +213,7 @@ def build_decoder(decoder: str | dict[str, Any] | VideoDecoder) -> VideoDecoder:
         The decoder.
 
     Raises:
-        ValueError: If there is no decoder of that name.
+        OmniVLValueError: If there is no decoder of that name.
         ImportError: If its library cannot be imported.
     """
     if isinstance(decoder, VideoDecoder):
@@ -222,7 +223,7 @@ def build_decoder(decoder: str | dict[str, Any] | VideoDecoder) -> VideoDecoder:
     if isinstance(kind, str):
         if VIDEO_DECODERS.get(kind) is None:
             known = sorted(VIDEO_DECODERS.module_dict)
-            raise ValueError(f"there is no video decoder {kind!r}; LoadVideo's decoder is one of {known}")
+            raise OmniVLValueError(f"there is no video decoder {kind!r}; LoadVideo's decoder is one of {known}")
         if kind in MODULES:
             try:
                 importlib.import_module(MODULES[kind])

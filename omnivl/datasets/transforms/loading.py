@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from torch.utils.data import get_worker_info
 
 from omnivl.datasets.errors import BrokenVisualError
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import TRANSFORMS
 
 from .base import require
@@ -39,11 +40,11 @@ def to_rgb(image: Image.Image) -> np.ndarray:
         uint8 (H, W, 3) RGB, turned as its EXIF orientation says.
 
     Raises:
-        ValueError: If the mode has no agreed range (32-bit float).
+        OmniVLValueError: If the mode has no agreed range (32-bit float).
     """
     image = ImageOps.exif_transpose(image)
     if image.mode == 'F':
-        raise ValueError('its pixels are 32-bit floats, whose range is not known; convert the file to 8 bit')
+        raise OmniVLValueError('its pixels are 32-bit floats, whose range is not known; convert the file to 8 bit')
     if image.mode.startswith('I'):  # 16 bit; PIL's own conversion would clip at 255
         grey = np.asarray(image).astype(np.float64) / 257
         return np.repeat(np.clip(np.rint(grey), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
@@ -89,9 +90,9 @@ class LoadImage(BaseTransform):
 
     def __init__(self, backend: str = 'pillow', short_side: int | None = None) -> None:
         if backend not in ('pillow', 'cv2'):
-            raise ValueError(f"LoadImage: backend must be 'pillow' or 'cv2', got {backend!r}")
+            raise OmniVLValueError(f"LoadImage: backend must be 'pillow' or 'cv2', got {backend!r}")
         if short_side is not None and (short_side < 1 or backend == 'cv2'):
-            raise ValueError(
+            raise OmniVLValueError(
                 f"LoadImage: short_side must be positive and needs backend='pillow', got {short_side} and {backend!r}"
             )
         self.backend = backend
@@ -157,11 +158,13 @@ class LoadVideo(BaseTransform):
         num_clips: int = 1,
     ) -> None:
         if not isinstance(num_frames, int) or num_frames < 1:
-            raise ValueError(f'LoadVideo: num_frames must be a positive int, got {num_frames!r}')
+            raise OmniVLValueError(f'LoadVideo: num_frames must be a positive int, got {num_frames!r}')
         if short_side is not None and (not isinstance(short_side, int) or short_side < 1):
-            raise ValueError(f'LoadVideo: short_side must be a positive int in pixels or None, got {short_side!r}')
+            raise OmniVLValueError(
+                f'LoadVideo: short_side must be a positive int in pixels or None, got {short_side!r}'
+            )
         if not isinstance(num_clips, int) or num_clips < 1 or (random and num_clips > 1):
-            raise ValueError(
+            raise OmniVLValueError(
                 'LoadVideo: num_clips must be a positive int, and 1 for training (random=True), which sees one view; '
                 f'got {num_clips!r}'
             )

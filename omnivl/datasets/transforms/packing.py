@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import TRANSFORMS
 from omnivl.structures import VLDataSample
 
@@ -65,7 +66,7 @@ class PackSample(BaseTransform):
             got = f'a {type(frames).__name__} of {sorted({np.shape(frame) for frame in frames})}'
         else:
             got = type(frames).__name__
-        raise ValueError(
+        raise OmniVLValueError(
             f'PackSample: frames must be one array of equally large frames, uint8 (T, H, W, 3), got {got} for '
             f'{results["visual"]}; a transform of the pipeline before it returned something else'
         )

@@ -10,6 +10,7 @@ from mmcv.transforms import BaseTransform
 from PIL import Image, ImageOps
 from torchvision.transforms.v2 import functional as F
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import TRANSFORMS
 
 from .base import as_share, require
@@ -93,13 +94,13 @@ class RandAugment(BaseTransform):
         self, num_ops: int = 2, magnitude: float = 5, prob: float = 0.5, operations: list[str] | None = None
     ) -> None:
         if not isinstance(num_ops, int) or num_ops < 0:
-            raise ValueError(f'RandAugment: num_ops must be an int of at least 0, got {num_ops!r}')
+            raise OmniVLValueError(f'RandAugment: num_ops must be an int of at least 0, got {num_ops!r}')
         if not 0 <= magnitude <= MAX_MAGNITUDE:
-            raise ValueError(f'RandAugment: magnitude must be in [0, {MAX_MAGNITUDE}], got {magnitude!r}')
+            raise OmniVLValueError(f'RandAugment: magnitude must be in [0, {MAX_MAGNITUDE}], got {magnitude!r}')
         self.operations = list(OPERATIONS) if operations is None else list(operations)
         unknown = [name for name in self.operations if name not in OPERATIONS]
         if unknown or not self.operations:
-            raise ValueError(f'RandAugment: operations must be some of {sorted(OPERATIONS)}, got {operations}')
+            raise OmniVLValueError(f'RandAugment: operations must be some of {sorted(OPERATIONS)}, got {operations}')
         self.num_ops = num_ops
         self.magnitude = magnitude
         self.prob = as_share(prob, 'prob', 'RandAugment')

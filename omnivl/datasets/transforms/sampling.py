@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from omnivl.errors import OmniVLValueError
+
 
 def segment_indices(available: int, wanted: int, rng: np.random.Generator | None = None) -> np.ndarray:
     """Sparse segment sampling (TSN, Wang et al. 2016): one frame from each of ``wanted`` equal segments.
@@ -19,10 +21,12 @@ def segment_indices(available: int, wanted: int, rng: np.random.Generator | None
         Non-decreasing indices in [0, available); int64 (wanted,).
 
     Raises:
-        ValueError: If one of the numbers is below 1.
+        OmniVLValueError: If one of the numbers is below 1.
     """
     if available < 1 or wanted < 1:
-        raise ValueError(f'segment_indices: available and wanted must be at least 1, got {available} and {wanted}')
+        raise OmniVLValueError(
+            f'segment_indices: available and wanted must be at least 1, got {available} and {wanted}'
+        )
     offsets = 0.5 if rng is None else rng.random(wanted)
     positions = (np.arange(wanted) + offsets) * available / wanted
     # A draw just below 1 in the last segment may round up to `available`.

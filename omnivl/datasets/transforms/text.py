@@ -6,6 +6,7 @@ from typing import Any
 from mmcv.transforms import BaseTransform
 
 from omnivl.datasets.errors import BrokenVisualError
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import TOKENIZERS, TRANSFORMS
 
 from .base import require
@@ -59,7 +60,7 @@ class CleanCaption(BaseTransform):
 
     def __init__(self, max_words: int | None = 30) -> None:
         if max_words is not None and (not isinstance(max_words, int) or max_words < 1):
-            raise ValueError(f'CleanCaption: max_words must be a positive int or None, got {max_words!r}')
+            raise OmniVLValueError(f'CleanCaption: max_words must be a positive int or None, got {max_words!r}')
         self.max_words = max_words
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +100,7 @@ class CleanQuestion(BaseTransform):
 
     def __init__(self, max_words: int | None = 50) -> None:
         if max_words is not None and (not isinstance(max_words, int) or max_words < 1):
-            raise ValueError(f'CleanQuestion: max_words must be a positive int or None, got {max_words!r}')
+            raise OmniVLValueError(f'CleanQuestion: max_words must be a positive int or None, got {max_words!r}')
         self.max_words = max_words
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +134,7 @@ class TokenizeText(BaseTransform):
 
     def __init__(self, tokenizer: Any, max_length: int) -> None:
         if not isinstance(max_length, int) or max_length < 3:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'TokenizeText: max_length must be an int of at least 3 ([CLS], a piece, [SEP]), got {max_length!r}'
             )
         self.tokenizer = TOKENIZERS.build(tokenizer) if isinstance(tokenizer, dict) else tokenizer

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import TRANSFORMS
 
 from .base import as_size, require
@@ -36,7 +37,7 @@ class ThreeCrop(BaseTransform):
         height, width = results['frames'].shape[1:3]
         down, right = height - self.size[0], width - self.size[1]
         if down < 0 or right < 0:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'ThreeCrop: frames of {height} x {width} are smaller than the crop of {self.size[0]} x '
                 f'{self.size[1]}; put Resize(size={self.size}, keep_ratio=True) before it in the pipeline'
             )

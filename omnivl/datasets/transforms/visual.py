@@ -17,6 +17,7 @@ from mmcv.transforms import BaseTransform
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import TRANSFORMS
 
 from .base import as_share, as_size, require
@@ -88,7 +89,7 @@ class CenterCrop(BaseTransform):
         require(results, self, ('frames',))
         height, width = results['frames'].shape[1:3]
         if height < self.size[0] or width < self.size[1]:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'CenterCrop: frames of {height} x {width} are smaller than the crop of {self.size[0]} x '
                 f'{self.size[1]}; put Resize(size={self.size}, keep_ratio=True) before it in the pipeline'
             )
@@ -125,9 +126,9 @@ class RandomResizedCrop(BaseTransform):
     ) -> None:
         self.size = as_size(size, 'RandomResizedCrop')
         if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
-            raise ValueError(f'RandomResizedCrop: scale must be 0 < smallest <= largest <= 1, got {scale}')
+            raise OmniVLValueError(f'RandomResizedCrop: scale must be 0 < smallest <= largest <= 1, got {scale}')
         if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
-            raise ValueError(f'RandomResizedCrop: ratio must be 0 < smallest <= largest, got {ratio}')
+            raise OmniVLValueError(f'RandomResizedCrop: ratio must be 0 < smallest <= largest, got {ratio}')
         self.scale = tuple(scale)
         self.ratio = tuple(ratio)
 
@@ -205,7 +206,7 @@ class RandomShift(BaseTransform):
 
     def __init__(self, max_shift: int) -> None:
         if not isinstance(max_shift, int) or max_shift < 0:
-            raise ValueError(f'RandomShift: max_shift must be an int of at least 0 in pixels, got {max_shift!r}')
+            raise OmniVLValueError(f'RandomShift: max_shift must be an int of at least 0 in pixels, got {max_shift!r}')
         self.max_shift = max_shift
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

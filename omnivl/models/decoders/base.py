@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from omnivl.errors import OmniVLValueError
+
 from ..encoders.text import TextEmbeddings, TextEncoder, init_bert
 from ..layers import CrossAttentionBlock, FeedForwardBlock, SelfAttentionBlock
 from ..layers.attention import KeyValue
@@ -119,12 +121,12 @@ def share_like_blip(
     without one (BLIP's model for questions has its own) only the other two share.
 
     Raises:
-        ValueError: The three differ in depth or in the shape of a shared part.
+        OmniVLValueError: The three differ in depth or in the shape of a shared part.
     """
     decoders = [alignment] if generation is None else [alignment, generation]
     depths = [len(part.layers) for part in (text_encoder, *decoders)]
     if len(set(depths)) > 1:
-        raise ValueError(f"share='blip' needs one depth for the text encoder and both decoders, got {depths}")
+        raise OmniVLValueError(f"share='blip' needs one depth for the text encoder and both decoders, got {depths}")
     _share(text_encoder, 'embeddings', *decoders)
     for text, align, *generate in zip(text_encoder.layers, *(decoder.layers for decoder in decoders)):
         _share(text, 'self_attention', align)
@@ -137,7 +139,7 @@ def _share(owner: nn.Module, name: str, *others: nn.Module) -> None:
     shapes = [value.shape for value in part.state_dict().values()]
     for other in others:
         if [value.shape for value in getattr(other, name).state_dict().values()] != shapes:
-            raise ValueError(
+            raise OmniVLValueError(
                 f"share='blip' needs equal sizes: {name} of {type(other).__name__} differs in shape from that of "
                 f'{type(owner).__name__} (width, vocab_size, mlp_ratio or max_length)'
             )

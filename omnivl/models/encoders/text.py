@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import TextFeatures
 
@@ -38,11 +39,11 @@ class TextEmbeddings(nn.Module):
         """Embed int64 (N, L), whose first token stands at position ``offset``, to float (N, L, D).
 
         Raises:
-            ValueError: The text is longer than ``max_length``.
+            OmniVLValueError: The text is longer than ``max_length``.
         """
         end = offset + token_ids.shape[1]
         if end > self.position.num_embeddings:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'a text of {end} word pieces is longer than the {self.position.num_embeddings} positions of the model '
                 '(shorten it by TokenizeText.max_length, or set max_length of the text model)'
             )

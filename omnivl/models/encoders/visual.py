@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import VisualFeatures
 
@@ -133,7 +134,8 @@ class UnifiedVisualEncoder(nn.Module):
             Tokens (B, 1 + T' * P, D), frame after frame, and the [CLS] token (B, D).
 
         Raises:
-            ValueError: ``modality`` is neither, or an image has several frames, or H, W, T do not fit the tokenizer.
+            OmniVLValueError: ``modality`` is neither, or an image has several frames, or H, W, T do not fit the
+                tokenizer.
         """
         tokens = self.pre_norm(self.embed(frames, modality))  # (B, T', 1 + P, D)
         for block in self.blocks:
@@ -155,10 +157,12 @@ class UnifiedVisualEncoder(nn.Module):
             tokens = tokens + time[:, :, None, None]
         elif modality == 'image':
             if frames.shape[1] != 1:
-                raise ValueError(f'an image is a clip of one frame, got {frames.shape[1]} frames (is this a video?)')
+                raise OmniVLValueError(
+                    f'an image is a clip of one frame, got {frames.shape[1]} frames (is this a video?)'
+                )
             tokens = self.image_tokenizer(frames)
         else:
-            raise ValueError(f"modality must be 'image' or 'video', got {modality!r}")
+            raise OmniVLValueError(f"modality must be 'image' or 'video', got {modality!r}")
         space = resize_space_embedding(self.pos_embed, self.grid, tuple(tokens.shape[2:4]))
         patches = tokens.flatten(2, 3) + space[:, None, 1:]
         cls = (self.cls_token + space[:, :1]).expand(*patches.shape[:2], 1, -1)  # added first, as timm does

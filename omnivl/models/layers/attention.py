@@ -6,15 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
+
 from .linear import Linear
 
 KeyValue = tuple[Tensor, Tensor]
 
 
 def check_heads(width: int, num_heads: int) -> int:
-    """Return the width of one head, or raise a ``ValueError`` when ``width`` does not divide into ``num_heads``."""
+    """Return the width of one head, or raise an error when ``width`` does not divide into ``num_heads``."""
     if width % num_heads:
-        raise ValueError(f'width must be a multiple of num_heads, got width={width} and num_heads={num_heads}')
+        raise OmniVLValueError(f'width must be a multiple of num_heads, got width={width} and num_heads={num_heads}')
     return width // num_heads
 
 
@@ -126,7 +128,7 @@ class CrossAttention(nn.Module):
             key, value = key.index_select(0, visual_index), value.index_select(0, visual_index)
             key_mask = None if key_mask is None else key_mask.index_select(0, visual_index)
         elif count % len(key):
-            raise ValueError(f'{count} texts cannot be grouped evenly over {len(key)} visuals; give visual_index')
+            raise OmniVLValueError(f'{count} texts cannot be grouped evenly over {len(key)} visuals; give visual_index')
         query = self.query(tokens).view(len(key), -1, self.num_heads, self.head_width).transpose(1, 2)
         attended = self._look_up(query, key, value, key_mask)
         return self.proj(attended.transpose(1, 2).reshape(count, length, width))

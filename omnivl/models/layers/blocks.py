@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from timm.layers import DropPath
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
+
 from .attention import CrossAttention, KeyValue, SelfAttention
 from .linear import Linear
 
@@ -29,7 +31,7 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, activation: str = 'gelu') -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
-            raise ValueError(f'activation must be one of {list(ACTIVATIONS)}, got {activation!r}')
+            raise OmniVLValueError(f'activation must be one of {list(ACTIVATIONS)}, got {activation!r}')
         self.activation = activation
         self.fc1 = Linear(width, hidden)
         self.fc2 = Linear(hidden, width)

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from omnivl.errors import OmniVLValueError
+
 
 def resize_space_embedding(embedding: Tensor, old_grid: tuple[int, int], new_grid: tuple[int, int]) -> Tensor:
     """Fit a spatial position embedding to another grid of patches; the entry of [CLS] stays as it is.
@@ -18,10 +20,10 @@ def resize_space_embedding(embedding: Tensor, old_grid: tuple[int, int], new_gri
         float (1, 1 + P', D); the very same tensor when the grids are equal.
 
     Raises:
-        ValueError: ``old_grid`` does not multiply to P.
+        OmniVLValueError: ``old_grid`` does not multiply to P.
     """
     if old_grid[0] * old_grid[1] != embedding.shape[1] - 1:
-        raise ValueError(
+        raise OmniVLValueError(
             f'a grid of {old_grid[0]}x{old_grid[1]} patches needs {old_grid[0] * old_grid[1]} positions, '
             f'got an embedding with {embedding.shape[1] - 1} beside [CLS]'
         )

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 
 from ..distributed import mean_over_ranks
@@ -42,7 +43,7 @@ class LanguageLoss(nn.Module):
     def __init__(self, label_smoothing: float = 0.1, weight: float = 1.0) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:
-            raise ValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
+            raise OmniVLValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
         self.label_smoothing = label_smoothing
         self.weight = weight
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 
 from ..distributed import mean_over_ranks
@@ -102,9 +103,11 @@ class MatchingLoss(nn.Module):
     def __init__(self, uniform_share: float = 0.0, positive_weight: float = 1.0, weight: float = 1.0) -> None:
         super().__init__()
         if not 0 <= uniform_share <= 1:
-            raise ValueError(f'uniform_share must be in [0, 1], got {uniform_share} (set MatchingLoss.uniform_share)')
+            raise OmniVLValueError(
+                f'uniform_share must be in [0, 1], got {uniform_share} (set MatchingLoss.uniform_share)'
+            )
         if positive_weight <= 0:
-            raise ValueError(f'positive_weight must be above 0, got {positive_weight}')
+            raise OmniVLValueError(f'positive_weight must be above 0, got {positive_weight}')
         self.uniform_share = uniform_share
         self.positive_weight = positive_weight
         self.weight = weight

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 
 from ..momentum import Candidates
@@ -51,10 +52,10 @@ def univlc_loss(
         Scalar, float32.
 
     Raises:
-        ValueError: ``positives`` is neither.
+        OmniVLValueError: ``positives`` is neither.
     """
     if positives not in POSITIVES:
-        raise ValueError(f'positives must be one of {POSITIVES}, got {positives!r}')
+        raise OmniVLValueError(f'positives must be one of {POSITIVES}, got {positives!r}')
     with torch.autocast(visual.device.type, enabled=False):  # bf16 has 3 digits; logits are divided by tau = 0.07
         positive = (target_ids[:, None] == candidates.target_ids[None]) & candidates.valid  # (B, M)
         shared = (positive, candidates.valid, temperature, positives)
@@ -86,10 +87,12 @@ class UniVLCLoss(nn.Module):
     ) -> None:
         super().__init__()
         if positives not in POSITIVES:
-            raise ValueError(f'positives must be one of {POSITIVES}, got {positives!r} (set UniVLCLoss.positives)')
+            raise OmniVLValueError(
+                f'positives must be one of {POSITIVES}, got {positives!r} (set UniVLCLoss.positives)'
+            )
         low, high = temperature_range
         if not 0 < low <= temperature <= high:
-            raise ValueError(f'temperature must lie in temperature_range=({low}, {high}), got {temperature}')
+            raise OmniVLValueError(f'temperature must lie in temperature_range=({low}, {high}), got {temperature}')
         self.temperature = nn.Parameter(torch.tensor(float(temperature)))
         self.temperature_range = (low, high)
         self.positives = positives

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import VLBatch, VLDataSample
 
@@ -118,10 +119,10 @@ class OmniVLCaption(OmniVL):
         """Compute ``loss_lm``, the mean over the word pieces of the captions, their end included.
 
         Raises:
-            ValueError: The batch has no captions.
+            OmniVLValueError: The batch has no captions.
         """
         if batch.text_ids is None:
-            raise ValueError(
+            raise OmniVLValueError(
                 'captioning needs a text for every visual: use PairDataset, and TokenizeText in its pipeline'
             )
         visual = self.encode_visual(batch.frames, batch.modality)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import VLBatch, VLDataSample
 
@@ -40,11 +41,11 @@ class OmniVLClassifier(OmniVL):
     def __init__(self, num_classes: int, label_smoothing: float = 0.0, dropout: float = 0.0, **trunk) -> None:
         super().__init__(**trunk)
         if num_classes < 2:
-            raise ValueError(f'num_classes must be at least 2, got {num_classes} (set model.num_classes)')
+            raise OmniVLValueError(f'num_classes must be at least 2, got {num_classes} (set model.num_classes)')
         if not 0 <= label_smoothing < 1:
-            raise ValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
+            raise OmniVLValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
         if not 0 <= dropout < 1:
-            raise ValueError(f'dropout must be in [0, 1), got {dropout}')
+            raise OmniVLValueError(f'dropout must be in [0, 1), got {dropout}')
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
         self.dropout = nn.Dropout(dropout)
@@ -75,13 +76,13 @@ class OmniVLClassifier(OmniVL):
         """Compute ``loss_class``, the mean cross-entropy.
 
         Raises:
-            ValueError: A sample has no label, or one that is not among the classes.
+            OmniVLValueError: A sample has no label, or one that is not among the classes.
         """
         if batch.labels is None:
-            raise ValueError('the batch has samples without a label: train on LabelDatasets')
+            raise OmniVLValueError('the batch has samples without a label: train on LabelDatasets')
         highest = int(batch.labels.max())
         if highest >= self.num_classes:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'label {highest} is not one of the {self.num_classes} classes 0..{self.num_classes - 1}: set '
                 'model.num_classes to the number of classes of the data set'
             )

@@ -4,6 +4,7 @@ import torch
 from mmengine import dist
 from torch import Tensor
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import VLBatch
 
@@ -45,9 +46,9 @@ class OmniVLPretrain(OmniVL):
     ) -> None:
         super().__init__(**trunk)
         if not (contrastive_loss or matching_loss or language_loss):
-            raise ValueError('at least one of contrastive_loss, matching_loss and language_loss must be given')
+            raise OmniVLValueError('at least one of contrastive_loss, matching_loss and language_loss must be given')
         if matching_loss and not contrastive_loss:
-            raise ValueError(
+            raise OmniVLValueError(
                 'matching_loss chooses its negatives by the contrastive features: give contrastive_loss too'
             )
         self.contrastive_loss = MODELS.build(contrastive_loss) if contrastive_loss else None
@@ -66,7 +67,7 @@ class OmniVLPretrain(OmniVL):
     def temperature(self) -> Tensor:
         """Temperature of the contrastive loss, a scalar."""
         if self.contrastive_loss is None:
-            raise ValueError('a model without contrastive_loss has no temperature')
+            raise OmniVLValueError('a model without contrastive_loss has no temperature')
         return self.contrastive_loss.temperature
 
     def after_load(self) -> None:
@@ -82,7 +83,7 @@ class OmniVLPretrain(OmniVL):
             ``queue_fill`` and ``matching_left_out`` (pairs without a negative, on this rank).
 
         Raises:
-            ValueError: The batch has no text, or no target ids where UniVLC needs them.
+            OmniVLValueError: The batch has no text, or no target ids where UniVLC needs them.
         """
         self._check(batch)
         visual = self.encode_visual(batch.frames, batch.modality)
@@ -115,9 +116,9 @@ class OmniVLPretrain(OmniVL):
 
     def _check(self, batch: VLBatch) -> None:
         if batch.text_ids is None:
-            raise ValueError('pretraining needs a text for every visual: add TokenizeText to the pipeline')
+            raise OmniVLValueError('pretraining needs a text for every visual: add TokenizeText to the pipeline')
         if self.contrastive_loss is not None and self.contrastive_loss.use_labels and batch.target_ids is None:
-            raise ValueError(
+            raise OmniVLValueError(
                 'UniVLC needs a target_id for every sample: use PairDataset or LabelDataset, or set '
                 'contrastive_loss.use_labels=False for the plain contrastive loss'
             )

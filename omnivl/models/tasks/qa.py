@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import VLBatch, VLDataSample
 
@@ -80,9 +81,9 @@ class OmniVLQA(OmniVL):
     def __init__(self, label_smoothing: float = 0.1, share: str = 'blip', **trunk) -> None:
         super().__init__(share='none', **trunk)
         if share not in SHARING:
-            raise ValueError(f'share must be one of {SHARING}, got {share!r} (set model.share)')
+            raise OmniVLValueError(f'share must be one of {SHARING}, got {share!r} (set model.share)')
         if not 0 <= label_smoothing < 1:
-            raise ValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
+            raise OmniVLValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
         if share == 'blip':
             share_like_blip(self.text_encoder, self.alignment_decoder)
         if self.visual_encoder.width != self.text_encoder.width:  # its keys come from the question
@@ -105,10 +106,10 @@ class OmniVLQA(OmniVL):
         """Make what the alignment decoder looks up in visual tokens (B, S, D); see ``OmniVL.visual_key_values``.
 
         Raises:
-            ValueError: The generation decoder is asked for, which looks at questions here.
+            OmniVLValueError: The generation decoder is asked for, which looks at questions here.
         """
         if 'generation' in decoders:
-            raise ValueError(
+            raise OmniVLValueError(
                 'the generation decoder of OmniVLQA looks at questions, not at visuals: it writes answers, not captions'
             )
         return super().visual_key_values(visual_tokens, decoders)
@@ -120,10 +121,10 @@ class OmniVLQA(OmniVL):
             One vector per word piece of the question, float (B, L, D), and bool (B, L), True = real token.
 
         Raises:
-            ValueError: The batch has no questions.
+            OmniVLValueError: The batch has no questions.
         """
         if batch.text_ids is None:
-            raise ValueError('the batch has no questions: use QADataset, and TokenizeText in its pipeline')
+            raise OmniVLValueError('the batch has no questions: use QADataset, and TokenizeText in its pipeline')
         visual = self.encode_visual(batch.frames, batch.modality)
         question_ids = self.matching_ids(batch.text_ids)
         key_values = self.visual_key_values(visual.tokens)
@@ -163,10 +164,10 @@ class OmniVLQA(OmniVL):
         """Compute ``loss_answer``, see ``answer_loss``.
 
         Raises:
-            ValueError: The batch has no questions or no answers.
+            OmniVLValueError: The batch has no questions or no answers.
         """
         if batch.answer_ids is None:
-            raise ValueError('training needs answers: is the file a test set, whose answers are not published?')
+            raise OmniVLValueError('training needs answers: is the file a test set, whose answers are not published?')
         key_values, mask = self.question_key_values(batch)
         logits, targets = self.answer_logits(batch.answer_ids, batch.answer_mask, key_values, mask, batch.answer_owner)
         loss = answer_loss(logits, targets, batch.answer_weights, len(batch), self.label_smoothing)
@@ -198,10 +199,12 @@ class OmniVLQA(OmniVL):
             Index of the best answer of each question, int64 (B,), and its log-likelihood in nats, float32 (B,).
 
         Raises:
-            ValueError: There are no answers, or ``k`` is below 1.
+            OmniVLValueError: There are no answers, or ``k`` is below 1.
         """
         if not len(answer_ids) or k < 1:
-            raise ValueError(f'ranking needs answers and a k of at least 1, got {len(answer_ids)} answers and k={k}')
+            raise OmniVLValueError(
+                f'ranking needs answers and a k of at least 1, got {len(answer_ids)} answers and k={k}'
+            )
         key_values, mask = question or self.question_key_values(batch)
         ids, real = (tensor.to(mask.device) for tensor in pad_text(answer_ids, self.tokenizer.pad_id))
         logits, _ = self.generation_decoder.step(self._start(mask), None, key_values, mask)
@@ -244,10 +247,10 @@ class OmniVLQA(OmniVL):
             The answer to each question and its score, see ``GenerationOutput``.
 
         Raises:
-            ValueError: There is no such method, or a length is out of its range.
+            OmniVLValueError: There is no such method, or a length is out of its range.
         """
         if method not in METHODS:
-            raise ValueError(f'method must be one of {METHODS}, got {method!r}')
+            raise OmniVLValueError(f'method must be one of {METHODS}, got {method!r}')
         key_values, mask = question or self.question_key_values(batch)
 
         def step(ids: Tensor, cache: Cache | None) -> tuple[Tensor, Cache]:

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 
 
 def check_divisible(height: int, width: int, patch_size: int) -> None:
-    """Raise a ``ValueError`` when a picture does not divide into patches."""
+    """Raise an ``OmniVLValueError`` when a picture does not divide into patches."""
     if height % patch_size or width % patch_size:
-        raise ValueError(
+        raise OmniVLValueError(
             f'height and width must be multiples of the patch size {patch_size}, got {height}x{width} pixels '
             '(set the size in the Resize or RandomResizedCrop transform of the pipeline)'
         )
@@ -29,13 +30,13 @@ class ConvStem(nn.Sequential):
         patch_size: Side of a patch that is left for the last convolution.
 
     Raises:
-        ValueError: ``patch_size`` is no such multiple.
+        OmniVLValueError: ``patch_size`` is no such multiple.
     """
 
     def __init__(self, channels: Sequence[int], patch_size: int) -> None:
         shrink = 2 ** len(channels)
         if patch_size % shrink:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'{len(channels)} stem layers need a patch size that is a multiple of {shrink}, got {patch_size}'
             )
         layers: list[nn.Module] = []
@@ -88,7 +89,7 @@ class ImageTokenizer(nn.Module):
             float (B, T, rows, columns, D).
 
         Raises:
-            ValueError: H or W is no multiple of the patch size.
+            OmniVLValueError: H or W is no multiple of the patch size.
         """
         batch, time, _, height, width = frames.shape
         check_divisible(height, width, self.patch_size)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.registry import TOKENIZERS
 
 SPECIAL_TOKENS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
@@ -48,10 +49,10 @@ class WordPieceTokenizer:
             [CLS] pieces [SEP]; int64 (L,) with L <= max_length.
 
         Raises:
-            ValueError: ``max_length`` has no room for [CLS] and [SEP].
+            OmniVLValueError: ``max_length`` has no room for [CLS] and [SEP].
         """
         if max_length < 2:
-            raise ValueError(f'max_length is {max_length}, but [CLS] and [SEP] alone take 2: set it to 2 or more')
+            raise OmniVLValueError(f'max_length is {max_length}, but [CLS] and [SEP] alone take 2: set it to 2 or more')
         pieces = self._loaded().encode(text, add_special_tokens=False).ids[: max_length - 2]
         return np.array([self.cls_id, *pieces, self.sep_id], dtype=np.int64)
 
@@ -157,12 +158,12 @@ def read_vocabulary(vocab_file: str | Path) -> dict[str, int]:
         Word piece -> id.
 
     Raises:
-        FileNotFoundError: There is no such file; the message says where to get or how to make one.
-        ValueError: A special token is missing, a line is there twice, or [DEC] / [ENC] are in the file.
+        OmniVLFileNotFoundError: There is no such file; the message says where to get or how to make one.
+        OmniVLValueError: A special token is missing, a line is there twice, or [DEC] / [ENC] are in the file.
     """
     path = Path(vocab_file)
     if not path.is_file():
-        raise FileNotFoundError(
+        raise OmniVLFileNotFoundError(
             f'no vocabulary at {path}: make one with "python tools/train_tokenizer.py --captions FILE --out {path}" '
             f"(or --data FOLDER for the demo corpus), or put the vocab.txt of BERT's uncased base model there"
         )
@@ -171,13 +172,17 @@ def read_vocabulary(vocab_file: str | Path) -> dict[str, int]:
     vocabulary = {piece: index for index, piece in enumerate(pieces)}
     missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
     if missing:
-        raise ValueError(f'{path} is no BERT vocabulary: it has no line {missing}; needed are {list(SPECIAL_TOKENS)}')
+        raise OmniVLValueError(
+            f'{path} is no BERT vocabulary: it has no line {missing}; needed are {list(SPECIAL_TOKENS)}'
+        )
     if len(vocabulary) < len(pieces):
         twice = next(piece for piece, count in Counter(pieces).items() if count > 1)
-        raise ValueError(f'{path} has the line {twice!r} twice: every word piece must stand on one line only')
+        raise OmniVLValueError(f'{path} has the line {twice!r} twice: every word piece must stand on one line only')
     taken = [token for token in (DECODER_TOKEN, ENCODER_TOKEN) if token in vocabulary]
     if taken:
-        raise ValueError(f'{path} already holds {taken}: remove these lines, they are appended after the last one')
+        raise OmniVLValueError(
+            f'{path} already holds {taken}: remove these lines, they are appended after the last one'
+        )
     return vocabulary
 
 
@@ -197,7 +202,7 @@ def train_vocabulary(texts: Iterable[str], size: int, lowercase: bool = True) ->
         The lines of ``vocab.txt``: special tokens, characters, then words or pieces.
 
     Raises:
-        ValueError: There is no word in the texts, or ``size`` is too small for the characters alone.
+        OmniVLValueError: There is no word in the texts, or ``size`` is too small for the characters alone.
     """
     pipeline = _word_piece_pipeline(models.WordPiece(unk_token='[UNK]'), lowercase)
     counts: Counter[str] = Counter()
@@ -205,12 +210,12 @@ def train_vocabulary(texts: Iterable[str], size: int, lowercase: bool = True) ->
         clean = pipeline.normalizer.normalize_str(text)
         counts.update(word for word, _ in pipeline.pre_tokenizer.pre_tokenize_str(clean))
     if not counts:
-        raise ValueError('no vocabulary from no words: the texts are empty')
+        raise OmniVLValueError('no vocabulary from no words: the texts are empty')
     first = sorted({word[0] for word in counts})
     later = sorted({f'##{character}' for word in counts for character in word[1:]})
     alphabet = [*SPECIAL_TOKENS, *first, *later]
     if len(alphabet) > size:
-        raise ValueError(
+        raise OmniVLValueError(
             f'size={size} is too small: special tokens and single characters alone are {len(alphabet)} lines'
         )
     words = sorted((word for word in counts if len(word) > 1), key=lambda word: (-counts[word], word))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 
 from .image import ConvStem, ImageTokenizer, check_divisible
@@ -35,7 +36,9 @@ class VideoTokenizer(nn.Module):
     ) -> None:
         super().__init__()
         if time_kernel < 1 or time_stride < 1:
-            raise ValueError(f'time_kernel and time_stride must be at least 1, got {time_kernel} and {time_stride}')
+            raise OmniVLValueError(
+                f'time_kernel and time_stride must be at least 1, got {time_kernel} and {time_stride}'
+            )
         self.patch_size = patch_size
         self.time_kernel = time_kernel
         self.time_stride = time_stride
@@ -53,11 +56,11 @@ class VideoTokenizer(nn.Module):
         """Number of positions in time that ``num_frames`` frames give.
 
         Raises:
-            ValueError: There are too few frames for the kernel.
+            OmniVLValueError: There are too few frames for the kernel.
         """
         padded = num_frames + 2 * ((self.time_kernel - 1) // 2)
         if padded < self.time_kernel:
-            raise ValueError(f'a clip of {num_frames} frame(s) is too short for time_kernel={self.time_kernel}')
+            raise OmniVLValueError(f'a clip of {num_frames} frame(s) is too short for time_kernel={self.time_kernel}')
         return (padded - self.time_kernel) // self.time_stride + 1
 
     @torch.no_grad()
@@ -70,12 +73,12 @@ class VideoTokenizer(nn.Module):
             image_tokenizer: A tokenizer of the same patch size, stem and width.
 
         Raises:
-            ValueError: The two differ in shape.
+            OmniVLValueError: The two differ in shape.
         """
         own = [tuple(p.shape) for p in self.stem.parameters()] + [tuple(self.proj.weight.select(2, 0).shape)]
         given = [tuple(p.shape) for p in image_tokenizer.stem.parameters()] + [tuple(image_tokenizer.proj.weight.shape)]
         if own != given:
-            raise ValueError(
+            raise OmniVLValueError(
                 f'cannot inflate 2D weights of shapes {given} to {own}: image_tokenizer and video_tokenizer must have '
                 'the same patch_size, stem_channels and width'
             )
@@ -94,7 +97,7 @@ class VideoTokenizer(nn.Module):
             float (B, T', rows, columns, D) with T' of ``num_positions``.
 
         Raises:
-            ValueError: H or W is no multiple of the patch size, or T is too short.
+            OmniVLValueError: H or W is no multiple of the patch size, or T is too short.
         """
         check_divisible(*frames.shape[-2:], self.patch_size)
         self.num_positions(frames.shape[1])
