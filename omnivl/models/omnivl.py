@@ -15,6 +15,7 @@ from .decoders.generation import Cache
 from .interfaces import Contrasts, KeyValues, Matches, TextTokenizer, Writes, Writing
 from .layers.attention import KeyValue
 from .layers.temperature import Temperature
+from .losses.language import TextPrediction
 
 SHARING = ('blip', 'none')
 MATCHING_TOKENS = ('[ENC]', '[CLS]')
@@ -59,6 +60,8 @@ class OmniVL(nn.Module):
         parts: Which of ``PARTS`` to build; the others are not there, and what needs them is refused by name.
     """
 
+    prompt = ''  # what texts begin with; a task may have one
+
     def __init__(
         self,
         visual_encoder: dict,
@@ -85,7 +88,6 @@ class OmniVL(nn.Module):
         if unknown := sorted(set(parts) - set(PARTS)):
             raise OmniVLValueError(f'a trunk has no parts {unknown}; there are {PARTS}')
         self.share = share
-        self.tokenizer_config = tokenizer
         self._tokenizer = TOKENIZERS.build(tokenizer)
         self.visual_encoder = MODELS.build(visual_encoder)
         visual_width = self.visual_encoder.width
@@ -100,7 +102,7 @@ class OmniVL(nn.Module):
         if 'visual_proj' in parts:
             self.visual_proj = nn.Linear(visual_width, embed_dim)
         if 'text_proj' in parts:
-            self.text_proj = nn.Linear(text_encoder['width'], embed_dim)
+            self.text_proj = nn.Linear(self.text_encoder.width, embed_dim)
         if 'matching_head' in parts:
             self.matching_head = nn.Linear(self.alignment_decoder.width, 2)
         if 'temperature' in parts:
@@ -193,7 +195,7 @@ class OmniVL(nn.Module):
         fused = self.alignment_decoder(self.matching_ids(text_ids), text_mask, key_values, visual_index)
         return self.matching_head(fused.pooled)
 
-    def language_logits(self, text_ids: Tensor, text_mask: Tensor, key_values: KeyValues) -> tuple[Tensor, Tensor]:
+    def predict_text(self, text_ids: Tensor, text_mask: Tensor, key_values: KeyValues) -> TextPrediction:
         """Predict each text from its visual, all positions at once.
 
         Args:
@@ -202,23 +204,21 @@ class OmniVL(nn.Module):
             key_values: Of B visuals, from ``writing_key_values``.
 
         Returns:
-            Logits, float (B, L - 1, V), and the tokens to predict, int64 (B, L - 1), -100 where there is none.
+            Predictions of L - 1 tokens, and these.
         """
         inputs, targets = shift_for_writing(text_ids, text_mask, self.tokenizer.decoder_id)
-        return self.generation_decoder(inputs, key_values), targets
+        return TextPrediction(self.generation_decoder(inputs, key_values), targets)
 
     def begin_writing(self, visual_tokens: Tensor, prompt: str | None = None) -> Writing:
         """Prepare to write about visual tokens (B, S, D), [DEC] and the tokens of the prompt first."""
         key_values = self.writing_key_values(visual_tokens)
-        start = [self.tokenizer.decoder_id, *prompt_ids(self.tokenizer, prompt or self.prompt)]
+        start = [self.tokenizer.decoder_id, *prompt_ids(self.tokenizer, self.prompt if prompt is None else prompt)]
 
         def step(token_ids: Tensor, cache: Cache | None) -> tuple[Tensor, Cache]:
             return self.generation_decoder.step(token_ids, cache, key_values)
 
         starts = torch.tensor([start] * len(visual_tokens), device=visual_tokens.device)
         return Writing(step, reorder_cache, starts, self.tokenizer.sep_id, self.tokenizer.pad_id)
-
-    prompt = ''  # words that every text begins with; a task may have its own
 
 
 def replace_first(text_ids: Tensor, token_id: int) -> Tensor:
