@@ -11,7 +11,8 @@ VERSION = re.search(r"__version__ = '(.+)'", (ROOT / 'omnivl/version.py').read_t
 # The official caption metrics; its tokenizer and METEOR run Java, which is looked for when they are asked for.
 CAPTION = ['pycocoevalcap>=1.2']
 DEMO = ['av>=15.0', 'matplotlib>=3.7', *CAPTION]
-TEST = ['pytest>=8.0', 'pytest-timeout>=2.2', 'ruff>=0.6', 'scikit-learn>=1.3', *DEMO]
+LINT = ['mypy>=1.11', 'pydoclint>=0.6', 'ruff>=0.6']
+TEST = ['pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.5', 'scikit-learn>=1.3', *LINT, *DEMO]
 
 setup(
     name='omnivl',

@@ -17,7 +17,9 @@ CONFIGS = sorted(
     for path in (ROOT / folder).rglob('*.py')
     if 'configs' in path.parts and '_base_' not in path.parts and path.name != '__init__.py'
 )
-MODEL_BASES = sorted((ROOT / 'configs/_base_/models').glob('*.py'))
+MODEL_BASES = sorted(
+    path for folder in ('configs', 'projects') for path in (ROOT / folder).glob('**/_base_/models/*.py')
+)
 
 
 def names(paths):

@@ -4,10 +4,10 @@ The frames are those of the batch, 8-bit pixels before the one normalisation in 
 decoded back from the word-piece ids, so what was cut off or unknown is missing here too.
 
 Examples:
-    python tools/browse_dataset.py configs/demo/pretrain_joint.py --out sheet.png
-    python tools/browse_dataset.py configs/demo/pretrain_joint.py --loader video --number 8
-    python tools/browse_dataset.py configs/demo/pretrain_joint.py --loader image --number 6 --epochs 5
-    python tools/browse_dataset.py configs/demo/pretrain_joint.py --role test --loader image.retrieval
+    python tools/browse_dataset.py projects/demo/configs/pretrain_joint.py --out sheet.png
+    python tools/browse_dataset.py projects/demo/configs/pretrain_joint.py --loader video --number 8
+    python tools/browse_dataset.py projects/demo/configs/pretrain_joint.py --loader image --number 6 --epochs 5
+    python tools/browse_dataset.py projects/demo/configs/pretrain_joint.py --role test --loader image.retrieval
 """
 
 import argparse

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Every downstream task on the demo corpus in one command: bash tools/demo_tasks.sh
 #
-# Finetunes the model of tools/quickstart.sh (which runs first if it has not) for each task by its config in configs/demo,
-# does the same from random weights, tests both, and writes work_dirs/demo_tasks/metrics.json, table.md and report.html.
+# Finetunes the model of tools/quickstart.sh (which runs first if it has not) for each task by its config in
+# projects/demo/configs, does the same from random weights, tests both, and writes work_dirs/demo_tasks/metrics.json, table.md and report.html.
 # Tasks with time are tested on shuffled frames, too. Run it again and it goes on where it stopped.
 #
 # DEMO_TASKS="vqa video_qa"   these tasks only (default: all, see TASKS)
@@ -18,7 +18,7 @@ source "$ROOT/tools/environment.sh"
 source "$ROOT/tools/steps.sh"
 cd "$ROOT"
 
-# Each is a config in configs/demo.
+# Each is a config in projects/demo/configs.
 TASKS=(image_retrieval video_retrieval image_caption video_caption vqa video_qa video_multiple_choice
     image_classification linear_probe action_recognition)
 VARIANTS=(from_scratch finetuned)
@@ -103,7 +103,7 @@ declare -A KEYS=()
 TEST_KEYS=()
 
 train_task() { # task, variant
-    local task="$1" variant="$2" config="configs/demo/$1.py" options=(${TRAIN_OPTIONS[@]+"${TRAIN_OPTIONS[@]}"})
+    local task="$1" variant="$2" config="projects/demo/configs/$1.py" options=(${TRAIN_OPTIONS[@]+"${TRAIN_OPTIONS[@]}"})
     [ "$variant" = finetuned ] || options+=(load_from=None)
     previous_key="$BASE_KEY"
     run_step "$task/$variant" "$(minutes "${MINUTES[1]}")" "$task: training ${VARIANT_NAMES[$variant]}" \
@@ -127,7 +127,7 @@ test_task() { # task, variant
     run_step "$task/$variant/test" "$(minutes "${MINUTES[2]}")" "$task: test, $what" \
         'Scores it on held-out scenes, and on shuffled frames where the config has such a test.' \
         "$(make_key "$task/$variant/test" "${SETTINGS[$task]}" tools/test.py omnivl/evaluation/)" \
-        show "$PYTHON" tools/test.py "configs/demo/$task.py" "$checkpoint" --work-dir "$WORK_DIR/$task/$variant/test"
+        show "$PYTHON" tools/test.py "projects/demo/configs/$task.py" "$checkpoint" --work-dir "$WORK_DIR/$task/$variant/test"
     TEST_KEYS+=("$previous_key")
 }
 
@@ -139,13 +139,13 @@ pretrain
 
 run_step corpus "$(minutes "${MINUTES[0]}")" 'Corpus of the tasks' \
     "Draws the quickstart's world again, in the published form of each benchmark: several captions, longer videos, choices." \
-    "$(make_key corpus tools/make_demo_tasks.py omnivl/datasets/demo/ omnivl/datasets/demo/tasks/ "${CORPUS_OPTIONS[*]-}")" \
-    show "$PYTHON" tools/make_demo_tasks.py --out "$DATA" ${CORPUS_OPTIONS[@]+"${CORPUS_OPTIONS[@]}"}
+    "$(make_key corpus projects/demo/make_tasks.py projects/demo/corpus/ projects/demo/corpus/tasks/ "${CORPUS_OPTIONS[*]-}")" \
+    show "$PYTHON" -m projects.demo.make_tasks --out "$DATA" ${CORPUS_OPTIONS[@]+"${CORPUS_OPTIONS[@]}"}
 
 # The tasks do not depend on each other: each goes on from the pretrained model and the corpus.
 BASE_KEY="$(make_key tasks "$START/steps/stage2.done")"
 USED=("${CHOSEN[@]}" "${!TRAINED[@]}")
-CONFIGS=("${USED[@]/#/configs/demo/}")
+CONFIGS=("${USED[@]/#/projects/demo/configs/}")
 # Not inside a command line: there, a config that cannot be read would not stop the script.
 settings "${CONFIGS[@]/%/.py}" >"$WORK_DIR/steps/settings"
 mapfile -t FOUND <"$WORK_DIR/steps/settings"
@@ -164,8 +164,8 @@ done
 previous_key=
 run_step report "$(minutes 1)" 'Table and report' \
     'One page with the figures and predictions of every task, the same figures as JSON, and a table to paste.' \
-    "$(make_key report "${TEST_KEYS[*]}" tools/collect_demo_tasks.py omnivl/visualization/)" \
-    show "$PYTHON" tools/collect_demo_tasks.py --work-dir "$WORK_DIR" --data "$DATA" \
+    "$(make_key report "${TEST_KEYS[*]}" projects/demo/collect_tasks.py projects/demo/report/)" \
+    show "$PYTHON" -m projects.demo.collect_tasks --work-dir "$WORK_DIR" --data "$DATA" \
     ${REPORT_OPTIONS[@]+"${REPORT_OPTIONS[@]}"}
 
 trap - EXIT

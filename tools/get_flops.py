@@ -8,7 +8,7 @@ step: forward and backward, the three pairs of VLM, the momentum twin and the qu
 Examples:
     python tools/get_flops.py configs/omnivl/pretrain_joint.py
     python tools/get_flops.py configs/omnivl/pretrain_joint.py --size 384 --frames 16 --words 35
-    python tools/get_flops.py configs/demo/pretrain_joint.py --json
+    python tools/get_flops.py projects/demo/configs/pretrain_joint.py --json
 """
 
 import argparse

@@ -4,7 +4,7 @@ MODEL is a folder of tools/export_weights.py, or a config with a CHECKPOINT (or 
 files, folders and URLs, images and videos mixed; what cannot be read is reported and the rest goes on.
 
 Examples:
-    python tools/infer.py configs/demo/pretrain_joint.py work_dirs/demo/stage2 --task caption data/demo/images/test
+    python tools/infer.py configs/omnivl/pretrain_joint.py work_dirs/pretrain_joint --task caption photos/
     python tools/infer.py exported --task answer photo.jpg --text "how many dogs are there?"
     python tools/infer.py exported --task match photo.jpg clip.mp4 --text "a dog runs" --text "a cat sleeps"
     python tools/infer.py exported --task classify photos/ --text dog --text cat --templates "a photo of a {}"

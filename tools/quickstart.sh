@@ -18,8 +18,8 @@ source "$ROOT/tools/environment.sh"
 source "$ROOT/tools/steps.sh"
 cd "$ROOT"
 
-STAGE1_CONFIG=configs/demo/pretrain_image.py
-STAGE2_CONFIG=configs/demo/pretrain_joint.py
+STAGE1_CONFIG=projects/demo/configs/pretrain_image.py
+STAGE2_CONFIG=projects/demo/configs/pretrain_joint.py
 if [ "${QUICKSTART_SMOKE:-0}" = 1 ]; then
     suffix=_smoke
     CORPUS_OPTIONS=(--smoke)
@@ -71,8 +71,8 @@ CONFIGS="$(settings "$STAGE1_CONFIG" "$STAGE2_CONFIG")"
 
 run_step corpus "$(minutes "${MINUTES[0]}")" 'Demo corpus' \
     'Draws a small world of coloured shapes as JPEG and MP4 files, with captions, labels and questions.' \
-    "$(make_key corpus tools/make_demo_corpus.py omnivl/datasets/demo/ "${CORPUS_OPTIONS[*]-}")" \
-    show "$PYTHON" tools/make_demo_corpus.py --out "$DATA" ${CORPUS_OPTIONS[@]+"${CORPUS_OPTIONS[@]}"}
+    "$(make_key corpus projects/demo/make_corpus.py projects/demo/corpus/ "${CORPUS_OPTIONS[*]-}")" \
+    show "$PYTHON" -m projects.demo.make_corpus --out "$DATA" ${CORPUS_OPTIONS[@]+"${CORPUS_OPTIONS[@]}"}
 
 run_step vocabulary "$(minutes "${MINUTES[1]}")" 'Vocabulary' \
     'Learns a word-piece vocabulary from the training captions, since nothing is downloaded.' \
@@ -97,8 +97,8 @@ run_step test "$(minutes "${MINUTES[4]}")" 'Evaluation' \
 
 run_step report "$(minutes "${MINUTES[5]}")" 'Report' \
     'One page with figures, curves, pictures and captions, and the same numbers as JSON.' \
-    "$(make_key report tools/make_report.py omnivl/visualization/)" \
-    show "$PYTHON" tools/make_report.py --work-dir "$WORK_DIR" --data "$DATA" \
+    "$(make_key report projects/demo/make_report.py projects/demo/report/)" \
+    show "$PYTHON" -m projects.demo.make_report --work-dir "$WORK_DIR" --data "$DATA" \
     ${REPORT_OPTIONS[@]+"${REPORT_OPTIONS[@]}"}
 
 trap - EXIT

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Lint and tests in one command: bash tools/run_tests.sh [arguments of pytest]
 #
-# Makes .venv (or uses the environment OMNIVL_VENV), installs omnivl with the extra `test`, runs ruff and pytest.
-# Tests that need a GPU are skipped without one, and the summary says so. The exit code is that of what failed.
+# Makes .venv (or uses the environment OMNIVL_VENV), installs omnivl with the extra `test`, runs ruff, mypy
+# and pydoclint (their settings are in pyproject.toml), then pytest. Tests that need a GPU are
+# skipped without one, and the summary says so. The exit code is that of what failed.
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -11,13 +12,15 @@ cd "$ROOT"
 writable_home "${TMPDIR:-/tmp}/omnivl-home-$(id -u)"
 
 echo '== environment'
-prepare_environment test av matplotlib pycocoevalcap pytest pytest_timeout ruff sklearn
+prepare_environment test av matplotlib mypy pycocoevalcap pydoclint pytest pytest_timeout ruff sklearn xdist
 
 echo '== lint'
 (
     set -x
     "$PYTHON" -m ruff check .
     "$PYTHON" -m ruff format --check .
+    "$PYTHON" -m mypy
+    "$PYTHON" -m pydoclint.main --quiet omnivl
 )
 
 echo '== tests'

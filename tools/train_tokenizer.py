@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from omnivl.datasets.demo.texts import training_texts
 from omnivl.errors import OmniVLFileNotFoundError
 from omnivl.models.tokenizers.text import WordPieceTokenizer, train_vocabulary
+from projects.demo.corpus.texts import training_texts
 
 
 def parse_args() -> argparse.Namespace:

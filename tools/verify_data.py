@@ -5,7 +5,7 @@ the reason as a comment above it, and goes into the datasets of the config: bad_
 run goes on where it was when it is started again. Exit code: 0 nothing is broken, 1 something is, 2 another error.
 
 Examples:
-    python tools/verify_data.py configs/demo/pretrain_joint.py
+    python tools/verify_data.py projects/demo/configs/pretrain_joint.py
     python tools/verify_data.py configs/omnivl/pretrain_joint.py --workers 16 --out data/bad_files.txt
     python tools/verify_data.py configs/omnivl/pretrain_joint.py --roles train
 """

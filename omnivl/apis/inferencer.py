@@ -37,8 +37,8 @@ class OmniVLInferencer(GallerySearcher):
         batch_size: Visuals per forward pass of the visual encoder.
 
     Example:
-        >>> inferencer = OmniVLInferencer('configs/demo/pretrain_joint.py', 'work_dirs/demo/stage2')  # doctest: +SKIP
-        >>> inferencer.caption('data/demo/images/test')[0]['caption']  # doctest: +SKIP
+        >>> inferencer = OmniVLInferencer('configs/omnivl/pretrain_joint.py', 'joint.pth')  # doctest: +SKIP
+        >>> inferencer.caption('pictures')[0]['caption']  # doctest: +SKIP
         'a red circle above a blue square'
     """
 

@@ -1,4 +1,4 @@
-"""Pictures to look at: strips of frames with text, contact sheets, retrieval grids; to a file, a notebook, TensorBoard.
+"""Pictures to look at: strips of frames with text, contact sheets; to a file, a notebook, TensorBoard.
 
 Every function returns a ``PIL.Image``: a notebook shows it by itself, ``.save('sheet.png')`` writes a file, and
 :func:`log_picture` sends it to TensorBoard or whatever else MMEngine's visualizer writes to.
@@ -13,9 +13,6 @@ from mmengine.visualization import Visualizer
 from PIL import Image, ImageDraw, ImageFont
 
 from omnivl.errors import OmniVLValueError
-
-from .grids import Row, choose_examples
-from .media import MediaReader
 
 # The light colours of the report.
 PAGE, CARD, LINE = '#f7f7f5', '#ffffff', '#e2e3e0'
@@ -154,45 +151,6 @@ def contact_sheet(cards: Sequence[Image.Image], width: int = 1480, title: str = 
     return page
 
 
-def retrieval_sheet(
-    rows: Sequence[Row], media: MediaReader, count: int = 6, top: int = 5, height: int = 96
-) -> Image.Image:
-    """Show for some captions which visuals the model put first; the right one has a green frame.
-
-    Args:
-        rows: Predictions of a retrieval evaluation, as it writes them, one per visual of the test set.
-        media: Reads the visuals.
-        count: Captions to show: the first ones, with some among them that went wrong.
-        top: Visuals to show for each.
-        height: Height of the visuals in pixels.
-
-    Returns:
-        A page with one block per caption.
-
-    Raises:
-        OmniVLValueError: The rows hold no result of a search for visuals.
-    """
-    by_id = {row['sample_id']: row for row in rows}
-    rows = [row for row in rows if row.get('top_visuals')]
-    if not rows:
-        raise OmniVLValueError("no row has 'top_visuals': these are not the predictions of a RetrievalEvaluation")
-    right = [row['top_visuals'][0]['sample_id'] == row['sample_id'] for row in rows]
-    blocks = []
-    for index in choose_examples(right, count):
-        row = rows[index]
-        hits = [by_id[hit['sample_id']] for hit in row['top_visuals'][:top] if hit['sample_id'] in by_id]
-        cards = [_hit(hit, rank, hit is row, media, height) for rank, hit in enumerate(hits, start=1)]
-        in_one_row = sum(hit.width + PADDING for hit in cards) + PADDING
-        blocks.append(contact_sheet(cards, in_one_row, title=f'“{row["captions"][0]}”'))
-    width = max(block.width for block in blocks)
-    page = Image.new('RGB', (width, sum(block.height for block in blocks)), PAGE)
-    place = 0
-    for block in blocks:
-        page.paste(block, (0, place))
-        place += block.height
-    return page
-
-
 def log_picture(picture: Image.Image, name: str, step: int = 0, visualizer: Visualizer | None = None) -> None:
     """Send a picture to where a run writes its curves: TensorBoard, local files, or another backend of MMEngine.
 
@@ -204,14 +162,6 @@ def log_picture(picture: Image.Image, name: str, step: int = 0, visualizer: Visu
     """
     visualizer = visualizer or Visualizer.get_current_instance()
     visualizer.add_image(name, np.asarray(picture.convert('RGB')), step)
-
-
-def _hit(row: Row, rank: int, right: bool, media: MediaReader, height: int) -> Image.Image:
-    try:
-        strip = frame_strip(media.frames(row['visual']), height)
-    except (OSError, ValueError) as error:
-        strip = _draw_text(Line(f'not readable: {error}', BAD), 190)
-    return card([strip], [Line(f'{rank}  {row["captions"][0]}', GOOD if right else SOFT)], GOOD if right else LINE, 150)
 
 
 def _fit_height(picture: Image.Image, height: int) -> Image.Image:

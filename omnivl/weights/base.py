@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from omnivl.engine.checkpoint import CheckpointError, load_checkpoint, weights_of
 from omnivl.errors import OmniVLValueError
+from omnivl.models import OmniVL
+from omnivl.models.data_preprocessor import VLDataPreprocessor
 from omnivl.registry import WEIGHT_READERS
 
 from .files import find_file, read_neighbour
@@ -54,7 +56,10 @@ class WeightReader:
         self.allow_unused = allow_unused
 
     def read_file(self) -> tuple[dict[str, Tensor], Path]:
-        """Read the source's state dict, also from under ``state_dict`` or ``model``, and say which file it is in.
+        """Read the source's state dict, also from under ``state_dict`` or ``model``.
+
+        Returns:
+            The tensors by the source's keys, and the path of the file that holds them.
 
         Raises:
             OmniVLFileNotFoundError: There is no such file.
@@ -63,8 +68,8 @@ class WeightReader:
         path = find_file(self.file)
         return dict(weights_of(load_checkpoint(path), str(path))), path
 
-    def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-        """Translate.
+    def translate(self, weights: dict[str, Tensor], model: OmniVL) -> dict[str, Tensor]:
+        """Translate the source's keys to ours.
 
         Args:
             weights: The source's tensors by its keys. Those that are used are taken out of it.
@@ -75,32 +80,38 @@ class WeightReader:
         """
         raise NotImplementedError
 
-    def settings(self, config: dict[str, Any], model: nn.Module) -> list[tuple[str, Any, Any]]:
-        """What no tensor shows and yet decides the result, as (name, theirs, ours).
+    def settings(self, config: dict[str, Any], model: OmniVL) -> list[tuple[str, Any, Any]]:
+        """Compare what no tensor shows and yet decides the result.
 
         Args:
             config: The ``config.json`` that lies beside the weights.
             model: The model to be filled.
+
+        Returns:
+            Each setting as (name, theirs, ours).
         """
         return []
 
-    def advice(self, weights: dict[str, Tensor], model: nn.Module) -> list[str]:
-        """What a user of these weights should know beside the numbers of keys, a sentence each.
+    def advice(self, weights: dict[str, Tensor], model: OmniVL) -> list[str]:
+        """Tell what a user of these weights should know beside the numbers of keys.
 
         Args:
             weights: The source's tensors by its keys.
             model: The model to be filled.
+
+        Returns:
+            A sentence each.
         """
         return []
 
-    def derived(self, model: nn.Module) -> list[str]:
-        """Our keys that ``finish`` fills from those that ``translate`` gave."""
+    def derived(self, model: OmniVL) -> list[str]:
+        """List our keys that ``finish`` fills from those that ``translate`` gave."""
         return []
 
-    def finish(self, model: nn.Module) -> None:
+    def finish(self, model: OmniVL) -> None:
         """Fill what follows from the loaded weights."""
 
-    def load(self, model: nn.Module) -> WeightReport:
+    def load(self, model: OmniVL) -> WeightReport:
         """Fill the model, or change nothing and say what does not fit.
 
         Args:
@@ -135,7 +146,7 @@ class WeightReader:
             self.finish(model)
         return report
 
-    def _check_settings(self, path: Path, model: nn.Module, report: WeightReport) -> None:
+    def _check_settings(self, path: Path, model: OmniVL, report: WeightReport) -> None:
         config = read_neighbour(path, 'config.json')
         if config is None and self.model_types and path.suffix in ('.safetensors', '.bin'):
             report.notes.append(
@@ -208,7 +219,7 @@ class WeightReader:
 
 
 def pixel_statistics(model: nn.Module) -> dict[str, list[float]]:
-    """Mean and standard deviation of each channel that the model's pixels are normalised with, pixels in [0, 1].
+    """Return mean and deviation of each channel that the model's pixels are normalised with, pixels in [0, 1].
 
     Args:
         model: A model with a ``VLDataPreprocessor``.
@@ -217,7 +228,7 @@ def pixel_statistics(model: nn.Module) -> dict[str, list[float]]:
         ``mean`` and ``std``; empty for a model that normalises in another way.
     """
     preprocessor = getattr(model, 'data_preprocessor', None)
-    if not hasattr(preprocessor, 'scale') or not hasattr(preprocessor, 'shift'):
+    if not isinstance(preprocessor, VLDataPreprocessor):
         return {}
     scale, shift = 255 * preprocessor.scale.double().flatten(), preprocessor.shift.double().flatten()
     statistics = dict(mean=-shift / scale, std=1 / scale)
@@ -229,7 +240,7 @@ def _log(text: str) -> None:
 
 
 def load_weights(
-    model: nn.Module, source: dict | Sequence[dict], show: Callable[[str], None] = _log
+    model: OmniVL, source: dict | Sequence[dict], show: Callable[[str], None] = _log
 ) -> list[WeightReport]:
     """Fill a model from one or several sources, in order, and report what became of every key.
 
@@ -254,6 +265,7 @@ def load_weights(
             raise WeightsError(str(error)) from error
         show(str(report))
         reports.append(report)
-    if hasattr(model, 'after_load'):
-        model.after_load()
+    after_load = getattr(model, 'after_load', None)  # the momentum encoder starts from the weights
+    if after_load is not None:
+        after_load()
     return reports

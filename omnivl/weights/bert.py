@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from omnivl.errors import OmniVLValueError
+from omnivl.models import OmniVL
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
-from .keys import Taker, text_settings
+from .keys import SourceTensors, text_settings
 
 LAYER = {
     'attention.output.dense': 'self_attention.attention.proj',
@@ -62,30 +63,30 @@ class BERTReader(WeightReader):
         super().__init__(file, allow, allow_unused)
         self.models = tuple(models)
 
-    def settings(self, config: dict[str, Any], model: nn.Module) -> list[tuple[str, Any, Any]]:
+    def settings(self, config: dict[str, Any], model: OmniVL) -> list[tuple[str, Any, Any]]:
         """See ``WeightReader.settings``."""
         return text_settings(config, getattr(model, self.models[0]))
 
-    def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    def translate(self, weights: dict[str, Tensor], model: OmniVL) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
         plain = {
             key.replace('.gamma', '.weight').replace('.beta', '.bias'): key for key in weights
         }  # TensorFlow's names
-        take = Taker(weights, plain, 'bert.' if any(key.startswith('bert.') for key in plain) else '', 'BERT')
-        body = self._embeddings(take, model) | self._layers(take)
+        source = SourceTensors(weights, plain, 'bert.' if any(key.startswith('bert.') for key in plain) else '', 'BERT')
+        body = self._embeddings(source, model) | self._layers(source)
         translated = {f'{name}.{key}': value for name in self.models for key, value in body.items()}
         if 'generation_decoder' in self.models and 'cls.predictions.bias' in plain:
-            take.prefix = ''
-            translated |= {f'generation_decoder.{own}': take(key) for key, own in HEAD.items()}
+            source.prefix = ''
+            translated |= {f'generation_decoder.{own}': source.pop(key) for key, own in HEAD.items()}
             bias = model.generation_decoder.head.bias.detach().clone()
-            stored = take('cls.predictions.bias')
+            stored = source.pop('cls.predictions.bias')
             bias[: len(stored)] = stored
             translated['generation_decoder.head.bias'] = bias
         return translated
 
-    def _embeddings(self, take: Taker, model: nn.Module) -> dict[str, Tensor]:
+    def _embeddings(self, source: SourceTensors, model: OmniVL) -> dict[str, Tensor]:
         word = getattr(model, self.models[0]).embeddings.word.weight.detach().clone()
-        stored = take('embeddings.word_embeddings.weight')
+        stored = source.pop('embeddings.word_embeddings.weight')
         if stored.shape[0] > word.shape[0] or stored.shape[1] != word.shape[1]:
             raise OmniVLValueError(
                 f'{self.file}: word embeddings of shape {tuple(stored.shape)} do not fit into '
@@ -93,22 +94,25 @@ class BERTReader(WeightReader):
             )
         word[: len(stored)] = stored
         # One token type is all we have; its embedding is the same at every position.
-        position = take('embeddings.position_embeddings.weight') + take('embeddings.token_type_embeddings.weight')[0]
+        position = (
+            source.pop('embeddings.position_embeddings.weight')
+            + source.pop('embeddings.token_type_embeddings.weight')[0]
+        )
         return {
             'embeddings.word.weight': word,
             'embeddings.position.weight': position,
-            'embeddings.norm.weight': take('embeddings.LayerNorm.weight'),
-            'embeddings.norm.bias': take('embeddings.LayerNorm.bias'),
+            'embeddings.norm.weight': source.pop('embeddings.LayerNorm.weight'),
+            'embeddings.norm.bias': source.pop('embeddings.LayerNorm.bias'),
         }
 
     @staticmethod
-    def _layers(take: Taker) -> dict[str, Tensor]:
+    def _layers(source: SourceTensors) -> dict[str, Tensor]:
         translated = {}
-        for index in range(take.count('encoder.layer.')):
+        for index in range(source.count_layers('encoder.layer.')):
             theirs, own = f'encoder.layer.{index}.', f'layers.{index}.'
             for kind in ('weight', 'bias'):
-                qkv = [take(f'{theirs}attention.self.{name}.{kind}') for name in ('query', 'key', 'value')]
+                qkv = [source.pop(f'{theirs}attention.self.{name}.{kind}') for name in ('query', 'key', 'value')]
                 translated[f'{own}self_attention.attention.qkv.{kind}'] = torch.cat(qkv)
-                for source, target in LAYER.items():
-                    translated[f'{own}{target}.{kind}'] = take(f'{theirs}{source}.{kind}')
+                for name, target in LAYER.items():
+                    translated[f'{own}{target}.{kind}'] = source.pop(f'{theirs}{name}.{kind}')
         return translated

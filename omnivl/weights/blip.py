@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from omnivl.errors import OmniVLValueError
+from omnivl.models import OmniVL
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
-from .blip_keys import Place, head_places, projection_places, text_places, visual_places
-from .keys import Taker, text_settings, visual_settings
+from .blip_keys import KeyMapping, head_mappings, projection_mappings, text_mappings, visual_mappings
+from .keys import SourceTensors, text_settings, visual_settings
 from .timm import fit_space, video_path
 
 WORDS = 'text_decoder.bert.embeddings.word_embeddings.weight'
@@ -24,8 +25,8 @@ class BLIPReader(WeightReader):
     """BLIP as Hugging Face or as the original repository saves it; which one, its keys tell.
 
     - Hugging Face's ``BlipForImageTextRetrieval``, ``BlipForConditionalGeneration`` and ``BlipForQuestionAnswering``.
-    - The original ``.pth`` files, weights under ``'model'``: pretraining (momentum twin and queues are left out: a run
-      begins with its own), retrieval, captioning, VQA.
+    - The original ``.pth`` files, weights under ``'model'``: pretraining (momentum encoder and queues are left out:
+      a run begins with its own), retrieval, captioning, VQA.
 
     BLIP's text encoder has cross-attention, which is used for matching and for questions; it fills our text encoder and
     our alignment decoder. Its text decoder fills our generation decoder. Pretrained weights share as ``share='blip'``
@@ -51,14 +52,14 @@ class BLIPReader(WeightReader):
         '*embeddings.position_ids',
     )
 
-    def settings(self, config: dict[str, Any], model: nn.Module) -> list[tuple[str, Any, Any]]:
+    def settings(self, config: dict[str, Any], model: OmniVL) -> list[tuple[str, Any, Any]]:
         """See ``WeightReader.settings``."""
         return [
             *visual_settings(config.get('vision_config', {}), model.visual_encoder, norm_eps=1e-5),
             *text_settings(config.get('text_config', {}), model.alignment_decoder, num_heads=8),
         ]
 
-    def advice(self, weights: dict[str, Tensor], model: nn.Module) -> list[str]:
+    def advice(self, weights: dict[str, Tensor], model: OmniVL) -> list[str]:
         """See ``WeightReader.advice``."""
         is_hugging_face = any(key.startswith('vision_model.') for key in weights)
         reads_texts = any(key.startswith('text_encoder.') for key in weights)
@@ -70,19 +71,19 @@ class BLIPReader(WeightReader):
             'weights are used (--cfg-options model.matching_token=CLS)'
         ]
 
-    def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    def translate(self, weights: dict[str, Tensor], model: OmniVL) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
         self._drop_tied_output(weights)
         values = dict(weights)
         translated = {}
-        for place in self._places(weights, model):
-            # One tensor of BLIP may go to several places of ours.
-            missing = [key for key in place.theirs if key not in values]
+        for mapping in self._mappings(weights, model):
+            # One tensor of BLIP may fill several of ours.
+            missing = [key for key in mapping.theirs if key not in values]
             if missing:
                 raise OmniVLValueError(f'{self.file} has no {missing[0]}: it is not a BLIP that we know')
-            parts = [values[key] for key in place.theirs]
-            translated[place.ours] = torch.cat(parts) if len(parts) > 1 else parts[0]
-            for key in place.theirs:
+            parts = [values[key] for key in mapping.theirs]
+            translated[mapping.ours] = torch.cat(parts) if len(parts) > 1 else parts[0]
+            for key in mapping.theirs:
                 weights.pop(key, None)
         if 'temp' in weights and getattr(model, 'contrastive_loss', None) is not None:
             translated[TEMPERATURE] = weights.pop('temp').reshape(())
@@ -91,21 +92,21 @@ class BLIPReader(WeightReader):
         return translated
 
     @staticmethod
-    def _places(weights: dict[str, Tensor], model: nn.Module) -> Iterator[Place]:
-        take = Taker(weights, None, '', 'BLIP')
+    def _mappings(weights: dict[str, Tensor], model: OmniVL) -> Iterator[KeyMapping]:
+        source = SourceTensors(weights, None, '', 'BLIP')
         if any(key.startswith('vision_model.') for key in weights):
-            yield from visual_places(take.count('vision_model.encoder.layers.'))
+            yield from visual_mappings(source.count_layers('vision_model.encoder.layers.'))
         elif any(key.startswith('visual_encoder.') for key in weights):
-            yield from visual_places(take.count('visual_encoder.blocks.'), original=True)
-        if depth := take.count('text_encoder.encoder.layer.'):
+            yield from visual_mappings(source.count_layers('visual_encoder.blocks.'), original=True)
+        if depth := source.count_layers('text_encoder.encoder.layer.'):
             if hasattr(model, 'text_encoder'):
-                yield from text_places('text_encoder', 'text_encoder.', depth, cross=False)
-            yield from text_places('alignment_decoder', 'text_encoder.', depth, cross=True)
-        if depth := take.count('text_decoder.bert.encoder.layer.'):
-            yield from text_places('generation_decoder', 'text_decoder.bert.', depth, cross=True)
-            yield from head_places()
+                yield from text_mappings('text_encoder', 'text_encoder.', depth, cross=False)
+            yield from text_mappings('alignment_decoder', 'text_encoder.', depth, cross=True)
+        if depth := source.count_layers('text_decoder.bert.encoder.layer.'):
+            yield from text_mappings('generation_decoder', 'text_decoder.bert.', depth, cross=True)
+            yield from head_mappings()
         if 'itm_head.weight' in weights:
-            yield from projection_places()
+            yield from projection_mappings()
 
     def _drop_tied_output(self, weights: dict[str, Tensor]) -> None:
         """Take out the output matrix and its bias where they are written down once more, which must not differ."""
@@ -119,10 +120,10 @@ class BLIPReader(WeightReader):
                     )
                 del weights[copy]
 
-    def derived(self, model: nn.Module) -> list[str]:
-        """The video path."""
+    def derived(self, model: OmniVL) -> list[str]:
+        """List the keys of the video path."""
         return video_path(model)
 
-    def finish(self, model: nn.Module) -> None:
+    def finish(self, model: OmniVL) -> None:
         """Start the video path from the image path."""
         model.visual_encoder.start_video_from_image()

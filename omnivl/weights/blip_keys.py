@@ -1,4 +1,4 @@
-"""Where each tensor of BLIP stands with us: one table for both directions."""
+"""Which tensors of BLIP each of ours is: one table for both directions."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from .timm import BLOCK, OUTSIDE
 
 
-class Place(NamedTuple):
+class KeyMapping(NamedTuple):
     """One tensor of ours and those of BLIP that it is made of, one below the other.
 
     Attributes:
@@ -67,48 +67,51 @@ HEAD = {
 KINDS = ('weight', 'bias')
 
 
-def visual_places(depth: int, original: bool = False) -> Iterator[Place]:
-    """The vision tower of ``depth`` blocks, under Hugging Face's names or those of the original repository."""
+def visual_mappings(depth: int, original: bool = False) -> Iterator[KeyMapping]:
+    """Map the vision tower of ``depth`` blocks, from Hugging Face's names or those of the original repository."""
     prefix, layers = ('visual_encoder.', 'blocks') if original else ('vision_model.', 'encoder.layers')
     for theirs, ours in (OUTSIDE if original else HF_OUTSIDE).items():
-        yield Place(f'visual_encoder.{ours}', (prefix + theirs,))
+        yield KeyMapping(f'visual_encoder.{ours}', (prefix + theirs,))
     for index in range(depth):
         for theirs, ours in (BLOCK if original else HF_BLOCK).items():
             for kind in KINDS:
-                yield Place(
+                yield KeyMapping(
                     f'visual_encoder.blocks.{index}.{ours}.{kind}', (f'{prefix}{layers}.{index}.{theirs}.{kind}',)
                 )
 
 
-def text_places(ours: str, theirs: str, depth: int, cross: bool) -> Iterator[Place]:
-    """A BERT of ``depth`` layers.
+def text_mappings(ours: str, theirs: str, depth: int, cross: bool) -> Iterator[KeyMapping]:
+    """Map a BERT of ``depth`` layers.
 
     Args:
         ours: Name of our text model.
         theirs: What BLIP's keys begin with.
         depth: Number of layers.
         cross: Whether our text model has cross-attention.
+
+    Yields:
+        A mapping for each tensor, embeddings first.
     """
     for own, name in EMBEDDINGS.items():
-        yield Place(f'{ours}.{own}', (theirs + name,))
+        yield KeyMapping(f'{ours}.{own}', (theirs + name,))
     parts = SELF_ATTENTION | (CROSS_ATTENTION if cross else {}) | FEED_FORWARD
     for index in range(depth):
         for own, names in parts.items():
             for kind in KINDS:
-                yield Place(
+                yield KeyMapping(
                     f'{ours}.layers.{index}.{own}.{kind}',
                     tuple(f'{theirs}encoder.layer.{index}.{name}.{kind}' for name in names),
                 )
 
 
-def head_places() -> Iterator[Place]:
-    """The language head."""
+def head_mappings() -> Iterator[KeyMapping]:
+    """Map the language head."""
     for ours, theirs in HEAD.items():
-        yield Place(f'generation_decoder.{ours}', (f'text_decoder.cls.predictions.{theirs}',))
+        yield KeyMapping(f'generation_decoder.{ours}', (f'text_decoder.cls.predictions.{theirs}',))
 
 
-def projection_places() -> Iterator[Place]:
-    """Projections to the shared space and the matching head."""
+def projection_mappings() -> Iterator[KeyMapping]:
+    """Map the projections to the shared space and the matching head."""
     for ours, theirs in (('visual_proj', 'vision_proj'), ('text_proj', 'text_proj'), ('matching_head', 'itm_head')):
         for kind in KINDS:
-            yield Place(f'{ours}.{kind}', (f'{theirs}.{kind}',))
+            yield KeyMapping(f'{ours}.{kind}', (f'{theirs}.{kind}',))

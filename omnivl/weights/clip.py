@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
+from omnivl.models import OmniVL
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
-from .keys import Taker, visual_settings
+from .keys import SourceTensors, visual_settings
 from .timm import PREFIX, fit_space, video_path
 
 LAYER = {
@@ -39,13 +40,13 @@ class CLIPVisionReader(WeightReader):
         '*embeddings.position_ids',
     )
 
-    def settings(self, config: dict[str, Any], model: nn.Module) -> list[tuple[str, Any, Any]]:
+    def settings(self, config: dict[str, Any], model: OmniVL) -> list[tuple[str, Any, Any]]:
         """See ``WeightReader.settings``."""
         tower = dict(config.get('vision_config', config))
         tower.setdefault('hidden_act', 'quick_gelu')
         return visual_settings(tower, model.visual_encoder, norm_eps=1e-5)
 
-    def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    def translate(self, weights: dict[str, Tensor], model: OmniVL) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
         if not isinstance(model.visual_encoder.pre_norm, nn.LayerNorm):
             raise OmniVLValueError(
@@ -53,31 +54,31 @@ class CLIPVisionReader(WeightReader):
                 'norm_eps=1e-5 of model.visual_encoder'
             )
         prefix = 'vision_model.' if any(key.startswith('vision_model.') for key in weights) else ''
-        take = Taker(weights, None, prefix, 'vision tower of CLIP')
-        patches = take('embeddings.patch_embedding.weight')
+        source = SourceTensors(weights, None, prefix, 'vision tower of CLIP')
+        patches = source.pop('embeddings.patch_embedding.weight')
         translated = {
-            'cls_token': take('embeddings.class_embedding')[None, None],
-            'pos_embed': take('embeddings.position_embedding.weight')[None],
+            'cls_token': source.pop('embeddings.class_embedding')[None, None],
+            'pos_embed': source.pop('embeddings.position_embedding.weight')[None],
             'image_tokenizer.proj.weight': patches,
             'image_tokenizer.proj.bias': patches.new_zeros(len(patches)),  # CLIP's convolution has none
         }
         for kind in ('weight', 'bias'):
-            translated[f'pre_norm.{kind}'] = take(f'pre_layrnorm.{kind}')  # Hugging Face's spelling
-            translated[f'norm.{kind}'] = take(f'post_layernorm.{kind}')
-            for index in range(take.count('encoder.layers.')):
+            translated[f'pre_norm.{kind}'] = source.pop(f'pre_layrnorm.{kind}')  # Hugging Face's spelling
+            translated[f'norm.{kind}'] = source.pop(f'post_layernorm.{kind}')
+            for index in range(source.count_layers('encoder.layers.')):
                 theirs, own = f'encoder.layers.{index}.', f'blocks.{index}.'
-                qkv = [take(f'{theirs}self_attn.{name}_proj.{kind}') for name in ('q', 'k', 'v')]
+                qkv = [source.pop(f'{theirs}self_attn.{name}_proj.{kind}') for name in ('q', 'k', 'v')]
                 translated[f'{own}attention_space.qkv.{kind}'] = torch.cat(qkv)
-                for source, target in LAYER.items():
-                    translated[f'{own}{target}.{kind}'] = take(f'{theirs}{source}.{kind}')
+                for name, target in LAYER.items():
+                    translated[f'{own}{target}.{kind}'] = source.pop(f'{theirs}{name}.{kind}')
         translated = {PREFIX + key: value for key, value in translated.items()}
         fit_space(translated, model)
         return translated
 
-    def derived(self, model: nn.Module) -> list[str]:
-        """The video path."""
+    def derived(self, model: OmniVL) -> list[str]:
+        """List the keys of the video path."""
         return video_path(model)
 
-    def finish(self, model: nn.Module) -> None:
+    def finish(self, model: OmniVL) -> None:
         """Start the video path from the image path."""
         model.visual_encoder.start_video_from_image()

@@ -32,10 +32,10 @@ FORMAT = 'omnivl'
 TEMPERATURE = 'contrastive_loss.temperature'
 
 
-def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> nn.Module:
+def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> OmniVL:
     """Write a model for those who only use it.
 
-    A pretraining model becomes its trunk, without losses, momentum twin and queues. The folder holds
+    A pretraining model becomes its trunk, without losses, momentum encoder and queues. The folder holds
     ``model.safetensors`` (shared weights once), ``config.json`` (model, test pipelines and evaluations, with the
     vocabulary's path relative to the folder, and the names of a classifier's classes if the annotations of its test are
     there), ``vocab.txt`` and ``preprocessor_config.json`` (pixel statistics).
@@ -98,7 +98,13 @@ def load_exported(folder: str | Path) -> tuple[nn.Module, Config]:
 
 
 def read_exported_config(folder: str | Path) -> Config:
-    """Read the config of such a folder, with the vocabulary's path made whole.
+    """Read the config of a folder that ``export_folder`` wrote.
+
+    Args:
+        folder: The folder; it may have been moved.
+
+    Returns:
+        The config, with the path of the vocabulary in this folder.
 
     Raises:
         OmniVLFileNotFoundError: There is no ``config.json``.
@@ -116,8 +122,8 @@ def read_exported_config(folder: str | Path) -> Config:
     return Config(_with_vocabulary(content, str(Path(folder) / VOCABULARY)), filename=str(path))
 
 
-def load_trunk(model_config: dict[str, Any], checkpoint: str | Path) -> tuple[nn.Module, float | None]:
-    """Build a model and load what of a checkpoint belongs to it: losses, momentum twin and queues do not.
+def load_trunk(model_config: dict[str, Any], checkpoint: str | Path) -> tuple[OmniVL, float | None]:
+    """Build a model and load what of a checkpoint belongs to it: losses, momentum encoder and queues do not.
 
     Args:
         model_config: Config of the model.
@@ -133,7 +139,7 @@ def load_trunk(model_config: dict[str, Any], checkpoint: str | Path) -> tuple[nn
     path = Path(checkpoint)
     if path.is_dir():
         last, content, _ = load_last_checkpoint(path)
-        if content is None:
+        if last is None or content is None:
             raise OmniVLFileNotFoundError(f'no checkpoint in {path}: name the file, or train the model first')
         path = last
     else:
@@ -150,7 +156,7 @@ def load_trunk(model_config: dict[str, Any], checkpoint: str | Path) -> tuple[nn
 
 
 def unique_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict with shared weights under their first name only, without what follows other weights."""
+    """Return the state dict with shared weights under their first name only, without what follows other weights."""
     seen: set[int] = set()
     weights = {}
     for key, value in model.state_dict(keep_vars=True).items():
@@ -169,7 +175,7 @@ def write_weights(weights: dict[str, Tensor], path: Path) -> None:
         file.write(save(contiguous, metadata=dict(format='pt')))
 
 
-def write_pixels(model: nn.Module, folder: Path) -> None:
+def write_pixels(model: OmniVL, folder: Path) -> None:
     """Write what the model expects of pixels, under Hugging Face's names, as ``preprocessor_config.json``."""
     statistics = pixel_statistics(model)
     encoder = model.visual_encoder
@@ -186,13 +192,13 @@ def write_pixels(model: nn.Module, folder: Path) -> None:
 
 
 def _used_parts(cfg: Config) -> dict[str, Any]:
-    """What the use of a model needs of its config, as plain values."""
+    """Pick what the use of a model needs of its config, as plain values."""
     model = dict(cfg.model)
     model_type = MODELS.get(model['type']) if isinstance(model['type'], str) else model['type']
     if model_type is OmniVLPretrain:
         known = inspect.signature(OmniVL.__init__).parameters
         model = dict({key: value for key, value in model.items() if key in known}, type=OmniVL)
-    parts = dict(model=model)
+    parts: dict[str, Any] = dict(model=model)
     loaders = {
         name: dict(dataset=dict(pipeline=loader['dataset']['pipeline']))
         for name, loader in (cfg.get('test_dataloader') or {}).items()
@@ -209,7 +215,14 @@ def _used_parts(cfg: Config) -> dict[str, Any]:
 
 
 def plain(value: Any, name: str = 'config') -> Any:
-    """Turn a config into what JSON holds; classes and functions become their full names.
+    """Turn a config into what JSON holds.
+
+    Args:
+        value: A config, or a part of one.
+        name: Where it stands in the config, for the message.
+
+    Returns:
+        The same in dicts, lists, strings and numbers; classes and functions become their full names.
 
     Raises:
         OmniVLTypeError: Something in it has no such form.
@@ -230,7 +243,7 @@ def plain(value: Any, name: str = 'config') -> Any:
 
 
 def _with_vocabulary(value: Any, path: str) -> Any:
-    """A copy with every ``vocab_file`` replaced."""
+    """Copy a config with every ``vocab_file`` replaced."""
     if isinstance(value, Mapping):
         return {key: path if key == 'vocab_file' else _with_vocabulary(item, path) for key, item in value.items()}
     if isinstance(value, list):

@@ -13,7 +13,7 @@ from omnivl.engine.files import write_json
 from omnivl.errors import OmniVLValueError
 from omnivl.models import OmniVL
 
-from .blip_keys import Place, head_places, projection_places, text_places, visual_places
+from .blip_keys import KeyMapping, head_mappings, projection_mappings, text_mappings, visual_mappings
 from .export import CONFIG, VOCABULARY, WEIGHTS, write_pixels, write_weights
 
 ARCHITECTURES = dict(
@@ -66,29 +66,29 @@ def to_blip(model: OmniVL, kind: str) -> tuple[dict[str, Tensor], list[str]]:
     own = model.state_dict(keep_vars=True)
     weights: dict[str, Tensor] = {}
     used: set[int] = set()
-    for place in _places(model, kind):
-        tensor = own[place.ours]
+    for mapping in _mappings(model, kind):
+        tensor = own[mapping.ours]
         used.add(id(tensor))
-        for name, value in zip(place.theirs, tensor.detach().chunk(len(place.theirs))):
+        for name, value in zip(mapping.theirs, tensor.detach().chunk(len(mapping.theirs))):
             if name in weights and not torch.equal(weights[name], value):
                 raise OmniVLValueError(
-                    f'{place.ours} differs from what else stands for {name}: BLIP has one text encoder for texts '
+                    f'{mapping.ours} differs from what else stands for {name}: BLIP has one text encoder for texts '
                     "alone and for matching; train with share='blip', or export the kind that needs one of them only"
                 )
             weights[name] = value.clone()
     return weights, [key for key, value in own.items() if id(value) not in used]
 
 
-def _places(model: OmniVL, kind: str) -> Iterator[Place]:
+def _mappings(model: OmniVL, kind: str) -> Iterator[KeyMapping]:
     depth = len(model.alignment_decoder.layers)
-    places = [visual_places(len(model.visual_encoder.blocks))]
+    mappings = [visual_mappings(len(model.visual_encoder.blocks))]
     if kind in ('retrieval', 'vqa'):
-        places.append(text_places('alignment_decoder', 'text_encoder.', depth, cross=True))
+        mappings.append(text_mappings('alignment_decoder', 'text_encoder.', depth, cross=True))
     if kind == 'retrieval':
-        places += [text_places('text_encoder', 'text_encoder.', depth, cross=False), projection_places()]
+        mappings += [text_mappings('text_encoder', 'text_encoder.', depth, cross=False), projection_mappings()]
     if kind in ('caption', 'vqa'):
-        places += [text_places('generation_decoder', 'text_decoder.bert.', depth, cross=True), head_places()]
-    return itertools.chain(*places)
+        mappings += [text_mappings('generation_decoder', 'text_decoder.bert.', depth, cross=True), head_mappings()]
+    return itertools.chain(*mappings)
 
 
 def _check_is_blip(model: OmniVL) -> None:
@@ -105,11 +105,14 @@ def _check_is_blip(model: OmniVL) -> None:
 
 
 def blip_config(model: OmniVL, kind: str) -> dict[str, Any]:
-    """Hugging Face's ``config.json`` of the model.
+    """Describe the model as Hugging Face's ``config.json`` does.
 
     Args:
         model: The model.
         kind: ``'retrieval'``, ``'caption'`` or ``'vqa'``.
+
+    Returns:
+        The content of the file.
     """
     visual, text, words = model.visual_encoder, model.alignment_decoder, model.tokenizer
     block, layer = visual.blocks[0], text.layers[0]

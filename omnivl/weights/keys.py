@@ -1,14 +1,18 @@
 """What several readers need: tensors by their foreign names, and the settings that no tensor shows."""
 
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
+from omnivl.models.decoders.base import GroundedDecoder, GroundedLayer
+from omnivl.models.encoders import TextEncoder, UnifiedVisualEncoder
+from omnivl.models.encoders.text import TextEncoderLayer
+from omnivl.models.layers import SpaceTimeBlock
 
 
-class Taker:
-    """Takes tensors out of a state dict by their plain names; a missing one is an error that names it.
+class SourceTensors:
+    """A foreign state dict out of which a reader takes tensors by their plain names; a missing one is an error.
 
     Args:
         weights: The state dict.
@@ -23,14 +27,15 @@ class Taker:
         self.prefix = prefix
         self.kind = kind
 
-    def __call__(self, name: str) -> Tensor:
+    def pop(self, name: str) -> Tensor:
+        """Take a tensor out, so that what is left at the end was not used."""
         key = self.plain.get(self.prefix + name)
         if key is None or key not in self.weights:
             raise OmniVLValueError(f'no {self.prefix}{name} among the weights: this is not a {self.kind} that we know')
         return self.weights.pop(key)
 
-    def count(self, name: str) -> int:
-        """Number of layers whose keys begin with ``name``."""
+    def count_layers(self, name: str) -> int:
+        """Count the layers whose keys begin with ``name``."""
         start = self.prefix + name
         return len({key[len(start) :].split('.')[0] for key in self.plain if key.startswith(start)})
 
@@ -40,12 +45,15 @@ def visual_settings(config: dict[str, Any], encoder: nn.Module, norm_eps: float)
 
     Args:
         config: The config of the tower.
-        encoder: A ``UnifiedVisualEncoder``.
+        encoder: The visual encoder of the model.
         norm_eps: What the tower has where its config does not say.
+
+    Returns:
+        Each setting as (name, theirs, ours); none for an encoder of another kind, which the keys will show.
     """
-    if not hasattr(encoder, 'blocks'):  # an encoder of another kind, which the keys will show
+    if not isinstance(encoder, UnifiedVisualEncoder):
         return []
-    block = encoder.blocks[0]
+    block = cast(SpaceTimeBlock, encoder.blocks[0])
     return [
         ('num_heads', config.get('num_attention_heads', 12), block.attention_space.num_heads),
         ('norm_eps', config.get('layer_norm_eps', norm_eps), encoder.norm.eps),
@@ -53,15 +61,20 @@ def visual_settings(config: dict[str, Any], encoder: nn.Module, norm_eps: float)
     ]
 
 
-def text_settings(config: dict[str, Any], text_model: nn.Module, num_heads: int = 12) -> list[tuple[str, Any, Any]]:
+def text_settings(
+    config: dict[str, Any], text_model: TextEncoder | GroundedDecoder, num_heads: int = 12
+) -> list[tuple[str, Any, Any]]:
     """Compare a Hugging Face config of a BERT with one of our text models, as ``WeightReader.settings``.
 
     Args:
         config: The config of the BERT.
         text_model: A text encoder or a decoder.
         num_heads: What the BERT has where its config does not say.
+
+    Returns:
+        Each setting as (name, theirs, ours).
     """
-    attention = text_model.layers[0].self_attention.attention
+    attention = cast(TextEncoderLayer | GroundedLayer, text_model.layers[0]).self_attention.attention
     return [
         ('text_num_heads', config.get('num_attention_heads', num_heads), attention.num_heads),
         ('text_norm_eps', config.get('layer_norm_eps', 1e-12), text_model.embeddings.norm.eps),

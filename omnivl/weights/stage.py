@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from omnivl.engine.checkpoint import load_last_checkpoint
 from omnivl.errors import OmniVLFileNotFoundError
+from omnivl.models import OmniVL
 from omnivl.registry import WEIGHT_READERS
 
 from .base import FOLLOWERS, WeightReader
@@ -14,7 +15,7 @@ from .base import FOLLOWERS, WeightReader
 
 @WEIGHT_READERS.register_module(name=['StageReader', 'stage'])
 class StageReader(WeightReader):
-    """A checkpoint of this project as the start of another run: weights go on; optimizer, twin and queues begin anew.
+    """A checkpoint of this project as the start of another run; optimizer, momentum encoder and queues begin anew.
 
     Args:
         file: A checkpoint, or a work directory, whose last checkpoint is then taken.
@@ -39,21 +40,21 @@ class StageReader(WeightReader):
         if not Path(self.file).is_dir():
             return super().read_file()
         path, checkpoint, _ = load_last_checkpoint(self.file)
-        if checkpoint is None:
+        if path is None or checkpoint is None:
             raise OmniVLFileNotFoundError(
                 f'no checkpoint in {self.file}: train that stage first (see load_from in the config)'
             )
         self.file = str(path)
         return dict(checkpoint['state_dict']), path
 
-    def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    def translate(self, weights: dict[str, Tensor], model: OmniVL) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
         for key in [key for key in weights if key.startswith(FOLLOWERS)]:
             del weights[key]
         model.adapt_state_dict(weights)
         return {key: weights.pop(key) for key in model.state_dict() if key in weights}
 
-    def finish(self, model: nn.Module) -> None:
+    def finish(self, model: OmniVL) -> None:
         """Start the video path from the image path, if asked for."""
         if self.start_video_from_image and hasattr(model.visual_encoder, 'start_video_from_image'):
             model.visual_encoder.start_video_from_image()

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from omnivl.models import OmniVL
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
-from .keys import Taker, visual_settings
+from .keys import SourceTensors, visual_settings
 from .timm import PREFIX, fit_space
 
 LAYER = {
@@ -46,40 +47,40 @@ class TimeSformerReader(WeightReader):
     model_types = ('timesformer',)
     unused_by_design = ('classifier.*',)
 
-    def settings(self, config: dict[str, Any], model: nn.Module) -> list[tuple[str, Any, Any]]:
+    def settings(self, config: dict[str, Any], model: OmniVL) -> list[tuple[str, Any, Any]]:
         """See ``WeightReader.settings``."""
         kind = ('attention_type', config.get('attention_type', 'divided_space_time'), 'divided_space_time')
         return [kind, *visual_settings(config, model.visual_encoder, norm_eps=1e-6)]
 
-    def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    def translate(self, weights: dict[str, Tensor], model: OmniVL) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
         prefix = 'timesformer.' if any(key.startswith('timesformer.') for key in weights) else ''
-        take = Taker(weights, None, prefix, 'TimeSformer with divided attention')
-        translated = {PREFIX + own: take(name) for name, own in OUTSIDE.items()}
-        for index in range(take.count('encoder.layer.')):
+        source = SourceTensors(weights, None, prefix, 'TimeSformer with divided attention')
+        translated = {PREFIX + own: source.pop(name) for name, own in OUTSIDE.items()}
+        for index in range(source.count_layers('encoder.layer.')):
             theirs, own = f'encoder.layer.{index}.', f'{PREFIX}blocks.{index}.'
             for kind in ('weight', 'bias'):
-                for source, target in LAYER.items():
-                    translated[f'{own}{target}.{kind}'] = take(f'{theirs}{source}.{kind}')
-            projection = [take(f'{theirs}temporal_attention.output.dense.{kind}') for kind in ('weight', 'bias')]
-            second = [take(f'{theirs}temporal_dense.{kind}') for kind in ('weight', 'bias')]
+                for name, target in LAYER.items():
+                    translated[f'{own}{target}.{kind}'] = source.pop(f'{theirs}{name}.{kind}')
+            projection = [source.pop(f'{theirs}temporal_attention.output.dense.{kind}') for kind in ('weight', 'bias')]
+            second = [source.pop(f'{theirs}temporal_dense.{kind}') for kind in ('weight', 'bias')]
             weight, bias = fold_linear(projection, second)
             translated[f'{own}attention_time.proj.weight'] = weight
             translated[f'{own}attention_time.proj.bias'] = bias
         fit_space(translated, model)
         return translated
 
-    def derived(self, model: nn.Module) -> list[str]:
-        """The video tokenizer."""
+    def derived(self, model: OmniVL) -> list[str]:
+        """List the keys of the video tokenizer."""
         return [key for key in model.state_dict() if key.startswith(PREFIX + 'video_tokenizer.')]
 
-    def finish(self, model: nn.Module) -> None:
+    def finish(self, model: OmniVL) -> None:
         """Start the video tokenizer from the image tokenizer."""
         model.visual_encoder.video_tokenizer.inflate_from(model.visual_encoder.image_tokenizer)
 
 
 def fold_linear(first: Sequence[Tensor], second: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Two linear layers in a row as one: W = W2 W1, b = W2 b1 + b2, computed in float64.
+    """Fold two linear layers in a row into one: W = W2 W1, b = W2 b1 + b2, computed in float64.
 
     Args:
         first: Weight (C, D) and bias (C,) of the layer that comes first.

@@ -1,7 +1,8 @@
 """timm's Vision Transformers (the paper starts from ViT-B/16 on ImageNet-1K, section 4)."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from omnivl.models import OmniVL
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
@@ -35,7 +36,7 @@ class TimmViTReader(WeightReader):
 
     unused_by_design = ('head.*', 'head_dist.*', 'pre_logits.*')
 
-    def translate(self, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    def translate(self, weights: dict[str, Tensor], model: OmniVL) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
         names = dict(OUTSIDE)
         for key in weights:
@@ -48,22 +49,22 @@ class TimmViTReader(WeightReader):
         fit_space(translated, model)
         return translated
 
-    def derived(self, model: nn.Module) -> list[str]:
-        """The video path."""
+    def derived(self, model: OmniVL) -> list[str]:
+        """List the keys of the video path."""
         return video_path(model)
 
-    def finish(self, model: nn.Module) -> None:
+    def finish(self, model: OmniVL) -> None:
         """Start the video path from the image path."""
         model.visual_encoder.start_video_from_image()
 
 
-def video_path(model: nn.Module) -> list[str]:
-    """Keys of the visual encoder that ``start_video_from_image`` fills."""
+def video_path(model: OmniVL) -> list[str]:
+    """List the keys of the visual encoder that ``start_video_from_image`` fills."""
     temporal = ('norm_time', 'attention_time', 'time_embed', 'video_tokenizer')
     return [key for key in model.state_dict() if key.startswith(PREFIX) and any(name in key for name in temporal)]
 
 
-def fit_space(translated: dict[str, Tensor], model: nn.Module) -> None:
+def fit_space(translated: dict[str, Tensor], model: OmniVL) -> None:
     """Interpolate, in place, a spatial position embedding that was made for another resolution."""
     if hasattr(model.visual_encoder, 'fit_position_embeddings'):
         model.visual_encoder.fit_position_embeddings(translated, PREFIX)

@@ -5,7 +5,7 @@ from mmengine.config import read_base
 from projects.example_encoder.timm_frame_encoder import TimmFrameEncoder
 
 with read_base():
-    from ....configs.demo.pretrain_image import *
+    from ...demo.configs.pretrain_image import *
 
 model.visual_encoder = dict(
     type=TimmFrameEncoder,

@@ -1,0 +1,52 @@
+"""OmniVL at the size of a laptop's CPU: 64-pixel pictures, about a million parameters.
+
+Departs from the larger sizes where a few minutes of training ask for it: tokenizers with a stem of small
+convolutions, a 3D tokenizer that halves the positions in time, a quick momentum twin, half of the negatives drawn
+evenly, no dropout.
+"""
+
+from mmengine.config import read_base
+
+from omnivl.models import OmniVLPretrain, VLDataPreprocessor
+from omnivl.models.decoders import AlignmentDecoder, GenerationDecoder
+from omnivl.models.encoders import TextEncoder, UnifiedVisualEncoder
+from omnivl.models.losses import LanguageLoss, MatchingLoss, UniVLCLoss
+from omnivl.models.tokenizers import ImageTokenizer, VideoTokenizer, WordPieceTokenizer
+
+with read_base():
+    from ..datasets.paths import *
+
+text_model = dict(
+    vocab_size=128, width=128, depth=2, num_heads=4, mlp_ratio=2.0, max_length=32, dropout=0.0, init_std=0.08
+)
+stem = (32, 64, 128)
+
+model = dict(
+    type=OmniVLPretrain,
+    data_preprocessor=dict(type=VLDataPreprocessor),
+    tokenizer=dict(type=WordPieceTokenizer, vocab_file=vocab_file),
+    visual_encoder=dict(
+        type=UnifiedVisualEncoder,
+        image_tokenizer=dict(type=ImageTokenizer, patch_size=16, stem_channels=stem),
+        video_tokenizer=dict(type=VideoTokenizer, patch_size=16, time_kernel=3, time_stride=2, stem_channels=stem),
+        width=128,
+        depth=3,
+        num_heads=4,
+        mlp_ratio=2.0,
+        image_size=64,
+        num_frames=8,
+        init_std=0.08,
+        pos_std=0.5,
+    ),
+    text_encoder=dict(type=TextEncoder, **text_model),
+    alignment_decoder=dict(type=AlignmentDecoder, **text_model),
+    generation_decoder=dict(type=GenerationDecoder, **text_model),
+    share='blip',
+    embed_dim=64,
+    contrastive_loss=dict(type=UniVLCLoss),
+    matching_loss=dict(type=MatchingLoss, uniform_share=0.5, positive_weight=2.0),
+    language_loss=dict(type=LanguageLoss, label_smoothing=0.0),
+    queue_length=1024,
+    momentum=0.99,
+    momentum_ramp=True,
+)

@@ -1,0 +1,43 @@
+"""From files to model inputs for the demo corpus, whose files are 64 pixels wide already.
+
+No flip and no strong augmentation: 'left' and 'red' have to stay true.
+"""
+
+from mmengine.config import read_base
+
+from omnivl.datasets.transforms import (
+    CleanCaption,
+    ColorContrast,
+    LoadImage,
+    LoadVideo,
+    PackSample,
+    RandomShift,
+    ShuffleFrames,
+    TokenizeText,
+)
+from omnivl.models.tokenizers import WordPieceTokenizer
+
+with read_base():
+    from ..datasets.paths import *
+
+tokenizer = dict(type=WordPieceTokenizer, vocab_file=vocab_file)
+augment = [dict(type=RandomShift, max_shift=3), dict(type=ColorContrast, contrast=0.1)]
+describe = [
+    dict(type=CleanCaption, max_words=30),
+    dict(type=TokenizeText, tokenizer=tokenizer, max_length=32),
+    dict(type=PackSample),
+]
+
+image_pipeline = [dict(type=LoadImage), *augment, *describe]
+video_pipeline = [dict(type=LoadVideo, num_frames=8, random=True), *augment, *describe]
+image_test_pipeline = [dict(type=LoadImage), *describe]
+video_test_pipeline = [dict(type=LoadVideo, num_frames=8), *describe]
+# What a model cannot tell from this, it has learnt from the order of the frames.
+video_shuffled_pipeline = [dict(type=LoadVideo, num_frames=8), dict(type=ShuffleFrames), *describe]
+
+# For classes alone, without a text.
+image_label_pipeline = [dict(type=LoadImage), *augment, dict(type=PackSample)]
+video_label_pipeline = [dict(type=LoadVideo, num_frames=8, random=True), *augment, dict(type=PackSample)]
+image_label_test_pipeline = [dict(type=LoadImage), dict(type=PackSample)]
+video_label_test_pipeline = [dict(type=LoadVideo, num_frames=8), dict(type=PackSample)]
+video_label_shuffled_pipeline = [dict(type=LoadVideo, num_frames=8), dict(type=ShuffleFrames), dict(type=PackSample)]

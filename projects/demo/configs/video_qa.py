@@ -1,0 +1,41 @@
+"""Demo: questions about videos, finetuned from the joint stage.
+
+Twin of configs/omnivl/msrvtt_qa.py for two CPU cores. Data: 5600 questions in MSRVTT-QA's form. Batch 16 x 1 process.
+The second test shuffles the frames: 'what is ... doing?' asks for a motion, which then cannot be told any more.
+"""
+
+from mmengine.config import read_base
+
+from omnivl.evaluation import QAEvaluation
+
+with read_base():
+    from ....configs._base_.runtime import *
+    from ._base_.datasets.qa import *
+    from ._base_.models.omnivl_tiny_qa import *
+    from ._base_.schedules.finetune import *
+
+max_iters = 320
+
+train_dataloader = dict(video=dict(train_loader, dataset=dict(video_qa['train'], pipeline=video_pipeline)))
+train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
+param_scheduler = [
+    dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
+    dict(type=LinearLR, start_factor=1.0, end_factor=0.01, by_epoch=False, begin=warmup, end=max_iters),
+]
+
+# The first two words tell what a question is about: 'what is' asks for the motion.
+evaluation = dict(
+    type=QAEvaluation,
+    protocol='exact',
+    answer_list=video_answers,
+    methods=('rank', 'generate'),
+    max_length=4,
+    type_words=2,
+)
+val_dataloader = {'video.qa': dict(test_loader, dataset=dict(video_qa['val'], pipeline=video_test_pipeline))}
+val_evaluator = {'video.qa': evaluation}
+test_dataloader = {
+    'video.qa': dict(test_loader, dataset=dict(video_qa['test'], pipeline=video_test_pipeline)),
+    'video.qa_shuffled': dict(test_loader, dataset=dict(video_qa['test'], pipeline=video_shuffled_pipeline)),
+}
+test_evaluator = {'video.qa': evaluation, 'video.qa_shuffled': evaluation}

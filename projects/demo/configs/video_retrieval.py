@@ -1,0 +1,33 @@
+"""Demo: text-to-video retrieval, finetuned from the joint stage on five captions per clip.
+
+Twin of configs/omnivl/retrieval_msrvtt_9k.py for two CPU cores: UniVLC and VLM, no LM. Batch 16 x 1 process.
+"""
+
+from mmengine.config import read_base
+
+from omnivl.evaluation import RetrievalEvaluation
+
+with read_base():
+    from ....configs._base_.runtime import *
+    from ._base_.datasets.tasks import *
+    from ._base_.models.omnivl_tiny import *
+    from ._base_.pipelines.pixels_64 import *
+    from ._base_.schedules.finetune import *
+
+max_iters = 350
+
+model.language_loss = None
+train_dataloader = dict(video=dict(train_loader, dataset=dict(msrvtt_train, pipeline=video_pipeline)))
+train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
+param_scheduler = [
+    dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
+    dict(type=LinearLR, start_factor=1.0, end_factor=0.01, by_epoch=False, begin=warmup, end=max_iters),
+]
+
+retrieval = dict(type=RetrievalEvaluation, rerank_k=16, rerank_with='match+scaled_similarity')
+val_dataloader = {'video.retrieval': dict(test_loader, dataset=dict(msrvtt_eval['val'], pipeline=video_test_pipeline))}
+val_evaluator = {'video.retrieval': retrieval}
+test_dataloader = {
+    'video.retrieval': dict(test_loader, dataset=dict(msrvtt_eval['test'], pipeline=video_test_pipeline))
+}
+test_evaluator = {'video.retrieval': retrieval}

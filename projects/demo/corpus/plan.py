@@ -1,0 +1,185 @@
+"""Which file shows which scene: the whole corpus as a list, made from the parameters alone."""
+
+import itertools
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+import numpy as np
+
+from .manifest import CorpusParameters
+from .world import (
+    SPLITS,
+    AnyScene,
+    ClipScene,
+    LoneScene,
+    LongScene,
+    PictureScene,
+    clip_scenes,
+    lone_scenes,
+    picture_scenes,
+    split_scenes,
+)
+
+# Share of the training pictures and clips that have a caption; the others have a label.
+CAPTIONED_IMAGES = 0.75
+CAPTIONED_VIDEOS = 0.7
+# Share of the scenes of lone shapes that go to each of val and test.
+HELD_OUT_LONE = 0.15
+VIDEOS_PER_FOLDER = 500
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file of the corpus.
+
+    Attributes:
+        kind: ``'images'``, ``'image_labels'``, ``'videos'`` or ``'video_labels'``; other corpora have other kinds.
+        split: One of :data:`~projects.demo.corpus.world.SPLITS`.
+        number: Unique within its kind, from 1.
+        path: Relative to the root of the corpus.
+        scene: What it shows.
+    """
+
+    kind: str
+    split: str
+    number: int
+    path: str
+    scene: PictureScene | LoneScene | ClipScene | LongScene
+
+    def rng(self, seed: int) -> np.random.Generator:
+        """The generator of all draws of this file, independent of every other file.
+
+        Args:
+            seed: Of the corpus.
+
+        Returns:
+            A fresh generator, the same at every call.
+        """
+        return purpose_rng(seed, self.kind, self.number)
+
+
+def plan_corpus(parameters: CorpusParameters) -> list[Item]:
+    """List every picture and clip of a corpus.
+
+    Args:
+        parameters: Sizes and seed.
+
+    Returns:
+        The items, kind after kind and split after split.
+    """
+    pictures, lone, clips = split_world(parameters.seed, parameters.num_eval)
+    captioned_images = round(parameters.num_images * CAPTIONED_IMAGES)
+    captioned_videos = round(parameters.num_videos * CAPTIONED_VIDEOS)
+    sources = {
+        'images': (pictures, captioned_images, SPLITS),
+        'image_labels': (lone, parameters.num_images - captioned_images, SPLITS[:3]),
+        'videos': (clips, captioned_videos, SPLITS),
+        'video_labels': (clips, parameters.num_videos - captioned_videos, SPLITS[:3]),
+    }
+    items = []
+    for kind, (scenes, num_train, splits) in sources.items():
+        number = 0
+        for split in splits:
+            count = num_train if split == 'train' else parameters.num_eval
+            for scene in draw_scenes(scenes[split], count, purpose_rng(parameters.seed, f'{kind} {split}')):
+                number += 1
+                path = _path(kind, split, number, scene, parameters.seconds)
+                items.append(Item(kind, split, number, path, scene))
+    return items
+
+
+def split_world(
+    seed: int, num_eval: int
+) -> tuple[dict[str, list[PictureScene]], dict[str, list[LoneScene]], dict[str, list[ClipScene]]]:
+    """Deal all scenes to the splits; every corpus of this seed and number has the same split.
+
+    Args:
+        seed: Of the corpus.
+        num_eval: Scenes of each of val, test and test_unseen, for pictures as for clips.
+
+    Returns:
+        Split -> scenes, of the pictures, the lone shapes and the clips.
+    """
+    lone = lone_scenes()
+    return (
+        split_scenes(picture_scenes(), num_eval, purpose_rng(seed, 'pictures')),
+        split_scenes(lone, int(HELD_OUT_LONE * len(lone)), purpose_rng(seed, 'lone shapes')),
+        split_scenes(clip_scenes(), num_eval, purpose_rng(seed, 'clips')),
+    )
+
+
+def draw_scenes(
+    scenes: Sequence[AnyScene],
+    count: int,
+    rng: np.random.Generator,
+    kind_of: Callable[[AnyScene], Hashable] = attrgetter('kind'),
+) -> list[AnyScene]:
+    """Draw scenes as evenly as can be: the kinds in turn, and every scene of a kind before any of it comes twice.
+
+    Args:
+        scenes: What to draw from.
+        count: Scenes to draw.
+        rng: Decides the order within each kind.
+        kind_of: What is to be balanced; sortable.
+
+    Returns:
+        ``count`` scenes.
+    """
+    shuffled = [scenes[index] for index in rng.permutation(len(scenes))]
+    kinds = sorted({kind_of(scene) for scene in scenes})
+    of_kind = [[scene for scene in shuffled if kind_of(scene) == kind] for kind in kinds]
+    turns = [itertools.cycle(group) for group in of_kind]
+    return [next(turns[place % len(turns)]) for place in range(count)]
+
+
+def purpose_rng(seed: int, purpose: str, *numbers: int) -> np.random.Generator:
+    """The generator of the draws for one purpose, independent of every other.
+
+    Args:
+        seed: Of the corpus.
+        purpose: What is drawn.
+        numbers: Of the file or sentence that it is drawn for.
+
+    Returns:
+        A fresh generator, the same at every call.
+    """
+    return np.random.default_rng([seed, zlib.crc32(purpose.encode()), *numbers])
+
+
+def count_items(items: Sequence[Item]) -> dict[str, dict[str, int]]:
+    """Count the items of each kind and split.
+
+    Args:
+        items: A plan.
+
+    Returns:
+        Kind -> split -> items.
+    """
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for item in items:
+        counts[item.kind][item.split] += 1
+    return {kind: dict(of_kind) for kind, of_kind in counts.items()}
+
+
+def youtube_id(number: int) -> str:
+    """The made-up id of a labelled clip, eleven characters like a real one."""
+    return f'demo{number:07d}'
+
+
+def page_dir(number: int) -> str:
+    """Folder of a captioned clip, named after the numbers in it as WebVid's are."""
+    first = (number - 1) // VIDEOS_PER_FOLDER * VIDEOS_PER_FOLDER + 1
+    return f'{first:06d}_{first + VIDEOS_PER_FOLDER - 1:06d}'
+
+
+def _path(kind: str, split: str, number: int, scene: AnyScene, seconds: int) -> str:
+    if kind == 'images':
+        return f'images/{split}/{number:05d}.jpg'
+    if kind == 'image_labels':
+        return f'image_labels/{split}/{scene.kind}/{number:05d}.jpg'
+    if kind == 'videos':
+        return f'videos/{page_dir(number)}/{number}.mp4'
+    return f'video_labels/{scene.kind.replace(" ", "_")}/{youtube_id(number)}_{0:06d}_{seconds:06d}.mp4'
