@@ -14,13 +14,15 @@ from torch import nn
 
 from omnivl.engine.files import atomic_write, write_json
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLRuntimeError, OmniVLValueError
+from omnivl.models.interfaces import Contrasts, HasParts, serving
+from omnivl.weights.base import part_state
 
 from .inputs import Visual, list_folder
 
 INDEX_FILE = 'index.json'
 FEATURES_FILE = 'features.safetensors'
 VERSION = 1
-# What the features depend on; heads, decoders, twin and queues may differ.
+# What the features depend on; heads, decoders, momentum encoder and queues may differ.
 FEATURE_PARTS = ('visual_encoder.', 'text_encoder.', 'visual_proj.', 'text_proj.')
 SHOWN = 5  # names in a message
 
@@ -178,13 +180,14 @@ def model_checksum(model: nn.Module, preparation: Any) -> str:
         64 hexadecimal digits; the same on every device.
     """
     digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
+    contrasts = serving(model, Contrasts, 'an index')
+    for key, value in sorted(part_state(serving(model, HasParts, 'an index')).items()):
         if key.startswith(FEATURE_PARTS):
             digest.update(f'{key} {value.dtype} {tuple(value.shape)}'.encode())
             digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
     for name in ('scale', 'shift'):
         digest.update(getattr(model.data_preprocessor, name).cpu().numpy())
-    digest.update(Path(model.tokenizer.vocab_file).read_bytes())
+    digest.update(Path(contrasts.tokenizer.vocab_file).read_bytes())
     digest.update('\n'.join(preparation.described()).encode())
     return digest.hexdigest()
 

@@ -6,10 +6,10 @@ trunk can do: ``serving`` finds the one of the two that serves. Letters of shape
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from omnivl.errors import OmniVLTypeError
 from omnivl.structures import VisualFeatures, VLBatch
@@ -141,8 +141,16 @@ class HasParts(Protocol):
     """Is made of parts that readers of weights fill by name, wherever the model keeps them."""
 
     @property
-    def parts(self) -> Mapping[str, nn.Module]:
-        """Name -> part, such as ``'visual_encoder'``."""
+    def parts(self) -> Mapping[str, Any]:
+        """Name -> part, a module, such as ``'visual_encoder'``."""
+
+
+class HasImageSize(Protocol):
+    """Is made for pictures of one size; asked of a visual encoder."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
 
 
 class TakesWeights(Protocol):
@@ -155,9 +163,12 @@ class TakesWeights(Protocol):
         """Let what follows other weights start from those just loaded."""
 
 
-def serves(model: object, interface: type[Interface]) -> bool:
-    """Tell whether a model, or the trunk that it has, offers an interface with the parts that it was built with."""
-    return _server(model, interface) is not None
+def offered_by(model: object, interface: type[Interface]) -> Interface | None:
+    """Find who offers an interface with the parts that it was built with: the model, or its trunk; None = neither."""
+    for candidate in _candidates(model):
+        if all(_has(candidate, name) for name in _members(interface)) and interface not in _lacks(candidate):
+            return cast(Interface, candidate)
+    return None
 
 
 def serving(model: object, interface: type[Interface], user: str) -> Interface:
@@ -171,25 +182,19 @@ def serving(model: object, interface: type[Interface], user: str) -> Interface:
     Raises:
         OmniVLTypeError: Neither does; says what is missing.
     """
-    server = _server(model, interface)
+    server = offered_by(model, interface)
     if server is not None:
         return server
     reasons = {reason for candidate in _candidates(model) if (reason := _lacks(candidate).get(interface))}
     if not reasons:
         missing = sorted(name for name in _members(interface) if not _has(model, name))
         reasons = {f'it has no {", ".join(missing)}'}
-    purpose = inspect.getdoc(interface).rstrip('.').lower()
+    purpose = (inspect.getdoc(interface) or '').rstrip('.').lower()
     raise OmniVLTypeError(
-        f'{user} needs a model that {purpose}, which this {type(model).__name__} does not: {"; ".join(sorted(reasons))} '
-        f'(see {interface.__name__} in omnivl/models/interfaces.py; take a config of another task)'
+        f'{user} needs a model that {purpose}, which this {type(model).__name__} does not: '
+        f'{"; ".join(sorted(reasons))} (see {interface.__name__} in omnivl/models/interfaces.py, or take a config of '
+        'another task)'
     )
-
-
-def _server(model: object, interface: type[Interface]) -> Interface | None:
-    for candidate in _candidates(model):
-        if all(_has(candidate, name) for name in _members(interface)) and interface not in _lacks(candidate):
-            return candidate
-    return None
 
 
 def _candidates(model: object) -> list[object]:
@@ -197,7 +202,7 @@ def _candidates(model: object) -> list[object]:
 
 
 def _lacks(candidate: object) -> Mapping[type, str]:
-    """Interfaces that a class offers and this object cannot serve, each with the reason: it was built without a part."""
+    """Interfaces that a class offers and this object, built without some part, does not; each with the reason."""
     return getattr(candidate, 'lacks', {})
 
 

@@ -118,7 +118,9 @@ class OmniVL(nn.Module):
         """Interfaces that this trunk cannot serve, each with the reason."""
         missing = {interface: sorted(set(needed) - set(self.parts)) for interface, needed in NEEDED.items()}
         return {
-            interface: f'its trunk was built without {", ".join(names)}' for interface, names in missing.items() if names
+            interface: f'its trunk was built without {", ".join(names)}'
+            for interface, names in missing.items()
+            if names
         }
 
     @property

@@ -124,7 +124,9 @@ def share_like_blip(parts: Mapping[str, nn.Module]) -> None:
     Raises:
         OmniVLValueError: They differ in depth or in the shape of a shared part.
     """
-    models = {name: parts[name] for name in ('text_encoder', 'alignment_decoder', 'generation_decoder') if name in parts}
+    models = {
+        name: parts[name] for name in ('text_encoder', 'alignment_decoder', 'generation_decoder') if name in parts
+    }
     depths = [len(model.layers) for model in models.values()]
     if len(set(depths)) > 1:
         raise OmniVLValueError(f"share='blip' needs one depth for the text models, got {depths}")

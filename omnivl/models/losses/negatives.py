@@ -81,7 +81,9 @@ class HardNegatives(nn.Module):
     def __init__(self, uniform_share: float = 0.0) -> None:
         super().__init__()
         if not 0 <= uniform_share <= 1:
-            raise OmniVLValueError(f'uniform_share must be in [0, 1], got {uniform_share} (set negatives.uniform_share)')
+            raise OmniVLValueError(
+                f'uniform_share must be in [0, 1], got {uniform_share} (set negatives.uniform_share)'
+            )
         self.uniform_share = uniform_share
 
     @torch.no_grad()

@@ -79,12 +79,19 @@ class UniVLCLoss(nn.Module):
     def __init__(self, positives: str = 'mean', weight: float = 1.0) -> None:
         super().__init__()
         if positives not in POSITIVES:
-            raise OmniVLValueError(f'positives must be one of {POSITIVES}, got {positives!r} (set UniVLCLoss.positives)')
+            raise OmniVLValueError(
+                f'positives must be one of {POSITIVES}, got {positives!r} (set UniVLCLoss.positives)'
+            )
         self.positives = positives
         self.weight = weight
 
     def forward(
-        self, visual_feature: Tensor, text_feature: Tensor, target_ids: Tensor, candidates: Candidates, temperature: Tensor
+        self,
+        visual_feature: Tensor,
+        text_feature: Tensor,
+        target_ids: Tensor,
+        candidates: Candidates,
+        temperature: Tensor,
     ) -> Tensor:
         """See ``univlc_loss``."""
         loss = univlc_loss(visual_feature, text_feature, target_ids, candidates, temperature, self.positives)

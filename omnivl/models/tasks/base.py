@@ -12,7 +12,7 @@ from omnivl.errors import OmniVLTypeError, OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import VisualFeatures, VLBatch, VLDataSample
 
-from ..interfaces import Contrasts, serves
+from ..interfaces import Contrasts, offered_by
 from ..omnivl import PARTS
 
 
@@ -72,6 +72,11 @@ class TrunkModel(BaseModel):
         held = set(PARTS if parts is None else parts) | needed
         self.trunk = MODELS.build(dict(trunk, parts=[part for part in PARTS if part in held]))
         self.losses = nn.ModuleDict({loss.name: loss for loss in built})
+
+    @classmethod
+    def for_use(cls, config: dict) -> dict:
+        """Turn the config of a trained model of this class into that of what is left when it is only used."""
+        return dict(config)
 
     def _check_losses(self, losses: Sequence[nn.Module]) -> None:
         names = [loss.name for loss in losses]
@@ -148,7 +153,7 @@ class TrunkModel(BaseModel):
         Without a shared space ``visual`` is the vector of the encoder, float (B, D).
         """
         pooled = self.encode(batch).pooled
-        if not serves(self, Contrasts):
+        if offered_by(self, Contrasts) is None:
             return dict(visual=pooled)
         features = dict(visual=self.trunk.project_visual(pooled))
         if batch.text_ids is not None:

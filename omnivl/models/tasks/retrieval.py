@@ -1,4 +1,4 @@
-"""Learning to bring visuals and texts together: contrast, and matching with hard negatives (2209.07526, section 3.2)."""
+"""Bringing visuals and texts together: contrast, and matching with hard negatives (OmniVL, section 3.2)."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,6 +16,7 @@ from ..distributed import gather_batch
 from ..interfaces import KeyValues
 from ..losses.negatives import MatchingPairs
 from ..momentum import Candidates, FeatureQueues, MomentumEncoder
+from ..omnivl import PARTS
 from .base import TrainingStep, TrunkModel
 
 FOLLOWED = ('visual_encoder', 'text_encoder', 'visual_proj', 'text_proj')
@@ -118,7 +119,7 @@ class OmniVLRetrieval(TrunkModel):
         )
         needs = {need for loss in self.losses.values() for need in loss.needs}
         if not needs:
-            raise OmniVLValueError('model.losses is empty: give at least one, or take a TrunkModel, which is not trained')
+            raise OmniVLValueError('model.losses is empty: give at least one (a TrunkModel is not trained)')
         if 'pairs' in needs and 'visual_feature' not in needs:
             raise OmniVLValueError(
                 f'{self.loss_names} of model.losses have negatives chosen by contrastive features that no loss trains: '
@@ -130,6 +131,15 @@ class OmniVLRetrieval(TrunkModel):
         if 'candidates' in needs:
             self.momentum_encoder = MomentumEncoder(self.followed, momentum, momentum_ramp)
             self.queues = FeatureQueues(self.trunk.visual_proj.out_features, queue_length)
+
+    @classmethod
+    def for_use(cls, config: dict) -> dict:
+        """Keep the trunk with the parts that were trained: no losses, momentum encoder and queues."""
+        needs = {need for loss in config['losses'] for need in MODELS.build(loss).needs}
+        made_with = {part for need in needs for part in cls.step_type.made_with.get(need, ())}
+        parts = [part for part in PARTS if part in {*made_with, *config.get('parts', ('visual_encoder',))}]
+        kept = {key: config[key] for key in ('trunk', 'data_preprocessor') if key in config}
+        return dict(kept, type=TrunkModel, parts=parts)
 
     @property
     def followed(self) -> dict[str, nn.Module]:
@@ -172,7 +182,9 @@ class OmniVLRetrieval(TrunkModel):
 
     def _check(self, batch: VLBatch) -> None:
         if batch.text_ids is None:
-            raise OmniVLValueError(f'{type(self).__name__} needs a text for every visual: add TokenizeText to the pipeline')
+            raise OmniVLValueError(
+                f'{type(self).__name__} needs a text for every visual: add TokenizeText to the pipeline'
+            )
         if self.use_labels and batch.target_ids is None and self.momentum_encoder is not None:
             raise OmniVLValueError(
                 'labels decide what belongs together, and a sample has no target_id: use PairDataset or LabelDataset, '
