@@ -25,8 +25,9 @@ from typing import Any
 from omnivl.apis import OmniVLInferencer, StaleIndexError
 from omnivl.apis.gallery import is_index
 from omnivl.apis.loading import CONFIG_SUFFIXES
-from omnivl.engine.checkpoint import CheckpointError
-from omnivl.engine.files import write_json
+from omnivl.storage.checkpoint import CheckpointError
+from omnivl.storage.files import write_json
+from omnivl.structures import MODALITIES
 
 TASKS = ('caption', 'answer', 'retrieve', 'match', 'classify', 'features')
 # What --text is for a task that cannot do without.
@@ -61,7 +62,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         '--answers', action='append', help='answer: an answer to choose from; may be given several times'
     )
     parser.add_argument('--method', choices=('greedy', 'beam', 'nucleus'), help='caption: how words are chosen')
-    parser.add_argument('--modality', choices=('image', 'video'), help='what all inputs are; by default by suffix')
+    parser.add_argument('--modality', choices=tuple(MODALITIES), help='what all inputs are; by default by suffix')
     parser.add_argument('--batch-size', type=int, default=16, help='visuals at a time (default: 16)')
     parser.add_argument('--device', help='cpu, cuda:0 ...; by default the GPU if there is one')
     parser.add_argument('--out', help='JSON file for the results; by default they are printed, one per line')

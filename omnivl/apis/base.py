@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from torch import Tensor, nn
+from torch import nn
 
+from omnivl.datasets.collate import collate_samples
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLValueError
-from omnivl.evaluation.base import track
 from omnivl.evaluation.texts import encode_texts, to_numpy
 from omnivl.models.interfaces import Contrasts, Encodes, HasImageSize, HasParts, offered_by, serving
-from omnivl.structures import VLBatch, VLDataSample
+from omnivl.storage.progress import track
+from omnivl.structures import VLBatch
 
 from .inputs import Visual, read_visuals
 from .loading import load_model
@@ -23,7 +24,7 @@ from .preparation import Preparation
 Answer = dict[str, Any]
 # From a batch to one answer per visual of it.
 Work = Callable[[VLBatch], Sequence[Answer]]
-Waiting = list[tuple[int, Tensor, VLDataSample]]
+Waiting = list[tuple[int, dict[str, Any]]]
 TEXT_BATCH = 256  # texts per forward pass of the text encoder
 
 
@@ -82,15 +83,17 @@ class BatchRunner:
         waiting: dict[tuple, Waiting] = {}
         for number, visual in enumerate(track(visuals, label)):
             try:
-                inputs, sample = self.preparation(visual)
+                item = self.preparation(visual)
             except BrokenVisualError as error:
                 rows[number]['error'] = error.reason
                 continue
             except (ValueError, OSError) as error:  # of a transform, as CenterCrop's
                 rows[number]['error'] = str(error)
                 continue
-            group = waiting.setdefault((visual.modality, *inputs.shape), [])
-            group.append((number, inputs, sample))
+            # What is of one size goes into one batch.
+            shapes = tuple((name, *values.shape) for name, values in item['inputs'].items())
+            group = waiting.setdefault(shapes, [])
+            group.append((number, item))
             if len(group) == self.batch_size:
                 self._flush(group, work, rows)
         for group in waiting.values():
@@ -101,9 +104,9 @@ class BatchRunner:
         """Does the task on a batch and empties it."""
         if not group:
             return
-        numbers, inputs, samples = map(list, zip(*group))
+        numbers, items = zip(*group)
         group.clear()
-        data = self.model.data_preprocessor(dict(inputs=torch.stack(inputs), data_samples=samples), False)
+        data = self.model.data_preprocessor(collate_samples(items), False)
         for number, answer in zip(numbers, work(data['batch'])):
             rows[number].update(answer)
 

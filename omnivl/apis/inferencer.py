@@ -64,7 +64,7 @@ class OmniVLInferencer(GallerySearcher):
             prompt: Words that captions begin with; not part of the result.
             max_length: Most word pieces, the closing one included.
             min_length: Word pieces before a caption may end.
-            modality: ``'image'`` or ``'video'`` for all of ``x``; None = by suffix and shape.
+            modality: That of all of ``x``; None = by suffix and shape.
 
         Returns:
             ``caption``, and ``score``: log-probability per word piece (for beam search what it ranks by).

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
+from torch import Tensor
 
 from omnivl.datasets.labels import distinct_names
 from omnivl.errors import OmniVLValueError
 from omnivl.structures import VLBatch, VLDataSample
 
 from .base import EvaluationResult, describe
-from .functional import class_ranks, per_class_accuracy, top_k_accuracy
+from .functional import class_ranks, per_class_accuracy, recall_at
 
 SHOWN = 5  # classes per visual in the predictions
 
@@ -42,10 +43,16 @@ def split_views(batch: VLBatch) -> tuple[VLBatch, int]:
         batch: Frames (B, V * T, 3, H, W), view after view.
 
     Returns:
-        A batch of frames (B * V, T, 3, H, W) alone, the views of a visual one after the other; and V.
+        A batch of frames (B * V, T, 3, H, W) and their time stamps (B * V, T) alone, the views of a visual one after
+        the other; and V.
     """
-    frames, views = batch.frames, batch.num_views
-    return VLBatch(frames.reshape(len(frames) * views, -1, *frames.shape[2:]), batch.modality), views
+    views, name = batch.num_views, batch.modality
+
+    def split(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Split the first two dimensions, (B, V * T), of what is seen."""
+        return {name: tensors[name].unflatten(1, (views, -1)).flatten(0, 1)} if name in tensors else {}
+
+    return VLBatch(split(batch.inputs), pts_seconds=split(batch.pts_seconds)), views
 
 
 def mean_over_views(values: np.ndarray, views: int) -> np.ndarray:
@@ -129,7 +136,7 @@ def class_result(
         classes_without_samples=len(missing),
     )
     return EvaluationResult(
-        {f'top{k}': top_k_accuracy(ranks, k) for k in top_k} | {'per_class': float(np.nanmean(by_class))},
+        {f'top{k}': recall_at(ranks, k) for k in top_k} | {'per_class': float(np.nanmean(by_class))},
         {f'top{k}': 100.0 * min(k, len(classes)) / len(classes) for k in top_k} | {'per_class': 100.0 / len(classes)},
         [_prediction(row, classes) for row in rows],
         facts | protocol,

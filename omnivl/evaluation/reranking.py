@@ -19,8 +19,8 @@ from mmengine.dist import all_gather_object
 from torch import Tensor, nn
 
 from omnivl.models.interfaces import Matches, serving
+from omnivl.storage.progress import track
 
-from .base import track
 from .functional import reranked_ranks
 from .ranking import Direction, Ranking
 from .texts import pad_texts, to_numpy

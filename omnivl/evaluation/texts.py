@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from omnivl.models.data_preprocessor import pad_text
 from omnivl.models.interfaces import Contrasts, TextTokenizer, serving
-
-from .base import track
+from omnivl.storage.progress import track
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -36,7 +35,7 @@ def pad_texts(
 
 
 def encode_texts(model: nn.Module, texts: Sequence[np.ndarray], batch_size: int, name: str) -> np.ndarray:
-    """Unit vectors of texts, each rank making its share.
+    """Encode texts to unit vectors, each rank making its share.
 
     Args:
         model: Offers ``Contrasts``.
@@ -64,5 +63,5 @@ def encode_texts(model: nn.Module, texts: Sequence[np.ndarray], batch_size: int,
 
 
 def to_numpy(values: Tensor) -> np.ndarray:
-    """Tensor on any device and of any float type to float32 numpy."""
+    """Turn a tensor on any device and of any float type into float32 numpy."""
     return values.to(device='cpu', dtype=torch.float32).numpy()

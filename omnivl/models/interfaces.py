@@ -6,6 +6,7 @@ trunk can do: ``serving`` finds the one of the two that serves. Letters of shape
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
@@ -21,8 +22,19 @@ KeyValues = Sequence[tuple[Tensor, Tensor]]
 class TextTokenizer(Protocol):
     """From texts to token ids and back."""
 
-    pad_id: int
-    sep_id: int
+    @property
+    def pad_id(self) -> int:
+        """Fills up a batch."""
+
+    @property
+    def sep_id(self) -> int:
+        """Ends a text."""
+
+    def definition(self) -> bytes:
+        """All that decides the ids, to compare tokenizers by."""
+
+    def save(self, folder: str | Path) -> None:
+        """Write what another process needs to make the same ids."""
 
     def encode(self, text: str, max_length: int) -> np.ndarray:
         """Make the ids of a text, int64 (L,), the special tokens at both ends included."""

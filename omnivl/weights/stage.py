@@ -6,12 +6,12 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from omnivl.engine.checkpoint import load_last_checkpoint
 from omnivl.errors import OmniVLFileNotFoundError
 from omnivl.models.encoders import UnifiedVisualEncoder
 from omnivl.models.interfaces import HasParts, TakesWeights, offered_by
 from omnivl.models.omnivl import PARTS
 from omnivl.registry import WEIGHT_READERS
+from omnivl.storage.checkpoint import load_last_checkpoint
 
 from .base import FOLLOWERS, WeightReader
 

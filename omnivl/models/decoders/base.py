@@ -1,6 +1,7 @@
 """What the two visual-grounded decoders have in common, and how they share weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -85,7 +86,8 @@ class GroundedDecoder(nn.Module):
 
     def project_visual(self, visual_tokens: Tensor) -> list[KeyValue]:
         """Make the keys and values of every layer, each (B, h, S, d), of visual tokens (B, S, visual_width)."""
-        return [layer.cross_attention.attention.project_visual(visual_tokens) for layer in self.layers]
+        layers = cast(Iterable[GroundedLayer], self.layers)
+        return [layer.cross_attention.attention.project_visual(visual_tokens) for layer in layers]
 
     def run_layers(
         self,

@@ -1,7 +1,6 @@
 """The way back: the image-only parts as one of Hugging Face's BLIP models."""
 
 import itertools
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from omnivl.engine.files import write_json
 from omnivl.errors import OmniVLValueError
 from omnivl.models.decoders.base import GroundedDecoder
 from omnivl.models.tasks import TrunkModel
+from omnivl.storage.files import write_json
+from omnivl.weights.base import part_state
+from omnivl.weights.blip_keys import KeyMapping, head_mappings, projection_mappings, text_mappings, visual_mappings
 
-from .base import part_state
-from .blip_keys import KeyMapping, head_mappings, projection_mappings, text_mappings, visual_mappings
-from .export import CONFIG, VOCABULARY, WEIGHTS, write_pixels, write_weights
+from .export import CONFIG, WEIGHTS, write_pixels, write_weights
 
 ARCHITECTURES = dict(
     retrieval='BlipForImageTextRetrieval', caption='BlipForConditionalGeneration', vqa='BlipForQuestionAnswering'
@@ -48,7 +47,7 @@ def export_blip(model: TrunkModel, kind: str, folder: str | Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(weights, folder / WEIGHTS)
     write_json(folder / CONFIG, config)
-    shutil.copyfile(model.trunk.tokenizer.vocab_file, folder / VOCABULARY)
+    model.trunk.tokenizer.save(folder)
     write_pixels(model, folder)
     return rest
 

@@ -1,7 +1,6 @@
 """A trained model as a folder of plain files that are read without a runner."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,23 +9,24 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from omnivl.datasets.labels import configured_classes
-from omnivl.engine.checkpoint import (
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLTypeError, OmniVLValueError
+from omnivl.models.interfaces import Classifies, HasImageSize, HasParts, offered_by
+from omnivl.models.tasks import TrunkModel
+from omnivl.registry import MODELS
+from omnivl.storage.checkpoint import (
     LoadOptions,
     load_checkpoint,
     load_last_checkpoint,
     load_state_dict,
     weights_of,
 )
-from omnivl.engine.files import atomic_write, write_json
-from omnivl.errors import OmniVLFileNotFoundError, OmniVLTypeError, OmniVLValueError
-from omnivl.models.interfaces import Classifies, HasImageSize, HasParts, offered_by
-from omnivl.models.tasks import TrunkModel
-from omnivl.registry import MODELS
+from omnivl.storage.files import atomic_write, write_json
 from omnivl.version import __version__
+from omnivl.weights.base import FOLLOWERS, pixel_statistics
 
-from .base import FOLLOWERS, pixel_statistics
-
-WEIGHTS, CONFIG, VOCABULARY, PIXELS = 'model.safetensors', 'config.json', 'vocab.txt', 'preprocessor_config.json'
+WEIGHTS, CONFIG, PIXELS = 'model.safetensors', 'config.json', 'preprocessor_config.json'
+# Where a tokenizer's ``save`` writes what its option names.
+VOCABULARIES = {'vocab_file': 'vocab.txt', 'vocab_folder': '.'}
 FORMAT = 'omnivl'
 
 
@@ -36,7 +36,7 @@ def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> Tr
     A pretraining model becomes its trunk, without losses, momentum encoder and queues. The folder holds
     ``model.safetensors`` (shared weights once), ``config.json`` (model, test pipelines and evaluations, with the
     vocabulary's path relative to the folder, and the names of a classifier's classes if the annotations of its test are
-    there), ``vocab.txt`` and ``preprocessor_config.json`` (pixel statistics).
+    there), the tokenizer's files and ``preprocessor_config.json`` (pixel statistics).
 
     Args:
         cfg: The config that the checkpoint was trained with.
@@ -55,13 +55,12 @@ def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> Tr
     if offered_by(model, Classifies) is not None:
         classes = configured_classes(cfg.get('test_dataloader'))
         config |= {} if classes is None else dict(classes=classes)
-    tokenizer = model.trunk.tokenizer
-    len(tokenizer.encode('', 2))  # an error that says how to make one if there is no vocabulary
+    tokenizer = model.trunk.tokenizer  # an error that says how to make one if there is no vocabulary
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(tokenizer.vocab_file, folder / VOCABULARY)
+    tokenizer.save(folder)
     write_weights(unique_weights(model), folder / WEIGHTS)
-    write_json(folder / CONFIG, _with_vocabulary(config, VOCABULARY))
+    write_json(folder / CONFIG, _with_vocabulary(config, Path()))
     write_pixels(model, folder)
     return model
 
@@ -118,7 +117,7 @@ def read_exported_config(folder: str | Path) -> Config:
         raise OmniVLValueError(f'{path} is no JSON file ({error}): export the model again') from error
     if not isinstance(content, dict) or content.get('format') != FORMAT:
         raise OmniVLValueError(f"{path} does not say format='{FORMAT}': it is not of tools/export_weights.py")
-    return Config(_with_vocabulary(content, str(Path(folder) / VOCABULARY)), filename=str(path))
+    return Config(_with_vocabulary(content, Path(folder)), filename=str(path))
 
 
 def load_for_use(model_config: dict[str, Any], checkpoint: str | Path) -> TrunkModel:
@@ -235,10 +234,13 @@ def plain(value: Any, name: str = 'config') -> Any:
     )
 
 
-def _with_vocabulary(value: Any, path: str) -> Any:
-    """Copy a config with every ``vocab_file`` replaced."""
+def _with_vocabulary(value: Any, folder: Path) -> Any:
+    """Copy a config with the path of every vocabulary replaced by that in a folder."""
     if isinstance(value, Mapping):
-        return {key: path if key == 'vocab_file' else _with_vocabulary(item, path) for key, item in value.items()}
+        return {
+            key: str(folder / VOCABULARIES[key]) if key in VOCABULARIES else _with_vocabulary(item, folder)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [_with_vocabulary(item, path) for item in value]
+        return [_with_vocabulary(item, folder) for item in value]
     return value
