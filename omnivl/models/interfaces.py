@@ -6,7 +6,6 @@ trunk can do: ``serving`` finds the one of the two that serves. Letters of shape
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
@@ -15,32 +14,10 @@ from torch import Tensor
 from omnivl.errors import OmniVLTypeError
 from omnivl.structures import VisualFeatures, VLBatch
 
+from .tokenizers.text import TextTokenizer
+
 Interface = TypeVar('Interface')
 KeyValues = Sequence[tuple[Tensor, Tensor]]
-
-
-class TextTokenizer(Protocol):
-    """From texts to token ids and back."""
-
-    @property
-    def pad_id(self) -> int:
-        """Fills up a batch."""
-
-    @property
-    def sep_id(self) -> int:
-        """Ends a text."""
-
-    def definition(self) -> bytes:
-        """All that decides the ids, to compare tokenizers by."""
-
-    def save(self, folder: str | Path) -> None:
-        """Write what another process needs to make the same ids."""
-
-    def encode(self, text: str, max_length: int) -> np.ndarray:
-        """Make the ids of a text, int64 (L,), the special tokens at both ends included."""
-
-    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        """Make a text of ids, without special tokens."""
 
 
 class Writing(NamedTuple):
