@@ -11,6 +11,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
+from omnivl.models.interfaces import Trains, offered_by
 from omnivl.registry import LOOPS
 
 from .schedule import Schedule
@@ -59,6 +60,7 @@ class AlternatingTrainLoop(BaseLoop):
         val_interval: int | None = None,
     ) -> None:
         loaders, self.losses = split_losses(dataloader)
+        self._check_losses(runner.bare_model)
         self.streams = build_streams(loaders, runner.seed)
         self.seed = runner.seed if seed is None else seed
         self.epoch_by = next(iter(self.streams)) if epoch_by is None else epoch_by
@@ -243,6 +245,17 @@ class AlternatingTrainLoop(BaseLoop):
         if not shares:
             raise OmniVLValueError(f'train_cfg.proportions is {dict(proportions)}; one share must be above 0')
         return shares
+
+    def _check_losses(self, model: nn.Module) -> None:
+        trains = offered_by(model, Trains)
+        known = () if trains is None else trains.loss_names
+        for task, names in self.losses.items():
+            unknown = set(names or ()) - set(known)
+            if unknown:
+                raise OmniVLValueError(
+                    f'train_dataloader.{task}.losses names {", ".join(map(repr, sorted(unknown)))}; '
+                    f'{type(model).__name__} has {", ".join(known) or "no losses with names"}'
+                )
 
     def _check_name(self, option: str, name: str) -> None:
         if name not in self.streams:

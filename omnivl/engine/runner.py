@@ -14,9 +14,11 @@ from mmengine.visualization import Visualizer
 from torch import nn
 
 from omnivl.errors import OmniVLValueError
+from omnivl.models.interfaces import HasParts, TakesWeights, offered_by, serving
 from omnivl.registry import LOOPS, RUNNERS
 from omnivl.storage import checkpoint as files
 from omnivl.storage.files import remove_leftovers
+from omnivl.weights import load_weights
 
 from .distributed import init_process_group, wrap_distributed
 from .evaluation_loop import EvaluationLoop
@@ -208,9 +210,7 @@ class OmniVLRunner(Runner):
         elif isinstance(self._load_from, str | Path):
             self.load_checkpoint(str(self._load_from))
         elif self._load_from is not None:
-            from omnivl.weights import load_weights
-
-            reports = load_weights(self.bare_model, self._load_from)
+            reports = load_weights(serving(self.bare_model, HasParts, 'load_from'), self._load_from)
             self.loaded_from = '; '.join(report.source for report in reports)
 
     def start_at_random(self) -> None:
@@ -239,9 +239,9 @@ class OmniVLRunner(Runner):
         if not isinstance(options, files.LoadOptions):
             options = files.LoadOptions(**(options or {}))
         weights = dict(files.weights_of(content, filename))
-        adapt = getattr(self.bare_model, 'adapt_state_dict', None)  # position embeddings of another resolution
-        if adapt is not None:
-            adapt(weights)
+        taker = offered_by(self.bare_model, TakesWeights)
+        if taker is not None:
+            taker.adapt_state_dict(weights)
         report = files.load_state_dict(self.bare_model, weights, filename, options)
         self._has_loaded = True
         self.loaded_from = filename
@@ -249,9 +249,8 @@ class OmniVLRunner(Runner):
             if keys:
                 self.logger.warning(f'{filename}: {len(keys)} keys {title}: {", ".join(keys)}')
         self.logger.info(f'Loaded the weights of {filename}')
-        after_load = getattr(self.bare_model, 'after_load', None)  # the momentum twin starts from the weights
-        if after_load is not None:
-            after_load()
+        if taker is not None:
+            taker.after_load()
         return content
 
     def resume(self, filename: str) -> None:

@@ -9,6 +9,7 @@ from runs import assert_equal, run_ranks, train
 from omnivl.engine import EvaluationLoop, OmniVLRunner
 from omnivl.registry import LOOPS
 from omnivl.storage import CheckpointError, load_checkpoint
+from omnivl.weights import WeightReport
 
 
 def no_training():
@@ -27,12 +28,13 @@ def test_training_starts_from_the_weights_of_another_run(tmp_path):
 
 def test_the_model_hears_of_loaded_weights_but_not_of_a_resume(tmp_path, monkeypatch):
     calls = []
+    monkeypatch.setattr(toys.ToyModel, 'adapt_state_dict', lambda self, weights: calls.append('adapt'), raising=False)
     monkeypatch.setattr(toys.ToyModel, 'after_load', lambda self: calls.append('load'), raising=False)
     train(tmp_path / 'one', 'hears-1', stop=dict(after=1))
     train(tmp_path / 'one', 'hears-2', stop=dict(after=2), resume=True)
     assert calls == []
     train(tmp_path / 'two', 'hears-3', stop=dict(after=1), load_from=str(tmp_path / 'one/iter_2.pth'))
-    assert calls == ['load']
+    assert calls == ['adapt', 'load']
 
 
 def test_another_size_and_allowed_differences(tmp_path, make_runner):
@@ -51,15 +53,13 @@ def test_another_size_and_allowed_differences(tmp_path, make_runner):
 
 
 def test_other_sources_go_to_the_weight_readers(make_runner, monkeypatch):
-    import omnivl.weights
-
     given = []
 
     def load(model, source):
         given.append((model, source))
-        return [omnivl.weights.WeightReport(f'{one["type"]}({one["file"]})') for one in source]
+        return [WeightReport(f'{one["type"]}({one["file"]})') for one in source]
 
-    monkeypatch.setattr(omnivl.weights, 'load_weights', load)
+    monkeypatch.setattr('omnivl.engine.runner.load_weights', load)
     source = [dict(type='TimmViTReader', file='a'), dict(type='BERTReader', file='b')]
     runner = make_runner(load_from=source, **no_training())
     runner.load_or_resume()

@@ -58,6 +58,7 @@ def test_a_resumed_run_of_tasks_is_the_unbroken_run(tmp_path, tasks):
 @pytest.mark.parametrize(
     ('losses', 'message'),
     [
+        (('fit', 'cope'), r"train_dataloader\.large\.losses names 'cope'; ToyModel has fit, twin"),
         ('fit', r"train_dataloader\.large\.losses is 'fit'; give a list of names"),
         ((), r'train_dataloader\.large\.losses is \(\); give a list of names'),
     ],

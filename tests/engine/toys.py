@@ -37,6 +37,7 @@ class ToyModel(BaseModel):
         self.spoil_at = spoil_at
 
     loss_names = ('fit', 'twin')
+    parts = {}
 
     def forward(
         self,
