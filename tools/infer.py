@@ -25,8 +25,8 @@ from typing import Any
 from omnivl.apis import OmniVLInferencer, StaleIndexError
 from omnivl.apis.gallery import is_index
 from omnivl.apis.loading import CONFIG_SUFFIXES
-from omnivl.engine.checkpoint import CheckpointError
-from omnivl.engine.files import write_json
+from omnivl.storage.checkpoint import CheckpointError
+from omnivl.storage.files import write_json
 from omnivl.structures import MODALITIES
 
 TASKS = ('caption', 'answer', 'retrieve', 'match', 'classify', 'features')

@@ -12,8 +12,8 @@ from torch import nn
 from omnivl.datasets.collate import collate_samples
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLValueError
-from omnivl.evaluation.base import track
 from omnivl.evaluation.texts import encode_texts, to_numpy
+from omnivl.storage.progress import track
 from omnivl.structures import VLBatch
 
 from .inputs import Visual, read_visuals

@@ -11,7 +11,11 @@ from torch import nn
 
 from omnivl.datasets.labels import configured_classes
 from omnivl.engine import read_config
-from omnivl.engine.checkpoint import (
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
+from omnivl.evaluation import Evaluation
+from omnivl.models import OmniVLClassifier
+from omnivl.registry import EVALUATIONS, MODELS, TRANSFORMS
+from omnivl.storage.checkpoint import (
     CheckpointError,
     LoadOptions,
     load_checkpoint,
@@ -19,13 +23,9 @@ from omnivl.engine.checkpoint import (
     load_state_dict,
     weights_of,
 )
-from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
-from omnivl.evaluation import Evaluation
-from omnivl.models import OmniVLClassifier
-from omnivl.registry import EVALUATIONS, MODELS, TRANSFORMS
 from omnivl.structures import MODALITIES
-from omnivl.weights.export import load_exported
 
+from .export import load_exported
 from .preparation import loaded_by
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')

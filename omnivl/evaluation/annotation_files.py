@@ -1,19 +1,16 @@
 """Which annotations an evaluation was made on, so that figures of other files are not taken for the same."""
 
-import functools
-import hashlib
 import os
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 
 from omnivl.datasets import MixedDataset, VisualDataset
-
-CHUNK = 1 << 20
+from omnivl.storage.hashes import file_sha256, folder_sha256
 
 
 def describe_annotations(dataset: Any) -> list[dict[str, Any]]:
-    """Name, files with their SHA-256, split and number of items of a dataset, or of each of a mixture.
+    """Describe a dataset, or each of a mixture, with the SHA-256 of its files.
 
     Args:
         dataset: Any; only the datasets of omnivl can tell.
@@ -25,7 +22,7 @@ def describe_annotations(dataset: Any) -> list[dict[str, Any]]:
         none.
     """
     datasets = dataset.datasets if isinstance(dataset, MixedDataset) else [dataset]
-    described = [[_describe(one) for one in datasets if isinstance(one, VisualDataset)] if is_main_process() else None]
+    described = [[_describe(one) for one in datasets if isinstance(one, VisualDataset)] if is_main_process() else []]
     broadcast_object_list(described)
     return described[0]
 
@@ -39,7 +36,7 @@ def _describe(dataset: VisualDataset) -> dict[str, Any]:
     }
     folder = getattr(reader, 'splits_root', None)
     if folder is not None and os.path.isdir(folder):
-        files['splits_root'] = dict(file=folder, sha256=_folder_sha256(folder))
+        files['splits_root'] = dict(file=folder, sha256=folder_sha256(folder))
     return dict(
         name=dataset.name,
         reader=type(reader).__name__,
@@ -48,27 +45,3 @@ def _describe(dataset: VisualDataset) -> dict[str, Any]:
         items=len(dataset),
         files=files,
     )
-
-
-def _folder_sha256(folder: str) -> str:
-    """As ``cat FOLDER/* | sha256sum`` prints it where names are sorted by byte."""
-    found = hashlib.sha256()
-    for name in sorted(os.listdir(folder)):
-        with open(os.path.join(folder, name), 'rb') as file:
-            found.update(file.read())
-    return found.hexdigest()
-
-
-def file_sha256(path: str) -> str:
-    """SHA-256 of a file in hexadecimal, as ``sha256sum`` prints it; computed again only if the file has changed."""
-    status = os.stat(path)
-    return _file_sha256(os.path.abspath(path), status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache
-def _file_sha256(path: str, size: int, changed: int) -> str:
-    found = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while part := file.read(CHUNK):
-            found.update(part)
-    return found.hexdigest()

@@ -8,12 +8,15 @@ from mmengine.dist import all_gather_object, get_dist_info
 from torch import Tensor, nn
 
 from omnivl.models.data_preprocessor import pad_text
-
-from .base import track
+from omnivl.storage.progress import track
 
 
 def pad_texts(texts: Sequence[np.ndarray], model: nn.Module) -> tuple[Tensor, Tensor]:
-    """Pad texts, each int64 (L_i,), to the longest, on the device of the model.
+    """Pad texts to the longest, on the device of the model.
+
+    Args:
+        texts: Word-piece ids of each, int64 (L_i,).
+        model: Has a ``tokenizer``.
 
     Returns:
         Ids, int64 (B, L), and bool (B, L), True = real token.
@@ -24,7 +27,7 @@ def pad_texts(texts: Sequence[np.ndarray], model: nn.Module) -> tuple[Tensor, Te
 
 
 def encode_texts(model: nn.Module, texts: Sequence[np.ndarray], batch_size: int, name: str) -> np.ndarray:
-    """Unit vectors of texts, each rank making its share.
+    """Encode texts to unit vectors, each rank making its share.
 
     Args:
         model: Has ``encode_text`` and ``project_text``.
@@ -52,5 +55,5 @@ def encode_texts(model: nn.Module, texts: Sequence[np.ndarray], batch_size: int,
 
 
 def to_numpy(values: Tensor) -> np.ndarray:
-    """Tensor on any device and of any float type to float32 numpy."""
+    """Turn a tensor on any device and of any float type into float32 numpy."""
     return values.to(device='cpu', dtype=torch.float32).numpy()

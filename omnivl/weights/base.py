@@ -9,11 +9,11 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from omnivl.engine.checkpoint import CheckpointError, load_checkpoint, weights_of
 from omnivl.errors import OmniVLValueError
 from omnivl.models import OmniVL
 from omnivl.models.data_preprocessor import VLDataPreprocessor
 from omnivl.registry import WEIGHT_READERS
+from omnivl.storage.checkpoint import CheckpointError, load_checkpoint, weights_of
 from omnivl.structures import FRAMES
 
 from .files import find_file, read_neighbour

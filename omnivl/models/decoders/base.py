@@ -1,6 +1,7 @@
 """What the two visual-grounded decoders have in common, and how they share weights."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -84,7 +85,8 @@ class GroundedDecoder(nn.Module):
 
     def project_visual(self, visual_tokens: Tensor) -> list[KeyValue]:
         """Make the keys and values of every layer, each (B, h, S, d), of visual tokens (B, S, visual_width)."""
-        return [layer.cross_attention.attention.project_visual(visual_tokens) for layer in self.layers]
+        layers = cast(Iterable[GroundedLayer], self.layers)
+        return [layer.cross_attention.attention.project_visual(visual_tokens) for layer in layers]
 
     def run_layers(
         self,
@@ -120,11 +122,16 @@ def share_like_blip(
     generation decoder shares all but its (causal) self-attention: embeddings, cross-attention and feed-forward layers;
     without one (BLIP's model for questions has its own) only the other two share.
 
+    Args:
+        text_encoder: Keeps its parts.
+        alignment: Gets those of the text encoder, and keeps its cross-attention.
+        generation: Gets those of both.
+
     Raises:
         OmniVLValueError: The three differ in depth or in the shape of a shared part.
     """
     decoders = [alignment] if generation is None else [alignment, generation]
-    depths = [len(part.layers) for part in (text_encoder, *decoders)]
+    depths = [len(layers) for layers in (text_encoder.layers, *(decoder.layers for decoder in decoders))]
     if len(set(depths)) > 1:
         raise OmniVLValueError(f"share='blip' needs one depth for the text encoder and both decoders, got {depths}")
     _share(text_encoder, 'embeddings', *decoders)

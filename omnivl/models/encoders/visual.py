@@ -1,6 +1,8 @@
 """One transformer for images and videos (OmniVL, 2209.07526, section 3.1)."""
 
 import math
+from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 import torch
@@ -97,7 +99,7 @@ class UnifiedVisualEncoder(nn.Module):
         if hasattr(self.video_tokenizer, 'inflate_from'):
             self.video_tokenizer.inflate_from(self.image_tokenizer)
         self.time_embed.zero_()
-        for block in self.blocks:
+        for block in cast(Iterable[SpaceTimeBlock], self.blocks):
             block.norm_time.load_state_dict(block.norm_space.state_dict())
             block.attention_time.load_state_dict(block.attention_space.state_dict())
             nn.init.zeros_(block.attention_time.proj.weight)

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,10 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from omnivl.datasets.labels import configured_classes
-from omnivl.engine.checkpoint import (
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLTypeError, OmniVLValueError
+from omnivl.models import OmniVL, OmniVLClassifier, OmniVLPretrain
+from omnivl.registry import MODELS
+from omnivl.storage.checkpoint import (
     CheckpointError,
     LoadOptions,
     load_checkpoint,
@@ -19,15 +21,13 @@ from omnivl.engine.checkpoint import (
     load_state_dict,
     weights_of,
 )
-from omnivl.engine.files import atomic_write, write_json
-from omnivl.errors import OmniVLFileNotFoundError, OmniVLTypeError, OmniVLValueError
-from omnivl.models import OmniVL, OmniVLClassifier, OmniVLPretrain
-from omnivl.registry import MODELS
+from omnivl.storage.files import atomic_write, write_json
 from omnivl.version import __version__
+from omnivl.weights.base import FOLLOWERS, pixel_statistics
 
-from .base import FOLLOWERS, pixel_statistics
-
-WEIGHTS, CONFIG, VOCABULARY, PIXELS = 'model.safetensors', 'config.json', 'vocab.txt', 'preprocessor_config.json'
+WEIGHTS, CONFIG, PIXELS = 'model.safetensors', 'config.json', 'preprocessor_config.json'
+# Where a tokenizer's ``save`` writes what its option names.
+VOCABULARIES = {'vocab_file': 'vocab.txt', 'vocab_folder': '.'}
 FORMAT = 'omnivl'
 TEMPERATURE = 'contrastive_loss.temperature'
 
@@ -38,7 +38,7 @@ def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> Om
     A pretraining model becomes its trunk, without losses, momentum encoder and queues. The folder holds
     ``model.safetensors`` (shared weights once), ``config.json`` (model, test pipelines and evaluations, with the
     vocabulary's path relative to the folder, and the names of a classifier's classes if the annotations of its test are
-    there), ``vocab.txt`` and ``preprocessor_config.json`` (pixel statistics).
+    there), the tokenizer's files and ``preprocessor_config.json`` (pixel statistics).
 
     Args:
         cfg: The config that the checkpoint was trained with.
@@ -54,15 +54,14 @@ def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> Om
     """
     config = dict(format=FORMAT, omnivl_version=__version__, **_used_parts(cfg))
     model, temperature = load_trunk(config['model'], checkpoint)
-    vocabulary = Path(config['model']['tokenizer']['vocab_file'])
-    len(model.tokenizer.encode('', 2))  # an error that says how to make one if there is no vocabulary
+    tokenizer = model.tokenizer  # an error that says how to make one if there is no vocabulary
     if temperature is not None:
         config['temperature'] = temperature
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(vocabulary, folder / VOCABULARY)
+    tokenizer.save(folder)
     write_weights(unique_weights(model), folder / WEIGHTS)
-    write_json(folder / CONFIG, _with_vocabulary(config, VOCABULARY))
+    write_json(folder / CONFIG, _with_vocabulary(config, Path()))
     write_pixels(model, folder)
     return model
 
@@ -119,7 +118,7 @@ def read_exported_config(folder: str | Path) -> Config:
         raise OmniVLValueError(f'{path} is no JSON file ({error}): export the model again') from error
     if not isinstance(content, dict) or content.get('format') != FORMAT:
         raise OmniVLValueError(f"{path} does not say format='{FORMAT}': it is not of tools/export_weights.py")
-    return Config(_with_vocabulary(content, str(Path(folder) / VOCABULARY)), filename=str(path))
+    return Config(_with_vocabulary(content, Path(folder)), filename=str(path))
 
 
 def load_trunk(model_config: dict[str, Any], checkpoint: str | Path) -> tuple[OmniVL, float | None]:
@@ -242,10 +241,13 @@ def plain(value: Any, name: str = 'config') -> Any:
     )
 
 
-def _with_vocabulary(value: Any, path: str) -> Any:
-    """Copy a config with every ``vocab_file`` replaced."""
+def _with_vocabulary(value: Any, folder: Path) -> Any:
+    """Copy a config with the path of every vocabulary replaced by that in a folder."""
     if isinstance(value, Mapping):
-        return {key: path if key == 'vocab_file' else _with_vocabulary(item, path) for key, item in value.items()}
+        return {
+            key: str(folder / VOCABULARIES[key]) if key in VOCABULARIES else _with_vocabulary(item, folder)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [_with_vocabulary(item, path) for item in value]
+        return [_with_vocabulary(item, folder) for item in value]
     return value

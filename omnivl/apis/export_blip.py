@@ -1,7 +1,6 @@
 """The way back: the image-only parts as one of Hugging Face's BLIP models."""
 
 import itertools
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from omnivl.engine.files import write_json
 from omnivl.errors import OmniVLValueError
 from omnivl.models import OmniVL
+from omnivl.storage.files import write_json
+from omnivl.weights.blip_keys import KeyMapping, head_mappings, projection_mappings, text_mappings, visual_mappings
 
-from .blip_keys import KeyMapping, head_mappings, projection_mappings, text_mappings, visual_mappings
-from .export import CONFIG, VOCABULARY, WEIGHTS, write_pixels, write_weights
+from .export import CONFIG, WEIGHTS, write_pixels, write_weights
 
 ARCHITECTURES = dict(
     retrieval='BlipForImageTextRetrieval', caption='BlipForConditionalGeneration', vqa='BlipForQuestionAnswering'
@@ -41,7 +40,7 @@ def export_blip(model: OmniVL, kind: str, folder: str | Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(weights, folder / WEIGHTS)
     write_json(folder / CONFIG, config)
-    shutil.copyfile(model.tokenizer.vocab_file, folder / VOCABULARY)
+    model.tokenizer.save(folder)
     write_pixels(model, folder)
     return rest
 
