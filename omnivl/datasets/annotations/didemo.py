@@ -63,7 +63,7 @@ class DiDeMoJSON(AnnotationReader):
 
 @ANNOTATIONS.register_module()
 class ParagraphCaptions(AnnotationReader):
-    """Joins all captions of a video, in the order of the file, to one: paragraph retrieval on DiDeMo.
+    """Join all captions of a video, in the order of the file, to one: paragraph retrieval on DiDeMo.
 
     Only where the captions are sentences about one part of the video after the other. Sets whose captions each tell all
     of it (MSR-VTT, MSVD, COCO) are refused: their paragraph would give away the answer several times over.
