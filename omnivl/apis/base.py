@@ -1,6 +1,6 @@
 """What every task of an inferencer does: batches of visuals through the encoder, texts through theirs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,22 +79,35 @@ class BatchRunner:
         """
         rows: list[Answer] = [dict(input=visual.name, modality=visual.modality) for visual in visuals]
         waiting: dict[tuple, Waiting] = {}
-        for number, visual in enumerate(track(visuals, label)):
-            try:
-                inputs, sample = self.preparation(visual)
-            except BrokenVisualError as error:
-                rows[number]['error'] = error.reason
-                continue
-            except (ValueError, OSError) as error:  # of a transform, as CenterCrop's
-                rows[number]['error'] = str(error)
-                continue
-            group = waiting.setdefault((visual.modality, *inputs.shape), [])
+        for number, inputs, sample in self.prepare_each(visuals, rows, label):
+            group = waiting.setdefault((sample.modality, *inputs.shape), [])
             group.append((number, inputs, sample))
             if len(group) == self.batch_size:
                 self._flush(group, work, rows)
         for group in waiting.values():
             self._flush(group, work, rows)
         return rows
+
+    def prepare_each(
+        self, visuals: Sequence[Visual], rows: Sequence[Answer], label: str
+    ) -> Iterator[tuple[int, Tensor, VLDataSample]]:
+        """Load visuals one after the other.
+
+        Args:
+            visuals: From ``read_visuals``.
+            rows: One per visual; that of one that cannot be loaded gets ``error``.
+            label: Shown before the progress bar.
+
+        Yields:
+            Number, frames, uint8 (T, 3, H, W), and sample of each of the others.
+        """
+        for number, visual in enumerate(track(visuals, label)):
+            try:
+                yield (number, *self.preparation(visual))
+            except BrokenVisualError as error:
+                rows[number]['error'] = error.reason
+            except (ValueError, OSError) as error:  # of a transform, as CenterCrop's
+                rows[number]['error'] = str(error)
 
     def _flush(self, group: Waiting, work: Work, rows: list[Answer]) -> None:
         """Does the task on a batch and empties it."""
