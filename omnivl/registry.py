@@ -25,12 +25,14 @@ from mmengine.registry import Registry
 ANNOTATIONS = Registry('annotation', locations=['omnivl.datasets.annotations'])
 DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, locations=['omnivl.datasets'])
 TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, locations=['omnivl.datasets.transforms'])
+PACKERS = Registry('packer', locations=['omnivl.datasets.transforms'])
 VIDEO_DECODERS = Registry('video decoder', locations=['omnivl.datasets.transforms'])
 DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, locations=['omnivl.datasets'])
 
 # Model: tokenizers, encoders, decoders and losses are all MODELS but for the text tokenizer, which is no module.
 MODELS = Registry('model', parent=MMENGINE_MODELS, locations=['omnivl.models'])
 TOKENIZERS = Registry('text tokenizer', locations=['omnivl.models.tokenizers'])
+NORMALIZERS = Registry('normalizer', locations=['omnivl.models'])
 WEIGHT_READERS = Registry('weight reader', locations=['omnivl.weights'])
 
 # Engine.
@@ -44,6 +46,9 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
 
 # Evaluation: one protocol object per task (what is shown to the model, what is scored, how).
 EVALUATIONS = Registry('evaluation', locations=['omnivl.evaluation'])
+
+# What a person looks at: a picture of the values of each kind of modality.
+PICTURES = Registry('picture', locations=['omnivl.visualization.pictures'])
 
 # MMEngine's own, with nothing added: without a child of this scope it warns whenever it builds one of them.
 FUNCTIONS = Registry('function', parent=MMENGINE_FUNCTIONS, locations=['omnivl.datasets'])

@@ -103,11 +103,10 @@ def random_batch():
             row[:length] = torch.randint(5, 5 + WORDS, (length,), generator=generator)
             row[0], row[length - 1] = 2, 3
         return VLBatch(
-            torch.randn(size, time, 3, 32, 32, generator=generator),
-            modality,
-            text_ids,
-            text_ids != 0,
-            torch.arange(size) if targets is None else torch.tensor(targets),
+            {modality: torch.randn(size, time, 3, 32, 32, generator=generator)},
+            text_ids=text_ids,
+            text_mask=text_ids != 0,
+            target_ids=torch.arange(size) if targets is None else torch.tensor(targets),
         )
 
     return make

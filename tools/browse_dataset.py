@@ -26,10 +26,10 @@ from omnivl.datasets import AnnotationError, SampleKey, SkippedItem
 from omnivl.engine import ConfigError, read_config
 from omnivl.registry import DATASETS, TOKENIZERS
 from omnivl.structures import VLDataSample
-from omnivl.visualization.sheets import BAD, GOOD, INK, PAGE, SOFT, Line, card, contact_sheet, frame_strip
+from omnivl.visualization.pictures import draw_values
+from omnivl.visualization.sheets import BAD, GOOD, INK, PAGE, SOFT, Line, card, contact_sheet
 
 ROLES = ('train', 'val', 'test')
-COLUMNS = 8  # epochs of an image side by side in one card
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -119,18 +119,15 @@ def draw_sample(items: list[Any], dataset: Dataset, tokenizer: Any, height: int)
     if skipped:
         lines = [Line(f'skipped: {skipped[0].path}: {skipped[0].reason}', BAD), Line(skipped[0].source, SOFT, 12)]
         return card([], lines)
-    clips = [item['inputs'].permute(0, 2, 3, 1).numpy() for item in items]
-    if len(clips[0]) == 1:
-        groups = [clips[start : start + COLUMNS] for start in range(0, len(clips), COLUMNS)]
-        strips = [frame_strip([clip[0] for clip in group], height) for group in groups]
-    else:
-        strips = [frame_strip(clip, height) for clip in clips]
+    strips, shapes = [], []
+    for modality, values in items[0]['inputs'].items():
+        strips += draw_values([item['inputs'][modality] for item in items], modality, height)
+        shapes.append(f'{modality} {values.dtype} {"x".join(map(str, values.shape))}'.replace('torch.', ''))
     lines: list[Line] = []
     for item in items:  # a prompt, or a replaced file, changes from epoch to epoch
         lines += [line for line in describe(item['data_samples'], dataset, tokenizer) if line not in lines]
     lines.sort(key=lambda line: (-line.size, line.colour != INK))
-    shape = 'x'.join(str(side) for side in items[0]['inputs'].shape)
-    return card(strips, [*lines, Line(f'{items[0]["inputs"].dtype} {shape}'.removeprefix('torch.'), SOFT, 12)])
+    return card(strips, [*lines, *(Line(shape, SOFT, 12) for shape in shapes)])
 
 
 def describe(sample: VLDataSample, dataset: Dataset, tokenizer: Any) -> list[Line]:

@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 from mmengine.config import DictAction
 
-from omnivl.engine import CheckpointError, ConfigError, apply_options, read_config, save_checkpoint
+from omnivl.apis.export import write_weights
+from omnivl.engine import ConfigError, apply_options, read_config
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS, WEIGHT_READERS
+from omnivl.storage import CheckpointError, save_checkpoint
 from omnivl.version import __version__
 from omnivl.weights import load_weights
-from omnivl.weights.export import write_weights
 
 READERS = ('timm', 'bert', 'timesformer', 'blip', 'clip', 'stage')
 

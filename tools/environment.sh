@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# Sourced by quickstart.sh and run_tests.sh: finds Python, makes or reuses the virtual environment, installs omnivl.
+# Sourced by quickstart.sh, demo_tasks.sh and run_tests.sh: finds Python, makes or reuses the virtual environment,
+# installs omnivl.
 #
-#   prepare_environment EXTRA MODULE...   sets PYTHON (the interpreter to use), PYTHONPATH (this checkout first) and
-#                                         INSTALLED (yes or no); the modules are what must be there for the extra
+#   prepare_environment EXTRA MODULE...   sets PYTHON (the interpreter to use), PYTHONPATH (this checkout first) and, if
+#                                         it had to install, OMNIVL_INSTALL_SECONDS; the modules are those of the extra
 #
 # OMNIVL_VENV    a virtual environment to use in place of ROOT/.venv (made if it is not there). Nothing is installed into
 #                one that can import every dependency already.
@@ -17,15 +18,10 @@ fail() {
 
 # Pip, matplotlib and torch want a place for their caches; some containers have no HOME, or one that cannot be written.
 writable_home() {
-    local scratch="$1"
-    if [ ! -w "${HOME:-/nonexistent}" ]; then
-        mkdir -p "$scratch"
-        export HOME="$scratch"
-    fi
-    if [ -n "${MPLCONFIGDIR:-}" ] && [ ! -w "$MPLCONFIGDIR" ]; then
-        mkdir -p "$scratch/matplotlib"
-        export MPLCONFIGDIR="$scratch/matplotlib"
-    fi
+    local scratch="${TMPDIR:-/tmp}/omnivl-home-$(id -u)"
+    [ -w "${HOME:-/nonexistent}" ] || export HOME="$scratch"
+    [ -z "${MPLCONFIGDIR:-}" ] || [ -w "$MPLCONFIGDIR" ] || export MPLCONFIGDIR="$scratch/matplotlib"
+    mkdir -p "$HOME" ${MPLCONFIGDIR:+"$MPLCONFIGDIR"}
 }
 
 # Prints the Python to make the environment with; explains what is missing otherwise.
@@ -56,12 +52,7 @@ find_python() {
 }
 
 can_import() {
-    "$PYTHON" - "$@" <<'PYTHON_END' >/dev/null 2>&1
-import sys
-from importlib.util import find_spec
-
-sys.exit(any(find_spec(name) is None for name in sys.argv[1:]))
-PYTHON_END
+    "$PYTHON" -c 'import sys; from importlib.util import find_spec; sys.exit(not all(map(find_spec, sys.argv[1:])))' "$@" 2>/dev/null
 }
 
 install_checkout() {
@@ -84,9 +75,9 @@ install_checkout() {
 }
 
 prepare_environment() {
-    local extra="$1" stamp base
+    local extra="$1" stamp base started="$SECONDS"
     shift
-    INSTALLED=no
+    writable_home
     PYTHON="$VENV/bin/python"
     export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
     stamp="$VENV/.omnivl-$extra-$(cksum <"$ROOT/setup.py" | tr ' ' '-')"
@@ -101,7 +92,8 @@ prepare_environment() {
         echo "using the environment $VENV: omnivl[$extra] is installed"
         return 0
     fi
-    INSTALLED=yes
+    echo '      three minutes the first time (6 GB, most of it torch)'
     install_checkout "$extra"
     touch "$stamp"
+    export OMNIVL_INSTALL_SECONDS="$((SECONDS - started))"
 }

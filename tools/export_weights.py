@@ -5,10 +5,11 @@ import sys
 
 from mmengine.config import DictAction
 
-from omnivl.engine import CheckpointError, ConfigError, apply_options, read_config
-from omnivl.weights import export_blip, export_folder
-from omnivl.weights.export import load_trunk
-from omnivl.weights.export_blip import ARCHITECTURES
+from omnivl.apis import export_blip, export_folder
+from omnivl.apis.export import load_trunk
+from omnivl.apis.export_blip import ARCHITECTURES
+from omnivl.engine import ConfigError, apply_options, read_config
+from omnivl.storage import CheckpointError
 from omnivl.weights.report import grouped
 
 

@@ -30,8 +30,8 @@ from omnivl.models.omnivl import OmniVL
 from omnivl.models.pretrain import OmniVLPretrain
 from omnivl.models.qa import OmniVLQA
 from omnivl.registry import MODELS
+from omnivl.structures import MODALITIES
 
-MODALITIES = ('image', 'video')
 LOSSES = ('contrastive', 'matching', 'language')
 PAIRS = 3  # of a sample in VLM: its own, one with a wrong visual, one with a wrong text
 
@@ -151,7 +151,7 @@ class Meter:
 
     Args:
         model: On the meta device.
-        modality: ``'image'`` or ``'video'``.
+        modality: What is put through it.
         sizes: What is put through it.
         train: Whether it is a training step.
     """
@@ -161,7 +161,8 @@ class Meter:
         self.modality = modality
         self.train = train
         self.flops: Counter[str] = Counter()
-        self.frames = torch.zeros(1, sizes.frames if modality == 'video' else 1, 3, *[sizes.size] * 2, device='meta')
+        time = sizes.frames if MODALITIES[modality].has_time else 1
+        self.frames = torch.zeros(1, time, 3, sizes.size, sizes.size, device='meta')
         self.ids = torch.zeros(1, sizes.words, dtype=torch.int64, device='meta')
 
     def count(self, part: str, function: Callable[[], Any], backward: bool = True, inside: str | None = None) -> None:

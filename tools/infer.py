@@ -26,8 +26,9 @@ from typing import Any
 from omnivl.apis import OmniVLInferencer, StaleIndexError
 from omnivl.apis.gallery import is_index
 from omnivl.apis.loading import CONFIG_SUFFIXES
-from omnivl.engine.checkpoint import CheckpointError
-from omnivl.engine.files import write_json
+from omnivl.storage.checkpoint import CheckpointError
+from omnivl.storage.files import write_json
+from omnivl.structures import MODALITIES
 from omnivl.visualization.attention import KINDS
 
 TASKS = ('caption', 'answer', 'retrieve', 'match', 'classify', 'features', 'attention')
@@ -68,7 +69,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         '--kind', choices=KINDS, default=KINDS[0], help='attention: what is drawn (default: %(default)s)'
     )
     parser.add_argument('--pictures', default='attention', help='attention: folder to write to (default: %(default)s)')
-    parser.add_argument('--modality', choices=('image', 'video'), help='what all inputs are; by default by suffix')
+    parser.add_argument('--modality', choices=tuple(MODALITIES), help='what all inputs are; by default by suffix')
     parser.add_argument('--batch-size', type=int, default=16, help='visuals at a time (default: 16)')
     parser.add_argument('--device', help='cpu, cuda:0 ...; by default the GPU if there is one')
     parser.add_argument('--out', help='JSON file for the results; by default they are printed, one per line')

@@ -9,10 +9,9 @@ set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 source "$ROOT/tools/environment.sh"
 cd "$ROOT"
-writable_home "${TMPDIR:-/tmp}/omnivl-home-$(id -u)"
 
 echo '== environment'
-prepare_environment test av matplotlib mypy pycocoevalcap pydoclint pytest pytest_timeout ruff sklearn xdist
+prepare_environment test av jinja2 matplotlib mypy pycocoevalcap pydoclint pytest pytest_timeout ruff sklearn xdist
 
 echo '== lint'
 (

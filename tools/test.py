@@ -7,9 +7,10 @@ from pathlib import Path
 from mmengine.config import Config
 
 from omnivl.datasets.overlap import check_overlap
-from omnivl.engine import CheckpointError, ConfigError
-from omnivl.engine.checkpoint import load_last_checkpoint
+from omnivl.engine import ConfigError
 from omnivl.engine.command_line import add_run_options, build_runner, is_test_only, one_line_errors, read_run_config
+from omnivl.storage import CheckpointError
+from omnivl.storage.checkpoint import load_last_checkpoint
 
 # What only training needs; its data need not be there.
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')

@@ -1,7 +1,6 @@
 """Make a word-piece vocabulary (BERT's vocab.txt) from training captions.
 
-Examples:
-    python tools/train_tokenizer.py --data data/demo --out data/demo/vocab.txt
+Example:
     python tools/train_tokenizer.py --captions captions.txt more.txt --out vocab.txt --size 30522
 """
 
@@ -12,15 +11,14 @@ from pathlib import Path
 
 from omnivl.errors import OmniVLFileNotFoundError
 from omnivl.models.tokenizers.text import WordPieceTokenizer, train_vocabulary
-from projects.demo.corpus.texts import training_texts
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument('--captions', nargs='+', type=Path, help='text files with one caption per line, UTF-8')
-    source.add_argument('--data', type=Path, help='folder of a demo corpus; its training split and prompts are read')
+    parser.add_argument(
+        '--captions', nargs='+', type=Path, required=True, help='text files with one caption per line, UTF-8'
+    )
     parser.add_argument('--out', type=Path, required=True, help='the vocab.txt to write')
     parser.add_argument('--size', type=int, default=1000, help='most lines of the vocabulary (BERT has 30522)')
     parser.add_argument('--cased', action='store_true', help='keep upper case and accents')
@@ -52,8 +50,7 @@ def main() -> None:
     """Train and write."""
     args = parse_args()
     try:
-        texts = captions_of(args.captions) if args.captions else training_texts(args.data)
-        vocabulary = train_vocabulary(texts, size=args.size, lowercase=not args.cased)
+        vocabulary = train_vocabulary(captions_of(args.captions), size=args.size, lowercase=not args.cased)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'train_tokenizer: {error}')
     args.out.parent.mkdir(parents=True, exist_ok=True)

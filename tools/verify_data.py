@@ -15,12 +15,10 @@ import copy
 import json
 import os
 import sys
-import time
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +29,10 @@ from omnivl.datasets import AnnotationError, VisualDataset
 from omnivl.datasets.verification import ReadingPlan, read_all
 from omnivl.engine import ConfigError, read_config
 from omnivl.registry import DATASETS
+from omnivl.storage import ProgressBar
 
 ROLES = ('train', 'val', 'test')
+LINES_EVERY = 30  # seconds, in a file
 
 
 @dataclass
@@ -123,13 +123,12 @@ def verify(plan: ReadingPlan, out: Path, workers: int, start_method: str = 'fork
     done, tally = read_log(log_path, plan)
     if len(done):
         print(f'{len(done)} files were read before; to start anew, delete {log_path}', file=sys.stderr)
-    progress = Progress(len(plan), len(done))
-    with log_path.open('a', encoding='utf-8') as log:
+    bar = ProgressBar('files', len(plan), done=len(done), lines_every=LINES_EVERY)
+    with log_path.open('a', encoding='utf-8') as log, bar:
         for visual, reason in read_all(plan.loaders, plan.visuals(done), workers, start_method):
             tally.add(visual.source, visual.path, reason)
             log.write(json.dumps([visual.key, visual.source, visual.path, reason]) + '\n')
-            progress.step(len(tally.reasons))
-    progress.finish(len(tally.reasons))
+            bar.step(f'{len(tally.reasons)} bad')
     write_list(out, tally.reasons)
     log_path.unlink()
     return tally
@@ -176,39 +175,6 @@ def write_list(path: Path, reasons: Mapping[str, tuple[str, str]]) -> None:
     temporary = path.with_name(f'{path.name}.tmp')
     temporary.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
     temporary.replace(path)
-
-
-class Progress:
-    """A line on the standard error: how far it is and how long it will take.
-
-    Args:
-        total: Files in all.
-        before: Files that earlier runs have read.
-    """
-
-    def __init__(self, total: int, before: int) -> None:
-        self.total = total
-        self.before = self.done = before
-        self.start = self.shown = time.monotonic()
-        self.on_terminal = sys.stderr.isatty()
-
-    def step(self, bad: int) -> None:
-        """Count a file, and show the line every second on a terminal, twice a minute in a file."""
-        self.done += 1
-        if time.monotonic() - self.shown >= (1 if self.on_terminal else 30):
-            self._show(bad, '\r' if self.on_terminal else '\n')
-
-    def finish(self, bad: int) -> None:
-        """Show the line for the last time."""
-        self._show(bad, '\n')
-
-    def _show(self, bad: int, end: str) -> None:
-        self.shown = time.monotonic()
-        rate = (self.done - self.before) / max(self.shown - self.start, 1e-9)
-        left = timedelta(seconds=round((self.total - self.done) / rate)) if rate else 'no time'
-        share = f'{self.done / self.total:.1%}'
-        line = f'{self.done} / {self.total} files ({share}), {bad} bad, {rate:.0f} files/s, {left} left'
-        print(line, end=end, file=sys.stderr, flush=True)
 
 
 def summary(plan: ReadingPlan, tally: Tally) -> str:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from torch import Tensor, nn
+from torch import nn
 
+from omnivl.datasets.collate import collate_samples
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLValueError
-from omnivl.evaluation.base import track
 from omnivl.evaluation.texts import encode_texts, to_numpy
-from omnivl.structures import VLBatch, VLDataSample
+from omnivl.storage.progress import track
+from omnivl.structures import VLBatch
 
 from .inputs import Visual, read_visuals
 from .loading import load_model
@@ -22,7 +23,7 @@ from .preparation import Preparation
 Answer = dict[str, Any]
 # From a batch to one answer per visual of it.
 Work = Callable[[VLBatch], Sequence[Answer]]
-Waiting = list[tuple[int, Tensor, VLDataSample]]
+Waiting = list[tuple[int, dict[str, Any]]]
 TEXT_BATCH = 256  # texts per forward pass of the text encoder
 
 
@@ -79,9 +80,11 @@ class BatchRunner:
         """
         rows: list[Answer] = [dict(input=visual.name, modality=visual.modality) for visual in visuals]
         waiting: dict[tuple, Waiting] = {}
-        for number, inputs, sample in self.prepare_each(visuals, rows, label):
-            group = waiting.setdefault((sample.modality, *inputs.shape), [])
-            group.append((number, inputs, sample))
+        for number, item in self.prepare_each(visuals, rows, label):
+            # What is of one size goes into one batch.
+            shapes = tuple((name, *values.shape) for name, values in item['inputs'].items())
+            group = waiting.setdefault(shapes, [])
+            group.append((number, item))
             if len(group) == self.batch_size:
                 self._flush(group, work, rows)
         for group in waiting.values():
@@ -90,7 +93,7 @@ class BatchRunner:
 
     def prepare_each(
         self, visuals: Sequence[Visual], rows: Sequence[Answer], label: str
-    ) -> Iterator[tuple[int, Tensor, VLDataSample]]:
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Load visuals one after the other.
 
         Args:
@@ -99,11 +102,11 @@ class BatchRunner:
             label: Shown before the progress bar.
 
         Yields:
-            Number, frames, uint8 (T, 3, H, W), and sample of each of the others.
+            Number of each of the others and what ``Preparation`` makes of it.
         """
         for number, visual in enumerate(track(visuals, label)):
             try:
-                yield (number, *self.preparation(visual))
+                yield number, self.preparation(visual)
             except BrokenVisualError as error:
                 rows[number]['error'] = error.reason
             except (ValueError, OSError) as error:  # of a transform, as CenterCrop's
@@ -113,9 +116,9 @@ class BatchRunner:
         """Does the task on a batch and empties it."""
         if not group:
             return
-        numbers, inputs, samples = map(list, zip(*group))
+        numbers, items = zip(*group)
         group.clear()
-        data = self.model.data_preprocessor(dict(inputs=torch.stack(inputs), data_samples=samples), False)
+        data = self.model.data_preprocessor(collate_samples(items), False)
         for number, answer in zip(numbers, work(data['batch'])):
             rows[number].update(answer)
 

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from omnivl.engine.files import atomic_write, write_json
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLRuntimeError, OmniVLValueError
+from omnivl.storage.files import atomic_write, write_json
+from omnivl.storage.hashes import file_sha256
 
 from .inputs import Visual, list_folder
 
@@ -182,8 +183,8 @@ def model_checksum(model: nn.Module, preparation: Any) -> str:
         if key.startswith(FEATURE_PARTS):
             digest.update(f'{key} {value.dtype} {tuple(value.shape)}'.encode())
             digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
-    for name in ('scale', 'shift'):
-        digest.update(getattr(model.data_preprocessor, name).cpu().numpy())
+    for _, statistics in sorted(model.data_preprocessor.named_buffers()):
+        digest.update(statistics.cpu().numpy())
     digest.update(model.tokenizer.definition())
     digest.update('\n'.join(preparation.described()).encode())
     return digest.hexdigest()
@@ -200,15 +201,7 @@ def _with_checksum(path: str, state: dict[str, Any]) -> dict[str, Any]:
         return state
     if not os.path.isfile(path) or _state(path) != state:
         raise StaleIndexError(f'{path} has changed since it was encoded; make the gallery anew')
-    return dict(state, sha256=_file_checksum(path))
-
-
-def _file_checksum(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return dict(state, sha256=file_sha256(path))
 
 
 def _is_unchanged(path: str, state: dict[str, Any]) -> bool:
@@ -216,6 +209,6 @@ def _is_unchanged(path: str, state: dict[str, Any]) -> bool:
         stat = os.stat(path)
         if stat.st_size != state['size']:
             return False
-        return stat.st_mtime_ns == state['time_ns'] or _file_checksum(path) == state['sha256']
+        return stat.st_mtime_ns == state['time_ns'] or file_sha256(path) == state['sha256']
     except OSError:
         return False

@@ -65,7 +65,7 @@ class OmniVLInferencer(GallerySearcher):
             prompt: Words that captions begin with; not part of the result.
             max_length: Most word pieces, the closing one included.
             min_length: Word pieces before a caption may end.
-            modality: ``'image'`` or ``'video'`` for all of ``x``; None = by suffix and shape.
+            modality: That of all of ``x``; None = by suffix and shape.
 
         Returns:
             ``caption``, and ``score``: log-probability per word piece (for beam search what it ranks by).
@@ -228,9 +228,10 @@ class OmniVLInferencer(GallerySearcher):
         (cleaned,), _ = self.texts(text)
         visuals, single = read_visuals(x, modality)
         rows: list[Answer] = [dict(input=visual.name, modality=visual.modality) for visual in visuals]
-        for number, inputs, sample in self.prepare_each(visuals, rows, 'attention'):
-            frames = inputs.permute(0, 2, 3, 1).numpy()
-            picture = draw_word_attention(self.model, frames, cleaned, sample.modality, words, layer, kind)
+        for number, item in self.prepare_each(visuals, rows, 'attention'):
+            shown = visuals[number].modality
+            frames = item['inputs'][shown].permute(0, 2, 3, 1).numpy()
+            picture = draw_word_attention(self.model, frames, cleaned, shown, words, layer, kind)
             rows[number] |= dict(text=cleaned, picture=picture)
         return rows[0] if single else rows
 

@@ -16,24 +16,9 @@ from omnivl.datasets.transforms import LoadImage, segment_indices
 from omnivl.datasets.transforms.decoders import reported_as_broken
 from omnivl.datasets.transforms.loading import to_rgb
 from omnivl.errors import OmniVLTypeError, OmniVLValueError
+from omnivl.structures import IMAGE, MODALITIES, VIDEO, check_modality, modality_of_path
+from omnivl.structures.modality import suffix_of
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.jfif', '.png', '.apng', '.gif', '.webp', '.bmp', '.tif', '.tiff', '.ppm', '.avif')
-VIDEO_SUFFIXES = (
-    '.mp4',
-    '.m4v',
-    '.mov',
-    '.avi',
-    '.mkv',
-    '.webm',
-    '.mpg',
-    '.mpeg',
-    '.ts',
-    '.wmv',
-    '.flv',
-    '.3gp',
-    '.ogv',
-)
-MODALITIES = ('image', 'video')
 ALLOWED = (
     'a path, a URL, a PIL image, an array uint8 (H, W, 3) or (T, H, W, 3), a list of frames, '
     'or a list or folder of any of these'
@@ -46,7 +31,7 @@ class Visual:
 
     Attributes:
         name: Path, URL, or ``#`` and the place in the list of what is in memory.
-        modality: ``'image'`` or ``'video'``.
+        modality: Its name.
         path: Path or URL; None for what is in memory.
         content: A PIL image, an array, or a list of frames; None for files.
         error: Why it cannot be used, as far as that shows without loading it.
@@ -63,12 +48,12 @@ def read_visuals(x: Any, modality: str | None = None) -> tuple[list[Visual], boo
     """Sorts out what was handed in; nothing is loaded.
 
     A list of pictures (PIL images, arrays (H, W, 3)) is a list of images; a list inside a list is the frames of one
-    clip; with ``modality='video'`` a list of pictures is the frames of one clip too.
+    clip; with ``modality='video'`` (any that has time) a list of pictures is the frames of one clip too.
 
     Args:
         x: One visual, or a list or a folder of visuals. Folders are searched with their subfolders, in the order of
             the names; files of other kinds are passed over.
-        modality: ``'image'`` or ``'video'`` for all of them; None = by the suffix of files and the shape of arrays.
+        modality: That of all of them; None = by the suffix of files and the shape of arrays.
 
     Returns:
         The visuals, and whether it was one visual and not a list.
@@ -77,9 +62,8 @@ def read_visuals(x: Any, modality: str | None = None) -> tuple[list[Visual], boo
         OmniVLTypeError: Something is none of these.
         OmniVLValueError: The list or folder is empty, or there is no such modality.
     """
-    if modality not in (None, *MODALITIES):
-        raise OmniVLValueError(f'modality is {modality!r}; allowed: None, {", ".join(map(repr, MODALITIES))}')
-    if isinstance(x, list | tuple) and not (modality == 'video' and x and all(map(_is_picture, x))):
+    has_time = modality is not None and MODALITIES[check_modality(modality, 'the inputs')].has_time
+    if isinstance(x, list | tuple) and not (has_time and x and all(map(_is_picture, x))):
         if not x:
             raise OmniVLValueError(f'the list of inputs is empty; give {ALLOWED}')
         visuals: list[Visual] = []
@@ -106,10 +90,10 @@ def list_folder(folder: str | Path) -> list[str]:
     found = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
-        found += [os.path.join(parent, name) for name in files if not name.startswith('.') and _modality_of(name)]
+        found += [os.path.join(parent, name) for name in files if not name.startswith('.') and modality_of_path(name)]
     if not found:
-        suffixes = ' '.join(IMAGE_SUFFIXES + VIDEO_SUFFIXES)
-        raise OmniVLValueError(f'the folder {folder} has no image or video; looked for are {suffixes}')
+        suffixes = ' '.join(suffix for modality in MODALITIES.values() for suffix in modality.suffixes)
+        raise OmniVLValueError(f'the folder {folder} has no {" or ".join(MODALITIES)}; looked for are {suffixes}')
     return sorted(found)
 
 
@@ -122,7 +106,7 @@ def is_text(x: Any) -> bool:
     if not isinstance(x, str):
         return False
     is_path = (os.sep in x or '/' in x) and os.path.exists(x)
-    return not (is_path or '://' in x or _modality_of(x))
+    return not (is_path or '://' in x or modality_of_path(x))
 
 
 def all_texts(x: Any) -> bool:
@@ -163,7 +147,7 @@ def local_file(path: str) -> Iterator[str]:
     except ImportError as error:
         raise BrokenVisualError(path, 'URLs need fsspec; install it: pip install fsspec') from error
     with tempfile.TemporaryDirectory() as folder:
-        copy = os.path.join(folder, f'visual{_suffix(path)}')
+        copy = os.path.join(folder, f'visual{suffix_of(path)}')
         with reported_as_broken(path, 'it cannot be fetched'):
             filesystem, inner = fsspec.core.url_to_fs(path)
             filesystem.get_file(inner, copy)
@@ -184,7 +168,7 @@ def frames_in_memory(visual: Visual, num_frames: int) -> np.ndarray:
         BrokenVisualError: It has frames of several sizes, or is of another type or shape.
     """
     content = visual.content
-    if visual.modality == 'image':
+    if not MODALITIES[visual.modality].has_time:
         return _frame(content, visual.name)[None]
     if isinstance(content, np.ndarray) and content.ndim != 3:
         _check_array(content, 4, visual.name)
@@ -201,21 +185,22 @@ def _as_visual(item: Any, modality: str | None, number: int) -> Visual:
     name = f'#{number}'
     if isinstance(item, str | Path):
         path = str(item)
-        visual = Visual(path, modality or _modality_of(path) or 'image', path)
-        if modality is None and not _modality_of(path):
+        known = modality or modality_of_path(path)
+        visual = Visual(path, known or IMAGE.name, path)
+        if known is None:
             visual.error = (
-                'the suffix is of no image or video that is known; give modality="image" or modality="video"'
+                f'the suffix is of no modality that is known; give modality={" or ".join(map(repr, MODALITIES))}'
                 if '://' in path or os.path.exists(path)
                 else 'there is no such file'
             )
     elif isinstance(item, Image.Image):
-        visual = Visual(name, modality or 'image', content=item)
+        visual = Visual(name, modality or IMAGE.name, content=item)
     elif isinstance(item, np.ndarray):
-        visual = Visual(name, modality or ('video' if item.ndim == 4 else 'image'), content=item)
+        visual = Visual(name, modality or (VIDEO if item.ndim == 4 else IMAGE).name, content=item)
     elif isinstance(item, list | tuple):
-        visual = Visual(name, 'video', content=item)
-        if modality == 'image':
-            visual.error = 'a list of frames is a video, but modality is "image"'
+        visual = Visual(name, modality or VIDEO.name, content=item)
+        if not MODALITIES[visual.modality].has_time:
+            visual.error = f'a list of frames is a {VIDEO.name}, but modality is {modality!r}'
     else:
         raise OmniVLTypeError(f'input {name} is a {type(item).__name__}; allowed is {ALLOWED}')
     is_empty = not len(item) if isinstance(item, list | tuple) else isinstance(item, np.ndarray) and not item.size
@@ -251,16 +236,3 @@ def _check_array(array: np.ndarray, ndim: int, name: str) -> None:
 
 def _is_picture(item: Any) -> bool:
     return isinstance(item, Image.Image) or (isinstance(item, np.ndarray) and item.ndim == 3)
-
-
-def _suffix(path: str) -> str:
-    """Suffix of a path or URL (of ``zip://a.jpg::https://...`` that of the file inside), in lower case."""
-    name = path.split('::')[0]
-    if '://' in name:
-        name = name.split('?')[0].split('#')[0]
-    return os.path.splitext(name)[1].lower()
-
-
-def _modality_of(path: str) -> str | None:
-    suffix = _suffix(path)
-    return 'image' if suffix in IMAGE_SUFFIXES else 'video' if suffix in VIDEO_SUFFIXES else None

@@ -10,9 +10,12 @@ from mmengine.config import Config
 from torch import nn
 
 from omnivl.datasets.labels import configured_classes
-from omnivl.datasets.transforms import LoadImage, LoadVideo
 from omnivl.engine import read_config
-from omnivl.engine.checkpoint import (
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
+from omnivl.evaluation import Evaluation
+from omnivl.models import OmniVLClassifier
+from omnivl.registry import EVALUATIONS, MODELS, TRANSFORMS
+from omnivl.storage.checkpoint import (
     CheckpointError,
     LoadOptions,
     load_checkpoint,
@@ -20,11 +23,10 @@ from omnivl.engine.checkpoint import (
     load_state_dict,
     weights_of,
 )
-from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
-from omnivl.evaluation import Evaluation
-from omnivl.models import OmniVLClassifier
-from omnivl.registry import EVALUATIONS, MODELS, TRANSFORMS
-from omnivl.weights.export import load_exported
+from omnivl.structures import MODALITIES
+
+from .export import load_exported
+from .preparation import loaded_by
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 
@@ -171,13 +173,13 @@ def read_protocols(cfg: Config) -> tuple[dict[str, list[Any]], list[tuple[str, E
             if modality is not None:
                 modalities.setdefault(name, modality)
                 pipelines.setdefault(modality, pipeline)
-    for modality in ('image', 'video'):
+    for modality in MODALITIES:
         if modality not in pipelines and f'{modality}_test_pipeline' in cfg:
             pipelines[modality] = build_pipeline(cfg[f'{modality}_test_pipeline'])
     if not pipelines:
         raise OmniVLValueError(
-            f'the config {cfg.filename} has no test pipeline: define test_dataloader, image_test_pipeline or '
-            'video_test_pipeline'
+            f'the config {cfg.filename} has no test pipeline: define test_dataloader or '
+            + ' or '.join(f'{modality}_test_pipeline' for modality in MODALITIES)
         )
     evaluations = [
         (modalities[name], EVALUATIONS.build(config))
@@ -193,8 +195,5 @@ def build_pipeline(configs: Any) -> list[Any]:
 
 
 def modality_of(pipeline: list[Any]) -> str | None:
-    """What a pipeline loads: ``'image'``, ``'video'``, or None if that cannot be told."""
-    for step in pipeline:
-        if isinstance(step, LoadImage | LoadVideo):
-            return 'image' if isinstance(step, LoadImage) else 'video'
-    return None
+    """Tell what a pipeline loads first, by the loaders of the table of modalities; None if that cannot be told."""
+    return next((found for step in pipeline if (found := loaded_by(step)) is not None), None)

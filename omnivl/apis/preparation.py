@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.datasets.transforms import (
     CenterCrop,
     CleanCaption,
     CleanQuestion,
-    LoadImage,
     LoadVideo,
     RandomResizedCrop,
     Resize,
@@ -23,7 +21,8 @@ from omnivl.datasets.transforms import (
     clean_question,
 )
 from omnivl.errors import OmniVLTypeError, OmniVLValueError
-from omnivl.structures import VLDataSample
+from omnivl.registry import TRANSFORMS
+from omnivl.structures import MODALITIES
 
 from .inputs import Visual, frames_in_memory, local_file
 
@@ -50,7 +49,7 @@ class Preparation:
     @staticmethod
     def _fitted(steps: Sequence[Any], size: tuple[int, int] | None) -> list[Any]:
         steps = [_one_view(step) for step in steps]
-        loads = [number for number, step in enumerate(steps) if isinstance(step, LoadImage | LoadVideo)]
+        loads = [number for number, step in enumerate(steps) if loaded_by(step) is not None]
         sizes = [step for step in steps if isinstance(step, Resize | CenterCrop | RandomResizedCrop)]
         if size is None or sizes or not loads:
             return steps
@@ -75,14 +74,14 @@ class Preparation:
             raise OmniVLValueError('no test pipeline of the config has TokenizeText, which texts need; add it to one')
         return next(step for step in self.text_steps if isinstance(step, TokenizeText))
 
-    def __call__(self, visual: Visual) -> tuple[Tensor, VLDataSample]:
-        """Loads a visual.
+    def __call__(self, visual: Visual) -> dict[str, Any]:
+        """Load a visual.
 
         Args:
             visual: From ``read_visuals``.
 
         Returns:
-            Frames, uint8 (T, 3, H, W), and the sample.
+            What PackSample makes of it: ``inputs``, ``pts_seconds`` and ``data_samples``.
 
         Raises:
             BrokenVisualError: It is missing, broken, or of a modality that the config has no pipeline for.
@@ -99,17 +98,17 @@ class Preparation:
         with local_file(visual.path) as path:
             return self._run(visual, path)
 
-    def _run(self, visual: Visual, path: str) -> tuple[Tensor, VLDataSample]:
+    def _run(self, visual: Visual, path: str) -> dict[str, Any]:
         results: dict[str, Any] = {'visual': path, 'modality': visual.modality, 'clip': None}
         results |= {'sample_id': visual.name, 'source': 'inference'}
         for step in self.pipelines[visual.modality]:
             if getattr(step, 'text_only', False):
                 continue
-            if visual.path is None and isinstance(step, LoadImage | LoadVideo):
+            if visual.path is None and loaded_by(step) is not None:
                 results['frames'] = frames_in_memory(visual, getattr(step, 'num_frames', 1))
             else:
                 results = step(results)
-        return results['inputs'], results['data_samples']
+        return results
 
     def texts(self, texts: Sequence[str], are_questions: bool = False) -> tuple[list[str], list[np.ndarray]]:
         """Cleans texts and makes word pieces of them.
@@ -155,6 +154,12 @@ class Preparation:
                 is_tokenize = isinstance(step, TokenizeText)
                 lines.append(f'{modality}: {f"TokenizeText({step.max_length})" if is_tokenize else repr(step)}')
         return lines
+
+
+def loaded_by(step: Any) -> str | None:
+    """Return the modality whose files a transform loads; None for other transforms."""
+    loads = (name for name, modality in MODALITIES.items() if isinstance(step, TRANSFORMS.get(modality.loader)))
+    return next(loads, None)
 
 
 def _one_view(step: Any) -> Any:

@@ -14,7 +14,7 @@ from omnivl.evaluation import CaptionEvaluation, ZeroShotEvaluation
 from omnivl.evaluation.texts import pad_texts, to_numpy
 from omnivl.models.caption import write_captions
 from omnivl.models.qa import OmniVLQA
-from omnivl.structures import VLBatch
+from omnivl.structures import MODALITIES, VLBatch
 
 from .base import Answer, Work
 from .loading import LoadedModel
@@ -22,7 +22,6 @@ from .preparation import Preparation
 
 PAIR_BATCH = 128  # visual-text pairs per forward pass of the alignment decoder
 ANSWER_LENGTH = 40  # most word pieces of an answer to choose from
-TEMPLATES = {'image': 'clip_image', 'video': 'actionclip'}
 
 
 def captioning(model: nn.Module, protocol: CaptionEvaluation, method: str) -> Work:
@@ -138,7 +137,7 @@ def classifying(
     def class_features(modality: str) -> np.ndarray:
         if modality not in of_modality:
             known = loaded.evaluation(ZeroShotEvaluation, modality)
-            protocol = ZeroShotEvaluation(templates or (known.templates if known else TEMPLATES[modality]))
+            protocol = ZeroShotEvaluation(templates or (known.templates if known else MODALITIES[modality].templates))
             of_modality[modality] = protocol.class_features(loaded.model, Prompted(names, preparation), 'classes')
         return of_modality[modality]
 

@@ -85,7 +85,7 @@ class VisualDataset(Dataset):
 
     @property
     def modality(self) -> str:
-        """``'image'`` or ``'video'``."""
+        """What its visuals are, a name of ``structures/modality.py``."""
         return self.reader.modality
 
     def full_init(self) -> None:

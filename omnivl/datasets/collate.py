@@ -1,31 +1,31 @@
 """From items to a batch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
-from mmengine.dataset import default_collate
 from mmengine.registry import FUNCTIONS
 
-from omnivl.errors import OmniVLRuntimeError
+from omnivl.errors import OmniVLRuntimeError, OmniVLValueError
 
 from .broken import SkippedItem, attach_broken
+from .transforms.packers import packer_of
 
 
 @FUNCTIONS.register_module()
 def collate_samples(items: Sequence[dict[str, Any] | SkippedItem]) -> dict[str, Any]:
-    """Stacks the frames and lists the samples; items skipped as broken are dropped and reported.
+    """Join what PackSample made; items skipped as broken are dropped and reported.
 
     Args:
-        items: ``dict(inputs=uint8 (T, 3, H, W), data_samples=VLDataSample)`` or SkippedItem.
+        items: What the dataset gave: ``dict(inputs, pts_seconds, data_samples)`` or SkippedItem.
 
     Returns:
-        ``dict(inputs=uint8 (B, T, 3, H, W), data_samples=list of VLDataSample)``. Skipped files stand in the meta field
-        ``broken`` of the first sample.
+        ``dict(inputs={modality: (B, ...)}, masks={modality: bool (B, N)}, pts_seconds={modality: float32 (B, T)},
+        data_samples=list of VLDataSample)``; frames are uint8 (B, T, 3, H, W) and have no mask. Skipped files stand in
+        the meta field ``broken`` of the first sample.
 
     Raises:
         OmniVLRuntimeError: All items were skipped.
+        OmniVLValueError: The items are not of the same modalities.
     """
     kept = [item for item in items if not isinstance(item, SkippedItem)]
     skipped = [item.broken for item in items if isinstance(item, SkippedItem)]
@@ -37,4 +37,18 @@ def collate_samples(items: Sequence[dict[str, Any] | SkippedItem]) -> dict[str, 
         )
     if skipped:
         attach_broken(kept[0]['data_samples'], skipped)
-    return default_collate(kept)
+    combinations = {tuple(item['inputs']) for item in kept}
+    if len(combinations) > 1:
+        raise OmniVLValueError(
+            f'the samples of a batch are of one modality or combination of them, got {sorted(combinations)}: give each '
+            'a dataloader of its own'
+        )
+    batch: dict[str, Any] = dict(inputs={}, masks={}, pts_seconds={})
+    for name in kept[0]['inputs']:
+        packer = packer_of(name)
+        batch['inputs'][name], mask = packer.collate([item['inputs'][name] for item in kept])
+        if mask is not None:
+            batch['masks'][name] = mask
+        if name in kept[0]['pts_seconds']:
+            batch['pts_seconds'][name] = packer.collate_times([item['pts_seconds'][name] for item in kept])
+    return batch | dict(data_samples=[item['data_samples'] for item in kept])

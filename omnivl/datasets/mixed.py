@@ -58,7 +58,7 @@ class MixedDataset(Dataset):
 
     @property
     def modality(self) -> str:
-        """``'image'`` or ``'video'``."""
+        """What its visuals are, a name of ``structures/modality.py``."""
         return self.datasets[0].modality
 
     @property

@@ -1,4 +1,3 @@
-from .checkpoint import BrokenCheckpointError, CheckpointError, LoadOptions, load_checkpoint, save_checkpoint
 from .config import ConfigError, apply_options, check_config, check_schedule, read_config
 from .evaluation_loop import EvaluationLoop
 from .hooks import ProgressLineHook, StepTimerHook, TrainingMonitorHook, WholeCheckpointHook
@@ -9,12 +8,9 @@ from .runner import OmniVLRunner
 
 __all__ = [
     'AlternatingTrainLoop',
-    'BrokenCheckpointError',
-    'CheckpointError',
     'ConfigError',
     'DecayGroupsConstructor',
     'EvaluationLoop',
-    'LoadOptions',
     'OmniVLLogProcessor',
     'OmniVLRunner',
     'PrecisionOptimWrapper',
@@ -25,7 +21,5 @@ __all__ = [
     'apply_options',
     'check_config',
     'check_schedule',
-    'load_checkpoint',
     'read_config',
-    'save_checkpoint',
 ]

@@ -18,8 +18,8 @@ from mmengine.runner import Runner
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.datasets.overlap import OverlapError
 from omnivl.registry import RUNNERS
+from omnivl.storage import CheckpointError
 
-from .checkpoint import CheckpointError
 from .config import ConfigError, apply_options, read_config
 from .distributed import LAUNCHERS
 from .runner import OmniVLRunner

@@ -11,13 +11,14 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 
+from omnivl.datasets.loaders import build_loaders
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import EVALUATIONS, LOOPS
+from omnivl.storage.files import write_json
 
 from .config import ConfigError
-from .files import write_json
-from .loaders import LoaderGroup, build_loaders
-from .state import get_random_state, set_random_state
+from .run_state import get_random_state, set_random_state
+from .streams import LoaderGroup
 
 UNSEEN = '_unseen'
 PRECISIONS = {'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -68,7 +69,7 @@ class EvaluationLoop(BaseLoop):
             )
         if amp is not None and amp not in PRECISIONS:
             raise OmniVLValueError(f'{stage}_cfg.amp is {amp!r}; allowed: None, {", ".join(map(repr, PRECISIONS))}')
-        loaders = build_loaders(runner, dataloader, f'{stage}_dataloader', training=False)
+        loaders = build_loaders(dataloader, f'{stage}_dataloader', runner.seed, training=False)
         super().__init__(runner, LoaderGroup(loaders, sum(len(loader) for loader in loaders.values())))
         self.evaluator = {
             name: EVALUATIONS.build(config) if isinstance(config, Mapping) else config

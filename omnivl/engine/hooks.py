@@ -2,7 +2,6 @@
 
 import datetime
 import math
-import sys
 import time
 from collections import defaultdict, deque
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook, Hook
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 
 from omnivl.errors import OmniVLFloatingPointError
 from omnivl.registry import HOOKS
+from omnivl.storage.checkpoint import write_last_checkpoint
+from omnivl.storage.progress import terminal_bar
 
-from .checkpoint import write_last_checkpoint
 from .optim import updates_done
 
 WINDOW = 20  # iterations of a modality that its speed is averaged over
@@ -221,36 +222,27 @@ class ProgressLineHook(Hook):
 
     priority = 55  # after the timer, before the logger, so that the line makes room for the log's
 
-    def __init__(self, width: int = 30) -> None:
-        self.width = width
-        self.visible = is_main_process() and sys.stdout.isatty()
+    def __init__(self) -> None:
+        self.bar = terminal_bar(BarColumn(), TaskProgressColumn(), TextColumn('{task.description}'))
+        self.task = self.bar.add_task('')
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Draw the line, which stays while the step runs."""
-        if self.visible:
-            sys.stdout.write(f'\r{self.line(runner)}\x1b[K')
-            sys.stdout.flush()
+        if not self.bar.disable:
+            loop = runner.train_loop
+            self.bar.update(self.task, completed=loop.iter, total=loop.max_iters, description=self._line(runner))
+            self.bar.start()
+            self.bar.console.show_cursor(True)  # an error in the step must not leave the terminal without one
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Clear the line."""
-        if self.visible:
-            sys.stdout.write('\r\x1b[K')
+        if not self.bar.disable:
+            self.bar.stop()
 
-    def line(self, runner: Any) -> str:
-        """Put the line together.
-
-        Args:
-            runner: The runner, in the middle of training.
-
-        Returns:
-            Bar, percentage, iteration, epoch, modality and the time to go.
-        """
+    @staticmethod
+    def _line(runner: Any) -> str:
+        """Say which iteration, epoch and modality it is, and how long the run will take."""
         loop = runner.train_loop
-        share = loop.iter / loop.max_iters
-        filled = int(share * self.width)
         eta = runner.message_hub.get_info('eta')
         left = '' if eta is None else f', {datetime.timedelta(seconds=int(eta))} left'
-        return (
-            f'[{"=" * filled}{" " * (self.width - filled)}] {share:4.0%} iteration {loop.iter}/{loop.max_iters}, '
-            f'epoch {loop.epoch + 1}, {loop.modality}{left}'
-        )
+        return f'iteration {loop.iter}/{loop.max_iters}, epoch {loop.epoch + 1}, {loop.modality}{left}'

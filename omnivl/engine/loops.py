@@ -10,11 +10,12 @@ from mmengine.dist import all_reduce, get_world_size
 from mmengine.runner import BaseLoop
 from torch import Tensor, nn
 
+from omnivl.datasets.loaders import build_loaders
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import LOOPS
 
-from .loaders import LoaderGroup, LoaderStream, build_loaders
 from .schedule import Schedule
+from .streams import LoaderGroup, LoaderStream
 
 # How far the hooks of an iteration have come when a checkpoint is written inside them; what is left runs on resume.
 ITERATION, EPOCH, DONE = 'iteration', 'epoch', 'done'
@@ -55,7 +56,7 @@ class AlternatingTrainLoop(BaseLoop):
         val_begin: int = 1,
         val_interval: int | None = None,
     ) -> None:
-        loaders = build_loaders(runner, dataloader, 'train_dataloader', training=True)
+        loaders = build_loaders(dataloader, 'train_dataloader', runner.seed, training=True)
         self.seed = runner.seed if seed is None else seed
         self.streams = {name: LoaderStream(name, loader, self.seed) for name, loader in loaders.items()}
         self.epoch_by = next(iter(loaders)) if epoch_by is None else epoch_by

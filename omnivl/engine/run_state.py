@@ -1,21 +1,25 @@
 """All of a run that a checkpoint holds: collected from a runner, and put back into one."""
 
+import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import mmengine
+import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import Runner
 
+from omnivl.storage.checkpoint import CheckpointError, load_state_dict
+from omnivl.storage.plain import to_plain
 from omnivl.version import __version__
-
-from .checkpoint import CheckpointError, load_state_dict
-from .state import message_hub_from_plain, message_hub_to_plain
 
 FORMAT = 'omnivl-1'
 # Values of each logged scalar that a checkpoint keeps, so that smoothed values go on after a resume.
 HISTORY_LENGTH = 10_000
+# What the message hub says of this process and this moment; taking it from an older run would be wrong.
+TRANSIENT_INFO = ('cfg', 'experiment_name', 'mmengine_version', 'loop_stage', 'eta', 'dataset_meta', 'last_ckpt')
 NEEDED = ('optimizer', 'train_loop', 'random_states')
 
 
@@ -130,3 +134,77 @@ def _load_schedulers(schedulers: Any, states: Any, source: str) -> None:
             scheduler.load_state_dict(state)
             # MMEngine counts updates since the start of the process here, and warns of a schedule ahead of them.
             scheduler.optimizer._global_step = max(scheduler.optimizer._global_step, 0)
+
+
+def get_random_state() -> dict[str, Any]:
+    """Collect the states of all random number generators of this process, as plain values.
+
+    Returns:
+        States of ``random``, ``numpy.random``, torch on the CPU and, where there is one, on the current CUDA device.
+    """
+    version, numbers, gauss = random.getstate()
+    algorithm, keys, position, has_gauss, cached = np.random.get_state()
+    state = dict(
+        python=dict(version=version, numbers=list(numbers), gauss=gauss),
+        numpy=dict(
+            algorithm=algorithm,
+            keys=[int(key) for key in keys],
+            position=int(position),
+            has_gauss=int(has_gauss),
+            cached=float(cached),
+        ),
+        torch=torch.get_rng_state(),
+    )
+    if torch.cuda.is_available():
+        state['cuda'] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Put back what :func:`get_random_state` collected.
+
+    Args:
+        state: The collected states; ``'cuda'`` is used if it is there and this process has such a device.
+    """
+    python, numpy = state['python'], state['numpy']
+    random.setstate((python['version'], tuple(python['numbers']), python['gauss']))
+    keys = np.array(numpy['keys'], dtype=np.uint32)
+    np.random.set_state((numpy['algorithm'], keys, numpy['position'], numpy['has_gauss'], numpy['cached']))
+    torch.set_rng_state(state['torch'].cpu())
+    if 'cuda' in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state['cuda'].cpu())
+
+
+def message_hub_to_plain(hub: MessageHub, history_length: int) -> dict[str, Any]:
+    """Write down the scalars and the runtime information of a message hub without its ``HistoryBuffer`` objects.
+
+    Args:
+        hub: The hub of the run.
+        history_length: How many of the last values of each scalar are kept; smoothing windows must not be longer.
+
+    Returns:
+        Dict with ``scalars`` (name -> ``values`` float64 or int64 (n,) and ``counts`` int64 (n,)) and ``info``.
+    """
+    scalars, info = {}, {}
+    for key, buffer in hub.log_scalars.items():
+        values, counts = buffer.data
+        scalars[key] = dict(
+            values=torch.tensor(values[-history_length:]),
+            counts=torch.tensor(counts[-history_length:]),
+        )
+    for key, value in hub.runtime_info.items():
+        if key not in TRANSIENT_INFO:
+            info[key] = to_plain(value, f'message_hub.{key}')
+    return dict(scalars=scalars, info=info)
+
+
+def message_hub_from_plain(hub: MessageHub, state: dict[str, Any]) -> None:
+    """Put back what :func:`message_hub_to_plain` wrote, so that smoothed values go on where they stopped.
+
+    Args:
+        hub: The hub of the new run.
+        state: The dict that was written.
+    """
+    for key, history in state['scalars'].items():
+        hub.log_scalars[key] = HistoryBuffer(history['values'].numpy(), history['counts'].numpy())
+    hub.update_info_dict(state['info'])

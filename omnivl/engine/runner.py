@@ -14,13 +14,12 @@ from torch import nn
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import RUNNERS
+from omnivl.storage import checkpoint as files
+from omnivl.storage.files import remove_leftovers
 
-from . import checkpoint as files
 from .distributed import init_process_group, wrap_distributed
-from .files import remove_leftovers
 from .log_processor import OmniVLLogProcessor
-from .run_state import check_resumable, collect, restore
-from .state import get_random_state, set_random_state
+from .run_state import check_resumable, collect, get_random_state, restore, set_random_state
 
 
 @RUNNERS.register_module()
@@ -225,7 +224,7 @@ class OmniVLRunner(Runner):
 
         Raises:
             OmniVLFileNotFoundError: If there is no such file.
-            omnivl.engine.checkpoint.CheckpointError: If it is broken, unsafe or does not fit.
+            omnivl.storage.CheckpointError: If it is broken, unsafe or does not fit.
         """
         content = files.load_checkpoint(filename)
         self.call_hook('after_load_checkpoint', checkpoint=content)

@@ -1,15 +1,12 @@
 """Which annotations an evaluation was made on, so that figures of other files are not taken for the same."""
 
-import functools
-import hashlib
 import os
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 
 from omnivl.datasets import MixedDataset, VisualDataset
-
-CHUNK = 1 << 20
+from omnivl.storage.hashes import file_sha256, folder_sha256
 
 
 def describe_annotations(dataset: Any) -> list[dict[str, Any]]:
@@ -39,7 +36,7 @@ def _describe(dataset: VisualDataset) -> dict[str, Any]:
     }
     folder = getattr(reader, 'splits_root', None)
     if folder is not None and os.path.isdir(folder):
-        files['splits_root'] = dict(file=folder, sha256=_folder_sha256(folder))
+        files['splits_root'] = dict(file=folder, sha256=folder_sha256(folder))
     return dict(
         name=dataset.name,
         reader=type(reader).__name__,
@@ -48,27 +45,3 @@ def _describe(dataset: VisualDataset) -> dict[str, Any]:
         items=len(dataset),
         files=files,
     )
-
-
-def _folder_sha256(folder: str) -> str:
-    """Compute what ``cat FOLDER/* | sha256sum`` prints where names are sorted by byte."""
-    found = hashlib.sha256()
-    for name in sorted(os.listdir(folder)):
-        with open(os.path.join(folder, name), 'rb') as file:
-            found.update(file.read())
-    return found.hexdigest()
-
-
-def file_sha256(path: str) -> str:
-    """Compute what ``sha256sum`` prints of a file, again only if it has changed."""
-    status = os.stat(path)
-    return _file_sha256(os.path.abspath(path), status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache
-def _file_sha256(path: str, size: int, changed: int) -> str:
-    found = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while part := file.read(CHUNK):
-            found.update(part)
-    return found.hexdigest()

@@ -3,15 +3,14 @@
 import contextlib
 import logging
 import re
-import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, get_rank
+from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import nn
@@ -19,11 +18,10 @@ from torch import nn
 from omnivl.datasets import BrokenCounter
 from omnivl.errors import OmniVLValueError
 from omnivl.models.decoders.generation import packed_decoders
+from omnivl.storage.progress import track
 from omnivl.structures import VLBatch, VLDataSample
 
 from .annotation_files import describe_annotations
-
-Item = TypeVar('Item')
 
 
 @dataclass
@@ -196,30 +194,3 @@ def row_key(row: dict[str, Any]) -> tuple[str, str]:
 def _natural(text: str) -> list[tuple[int, int | str]]:
     """'scene10' after 'scene9'."""
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r'(\d+)', text) if part]
-
-
-def track(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
-    """Shows how far an iteration is and how long it will take, on the terminal of the first process only.
-
-    Args:
-        items: What to go through.
-        label: Shown before the bar.
-        total: Number of items; by default the length of ``items``.
-
-    Yields:
-        The items.
-    """
-    if get_rank() != 0 or not sys.stderr.isatty():
-        yield from items
-        return
-    if total is None and isinstance(items, Sized):
-        total = len(items)
-    start = time.perf_counter()
-    for done, item in enumerate(items):
-        yield item
-        elapsed = time.perf_counter() - start
-        ahead = f'/{total}, {elapsed / (done + 1) * (total - done - 1):.0f} s left' if total else ''
-        sys.stderr.write(f'\r\033[K{label}: {done + 1}{ahead}, {elapsed:.0f} s so far')
-        sys.stderr.flush()
-    sys.stderr.write('\r\033[K')
-    sys.stderr.flush()

@@ -14,13 +14,12 @@ from torch import nn
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.models.caption import METHODS, write_captions
 from omnivl.registry import EVALUATIONS
-from omnivl.structures import VLBatch, VLDataSample
+from omnivl.structures import MODALITIES, VLBatch, VLDataSample
 
 from .base import Evaluation, EvaluationResult, batches, describe, gather_rows
 from .caption_scores import Slots, caption_metrics, chance_metrics
 from .coco_caption_metrics import coco_metrics, other_captions
 
-MODALITIES = {'image', 'video'}
 CHANCE = 'chance'
 
 Row = dict[str, Any]
@@ -257,7 +256,7 @@ def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> S
 
     Args:
         slots: As for :class:`CaptionEvaluation`.
-        modality: ``'image'`` or ``'video'``.
+        modality: That of the visuals.
 
     Raises:
         OmniVLFileNotFoundError: There is no such file.
@@ -276,7 +275,7 @@ def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> S
             slots = json.loads(Path(slots).read_text(encoding='utf-8'))
         except json.JSONDecodeError as error:
             raise OmniVLValueError(f'{where} is not JSON: {error}') from error
-    if isinstance(slots, Mapping) and slots and set(slots) <= MODALITIES:
+    if isinstance(slots, Mapping) and slots and set(slots) <= set(MODALITIES):
         if modality not in slots:
             raise OmniVLValueError(
                 f'{where} has slots for {sorted(slots)}, but the visuals are of modality {modality!r}'

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
+from torch import Tensor
 
 from omnivl.datasets.labels import distinct_names
 from omnivl.errors import OmniVLValueError
@@ -42,10 +43,16 @@ def split_views(batch: VLBatch) -> tuple[VLBatch, int]:
         batch: Frames (B, V * T, 3, H, W), view after view.
 
     Returns:
-        A batch of frames (B * V, T, 3, H, W) alone, the views of a visual one after the other; and V.
+        A batch of frames (B * V, T, 3, H, W) and their time stamps (B * V, T) alone, the views of a visual one after
+        the other; and V.
     """
-    frames, views = batch.frames, batch.num_views
-    return VLBatch(frames.reshape(len(frames) * views, -1, *frames.shape[2:]), batch.modality), views
+    views, name = batch.num_views, batch.modality
+
+    def split(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Split the first two dimensions, (B, V * T), of what is seen."""
+        return {name: tensors[name].unflatten(1, (views, -1)).flatten(0, 1)} if name in tensors else {}
+
+    return VLBatch(split(batch.inputs), pts_seconds=split(batch.pts_seconds)), views
 
 
 def mean_over_views(values: np.ndarray, views: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from mmengine.dist import all_gather_object, get_rank
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from omnivl.engine.loaders import with_defaults
+from omnivl.datasets.loaders import with_defaults
 from omnivl.errors import OmniVLValueError
 from omnivl.structures import VLBatch
 

@@ -10,9 +10,9 @@ from torch import nn
 from omnivl.datasets.annotations import read_answer_list
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import EVALUATIONS
+from omnivl.storage.hashes import file_sha256
 from omnivl.structures import VLBatch, VLDataSample
 
-from .annotation_files import file_sha256
 from .base import Evaluation, EvaluationResult, batches, describe, gather_rows
 from .caption_scores import split_words
 from .vqa_accuracy import RULES, soft_accuracy

@@ -18,7 +18,8 @@ import torch
 from mmengine.dist import all_gather_object
 from torch import Tensor, nn
 
-from .base import track
+from omnivl.storage.progress import track
+
 from .functional import reranked_ranks
 from .ranking import Direction, Ranking
 from .texts import pad_texts, to_numpy

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import EVALUATIONS
-from omnivl.structures import VLDataSample
+from omnivl.structures import MODALITIES, VLDataSample
 
 from .base import Evaluation, EvaluationResult, batches, describe, gather_rows, row_key
 from .functional import chance_mean_rank, chance_recall_at, retrieval_metrics
@@ -19,7 +19,6 @@ from .reranking import RERANK_WITH, combine, needed_pairs, rerank, score_pairs
 from .retrieval_rows import SHOWN, CaptionTexts, prediction_rows
 from .texts import encode_texts, to_numpy
 
-LETTERS = {'image': 'i', 'video': 'v'}
 TOKEN_DTYPES = {None: None, 'float16': torch.float16, 'bfloat16': torch.bfloat16}
 DUPLICATES = ('merge', 'keep')
 
@@ -225,7 +224,7 @@ def _directions(
     modalities = sorted({row['modality'] for row in rows})
     if len(modalities) > 1:
         raise OmniVLValueError(f'{name}: one evaluation is of one modality, got {modalities}')
-    letter = LETTERS[modalities[0]]
+    letter = MODALITIES[modalities[0]].letter
     visual_features = np.stack([row['feature'] for row in rows])
     truth = np.array([(visual, text) for visual, mine in enumerate(texts.of_visual) for text in mine])
     by_text = truth[np.argsort(truth[:, 1], kind='stable')][:, ::-1]

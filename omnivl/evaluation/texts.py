@@ -8,8 +8,7 @@ from mmengine.dist import all_gather_object, get_dist_info
 from torch import Tensor, nn
 
 from omnivl.models.data_preprocessor import pad_text
-
-from .base import track
+from omnivl.storage.progress import track
 
 
 def pad_texts(texts: Sequence[np.ndarray], model: nn.Module) -> tuple[Tensor, Tensor]:

@@ -1,15 +1,16 @@
 """From a collated batch of the data loader to what the model takes: the one place that pads, normalises and moves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.model import BaseDataPreprocessor
-from torch import Tensor
+from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
-from omnivl.registry import MODELS
-from omnivl.structures import VLBatch, VLDataSample
+from omnivl.registry import MODELS, NORMALIZERS
+from omnivl.structures import FRAMES, MODALITIES, VLBatch, VLDataSample
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -28,15 +29,37 @@ def pad_text(texts: Sequence[np.ndarray], pad_id: int = 0) -> tuple[Tensor, Tens
     return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
-@MODELS.register_module()
-class VLDataPreprocessor(BaseDataPreprocessor):
-    """Normalise pixels, pad texts, move both to the device.
+@NORMALIZERS.register_module(FRAMES)
+class FrameNormalizer(nn.Module):
+    """Turn 8-bit pixels into normalised ones.
 
     Args:
-        mean: Mean of each channel, pixels in [0, 1] (CLIP's, as BLIP uses).
+        mean: Mean of each channel, pixels in [0, 1].
+        std: Standard deviation of each channel.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        scale = 255 * torch.tensor(std).view(3, 1, 1)
+        self.register_buffer('scale', 1 / scale, persistent=False)
+        self.register_buffer('shift', -255 * torch.tensor(mean).view(3, 1, 1) / scale, persistent=False)
+
+    def forward(self, frames: Tensor, mask: Tensor | None) -> Tensor:
+        """Normalise uint8 (B, T, 3, H, W), which never has a mask, to float."""
+        return torch.addcmul(self.shift, frames.float(), self.scale)
+
+
+@MODELS.register_module()
+class VLDataPreprocessor(BaseDataPreprocessor):
+    """Normalise each modality by its kind, pad texts, move all to the device.
+
+    Args:
+        mean: Mean of each channel of frames, pixels in [0, 1] (CLIP's, as BLIP uses).
         std: Standard deviation of each channel.
         pad_id: Word-piece id of [PAD].
         non_blocking: Copy to the device without waiting (with pinned memory).
+        normalizers: Kind of values -> arguments of its normalizer (registry ``NORMALIZERS``), for kinds beside frames
+            whose defaults do not fit.
     """
 
     def __init__(
@@ -45,36 +68,44 @@ class VLDataPreprocessor(BaseDataPreprocessor):
         std: Sequence[float] = CLIP_STD,
         pad_id: int = 0,
         non_blocking: bool = True,
+        normalizers: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__(non_blocking)
         self.pad_id = pad_id
-        scale = 255 * torch.tensor(std).view(3, 1, 1)
-        self.register_buffer('scale', 1 / scale, persistent=False)
-        self.register_buffer('shift', -255 * torch.tensor(mean).view(3, 1, 1) / scale, persistent=False)
+        arguments = {FRAMES: dict(mean=mean, std=std)} | dict(normalizers or {})
+        kinds = sorted({modality.kind for modality in MODALITIES.values()})
+        self.normalizers = nn.ModuleDict(
+            {kind: NORMALIZERS.build(dict(arguments.get(kind, {}), type=kind)) for kind in kinds}
+        )
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Make the arguments of the model's ``forward``.
 
         Args:
-            data: ``inputs``, uint8 (B, T, 3, H, W), and ``data_samples``, a list of B ``VLDataSample``.
+            data: From ``collate_samples``: ``inputs``, ``masks``, ``pts_seconds`` and ``data_samples``, a list of B
+                ``VLDataSample``; and from the train loop ``task`` and ``losses``.
             training: Not used: training and evaluation differ in the pipeline only.
 
         Returns:
             ``batch``, a ``VLBatch``, and the ``data_samples`` as they came.
 
         Raises:
-            OmniVLValueError: The samples are of more than one modality or have different numbers of views, or some have
-                a text or a target and others have none.
+            OmniVLValueError: The samples have different numbers of views, or some have a text or a target and others
+                have none.
         """
         samples: list[VLDataSample] = data['data_samples']
-        modalities = {sample.modality for sample in samples}
-        if len(modalities) != 1:
-            raise OmniVLValueError(
-                f'a batch is of one modality, got {sorted(modalities)}: give images and videos dataloaders of their own'
-            )
-        frames = data['inputs'].to(self.device, non_blocking=self._non_blocking)
-        pixels = torch.addcmul(self.shift, frames.float(), self.scale)
-        batch = VLBatch(pixels, modalities.pop(), num_views=self._num_views(samples, frames.shape[1]))
+        masks = self._moved(data.get('masks', {}))
+        batch = VLBatch(
+            {
+                name: self.normalizers[MODALITIES[name].kind](values, masks.get(name))
+                for name, values in self._moved(data['inputs']).items()
+            },
+            masks=masks,
+            pts_seconds=self._moved(data.get('pts_seconds', {})),
+            num_views=self._num_views(samples, data['inputs']),
+            task=data.get('task'),
+            losses=data.get('losses'),
+        )
         if self._all_have(samples, 'text_ids'):
             text_ids, text_mask = pad_text([sample.text_ids for sample in samples], self.pad_id)
             batch.text_ids, batch.text_mask = text_ids.to(self.device), text_mask.to(self.device)
@@ -87,6 +118,10 @@ class VLDataPreprocessor(BaseDataPreprocessor):
             batch.labels = torch.tensor([sample.label for sample in samples], device=self.device)
         return dict(batch=batch, data_samples=samples)
 
+    def _moved(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Copy tensors to the device, where they are not there."""
+        return {name: tensor.to(self.device, non_blocking=self._non_blocking) for name, tensor in tensors.items()}
+
     def _add_answers(self, batch: VLBatch, samples: Sequence[VLDataSample]) -> None:
         """Lay the answers of all samples one after the other."""
         answer_ids, answer_mask = pad_text([ids for sample in samples for ids in sample.answer_ids], self.pad_id)
@@ -97,12 +132,13 @@ class VLDataPreprocessor(BaseDataPreprocessor):
         batch.answer_owner = torch.arange(len(samples)).repeat_interleave(counts).to(self.device)
 
     @staticmethod
-    def _num_views(samples: Sequence[VLDataSample], frames: int) -> int:
+    def _num_views(samples: Sequence[VLDataSample], inputs: Mapping[str, Tensor]) -> int:
         counts = {int(sample.get('num_views', 1)) for sample in samples}
         views = max(counts)
-        if len(counts) > 1 or frames % views:
+        lengths = [values.shape[1] for name, values in inputs.items() if MODALITIES[name].kind == FRAMES]
+        if len(counts) > 1 or any(length % views for length in lengths):
             raise OmniVLValueError(
-                f'{frames} frames cannot be dealt out to {sorted(counts)} views: all visuals of a batch need as many '
+                f'{lengths} frames cannot be dealt out to {sorted(counts)} views: all visuals of a batch need as many '
                 'clips and crops, of as many frames each (num_clips of LoadVideo, ThreeCrop)'
             )
         return views

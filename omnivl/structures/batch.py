@@ -5,19 +5,26 @@ tokens, L text tokens, D width, E width of the shared space, M length of the que
 the batch, N text-visual pairs, K re-ranked candidates, h attention heads, d width of one head.
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import NamedTuple
 
 from torch import Tensor
 
+from omnivl.errors import OmniVLValueError
+
+from .modality import FRAMES, MODALITIES
+
 
 @dataclass
 class VLBatch:
-    """A batch of one modality, ready for the model: padded, normalised and on the device.
+    """A batch of one task, ready for the model: padded, normalised and on the device.
 
     Attributes:
-        frames: Normalised pixels, float (B, T, 3, H, W); an image is a clip of one frame.
-        modality: ``'image'`` or ``'video'``, the same for the whole batch and on every rank.
+        inputs: Modality -> its values, the same modalities in every sample and on every rank. Of images and videos
+            normalised pixels, float (B, T, 3, H, W); an image is a clip of one frame.
+        masks: Modality -> bool (B, N), True = real value; only of modalities that are padded or may be missing.
+        pts_seconds: Modality -> time stamp of each value of a clip or sound, in seconds from the start of the file;
+            float32 (B, T), NaN where it is not known.
         text_ids: Word-piece ids, [CLS] first and [SEP] last, padded to the longest of the batch; int64 (B, L).
         text_mask: bool (B, L), True = real token.
         target_ids: Samples with equal ids are positives of each other; int64 (B,).
@@ -28,10 +35,14 @@ class VLBatch:
         answer_weights: What each answer counts in the loss; float (A,).
         answer_owner: The sample of each answer; int64 (A,).
         num_views: Clips of T / num_views frames that lie one after the other in the frames of each sample.
+        task: Name of the task of the train loop; None outside of it.
+        losses: Names of the losses that this task computes; None = all of the model.
     """
 
-    frames: Tensor
-    modality: str
+    inputs: dict[str, Tensor]
+    _: KW_ONLY
+    masks: dict[str, Tensor] = field(default_factory=dict)
+    pts_seconds: dict[str, Tensor] = field(default_factory=dict)
     text_ids: Tensor | None = None
     text_mask: Tensor | None = None
     target_ids: Tensor | None = None
@@ -41,9 +52,28 @@ class VLBatch:
     answer_weights: Tensor | None = None
     answer_owner: Tensor | None = None
     num_views: int = 1
+    task: str | None = None
+    losses: tuple[str, ...] | None = None
+
+    @property
+    def modality(self) -> str:
+        """Name of what there is to see.
+
+        Raises:
+            OmniVLValueError: There is nothing to see, or both images and videos.
+        """
+        visuals = [name for name in self.inputs if MODALITIES[name].kind == FRAMES]
+        if len(visuals) != 1:
+            raise OmniVLValueError(f'a batch shows one modality, this one has frames of {visuals}: {list(self.inputs)}')
+        return visuals[0]
+
+    @property
+    def frames(self) -> Tensor:
+        """What there is to see: normalised pixels, float (B, T, 3, H, W)."""
+        return self.inputs[self.modality]
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(next(iter(self.inputs.values())))
 
 
 class VisualFeatures(NamedTuple):

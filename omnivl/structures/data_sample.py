@@ -23,7 +23,7 @@ class VLDataSample(BaseDataElement):
     - ``sample_id``: unique within its source; str.
     - ``source``: name of the dataset; str.
     - ``visual``: path of the image or video; str.
-    - ``modality``: ``'image'`` or ``'video'``.
+    - ``modality``: what ``visual`` is, a name of ``structures/modality.py``; str.
     - ``clip``: the part of the video that is meant, absent = all of it; start and end in seconds.
     - ``text``: the cleaned caption or the filled prompt that ``text_ids`` encodes; str.
     - ``question``: the cleaned question, which ``text_ids`` then encodes; str.

@@ -16,7 +16,7 @@ from torch import Tensor
 from omnivl.errors import OmniVLValueError
 from omnivl.models.layers.attention import CrossAttention, VisualKeyValues
 from omnivl.models.omnivl import OmniVL
-from omnivl.structures import VLDataSample
+from omnivl.structures import MODALITIES, VLDataSample
 
 from .sheets import SOFT, Line, card, contact_sheet, frame_strip
 
@@ -135,7 +135,7 @@ def attend(
         model: The model; it is left in the mode that it came in.
         frames: What the transforms make of the visual, uint8 (T, H, W, 3) RGB.
         text: The text.
-        modality: ``'image'`` or ``'video'``.
+        modality: That of the visual.
         layer: Layer of the alignment decoder; negative ones count from the last; None = :func:`usual_layer`.
         kind: ``'attention'``, ``'contrast'`` or ``'relevance'``.
 
@@ -157,7 +157,7 @@ def attend(
     sample.text_ids = ids
     pixels = torch.from_numpy(np.array(frames.transpose(0, 3, 1, 2)))[None]
     with torch.no_grad(), _evaluation_mode(model):
-        batch = model.data_preprocessor(dict(inputs=pixels, data_samples=[sample]), False)['batch']
+        batch = model.data_preprocessor(dict(inputs={modality: pixels}, data_samples=[sample]), False)['batch']
         visual = model.encode_visual(batch.frames, modality)
         key_values = model.visual_key_values(visual.tokens, ('alignment',))
         weights, logits = alignment_attention(
@@ -182,7 +182,7 @@ def token_grid(model: OmniVL, frames: Tensor, modality: str) -> tuple[int, int, 
     """Count positions in time, rows and columns of the visual tokens of float (B, T, 3, H, W)."""
     encoder = model.visual_encoder
     patch = encoder.image_tokenizer.patch_size
-    time = encoder.video_tokenizer.num_positions(frames.shape[1]) if modality == 'video' else 1
+    time = encoder.video_tokenizer.num_positions(frames.shape[1]) if MODALITIES[modality].has_time else 1
     return time, frames.shape[-2] // patch, frames.shape[-1] // patch
 
 
@@ -250,7 +250,7 @@ def draw_word_attention(
         model: The model.
         frames: What the transforms make of the visual, uint8 (T, H, W, 3) RGB.
         text: The text.
-        modality: ``'image'`` or ``'video'``.
+        modality: That of the visual.
         words: The words to draw, as the tokenizer writes them; None = all.
         layer: See :func:`attend`.
         kind: See :func:`attend`.

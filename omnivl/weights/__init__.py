@@ -2,8 +2,6 @@ from .base import WeightReader, WeightsError, load_weights
 from .bert import BERTReader
 from .blip import BLIPReader
 from .clip import CLIPVisionReader
-from .export import export_folder, load_exported
-from .export_blip import export_blip
 from .report import WeightReport
 from .stage import StageReader
 from .timesformer import TimeSformerReader
@@ -19,8 +17,5 @@ __all__ = [
     'WeightReader',
     'WeightReport',
     'WeightsError',
-    'export_blip',
-    'export_folder',
-    'load_exported',
     'load_weights',
 ]

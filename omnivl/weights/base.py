@@ -9,11 +9,12 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from omnivl.engine.checkpoint import CheckpointError, load_checkpoint, weights_of
 from omnivl.errors import OmniVLValueError
 from omnivl.models import OmniVL
 from omnivl.models.data_preprocessor import VLDataPreprocessor
 from omnivl.registry import WEIGHT_READERS
+from omnivl.storage.checkpoint import CheckpointError, load_checkpoint, weights_of
+from omnivl.structures import FRAMES
 
 from .files import find_file, read_neighbour
 from .report import WeightReport, grouped
@@ -230,7 +231,8 @@ def pixel_statistics(model: nn.Module) -> dict[str, list[float]]:
     preprocessor = getattr(model, 'data_preprocessor', None)
     if not isinstance(preprocessor, VLDataPreprocessor):
         return {}
-    scale, shift = 255 * preprocessor.scale.double().flatten(), preprocessor.shift.double().flatten()
+    normalizer = preprocessor.normalizers[FRAMES]
+    scale, shift = 255 * normalizer.scale.double().flatten(), normalizer.shift.double().flatten()
     statistics = dict(mean=-shift / scale, std=1 / scale)
     return {name: [round(number, 8) for number in values.tolist()] for name, values in statistics.items()}
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from omnivl.engine.checkpoint import load_last_checkpoint
 from omnivl.errors import OmniVLFileNotFoundError
 from omnivl.models import OmniVL
 from omnivl.registry import WEIGHT_READERS
+from omnivl.storage.checkpoint import load_last_checkpoint
 
 from .base import FOLLOWERS, WeightReader
 

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import omnivl
+from omnivl.errors import OmniVLError
 from projects.demo.report import MediaReader, markdown_table, read_tasks, render_task_page
 
 
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     try:
         runs, unfinished = read_tasks(args.work_dir)
-    except (FileNotFoundError, ValueError) as error:
+    except OmniVLError as error:
         sys.exit(f'collect_tasks: {error}')
     facts = {
         'omnivl': omnivl.__version__,

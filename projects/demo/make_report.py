@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import omnivl
+from omnivl.errors import OmniVLError
 from projects.demo.report import MediaReader, RunFiles, read_run, render_page
 
 PACKAGES = ('torch', 'mmengine', 'mmcv-lite', 'timm', 'transformers', 'numpy')
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         versions = installed_versions()
         facts = versions | {'on': platform.machine(), 'at': time.strftime('%Y-%m-%d %H:%M')}
         page = render_page(run, MediaReader(args.data), facts, args.note)
-    except (FileNotFoundError, ImportError, json.JSONDecodeError) as error:
+    except (OmniVLError, ImportError) as error:
         sys.exit(f'make_report: {error}')
     metrics_file, report_file = args.work_dir / 'metrics.json', args.work_dir / 'report.html'
     metrics_file.write_text(json.dumps(final_metrics(run, versions), indent=1) + '\n', encoding='utf-8')

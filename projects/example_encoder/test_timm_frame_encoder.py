@@ -38,7 +38,8 @@ def test_equal_frames_give_the_features_of_the_image(model):
 
 def test_the_config_trains(model):
     ids = torch.tensor([[2, 5, 3], [2, 6, 3]])
-    losses = model.loss(VLBatch(torch.randn(2, 1, 3, 64, 64), 'image', ids, ids > 0, torch.tensor([0, 1])))
+    images = {'image': torch.randn(2, 1, 3, 64, 64)}
+    losses = model.loss(VLBatch(images, text_ids=ids, text_mask=ids > 0, target_ids=torch.tensor([0, 1])))
     sum(value for key, value in losses.items() if 'loss' in key).backward()
     assert all(torch.isfinite(value) for value in losses.values())
     assert all(p.grad is not None for p in model.visual_encoder.proj.parameters())

@@ -3,9 +3,8 @@
 import pytest
 from api_world import write_checkpoint, write_config
 
-from omnivl.apis import OmniVLInferencer
+from omnivl.apis import OmniVLInferencer, export_folder
 from omnivl.engine import read_config
-from omnivl.weights import export_folder
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ import pytest
 from api_world import write_checkpoint, write_config
 from mmengine.config import Config
 
-from omnivl.apis import OmniVLInferencer
+from omnivl.apis import OmniVLInferencer, export_folder
 from omnivl.engine import OmniVLRunner
-from omnivl.weights import export_folder
 
 SIZE = [dict(type='Resize', size=32, keep_ratio=True), dict(type='CenterCrop', size=32)]
 

@@ -51,7 +51,7 @@ def test_what_is_no_input_is_an_error(tmp_path):
     with pytest.raises(ValueError, match='the list of inputs is empty'):
         read_visuals([])
     (tmp_path / 'file.xyz').write_bytes(b'')
-    assert 'give modality="image"' in read_visuals(tmp_path / 'file.xyz')[0][0].error
+    assert "give modality='image' or 'video'" in read_visuals(tmp_path / 'file.xyz')[0][0].error
     assert read_visuals(tmp_path / 'file.xyz', 'image')[0][0].error is None
     assert 'a list of frames is a video' in read_visuals([[picture(0, 8, 8)]], 'image')[0][0].error
 
@@ -103,8 +103,10 @@ def test_videos_of_every_kind(tmp_path, inferencer):
     # As long as the frames, one by one, are the same, it does not matter when they are shown.
     write_video(tmp_path / 'pauses.mkv', 12, times_ms=irregular_times(12))
     assert np.allclose(feature(inferencer, tmp_path / 'pauses.mkv'), expected, atol=0.05)
-    frames = inferencer.preparation(read_visuals(write_rotated(tmp_path / 'turned.mp4', 90))[0][0])[0]
-    upright = inferencer.preparation(read_visuals(write_video(tmp_path / 'upright.mp4'))[0][0])[0]
+    frames, upright = (
+        inferencer.preparation(read_visuals(path)[0][0])['inputs']['video']
+        for path in (write_rotated(tmp_path / 'turned.mp4', 90), write_video(tmp_path / 'upright.mp4'))
+    )
     assert (frames.float() - upright.rot90(-1, (2, 3)).float()).abs().mean() < 10
     write_video(tmp_path / 'odd.mp4', 5, height=35, width=53, pixel_format='yuv444p')
     assert np.isfinite(feature(inferencer, tmp_path / 'odd.mp4')).all()

@@ -1,4 +1,5 @@
 import numpy as np
+import torch
 from transform_toys import write_video
 
 from omnivl.apis.inputs import read_visuals
@@ -7,9 +8,10 @@ from omnivl.datasets.transforms import CenterCrop, LoadVideo, PackSample, Resize
 
 
 def prepare(visual, *steps):
-    inputs, sample = Preparation({'video': [*steps, PackSample()]}, (32, 32))(read_visuals(visual)[0][0])
-    assert 'num_views' not in sample
-    return inputs
+    item = Preparation({'video': [*steps, PackSample()]}, (32, 32))(read_visuals(visual)[0][0])
+    assert 'num_views' not in item['data_samples']
+    assert torch.isfinite(item['pts_seconds']['video']).all() == isinstance(visual, str)  # only files have times
+    return item['inputs']['video']
 
 
 def test_several_views_become_the_middle_one(tmp_path):

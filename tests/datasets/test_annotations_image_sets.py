@@ -55,7 +55,7 @@ def test_pictures_are_those_of_the_file(cifar10):
     dataset = LabelDataset(CIFARBinary(str(cifar10), 'test'), [LoadCIFAR(), PackSample()], 'cifar10')
     for number in range(3):
         item = dataset[number]
-        assert np.array_equal(item['inputs'].numpy(), pixels[number][None])
+        assert np.array_equal(item['inputs']['image'].numpy(), pixels[number][None])
         assert item['data_samples'].label == [3, 8, 0][number]
         assert 'text' not in item['data_samples']
 

@@ -33,7 +33,7 @@ def pack(results):
     for key in ('target_id', 'label'):
         if key in results:
             setattr(sample, key, results[key])
-    return {'inputs': torch.from_numpy(frames), 'data_samples': sample}
+    return {'inputs': {'image': torch.from_numpy(frames)}, 'pts_seconds': {}, 'data_samples': sample}
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def labels(root, **options):
 def equal(left, right):
     """Whether two items are the same, pixels and all."""
     one, other = left['data_samples'], right['data_samples']
-    return torch.equal(left['inputs'], right['inputs']) and one.to_dict() == other.to_dict()
+    return torch.equal(left['inputs']['image'], right['inputs']['image']) and one.to_dict() == other.to_dict()
 
 
 def test_pairs_have_one_item_per_caption(files):
@@ -179,7 +179,7 @@ def test_an_item_follows_from_seed_epoch_name_and_index_alone(files):
     assert equal(pickle.loads(pickle.dumps(dataset))[SampleKey(4, 2)], forwards[4])
     pixels = [dataset[4], dataset[SampleKey(4, 1)], dataset[SampleKey(3, 0)]]
     pixels += [pairs(files, seed=1)[4], pairs(files, name='flickr')[4]]
-    assert len({item['inputs'].numpy().tobytes() for item in pixels}) == len(pixels)
+    assert len({item['inputs']['image'].numpy().tobytes() for item in pixels}) == len(pixels)
     assert equal(dataset[4], dataset[SampleKey(4, 0)])
 
 
@@ -193,8 +193,9 @@ def test_an_item_does_not_depend_on_the_worker(files):
         loaded[workers] = list(loader)
     assert len(loaded[0]) == len(loaded[2]) == 5
     for one, other in zip(loaded[0], loaded[2]):
-        assert one['inputs'].shape == (2, 2, 3, 4, 4) and one['inputs'].dtype == torch.uint8
-        assert torch.equal(one['inputs'], other['inputs'])
+        pixels = one['inputs']['image']
+        assert pixels.shape == (2, 2, 3, 4, 4) and pixels.dtype == torch.uint8
+        assert torch.equal(pixels, other['inputs']['image'])
         assert [s.to_dict() for s in one['data_samples']] == [s.to_dict() for s in other['data_samples']]
 
 

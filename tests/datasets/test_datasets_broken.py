@@ -34,7 +34,8 @@ def pack(results):
     sample = VLDataSample(metainfo=meta)
     sample.target_id = results['target_id']
     return {
-        'inputs': torch.from_numpy(results['rng'].integers(0, 256, (1, 3, 2, 2), dtype='uint8')),
+        'inputs': {'image': torch.from_numpy(results['rng'].integers(0, 256, (1, 3, 2, 2), dtype='uint8'))},
+        'pts_seconds': {},
         'data_samples': sample,
     }
 
@@ -83,7 +84,7 @@ def test_caption_id_and_target_follow_the_replacement(build):
         first = sample.broken[0]
         assert (first.source, first.reason) == ('coco', 'truncated') and first.path.endswith('broken3.jpg')
         again = dataset[SampleKey(3, epoch)]
-        assert torch.equal(again['inputs'], dataset[SampleKey(3, epoch)]['inputs'])
+        assert torch.equal(again['inputs']['image'], dataset[SampleKey(3, epoch)]['inputs']['image'])
         assert again['data_samples'].sample_id == sample.sample_id
     chosen = {dataset[SampleKey(3, epoch)]['data_samples'].sample_id for epoch in range(20)}
     assert len(chosen) > 5
@@ -107,7 +108,7 @@ def test_skipped_items_make_the_batch_smaller_and_are_reported(build):
     item = dataset[3]
     assert isinstance(item, SkippedItem) and item.broken.path.endswith('broken3.jpg')
     batch = collate_samples([dataset[index] for index in range(2, 6)])
-    assert batch['inputs'].shape == (2, 1, 3, 2, 2)
+    assert batch['inputs']['image'].shape == (2, 1, 3, 2, 2)
     assert [sample.text for sample in batch['data_samples']] == ['number 2', 'number 5']
     assert [broken.path[-11:] for broken in batch['data_samples'][0].broken] == ['broken3.jpg', 'broken4.jpg']
     with pytest.raises(

@@ -242,7 +242,7 @@ def test_dataset_and_batch(vqa, tmp_path):
     sample = items[1]['data_samples']
     assert sample.question == 'is it red?' and sample.answer_type == 'yes/no' and len(sample.answer_ids) == 3
     batch = VLDataPreprocessor()(
-        dict(inputs=items[0]['inputs'].new_zeros(2, 1, 3, 4, 4), data_samples=[item['data_samples'] for item in items])
+        dict(inputs={'image': torch.zeros(2, 1, 3, 4, 4)}, data_samples=[item['data_samples'] for item in items])
     )['batch']
     assert batch.answer_owner.tolist() == [0, 1, 1, 1]
     assert batch.answer_weights.tolist() == pytest.approx([1.0, 0.6, 0.3, 0.1])

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 import toys
 
-from omnivl.engine import OmniVLRunner, load_checkpoint
+from omnivl.engine import OmniVLRunner
+from omnivl.storage import load_checkpoint
 
 # Seconds differ from run to run; everything else that is logged must not.
 TIMES = ('time', 'data_time', 'samples_per_second', 'memory')

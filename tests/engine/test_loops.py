@@ -1,15 +1,14 @@
 """The train loop: who comes when, epochs, validation, and what it says of bad configs."""
 
-from types import SimpleNamespace
-
 import pytest
 import toys
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from runs import run_ranks, train
 
-from omnivl.engine import load_checkpoint
-from omnivl.engine.loaders import build_loaders
+from omnivl.datasets.loaders import build_loaders
 from omnivl.registry import HOOKS
+from omnivl.storage import load_checkpoint
 
 LOOP = 'AlternatingTrainLoop'
 
@@ -178,18 +177,18 @@ def test_skipping_broken_files_is_refused_where_several_processes_train(make_run
     monkeypatch.setattr(toys.ToyDataset, 'broken', 'skip', raising=False)
     monkeypatch.setattr(toys.ToyDataset, 'name', 'toy', raising=False)
     make_runner().build_train_loop(dict(type=LOOP, max_iters=1))
-    monkeypatch.setattr('omnivl.engine.loaders.get_world_size', lambda: 2)
+    monkeypatch.setattr('omnivl.datasets.loaders.get_world_size', lambda: 2)
     with pytest.raises(ValueError, match=r"dataset 'toy' has broken='skip'.*set broken='replace'"):
         make_runner().build_train_loop(dict(type=LOOP, max_iters=1))
 
 
-def test_the_seed_of_the_run_is_that_of_the_draws_where_the_config_gives_none():
+def test_the_seed_of_the_run_is_that_of_the_draws_where_the_config_gives_none(monkeypatch):
     reader = dict(type='BLIPCaptionJSON', ann_file='a.json', visual_root='.')
     pairs = dict(type='PairDataset', name='a', annotations=reader, pipeline=[])
     datasets = [pairs, dict(pairs, name='b', seed=3), dict(type='ToyDataset', modality='image')]
     configs = dict(image=dict(batch_size=4, dataset=dict(type='MixedDataset', datasets=datasets)))
-    runner = SimpleNamespace(seed=7, build_dataloader=lambda config, seed: config)
+    monkeypatch.setattr(Runner, 'build_dataloader', staticmethod(lambda config, seed: config))
     for training, expected in ((True, [7, 3, None]), (False, [None, 3, None])):
-        (built,) = build_loaders(runner, configs, 'train_dataloader', training).values()
+        (built,) = build_loaders(configs, 'train_dataloader', 7, training).values()
         assert [dataset.get('seed') for dataset in built['dataset']['datasets']] == expected
     assert 'seed' not in pairs

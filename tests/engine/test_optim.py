@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from omnivl.engine import DecayGroupsConstructor, PrecisionOptimWrapper, load_checkpoint
+from omnivl.engine import DecayGroupsConstructor, PrecisionOptimWrapper
 from omnivl.engine.optim import updates_done
+from omnivl.storage import load_checkpoint
 
 
 class Parts(nn.Module):

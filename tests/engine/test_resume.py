@@ -12,7 +12,7 @@ import torch
 import toys
 from runs import assert_equal, assert_same_run, logged, run_ranks, start_process, train
 
-from omnivl.engine import CheckpointError, load_checkpoint
+from omnivl.storage import CheckpointError, load_checkpoint
 
 VALIDATION = dict(
     val_dataloader=dict(image=toys.loader('image', size=4)),

@@ -5,7 +5,8 @@ import torch
 import toys
 from runs import assert_equal, run_ranks, train
 
-from omnivl.engine import CheckpointError, OmniVLRunner, load_checkpoint
+from omnivl.engine import OmniVLRunner
+from omnivl.storage import CheckpointError, load_checkpoint
 
 
 def no_training():

@@ -13,9 +13,10 @@ import torch
 import toys
 
 from omnivl.datasets import BrokenVisualError
-from omnivl.engine import ConfigError, load_checkpoint
+from omnivl.engine import ConfigError
 from omnivl.engine.command_line import is_own_message, one_line_errors
 from omnivl.engine.evaluation_loop import flat_names, nested
+from omnivl.storage import load_checkpoint
 
 ROOT = Path(__file__).parents[2]
 

@@ -56,7 +56,7 @@ class FakeModel(nn.Module):
         assert not training
         samples = data['data_samples']
         views = samples[0].get('num_views', 1)
-        batch = VLBatch(data['inputs'].float(), samples[0].modality, num_views=views)
+        batch = VLBatch({name: values.float() for name, values in data['inputs'].items()}, num_views=views)
         return {'batch': batch, 'data_samples': samples}
 
     def encode_visual(self, frames, modality):
@@ -111,7 +111,11 @@ def loader(samples, batch_size=3, rank=0, world_size=1):
     mine = samples[rank::world_size]
     return [
         {
-            'inputs': torch.tensor([int(s.sample_id) for s in part]).view(-1, 1, 1, 1, 1).expand(-1, 2, 3, 4, 6),
+            'inputs': {
+                part[0].modality: torch.tensor([int(s.sample_id) for s in part])
+                .view(-1, 1, 1, 1, 1)
+                .expand(-1, 2, 3, 4, 6)
+            },
             'data_samples': part,
         }
         for part in (mine[start : start + batch_size] for start in range(0, len(mine), batch_size))

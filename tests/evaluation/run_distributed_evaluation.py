@@ -33,7 +33,9 @@ def make_data(rank, world_size, padded, first=0):
     if padded and rank == world_size - 1 and rank:
         mine.append(0)
     groups = [mine[start : start + 4] for start in range(0, len(mine), 4)]
-    return Loader([{'inputs': frames[g], 'data_samples': [samples[i] for i in g]} for g in groups], CLASSES)
+    return Loader(
+        [{'inputs': {samples[0].modality: frames[g]}, 'data_samples': [samples[i] for i in g]} for g in groups], CLASSES
+    )
 
 
 def main(config, out):

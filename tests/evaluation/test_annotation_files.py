@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,25 +10,13 @@ from evaluation_fakes import FakeModel, loader, sample
 from omnivl.datasets import LabelDataset, MixedDataset, PairDataset, RetrievalDataset
 from omnivl.datasets.annotations import BLIPCaptionJSON, HMDB51Splits, ImageNetFolder, KarpathyJSON, VisualGenome
 from omnivl.evaluation import RetrievalEvaluation
-from omnivl.evaluation.annotation_files import describe_annotations, file_sha256
+from omnivl.evaluation.annotation_files import describe_annotations
 
 
 def captions(folder, name='list.json', images=('a.jpg', 'a.jpg', 'b.jpg')):
     path = folder / name
     path.write_text(json.dumps([{'image': image, 'caption': f'a cat {n}'} for n, image in enumerate(images)]))
     return path
-
-
-def test_known_checksums_also_after_a_change(tmp_path):
-    """Of nothing and of 'abc', as the standard (FIPS 180-4) has them; more than one chunk by hashlib at once."""
-    path = tmp_path / 'file'
-    path.write_bytes(b'')
-    assert file_sha256(str(path)) == 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
-    path.write_bytes(b'abc')
-    assert file_sha256(str(path)) == 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
-    content = os.urandom((1 << 20) + 7)
-    path.write_bytes(content)
-    assert file_sha256(str(path)) == hashlib.sha256(content).hexdigest()
 
 
 def test_name_file_split_and_items(tmp_path):

@@ -104,13 +104,15 @@ def test_real_model_says_the_same_with_and_without_its_cache(tiny_model, batch_s
     frames = torch.randint(0, 256, (4, 1, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     samples = [sample(number, ['w0 w1']) for number in range(4)]
     data = [
-        {'inputs': frames[start : start + batch_size], 'data_samples': samples[start : start + batch_size]}
+        {'inputs': {'image': frames[start : start + batch_size]}, 'data_samples': samples[start : start + batch_size]}
         for start in range(0, 4, batch_size)
     ]
     result = CaptionEvaluation(max_length=6).run(model, data, 'x')
     tokenizer = model.tokenizer
     for number, row in enumerate(result.predictions):
-        batch = model.data_preprocessor({'inputs': frames[number : number + 1], 'data_samples': samples[:1]})['batch']
+        batch = model.data_preprocessor(
+            {'inputs': {'image': frames[number : number + 1]}, 'data_samples': samples[:1]}
+        )['batch']
         with torch.no_grad():
             key_values = model.visual_key_values(model.encode_visual(batch.frames, 'image').tokens)
             ids = [tokenizer.decoder_id]

@@ -37,7 +37,7 @@ def viewed(numbers, labels, frames, modality='video'):
         packed.set_metainfo(dict(num_views=len(views)))
     pixels = torch.tensor(numbers).repeat_interleave(frames, dim=1)
     inputs = pixels[:, :, None, None, None].expand(-1, -1, 3, 4, 6)
-    return [{'inputs': inputs, 'data_samples': samples}]
+    return [{'inputs': {modality: inputs}, 'data_samples': samples}]
 
 
 def test_by_hand_with_a_class_missing():
@@ -74,8 +74,10 @@ def test_views_of_zero_shot_are_averaged():
 
 def test_a_batch_is_split_view_by_view():
     frames = torch.arange(2 * 6).view(2, 6, 1, 1, 1).expand(-1, -1, 3, 2, 2)
-    batch, views = split_views(VLBatch(frames, 'video', num_views=3))
+    times = {'video': frames[:, :, 0, 0, 0].float()}
+    batch, views = split_views(VLBatch({'video': frames}, pts_seconds=times, num_views=3))
     assert views == 3 and batch.frames[:, :, 0, 0, 0].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11]]
+    assert torch.equal(batch.pts_seconds['video'], batch.frames[:, :, 0, 0, 0].float())
 
 
 def test_ties_count_against_the_model():

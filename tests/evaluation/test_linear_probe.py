@@ -116,7 +116,7 @@ def test_views_are_averaged():
             packed.set_metainfo(dict(num_views=2))
         pixels = torch.tensor([[number, number + 200] for number in numbers])
         inputs = pixels[:, :, None, None, None].expand(-1, -1, 3, 4, 6)
-        return Loader([{'inputs': inputs, 'data_samples': samples}], CLASSES)
+        return Loader([{'inputs': {samples[0].modality: inputs}, 'data_samples': samples}], CLASSES)
 
     options = dict(strengths=(10.0,), refinements=0)
     result = LinearProbeEvaluation(viewed(range(150)), **options).run(model, viewed(range(150, 200)), 'x')

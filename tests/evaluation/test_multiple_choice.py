@@ -95,9 +95,11 @@ def test_a_text_longer_than_others_does_not_change_their_score(tiny_model):
         one.caption_ids = [model.tokenizer.encode(text, 20) for text in words]
     for score_with in ('match', 'similarity', 'match+similarity'):
         evaluation = MultipleChoiceEvaluation(score_with, pair_batch=4)
-        together = evaluation.run(model, [{'inputs': frames, 'data_samples': samples}], 'x').predictions
+        together = evaluation.run(
+            model, [{'inputs': {samples[0].modality: frames}, 'data_samples': samples}], 'x'
+        ).predictions
         for number, one in enumerate(samples):
-            part = [{'inputs': frames[number : number + 1], 'data_samples': [one]}]
+            part = [{'inputs': {one.modality: frames[number : number + 1]}, 'data_samples': [one]}]
             alone = evaluation.run(model, part, 'x').predictions[0]
             assert alone['scores'] == pytest.approx(together[number]['scores'], abs=1e-5)
 

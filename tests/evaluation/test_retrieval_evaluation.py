@@ -214,7 +214,7 @@ def test_real_model_scores_each_pair_as_it_does_alone(tiny_model):
     tokenizer = model.tokenizer
     for packed, caption in zip(samples, captions):
         packed.caption_ids = [tokenizer.encode(caption, 20)]
-    data = [{'inputs': frames, 'data_samples': samples}]
+    data = [{'inputs': {'image': frames}, 'data_samples': samples}]
     batch = model.data_preprocessor(data[0])['batch']
     with torch.no_grad():
         tokens = model.encode_visual(batch.frames, 'image').tokens

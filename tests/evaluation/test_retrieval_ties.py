@@ -22,7 +22,7 @@ def test_equal_captions_that_are_kept_tie_exactly_and_are_scored_once(tiny_model
     logits = model.match_logits
     model.match_logits = lambda *arguments: scored.append(len(arguments[0])) or logits(*arguments)
     evaluation = RetrievalEvaluation(rerank_k=22, duplicate_captions='keep', text_batch=4, pair_batch=5, visual_batch=3)
-    found = evaluation.run(model, [{'inputs': frames, 'data_samples': samples}], 'x')
+    found = evaluation.run(model, [{'inputs': {'image': frames}, 'data_samples': samples}], 'x')
     assert found.protocol['texts'] == 22
     assert sum(scored) == found.protocol['rerank_pairs'] == 12 * 12
     for row in found.predictions[:11]:  # the visual's own copy stands behind the ten of the others

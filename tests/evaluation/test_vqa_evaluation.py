@@ -37,7 +37,7 @@ class Answering(nn.Module):
 
     def data_preprocessor(self, data, training):
         return {
-            'batch': VLBatch(data['inputs'].float(), data['data_samples'][0].modality),
+            'batch': VLBatch({name: values.float() for name, values in data['inputs'].items()}),
             'data_samples': data['data_samples'],
         }
 
@@ -68,7 +68,11 @@ def loader(samples, batch_size=3):
     parts = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
     return [
         {
-            'inputs': torch.tensor([int(s.sample_id) for s in part]).view(-1, 1, 1, 1, 1).expand(-1, 2, 3, 4, 6),
+            'inputs': {
+                part[0].modality: torch.tensor([int(s.sample_id) for s in part])
+                .view(-1, 1, 1, 1, 1)
+                .expand(-1, 2, 3, 4, 6)
+            },
             'data_samples': part,
         }
         for part in parts
@@ -210,7 +214,7 @@ def test_with_a_model_it_does_not_depend_on_the_batch_size(tiny_model, random_ba
     results = []
     for size in (1, 2, 5):
         data = [
-            {'inputs': pixels[start : start + size], 'data_samples': samples[start : start + size]}
+            {'inputs': {'image': pixels[start : start + size]}, 'data_samples': samples[start : start + size]}
             for start in range(0, 5, size)
         ]
         evaluation = build(answer_list=['w1', 'w2 w3', 'w4', 'w5'], methods=('rank', 'generate'))

@@ -101,7 +101,7 @@ def test_labels_reach_the_batch():
             for key, value in own.items():
                 setattr(sample, key, value)
         inputs = torch.zeros(len(fields), 1, 3, 4, 4, dtype=torch.uint8)
-        return VLDataPreprocessor()(dict(inputs=inputs, data_samples=samples))['batch']
+        return VLDataPreprocessor()(dict(inputs={'image': inputs}, data_samples=samples))['batch']
 
     labels = batch_of({'label': 2}, {'label': 0}).labels
     assert labels.dtype == torch.int64 and labels.tolist() == [2, 0]
@@ -113,7 +113,7 @@ def test_labels_reach_the_batch():
 def test_views_reach_the_batch(views):
     samples = [VLDataSample(metainfo=dict(modality='video', num_views=views)) for _ in range(2)]
     inputs = torch.zeros(2, 6, 3, 4, 4, dtype=torch.uint8)
-    batch = VLDataPreprocessor()(dict(inputs=inputs, data_samples=samples))['batch']
+    batch = VLDataPreprocessor()(dict(inputs={'video': inputs}, data_samples=samples))['batch']
     assert batch.num_views == views and batch.frames.shape == (2, 6, 3, 4, 4)
 
 
@@ -121,8 +121,10 @@ def test_views_reach_the_batch(views):
 def test_frames_that_cannot_be_dealt_out_to_views(counts):
     samples = [VLDataSample(metainfo=dict(modality='video', num_views=views)) for views in counts]
     inputs = torch.zeros(2, 6, 3, 4, 4, dtype=torch.uint8)
-    with pytest.raises(ValueError, match=r'6 frames cannot be dealt out to .* views: all visuals of a batch need as'):
-        VLDataPreprocessor()(dict(inputs=inputs, data_samples=samples))
+    with pytest.raises(
+        ValueError, match=r'\[6\] frames cannot be dealt out to .* views: all visuals of a batch need as'
+    ):
+        VLDataPreprocessor()(dict(inputs={'video': inputs}, data_samples=samples))
 
 
 def test_samples_without_a_label(classifier, random_batch):
@@ -150,5 +152,5 @@ def test_options_out_of_range(classifier, options, message):
 
 def test_a_batch_without_text_is_enough(classifier, random_batch):
     batch = random_batch()
-    bare = VLBatch(batch.frames, batch.modality, labels=torch.tensor([0, 1, 2, 0]))
+    bare = VLBatch(batch.inputs, labels=torch.tensor([0, 1, 2, 0]))
     assert torch.isfinite(classifier().loss(bare)['loss_class'])

@@ -1,5 +1,7 @@
 """The pretraining model as a whole: sharing, switches, invariances, messages."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -53,7 +55,10 @@ def test_permuting_the_batch_changes_no_loss(tiny_model, random_batch, monkeypat
     batch = random_batch(targets=[3, 4, 4, 5])
     order = torch.tensor([2, 0, 3, 1])
     permuted = VLBatch(
-        batch.frames[order], 'image', batch.text_ids[order], batch.text_mask[order], batch.target_ids[order]
+        {'image': batch.frames[order]},
+        text_ids=batch.text_ids[order],
+        text_mask=batch.text_mask[order],
+        target_ids=batch.target_ids[order],
     )
     negatives = torch.tensor([1, 0, 3, 2])
     inverse = order.argsort()
@@ -69,12 +74,10 @@ def test_permuting_the_batch_changes_no_loss(tiny_model, random_batch, monkeypat
 
 def test_longer_padding_changes_no_loss(tiny_model, random_batch):
     batch = random_batch()
-    padded = VLBatch(
-        batch.frames,
-        'image',
-        torch.nn.functional.pad(batch.text_ids, (0, 5)),
-        torch.nn.functional.pad(batch.text_mask, (0, 5)),
-        batch.target_ids,
+    padded = replace(
+        batch,
+        text_ids=torch.nn.functional.pad(batch.text_ids, (0, 5)),
+        text_mask=torch.nn.functional.pad(batch.text_mask, (0, 5)),
     )
     results = []
     for case in (batch, padded):
@@ -180,9 +183,9 @@ def test_text_models_of_different_size_cannot_share(tiny_config):
 def test_wrong_batches_and_modes_have_their_message(tiny_model, random_batch):
     model, batch = tiny_model(), random_batch()
     with pytest.raises(ValueError, match='needs a text for every visual'):
-        model.loss(VLBatch(batch.frames, 'image'))
+        model.loss(VLBatch(batch.inputs))
     with pytest.raises(ValueError, match='needs a target_id for every sample'):
-        model.loss(VLBatch(batch.frames, 'image', batch.text_ids, batch.text_mask))
+        model.loss(replace(batch, target_ids=None))
     with pytest.raises(ValueError, match="mode must be 'loss', 'predict' or 'tensor', got 'train'"):
         model(batch, mode='train')
 

@@ -19,11 +19,10 @@ NEGATIVES = torch.tensor([1, 2, 0, 5, 3, 4])
 
 def slice_batch(batch, start, stop):
     return VLBatch(
-        batch.frames[start:stop],
-        batch.modality,
-        batch.text_ids[start:stop],
-        batch.text_mask[start:stop],
-        batch.target_ids[start:stop],
+        {batch.modality: batch.frames[start:stop]},
+        text_ids=batch.text_ids[start:stop],
+        text_mask=batch.text_mask[start:stop],
+        target_ids=batch.target_ids[start:stop],
     )
 
 

@@ -28,7 +28,8 @@ def with_answers(batch, owner=(0, 0, 1, 2, 3, 3), weights=(0.6, 0.4, 1.0, 1.0, 0
 def select(batch, rows):
     """Some questions of a batch, without answers and padded no further than they need."""
     length = int(batch.text_mask[rows].sum(1).max())
-    return VLBatch(batch.frames[rows], batch.modality, batch.text_ids[rows, :length], batch.text_mask[rows, :length])
+    texts = dict(text_ids=batch.text_ids[rows, :length], text_mask=batch.text_mask[rows, :length])
+    return VLBatch({batch.modality: batch.frames[rows]}, **texts)
 
 
 @pytest.fixture
@@ -134,8 +135,8 @@ def test_answers_depend_on_visual_and_question(model, random_batch):
     loss = model.loss(batch)['loss_answer']
     other = with_answers(random_batch(seed=1))
     for changed in (
-        with_answers(VLBatch(other.frames, 'image', batch.text_ids, batch.text_mask)),
-        with_answers(VLBatch(batch.frames, 'image', other.text_ids, other.text_mask)),
+        with_answers(VLBatch(other.inputs, text_ids=batch.text_ids, text_mask=batch.text_mask)),
+        with_answers(VLBatch(batch.inputs, text_ids=other.text_ids, text_mask=other.text_mask)),
     ):
         assert not torch.allclose(model.loss(changed)['loss_answer'], loss, atol=1e-4)
 

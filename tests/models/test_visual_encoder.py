@@ -172,7 +172,7 @@ def test_other_resolution_and_length_work_and_have_the_right_number_of_tokens():
     ('frames', 'modality', 'message'),
     [
         ((1, 2, 3, 32, 32), 'image', 'clip of one frame, got 2'),
-        ((1, 1, 3, 32, 32), 'audio', "must be 'image' or 'video', got 'audio'"),
+        ((1, 1, 3, 32, 32), 'audio', r"modality='audio'; allowed are \('image', 'video'\)"),
         ((1, 1, 3, 30, 32), 'image', 'multiples of the patch size 8, got 30x32'),
     ],
 )

@@ -18,11 +18,12 @@ sys.path.insert(0, str(ROOT / 'tests/weights'))
 
 from foreign import BLIP, DEC, ENC, blip, images, omnivl, omnivl_config, original_layout, texts  # noqa: E402
 
-from omnivl.engine import CheckpointError, load_checkpoint, save_checkpoint  # noqa: E402
+from omnivl.apis import load_exported  # noqa: E402
+from omnivl.apis.export_blip import to_blip  # noqa: E402
 from omnivl.models.tokenizers.text import read_vocabulary  # noqa: E402
 from omnivl.registry import MODELS  # noqa: E402
-from omnivl.weights import load_exported, load_weights  # noqa: E402
-from omnivl.weights.export_blip import to_blip  # noqa: E402
+from omnivl.storage import CheckpointError, load_checkpoint, save_checkpoint  # noqa: E402
+from omnivl.weights import load_weights  # noqa: E402
 
 CONVERT = runpy.run_path(str(ROOT / 'tools/convert_weights.py'))
 EXPORT = runpy.run_path(str(ROOT / 'tools/export_weights.py'))

@@ -57,7 +57,7 @@ def test_relevance_is_attention_times_what_it_does_for_the_match(model, random_b
     """The gradient against a finite difference."""
     model = model.double()
     batch = random_batch(size=1)
-    batch.frames = batch.frames.double()
+    batch.inputs = {name: values.double() for name, values in batch.inputs.items()}
     with torch.no_grad():
         text_ids, text_mask, key_values = inputs(model, batch)
     weights, logits = alignment_attention(model, text_ids, text_mask, key_values, 0)

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from foreign import BASE, BLIP, CLS, DEC, ENC, SEP, SMALL, blip, images, omnivl, original_layout, texts
 
-from omnivl.engine import CheckpointError
 from omnivl.models.generation import beam_search
+from omnivl.storage import CheckpointError
 from omnivl.weights import WeightsError, load_weights
 
 HF_EPS = dict(norm_eps=1e-5)

@@ -26,5 +26,5 @@ def test_loss_behind_a_prompt(prompt, vocab_file, tmp_path):
     assert (ids[:, 0] == CLS).all() and (labels == SEP).sum() == 3
     with torch.no_grad():
         expected = reference(pixel_values=pixels, input_ids=whole, attention_mask=real.long(), labels=labels).loss
-        got = model.loss(VLBatch(pixels[:, None], 'image', ids, mask))['loss_lm']
+        got = model.loss(VLBatch({'image': pixels[:, None]}, text_ids=ids, text_mask=mask))['loss_lm']
     assert torch.allclose(got, expected, atol=1e-5)

@@ -27,7 +27,8 @@ def test_logits_of_given_answers(seed, share, vocab_file, tmp_path):
     model = answering(reference, vocab_file, tmp_path, share)
     pixels, (questions, mask), (answers, real) = images(seed), texts(seed), texts(seed + 9, (5, 3, 4))
     with torch.no_grad():
-        key_values, key_mask = model.question_key_values(VLBatch(pixels[:, None], 'image', questions, mask))
+        batch = VLBatch({'image': pixels[:, None]}, text_ids=questions, text_mask=mask)
+        key_values, key_mask = model.question_key_values(batch)
         logits, _ = model.answer_logits(answers, real, key_values, key_mask)
         # One by one without padding: Hugging Face's decoder looks at the padding of questions, whatever the mask says.
         for row, (question, answer) in enumerate(zip(with_first(questions, ENC), with_first(answers, DEC))):
@@ -58,7 +59,8 @@ def test_answers_by_beam_search(original, vocab_file, tmp_path):
             max_new_tokens=7,
             do_sample=False,
         )
-        answers = model.generate_answers(VLBatch(pixels[:, None], 'image', questions, mask), max_length=7)
+        batch = VLBatch({'image': pixels[:, None]}, text_ids=questions, text_mask=mask)
+        answers = model.generate_answers(batch, max_length=7)
         expected = [row[1:].tolist() for row in generated]
         expected = [row[: row.index(SEP)] if SEP in row else row for row in expected]
         assert [text for text, _ in answers] == [model.tokenizer.decode(row) for row in expected]

@@ -9,8 +9,8 @@ import torch
 from foreign import blip, omnivl, original_layout
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-from omnivl.engine.checkpoint import BrokenCheckpointError, CheckpointError
 from omnivl.registry import WEIGHT_READERS
+from omnivl.storage.checkpoint import BrokenCheckpointError, CheckpointError
 from omnivl.weights import load_weights
 
 NAMES = ['timm', 'bert', 'timesformer', 'blip', 'clip']

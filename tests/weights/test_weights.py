@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 
-from omnivl.engine.checkpoint import CheckpointError, save_checkpoint, write_last_checkpoint
+from omnivl.storage.checkpoint import CheckpointError, save_checkpoint, write_last_checkpoint
 from omnivl.weights import load_weights
 
 

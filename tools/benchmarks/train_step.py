@@ -69,11 +69,10 @@ def make_batch(modality: str, size: int, frames: int, words: int, device: str) -
     text_ids = torch.randint(1000, 30000, (size, words + 2), device=device)
     text_ids[:, 0], text_ids[:, -1] = 101, 102
     return VLBatch(
-        torch.randn(size, frames, 3, 224, 224, device=device),
-        modality,
-        text_ids,
-        torch.ones_like(text_ids, dtype=torch.bool),
-        torch.arange(size, device=device),
+        {modality: torch.randn(size, frames, 3, 224, 224, device=device)},
+        text_ids=text_ids,
+        text_mask=torch.ones_like(text_ids, dtype=torch.bool),
+        target_ids=torch.arange(size, device=device),
     )
 
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from omnivl.errors import OmniVLValueError
+from omnivl.structures import IMAGE
 
 from ..errors import AnnotationError
 from .files import require_file, require_folder
-
-MODALITIES = ('image', 'video')
 
 
 @dataclass(slots=True)
@@ -23,7 +22,7 @@ class Record:
     Attributes:
         id: Names the record within its file.
         visual: Path of the image or video.
-        modality: ``'image'`` or ``'video'``.
+        modality: Its name.
         text: The captions; empty for label sets.
         label: The class, one of the reader's ``classes``.
         clip: The part of the video that is meant, (start, end) in seconds; None = all of it.
@@ -70,7 +69,7 @@ class AnnotationReader(ABC):
         dropped: Number of empty captions that the last iteration dropped.
     """
 
-    modality: str = 'image'
+    modality: str = IMAGE.name
     classes: list[str] | None = None
     class_names: list[str] | None = None
     alternatives: bool = False
@@ -147,13 +146,6 @@ class AnnotationReader(ABC):
     def path(self, relative: str) -> str:
         """The path of a visual."""
         return os.path.join(self.visual_root, relative)
-
-
-def check_modality(modality: str, owner: str) -> str:
-    """Returns ``modality`` if it is one."""
-    if modality not in MODALITIES:
-        raise OmniVLValueError(f'{owner}: modality={modality!r}; allowed are {MODALITIES}')
-    return modality
 
 
 def fill_template(template: str, owner: str, **values: object) -> str:

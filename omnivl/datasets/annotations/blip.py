@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from omnivl.registry import ANNOTATIONS
+from omnivl.structures import IMAGE, VIDEO, check_modality
 
-from .base import AnnotationReader, Record, check_modality, fill_template, shorten
+from .base import AnnotationReader, Record, fill_template, shorten
 from .files import iter_json_rows, read_json
 
 _HINT = (
@@ -40,7 +41,7 @@ class BLIPCaptionJSON(AnnotationReader):
         visual_field: Field of the path; VindLU's video lists call it ``'video'``.
         caption_field: Field of the caption or captions.
         id_field: Field of the id; a row without it is named after its visual.
-        modality: ``'image'`` or ``'video'``.
+        modality: What the visuals are.
         empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
         path_template: Where a visual lies; placeholders ``visual``, as the field has it, and ``stem``, without suffix.
     """
@@ -49,10 +50,10 @@ class BLIPCaptionJSON(AnnotationReader):
         self,
         ann_file: str,
         visual_root: str,
-        visual_field: str = 'image',
+        visual_field: str = IMAGE.name,
         caption_field: str = 'caption',
         id_field: str = 'image_id',
-        modality: str = 'image',
+        modality: str = IMAGE.name,
         empty: str = 'raise',
         path_template: str = '{visual}',
     ) -> None:
@@ -99,7 +100,7 @@ class CaptionDictJSON(AnnotationReader):
     Args:
         ann_file: The JSON file.
         visual_root: Folder that ``path_template`` is relative to.
-        modality: ``'image'`` or ``'video'``.
+        modality: What the visuals are.
         empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
         path_template: Where a visual lies; placeholders ``visual``, as the file has it, and ``stem``, without suffix.
     """
@@ -108,7 +109,7 @@ class CaptionDictJSON(AnnotationReader):
         self,
         ann_file: str,
         visual_root: str,
-        modality: str = 'video',
+        modality: str = VIDEO.name,
         empty: str = 'raise',
         path_template: str = '{visual}',
     ) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from omnivl.registry import ANNOTATIONS
+from omnivl.structures import VIDEO, check_modality
 
-from .base import AnnotationReader, Record, check_modality, fill_template
+from .base import AnnotationReader, Record, fill_template
 from .blip import fill_visual
 from .files import iter_json_rows
 
@@ -29,7 +30,7 @@ class MultipleChoiceList(AnnotationReader):
         choices_field: Field of the texts to choose from.
         answer_field: Field of the place of the true one, from 0.
         id_field: Field of the question's id; a row without it is named after its place.
-        modality: ``'video'`` or ``'image'``.
+        modality: What the visuals are.
         path_template: Where a visual lies; placeholders ``visual``, as the field has it, and ``stem``, without suffix.
     """
 
@@ -37,11 +38,11 @@ class MultipleChoiceList(AnnotationReader):
         self,
         ann_file: str,
         visual_root: str,
-        visual_field: str = 'video',
+        visual_field: str = VIDEO.name,
         choices_field: str = 'caption',
         answer_field: str = 'answer',
         id_field: str = 'qid',
-        modality: str = 'video',
+        modality: str = VIDEO.name,
         path_template: str = '{visual}',
     ) -> None:
         super().__init__(ann_file, visual_root)

@@ -65,7 +65,7 @@ class CIFARBinary(AnnotationReader):
                         path, f'record {number}', 'label', f'{label}, but there are {self.num_classes} classes'
                     )
                 visual = f'{path}#{number}'
-                yield Record(id=f'{name}#{number}', visual=visual, modality='image', label=self.classes[label])
+                yield Record(id=f'{name}#{number}', visual=visual, modality=self.modality, label=self.classes[label])
 
     def _file(self, name: str) -> str:
         path = self.path(name)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from omnivl.registry import ANNOTATIONS
+from omnivl.structures import IMAGE
 
 from .base import AnnotationReader, Record, fill_template, shorten
 from .files import iter_json_list, read_json
@@ -79,7 +80,7 @@ class COCOCaptions(AnnotationReader):
             if domain not in DOMAINS:
                 allowed = [f'{name}-domain' for name in DOMAINS]
                 raise self.error(place, 'domain', f'expected one of {allowed}, got {shorten(image["domain"])}')
-        return Record(id=str(number), visual=self.path(path), modality='image', domain=domain)
+        return Record(id=str(number), visual=self.path(path), modality=self.modality, domain=domain)
 
     def _add_captions(self, annotations: list, records: dict[int, Record]) -> None:
         for row, annotation in enumerate(annotations):
@@ -101,7 +102,9 @@ class ImageListJSON(AnnotationReader):
         id_field: Field of the number that the server knows the image by.
     """
 
-    def __init__(self, ann_file: str, visual_root: str, visual_field: str = 'image', id_field: str = 'img_id') -> None:
+    def __init__(
+        self, ann_file: str, visual_root: str, visual_field: str = IMAGE.name, id_field: str = 'img_id'
+    ) -> None:
         super().__init__(ann_file, visual_root)
         self.visual_field = visual_field
         self.id_field = id_field
@@ -111,4 +114,4 @@ class ImageListJSON(AnnotationReader):
         for row, item in iter_json_list(self.ann_file, "the official form ({'images': [...]}) is read by COCOCaptions"):
             number = self.value(item, self.id_field, (int, str), row)
             visual = self.path(self.value(item, self.visual_field, str, row))
-            yield Record(id=str(number), visual=visual, modality='image')
+            yield Record(id=str(number), visual=visual, modality=self.modality)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
+from omnivl.structures import VIDEO
 
 from .base import AnnotationReader, Record, fill_template
 from .blip import fill_visual
@@ -33,7 +34,7 @@ class DiDeMoJSON(AnnotationReader):
         empty: What to do with an empty description, ``'raise'`` or ``'drop'``.
     """
 
-    modality = 'video'
+    modality = VIDEO.name
 
     def __init__(
         self,
@@ -54,11 +55,11 @@ class DiDeMoJSON(AnnotationReader):
         """Yields the records, row after row."""
         clip = None if self.seconds is None else (0.0, float(self.seconds))
         for row, item in iter_json_list(self.ann_file, "VindLU's lists are read by BLIPCaptionJSON"):
-            video = self.value(item, 'video', str, row)
+            video = self.value(item, VIDEO.name, str, row)
             texts = self.captions([item.get('description')], row, 'description')
             if texts:
                 path = self.path(fill_visual(self.path_template, video, 'DiDeMoJSON'))
-                yield Record(id=video, visual=path, modality='video', text=texts, clip=clip)
+                yield Record(id=video, visual=path, modality=self.modality, text=texts, clip=clip)
 
 
 @ANNOTATIONS.register_module()

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
+from omnivl.structures import VIDEO
 
 from ..errors import AnnotationError
 from .base import AnnotationReader, Record
@@ -30,7 +31,7 @@ class HMDB51Splits(AnnotationReader):
         split: Which of the three splits: 1, 2 or 3.
     """
 
-    modality = 'video'
+    modality = VIDEO.name
 
     def __init__(self, splits_root: str, visual_root: str, part: str, split: int = 1) -> None:
         super().__init__(None, visual_root)
@@ -71,4 +72,4 @@ class HMDB51Splits(AnnotationReader):
                 if part == PARTS[self.part]:
                     relative = f'{label}/{video.strip()}'
                     stem = os.path.splitext(relative)[0]
-                    yield Record(id=stem, visual=self.path(relative), modality='video', label=label)
+                    yield Record(id=stem, visual=self.path(relative), modality=self.modality, label=label)

@@ -55,7 +55,7 @@ class ClassImageList(ImageNetFolder):
                 raise self.error(f'line {line}', None, f'expected "class/image", got {text!r}')
             if label not in allowed:
                 raise self.error(f'line {line}', 'class', unknown_label_message(label, self.classes))
-            yield Record(id=name, visual=self.path(name + self.suffix), modality='image', label=label)
+            yield Record(id=name, visual=self.path(name + self.suffix), modality=self.modality, label=label)
 
 
 @ANNOTATIONS.register_module()
@@ -98,7 +98,7 @@ class OxfordPetsList(AnnotationReader):
             if number > len(self.classes) or self.classes[number - 1] != label:
                 message = f'breed {number} is not {label!r} in {self.classes_file}, which has {len(self.classes)}'
                 raise self.error(place, 'breed', message)
-            yield Record(id=image, visual=self.path(f'{image}.jpg'), modality='image', label=label)
+            yield Record(id=image, visual=self.path(f'{image}.jpg'), modality=self.modality, label=label)
 
     @staticmethod
     def _rows(path: str) -> Iterator[tuple[str, str, int]]:

@@ -100,6 +100,8 @@ class ImageNetFolder(AnnotationReader):
             for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
                 if name.lower().endswith(_SUFFIXES):
                     found = True
-                    yield Record(id=f'{label}/{name}', visual=os.path.join(folder, name), modality='image', label=label)
+                    yield Record(
+                        id=f'{label}/{name}', visual=os.path.join(folder, name), modality=self.modality, label=label
+                    )
         if not found:
             raise AnnotationError(self.visual_root, None, None, f'the class folders hold no images ({_SUFFIXES})')

@@ -67,6 +67,6 @@ class KarpathyJSON(AnnotationReader):
         return Record(
             id=str(self.value(image, key, (int, str), row)),
             visual=self.path(os.path.join(folder, filename)),
-            modality='image',
+            modality=self.modality,
             text=texts,
         )

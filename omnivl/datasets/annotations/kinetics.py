@@ -8,8 +8,9 @@ from functools import cached_property
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
+from omnivl.structures import VIDEO, check_modality
 
-from .base import AnnotationReader, Record, check_modality, fill_template
+from .base import AnnotationReader, Record, fill_template
 from .files import iter_lines, iter_table, read_class_list, require_file, unknown_label_message
 
 
@@ -29,7 +30,7 @@ class KineticsCSV(AnnotationReader):
             ``youtube_id``, ``time_start`` and ``time_end`` (whole seconds).
     """
 
-    modality = 'video'
+    modality = VIDEO.name
 
     def __init__(
         self,
@@ -96,7 +97,9 @@ class KineticsCSV(AnnotationReader):
                 time_start=start,
                 time_end=end,
             )
-            yield Record(id=os.path.splitext(relative)[0], visual=self.path(relative), modality='video', label=label)
+            yield Record(
+                id=os.path.splitext(relative)[0], visual=self.path(relative), modality=self.modality, label=label
+            )
         if self.split is not None and not found:
             raise self.error(None, 'split', f'no row has split {self.split!r}; the file has {sorted(splits)}')
 
@@ -118,7 +121,7 @@ class MMActionList(AnnotationReader):
         visual_root: Folder that the paths are relative to.
         classes_file: The class names, one per line, in the order of their indices.
         delimiter: What stands between path and label (VideoMAE's lists: ``','``).
-        modality: ``'image'`` or ``'video'``.
+        modality: What the visuals are.
     """
 
     def __init__(
@@ -127,7 +130,7 @@ class MMActionList(AnnotationReader):
         visual_root: str,
         classes_file: str,
         delimiter: str = ' ',
-        modality: str = 'video',
+        modality: str = VIDEO.name,
     ) -> None:
         super().__init__(ann_file, visual_root)
         if not delimiter:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
+from omnivl.structures import VIDEO
 
 from .base import AnnotationReader, Record, fill_template
 from .files import iter_table, read_json, require_file
@@ -40,7 +41,7 @@ class MSRVTTJSON(AnnotationReader):
         empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
     """
 
-    modality = 'video'
+    modality = VIDEO.name
     alternatives = True
 
     def __init__(
@@ -80,7 +81,7 @@ class MSRVTTJSON(AnnotationReader):
                 raise self.error(None, 'sentences', f'no caption of {video!r}, which {wanted[video]} names')
             if texts:
                 path = fill_template(self.path_template, 'MSRVTTJSON', video=video)
-                yield Record(id=video, visual=self.path(path), modality='video', text=texts)
+                yield Record(id=video, visual=self.path(path), modality=self.modality, text=texts)
 
     def _listed(self) -> dict[str, str]:
         """Video -> where it is named."""
@@ -113,7 +114,7 @@ class MSRVTTTestCSV(AnnotationReader):
         empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
     """
 
-    modality = 'video'
+    modality = VIDEO.name
     alternatives = True
 
     def __init__(
@@ -132,4 +133,4 @@ class MSRVTTTestCSV(AnnotationReader):
             texts = self.captions([row['sentence']], place, 'sentence')
             if texts:
                 path = fill_template(self.path_template, 'MSRVTTTestCSV', video=row['video_id'])
-                yield Record(id=row['video_id'], visual=self.path(path), modality='video', text=texts)
+                yield Record(id=row['video_id'], visual=self.path(path), modality=self.modality, text=texts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from omnivl.registry import ANNOTATIONS
+from omnivl.structures import VIDEO
 
 from ..errors import AnnotationError
 from .base import AnnotationReader, Record, fill_template
@@ -28,7 +29,7 @@ class MSVDText(AnnotationReader):
         empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
     """
 
-    modality = 'video'
+    modality = VIDEO.name
     alternatives = True
 
     def __init__(
@@ -63,7 +64,7 @@ class MSVDText(AnnotationReader):
                 raise self.error(None, None, f'no description of {video!r}, which {wanted[video]} names')
             if texts:
                 path = fill_template(self.path_template, 'MSVDText', video=video)
-                yield Record(id=video, visual=self.path(path), modality='video', text=texts)
+                yield Record(id=video, visual=self.path(path), modality=self.modality, text=texts)
 
     def _wanted(self) -> dict[str, str] | None:
         """Video -> where it is named; None for all."""

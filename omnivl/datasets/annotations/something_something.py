@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from omnivl.registry import ANNOTATIONS
+from omnivl.structures import VIDEO
 
 from ..errors import AnnotationError
 from .base import AnnotationReader, Record, fill_template
@@ -30,7 +31,7 @@ class SomethingSomethingJSON(AnnotationReader):
         path_template: Where a clip lies; placeholder ``id``.
     """
 
-    modality = 'video'
+    modality = VIDEO.name
 
     def __init__(self, ann_file: str, visual_root: str, labels_file: str, path_template: str = '{id}.webm') -> None:
         super().__init__(ann_file, visual_root)
@@ -68,7 +69,7 @@ class SomethingSomethingJSON(AnnotationReader):
             if label not in allowed:
                 raise self.error(row, 'template', unknown_label_message(label, self.classes))
             relative = fill_template(self.path_template, 'SomethingSomethingJSON', id=name)
-            yield Record(id=name, visual=self.path(relative), modality='video', label=label)
+            yield Record(id=name, visual=self.path(relative), modality=self.modality, label=label)
 
     def _label(self, item: dict[str, Any], row: int) -> str:
         if 'template' not in item:

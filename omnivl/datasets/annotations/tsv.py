@@ -88,7 +88,7 @@ class CaptionTSV(AnnotationReader):
             texts = self.captions([values['caption']], place, 'caption')
             if texts:
                 relative = self._relative_path(values, row, place)
-                yield Record(id=relative, visual=self.path(relative), modality='image', text=texts)
+                yield Record(id=relative, visual=self.path(relative), modality=self.modality, text=texts)
 
     def _relative_path(self, values: dict[str, str], row: int, place: str) -> str:
         if 'path' in values:

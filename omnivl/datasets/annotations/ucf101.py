@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from omnivl.registry import ANNOTATIONS
+from omnivl.structures import VIDEO
 
 from ..errors import AnnotationError
 from .base import AnnotationReader, Record
@@ -27,7 +28,7 @@ class UCF101List(AnnotationReader):
         classes_file: ``classInd.txt``, lines ``1 ApplyEyeMakeup``.
     """
 
-    modality = 'video'
+    modality = VIDEO.name
 
     def __init__(self, ann_file: str, visual_root: str, classes_file: str) -> None:
         super().__init__(ann_file, visual_root)
@@ -73,4 +74,4 @@ class UCF101List(AnnotationReader):
                     'count from 0 are read by MMActionList',
                 )
             stem = os.path.splitext(relative)[0]
-            yield Record(id=stem, visual=self.path(relative), modality='video', label=label)
+            yield Record(id=stem, visual=self.path(relative), modality=self.modality, label=label)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from omnivl.registry import ANNOTATIONS
+from omnivl.structures import VIDEO
 
 from .base import AnnotationReader, Record, fill_template
 from .files import iter_json_rows
@@ -36,13 +37,13 @@ class VideoQAList(AnnotationReader):
             the one whose line ends in ``vid7``. None = the field names the video itself.
     """
 
-    modality = 'video'
+    modality = VIDEO.name
 
     def __init__(
         self,
         ann_file: str,
         visual_root: str,
-        video_field: str = 'video',
+        video_field: str = VIDEO.name,
         path_template: str = '{video}',
         names_file: str | None = None,
     ) -> None:
@@ -67,7 +68,7 @@ class VideoQAList(AnnotationReader):
             yield Record(
                 id=str(name),
                 visual=self.path(fill_template(self.path_template, 'VideoQAList', video=video)),
-                modality='video',
+                modality=self.modality,
                 question=self.value(item, 'question', str, row),
                 answers=[self.value(item, 'answer', str, row)] if 'answer' in item else None,
                 answer_type=None if answer_type is None else str(answer_type),

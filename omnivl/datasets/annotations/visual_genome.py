@@ -46,7 +46,7 @@ class VisualGenome(AnnotationReader):
                     raise self.error(row, field, 'the field is missing')
                 texts += self.captions([region['phrase']], row, field)
             if texts:
-                yield Record(id=str(image_id), visual=self.path(paths[image_id]), modality='image', text=texts)
+                yield Record(id=str(image_id), visual=self.path(paths[image_id]), modality=self.modality, text=texts)
 
     def _paths(self) -> dict[int, str]:
         """Folder and file name of each image: the last two parts of its address."""

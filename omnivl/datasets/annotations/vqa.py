@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from omnivl.registry import ANNOTATIONS
+from omnivl.structures import IMAGE
 
 from ..errors import AnnotationError
 from .base import AnnotationReader, Record, fill_template, shorten
@@ -54,7 +55,7 @@ class VQAv2JSON(AnnotationReader):
             record = Record(
                 id=str(number),
                 visual=self._visual(self.value(item, 'image_id', int, row), subtype),
-                modality='image',
+                modality=self.modality,
                 question=self.value(item, 'question', str, row),
             )
             if annotations is not None:
@@ -123,12 +124,12 @@ class BLIPQuestionJSON(AnnotationReader):
     def read(self) -> Iterator[Record]:
         """Yields the records, question after question."""
         for row, item in iter_json_list(self.ann_file, _HINT):
-            visual = self.path(self.value(item, 'image', str, row))
+            visual = self.path(self.value(item, IMAGE.name, str, row))
             name = self.value(item, 'question_id', (int, str), row) if 'question_id' in item else row
             yield Record(
                 id=str(name),
                 visual=visual,
-                modality='image',
+                modality=self.modality,
                 question=self.value(item, 'question', str, row),
                 answers=self._answers(item, row),
             )

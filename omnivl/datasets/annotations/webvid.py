@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from omnivl.registry import ANNOTATIONS
+from omnivl.structures import VIDEO
 
 from .base import AnnotationReader, Record, fill_template
 from .files import iter_table
@@ -23,7 +24,7 @@ class WebVidCSV(AnnotationReader):
         empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
     """
 
-    modality = 'video'
+    modality = VIDEO.name
 
     def __init__(
         self,
@@ -47,4 +48,4 @@ class WebVidCSV(AnnotationReader):
                 relative = fill_template(
                     self.path_template, 'WebVidCSV', page_dir=row['page_dir'], videoid=row['videoid']
                 )
-                yield Record(id=row['videoid'], visual=self.path(relative), modality='video', text=texts)
+                yield Record(id=row['videoid'], visual=self.path(relative), modality=self.modality, text=texts)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from omnivl.registry import ANNOTATIONS
+from omnivl.structures import VIDEO
 
 from .base import AnnotationReader, Record, fill_template, shorten
 from .files import iter_json_list, read_json
@@ -30,7 +31,7 @@ class YouCook2JSON(AnnotationReader):
         empty: What to do with an empty sentence, ``'raise'`` or ``'drop'``.
     """
 
-    modality = 'video'
+    modality = VIDEO.name
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class YouCook2JSON(AnnotationReader):
                 texts = self.captions([segment.get('sentence')], place, 'sentence')
                 if texts:
                     name = f'{video}_{segment.get("id", row)}'
-                    yield Record(id=name, visual=path, modality='video', text=texts, clip=clip)
+                    yield Record(id=name, visual=path, modality=self.modality, text=texts, clip=clip)
         if self.split is not None and self.split not in subsets:
             raise self.error(None, 'subset', f'no video is of {self.split!r}; the file has {sorted(subsets)}')
 
@@ -85,7 +86,7 @@ class VideoSegmentList(AnnotationReader):
         empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
     """
 
-    modality = 'video'
+    modality = VIDEO.name
 
     def __init__(
         self,
@@ -108,7 +109,9 @@ class VideoSegmentList(AnnotationReader):
             clip = read_segment(self, item, self.segment_field, row)
             texts = self.captions([item.get(self.caption_field)], row, self.caption_field)
             if texts:
-                yield Record(id=f'{visual}#{row}', visual=self.path(visual), modality='video', text=texts, clip=clip)
+                yield Record(
+                    id=f'{visual}#{row}', visual=self.path(visual), modality=self.modality, text=texts, clip=clip
+                )
 
 
 def read_segment(reader: AnnotationReader, row: Any, field: str, place: int | str) -> tuple[float, float]:

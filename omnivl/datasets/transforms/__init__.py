@@ -2,6 +2,7 @@ from .backends import DecordDecoder, OpenCVDecoder, PyAVDecoder
 from .cifar import LoadCIFAR
 from .decoders import VideoDecoder, VideoReader, build_decoder
 from .loading import LoadImage, LoadVideo
+from .packers import FramePacker, Packer
 from .packing import PackSample
 from .randaugment import RandAugment
 from .sampling import clip_indices, segment_indices
@@ -15,11 +16,13 @@ __all__ = [
     'CleanQuestion',
     'ColorContrast',
     'DecordDecoder',
+    'FramePacker',
     'LoadCIFAR',
     'LoadImage',
     'LoadVideo',
     'OpenCVDecoder',
     'PackSample',
+    'Packer',
     'PyAVDecoder',
     'RandAugment',
     'RandomFlip',

@@ -136,7 +136,8 @@ class LoadVideo(BaseTransform):
     """Decodes a fixed number of frames of a video, sampled sparsely: one from each of equal segments.
 
     Required keys: ``visual``; ``rng`` if ``random``. Optional keys: ``clip`` (start and end in seconds, or None).
-    Added keys: ``frames``; ``num_views`` if ``num_clips`` is above 1.
+    Added keys: ``frames``; ``pts_seconds``, when each of them is shown, in seconds from the first frame of the file,
+    float32 (V * T,); ``num_views`` if ``num_clips`` is above 1.
 
     Args:
         num_frames: Number of frames, always returned exactly; short clips repeat some.
@@ -175,7 +176,7 @@ class LoadVideo(BaseTransform):
         self.num_clips = num_clips
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Adds ``frames``, uint8 (V * T, H, W, 3) RGB; raises BrokenVisualError if the file is missing or broken."""
+        """Add ``frames``, uint8 (V * T, H, W, 3) RGB; raise BrokenVisualError if the file is missing or broken."""
         require(results, self, ('visual', 'rng') if self.random else ('visual',))
         keep_opencv_single_threaded()
         with self.decoder.open(str(results['visual']), self.short_side) as video:
@@ -183,6 +184,7 @@ class LoadVideo(BaseTransform):
             rng = results['rng'] if self.random else None
             indices = clip_indices(available, self.num_frames, self.num_clips, rng)
             results['frames'] = video.frames(first + indices)
+            results['pts_seconds'] = video.times[first + indices].astype(np.float32)
         if self.num_clips > 1:
             results['num_views'] = self.num_clips
         return results

@@ -1,16 +1,15 @@
-"""The end of the pipeline: a tensor of frames and one data sample."""
+"""The end of the pipeline: the tensors of each modality, and one data sample."""
 
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import torch
 from mmcv.transforms import BaseTransform
 
-from omnivl.errors import OmniVLValueError
 from omnivl.registry import TRANSFORMS
-from omnivl.structures import VLDataSample
+from omnivl.structures import MODALITIES, VLDataSample, check_modality
 
 from .base import require
+from .packers import packer_of
 
 META_KEYS = ('sample_id', 'source', 'visual', 'modality')
 OPTIONAL_META_KEYS = (
@@ -32,44 +31,41 @@ DATA_KEYS = ('text_ids', 'caption_ids', 'answer_ids', 'answer_weights', 'target_
 
 @TRANSFORMS.register_module()
 class PackSample(BaseTransform):
-    """Packs what the model and the metrics need, and drops the rest.
+    """Pack what the model and the metrics need, and drop the rest.
 
-    Required keys: ``frames``, ``sample_id``, ``source``, ``visual``, ``modality``. Optional keys: ``clip``, ``text``,
-    ``captions``, ``references``, ``domain``, ``answer_index``, ``question``, ``answers``, ``question_id``,
-    ``question_type``, ``answer_type``, ``num_views`` (meta fields), ``text_ids``, ``caption_ids``, ``answer_ids``,
-    ``answer_weights``, ``target_id``, ``label`` (data fields). Returns a new dict with the keys ``inputs``, uint8
-    (T, 3, H, W), contiguous, and ``data_samples``, a ``VLDataSample``.
+    Required keys: what the transforms left of each modality (``frames``), ``sample_id``, ``source``, ``visual``,
+    ``modality``. Optional keys: ``pts_seconds``; ``clip``, ``text``, ``captions``, ``references``, ``domain``,
+    ``answer_index``, ``question``, ``answers``, ``question_id``, ``question_type``, ``answer_type``, ``num_views``
+    (meta fields); ``text_ids``, ``caption_ids``, ``answer_ids``, ``answer_weights``, ``target_id``, ``label`` (data
+    fields). Returns a new dict with the keys ``inputs``, modality -> tensor (of images and videos uint8 (T, 3, H, W),
+    contiguous), ``pts_seconds``, modality -> float32 (T,) of those that have time, and ``data_samples``, a
+    ``VLDataSample``.
+
+    Args:
+        beside: Modalities that the transforms loaded beside that of the sample, such as the sound of a video.
     """
 
+    def __init__(self, beside: Sequence[str] = ()) -> None:
+        self.beside = tuple(check_modality(name, 'PackSample') for name in beside)
+
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Packs; raises ValueError if the frames are not uint8 (T, H, W, 3)."""
-        require(results, self, ('frames', *META_KEYS))
-        frames = results['frames']
-        self._check(frames, results)
+        """Pack; raise OmniVLValueError if the values of a modality are not what its packer takes."""
+        require(results, self, META_KEYS)
+        inputs, times = {}, {}
+        for name in (results['modality'], *self.beside):
+            packer = packer_of(name)
+            if not packer.may_miss:
+                require(results, self, (packer.key,))
+            inputs[name] = packer.pack(results)
+            if MODALITIES[name].has_time:
+                times[name] = packer.pack_times(results, len(inputs[name]))
         sample = VLDataSample(
             metainfo={key: results[key] for key in (*META_KEYS, *OPTIONAL_META_KEYS) if results.get(key) is not None}
         )
         for key in DATA_KEYS:
             if results.get(key) is not None:
                 setattr(sample, key, results[key])
-        # torch.from_numpy shares memory; frames may be a read-only or reversed view, so one contiguous copy is made.
-        inputs = torch.from_numpy(np.array(frames.transpose(0, 3, 1, 2), order='C'))
-        return {'inputs': inputs, 'data_samples': sample}
-
-    @staticmethod
-    def _check(frames: Any, results: dict[str, Any]) -> None:
-        if isinstance(frames, np.ndarray):
-            if frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3 and frames.size:
-                return
-            got = f'{frames.dtype} {frames.shape}'
-        elif isinstance(frames, list | tuple):
-            got = f'a {type(frames).__name__} of {sorted({np.shape(frame) for frame in frames})}'
-        else:
-            got = type(frames).__name__
-        raise OmniVLValueError(
-            f'PackSample: frames must be one array of equally large frames, uint8 (T, H, W, 3), got {got} for '
-            f'{results["visual"]}; a transform of the pipeline before it returned something else'
-        )
+        return {'inputs': inputs, 'pts_seconds': times, 'data_samples': sample}
 
     def __repr__(self) -> str:
-        return 'PackSample()'
+        return f'PackSample(beside={self.beside})' if self.beside else 'PackSample()'

@@ -20,8 +20,9 @@ from .base import as_size, require
 class ThreeCrop(BaseTransform):
     """Cuts three crops out of the frames, at both ends and in the middle of their longer side (TSN, Wang et al. 2016).
 
-    Required keys: ``frames``. Optional keys: ``num_views``, of the clips that were loaded. Modified keys: ``frames``,
-    to (3 * V * T, h, w, 3), crop after crop. Added keys: ``num_views``, three times what it was (1 if it was absent).
+    Required keys: ``frames``. Optional keys: ``num_views``, of the clips that were loaded, ``pts_seconds``. Modified
+    keys: ``frames``, to (3 * V * T, h, w, 3), crop after crop, and ``pts_seconds``, to (3 * V * T,). Added keys:
+    ``num_views``, three times what it was (1 if it was absent).
 
     Args:
         size: Side of a square or (height, width), in pixels; with Resize(size, keep_ratio=True) before it the three
@@ -46,6 +47,8 @@ class ThreeCrop(BaseTransform):
             corners = [(down // 2, at) for at in (0, right // 2, right)]
         crops = [results['frames'][:, y : y + self.size[0], x : x + self.size[1]] for y, x in corners]
         results['frames'] = np.concatenate(crops)
+        if results.get('pts_seconds') is not None:
+            results['pts_seconds'] = np.tile(results['pts_seconds'], len(crops))
         results['num_views'] = len(crops) * results.get('num_views', 1)
         return results
 
@@ -57,7 +60,8 @@ class ThreeCrop(BaseTransform):
 class ShuffleFrames(BaseTransform):
     """Puts the frames of every view into a random order, to see what a model knows without time.
 
-    For test pipelines: a model that understands motion must do worse with it. Each view is shuffled by itself.
+    For test pipelines: a model that understands motion must do worse with it. Each view is shuffled by itself. The time
+    stamps stay where they are, or a model that reads them could put the frames back in order.
 
     Required keys: ``frames``, ``rng``. Optional keys: ``num_views``. Modified keys: ``frames``.
     """

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
-from omnivl.structures import VisualFeatures
+from omnivl.structures import IMAGE, MODALITIES, VIDEO, VisualFeatures, check_modality
 
 from ..layers import SpaceTimeBlock, resize_space_embedding, resize_time_embedding
 
@@ -25,8 +25,8 @@ class UnifiedVisualEncoder(nn.Module):
     and takes no temporal position embedding: its path is the same function as timm's ``VisionTransformer``.
 
     Args:
-        image_tokenizer: Config of the 2D tokenizer.
-        video_tokenizer: Config of the 3D tokenizer.
+        image_tokenizer: Config of the 2D tokenizer, by default an ``ImageTokenizer``.
+        video_tokenizer: Config of the 3D tokenizer, by default a ``VideoTokenizer``.
         width: Width D of the tokens.
         depth: Number of blocks.
         num_heads: Number of attention heads.
@@ -62,8 +62,8 @@ class UnifiedVisualEncoder(nn.Module):
         activation_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        self.image_tokenizer = MODELS.build(dict(image_tokenizer, width=width))
-        self.video_tokenizer = MODELS.build(dict(video_tokenizer, width=width))
+        self.image_tokenizer = MODELS.build(dict(type=IMAGE.tokenizer) | dict(image_tokenizer, width=width))
+        self.video_tokenizer = MODELS.build(dict(type=VIDEO.tokenizer) | dict(video_tokenizer, width=width))
         patch_size = self.image_tokenizer.patch_size
         self.grid = (image_size // patch_size, image_size // patch_size)
         self.width = width
@@ -130,41 +130,40 @@ class UnifiedVisualEncoder(nn.Module):
         Args:
             frames: Normalised pixels, float (B, T, 3, H, W); H and W may differ from ``image_size``, T from
                 ``num_frames``.
-            modality: ``'image'`` (each frame on its own, no temporal path; T is 1) or ``'video'``.
+            modality: One without time (T is 1, and there is no temporal path) or one with it.
 
         Returns:
             Tokens (B, 1 + T' * P, D), frame after frame, and the [CLS] token (B, D).
 
         Raises:
-            OmniVLValueError: ``modality`` is neither, or an image has several frames, or H, W, T do not fit the
+            OmniVLValueError: There is no such modality, or an image has several frames, or H, W, T do not fit the
                 tokenizer.
         """
-        tokens = self.pre_norm(self.embed(frames, modality))  # (B, T', 1 + P, D)
+        temporal = MODALITIES[check_modality(modality, type(self).__name__)].has_time
+        tokens = self.pre_norm(self.embed(frames, temporal))  # (B, T', 1 + P, D)
         for block in self.blocks:
             if self.activation_checkpointing and self.training:
-                tokens = checkpoint(block, tokens, modality == 'video', use_reentrant=False)
+                tokens = checkpoint(block, tokens, temporal, use_reentrant=False)
             else:
-                tokens = block(tokens, temporal=modality == 'video')
+                tokens = block(tokens, temporal=temporal)
         tokens = self.norm(tokens)
         pooled = tokens[:, 0, 0]  # (B, D)
         if tokens.shape[1] == 1:
             return VisualFeatures(tokens.squeeze(1), pooled)
         return VisualFeatures(torch.cat([pooled.unsqueeze(1), tokens[:, :, 1:].flatten(1, 2)], dim=1), pooled)
 
-    def embed(self, frames: Tensor, modality: str) -> Tensor:
+    def embed(self, frames: Tensor, temporal: bool) -> Tensor:
         """Tokenize and add [CLS] and position embeddings: float (B, T, 3, H, W) -> (B, T', 1 + P, D)."""
-        if modality == 'video':
+        if temporal:
             tokens = self.video_tokenizer(frames)  # (B, T', rows, columns, D)
             time = resize_time_embedding(self.time_embed, tokens.shape[1])
             tokens = tokens + time[:, :, None, None]
-        elif modality == 'image':
+        else:
             if frames.shape[1] != 1:
                 raise OmniVLValueError(
                     f'an image is a clip of one frame, got {frames.shape[1]} frames (is this a video?)'
                 )
             tokens = self.image_tokenizer(frames)
-        else:
-            raise OmniVLValueError(f"modality must be 'image' or 'video', got {modality!r}")
         space = resize_space_embedding(self.pos_embed, self.grid, tuple(tokens.shape[2:4]))
         patches = tokens.flatten(2, 3) + space[:, None, 1:]
         cls = (self.cls_token + space[:, :1]).expand(*patches.shape[:2], 1, -1)  # added first, as timm does

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
+from omnivl.errors import OmniVLError
+
 from .manifest import Parameters
 from .progress import Progress
 
@@ -43,7 +45,7 @@ def make_corpus(
     try:
         parameters = replace(smoke if args.smoke else usual, **given)
         written = write(args.out, parameters, processes=args.processes, report=Progress())
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        sys.exit(f'{Path(parser.prog).stem}: {error}')
+    except (OmniVLError, OSError, ImportError) as error:
+        sys.exit(f'{Path(sys.argv[0]).stem}: {error}')
     seconds = time.monotonic() - start
     print(f'{args.out}: written in {seconds:.0f} s' if written else f'{args.out}: there already, whole and unchanged')

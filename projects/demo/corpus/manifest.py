@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from omnivl.errors import OmniVLValueError
+
 MANIFEST = 'manifest.json'
 
 
@@ -23,7 +25,7 @@ class Parameters:
         size: Height and width of pictures and clips, pixels; even, as H.264 wants it.
 
     Raises:
-        ValueError: A number is outside what the world can give.
+        OmniVLValueError: A number is outside what the world can give.
     """
 
     format: ClassVar[int]
@@ -37,9 +39,9 @@ class Parameters:
         for name, (least, most) in self.allowed.items():
             value = getattr(self, name)
             if not least <= value <= most:
-                raise ValueError(f'{name} is {value}; the demo corpus allows {least} to {most}')
+                raise OmniVLValueError(f'{name} is {value}; the demo corpus allows {least} to {most}')
         if self.size % 2:
-            raise ValueError(f'size is {self.size}; it must be even, or the clips cannot be encoded')
+            raise OmniVLValueError(f'size is {self.size}; it must be even, or the clips cannot be encoded')
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class CorpusParameters(Parameters):
         fps: Frames per second of a clip.
 
     Raises:
-        ValueError: A number is outside what the world can give.
+        OmniVLValueError: A number is outside what the world can give.
     """
 
     format: ClassVar[int] = 2

@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from omnivl.errors import OmniVLFileNotFoundError
+
 from .world import ACTIONS, SHAPES
 
 # How a label becomes a text in the demo: in the words of the captions, so that labels and captions help each other.
@@ -22,11 +24,11 @@ def training_texts(root: str | Path) -> Iterator[str]:
         One text after the other; none of them from val or test.
 
     Raises:
-        FileNotFoundError: There is no demo corpus.
+        OmniVLFileNotFoundError: There is no demo corpus.
     """
     folder = Path(root) / 'annotations'
     if not (folder / 'dataset_demo.json').is_file():
-        raise FileNotFoundError(
+        raise OmniVLFileNotFoundError(
             f'no demo corpus in {root}: make it with "python -m projects.demo.make_corpus --out {root}"'
         )
     for image in _read_json(folder / 'dataset_demo.json')['images']:

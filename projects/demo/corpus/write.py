@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from omnivl.errors import OmniVLRuntimeError
+
 from .annotations import write_annotations
 from .manifest import MANIFEST, CorpusParameters, Parameters, is_finished, write_manifest
 from .plan import Item, count_items, plan_corpus
@@ -74,8 +76,8 @@ def follow(recipe: Recipe, out: str | Path, processes: int = 1, report: Report |
         True where it was written, False where it was there.
 
     Raises:
-        FileExistsError: The folder holds files of the same names that this function did not write.
-        RuntimeError: A process failed.
+        OmniVLRuntimeError: The folder holds files of the same names that this function did not write, or a process
+            failed.
     """
     root, parameters = Path(out), recipe.parameters
     if is_finished(root, parameters):
@@ -141,7 +143,7 @@ def _clear(root: Path, folders: Sequence[str]) -> None:
     """Make room for a new corpus, and mark the folder as one in the making."""
     occupied = [name for name in folders if (root / name).exists()]
     if occupied and not (root / MANIFEST).exists() and not (root / UNFINISHED).exists():
-        raise FileExistsError(
+        raise OmniVLRuntimeError(
             f'{root} already holds {occupied}, and they are no demo corpus: choose another --out, or move them away'
         )
     root.mkdir(parents=True, exist_ok=True)
@@ -167,9 +169,9 @@ def _write_in_processes(root: Path, recipe: Recipe, processes: int, total: int, 
         if any(worker.exitcode for worker in workers):
             for worker in workers:
                 worker.terminate()
-            raise RuntimeError('a process that writes the corpus failed; its message is above')
+            raise OmniVLRuntimeError('a process that writes the corpus failed; its message is above')
     if done.value != total:
-        raise RuntimeError(f'only {done.value} of {total} files were written; run the command again')
+        raise OmniVLRuntimeError(f'only {done.value} of {total} files were written; run the command again')
     report(total, total)
 
 

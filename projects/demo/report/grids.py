@@ -2,11 +2,72 @@
 
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
-from typing import Any
+from typing import Any, NamedTuple
 
-from .media import MediaReader, escape
+from .media import MediaReader, Picture
 
 Row = Mapping[str, Any]
+
+
+class Hit(NamedTuple):
+    """A visual that a search found.
+
+    Attributes:
+        picture: The visual.
+        caption: Its own caption.
+        is_right: Whether it is the one that was meant.
+    """
+
+    picture: Picture
+    caption: str
+    is_right: bool
+
+
+class Query(NamedTuple):
+    """A caption and what was found for it.
+
+    Attributes:
+        caption: What was looked for.
+        hits: The best first.
+        is_found: Whether the right one is among them.
+    """
+
+    caption: str
+    hits: list[Hit]
+    is_found: bool
+
+
+class RetrievalGrid(NamedTuple):
+    """Searches for visuals of one modality."""
+
+    modality: str
+    queries: list[Query]
+
+
+class Piece(NamedTuple):
+    """A run of words, and whether they are right; ``None`` where there is nothing to be right about."""
+
+    text: str
+    is_right: bool | None = None
+
+
+class Card(NamedTuple):
+    """A visual and what is said of it.
+
+    Attributes:
+        picture: The visual.
+        lines: Who says it, and what.
+    """
+
+    picture: Picture
+    lines: list[tuple[str, list[Piece]]]
+
+
+class CardGrid(NamedTuple):
+    """Cards of one modality."""
+
+    modality: str
+    cards: list[Card]
 
 
 def choose_examples(right: Sequence[bool], count: int, wrong: int = 2) -> list[int]:
@@ -27,8 +88,10 @@ def choose_examples(right: Sequence[bool], count: int, wrong: int = 2) -> list[i
     return sorted(set(chosen) - set(replaceable) | set(later))
 
 
-def retrieval_grid(rows: Sequence[Row], modality: str, media: MediaReader, count: int = 6, top: int = 5) -> str:
-    """Show for some captions which visuals the model put first.
+def retrieval_grid(
+    rows: Sequence[Row], modality: str, media: MediaReader, count: int = 6, top: int = 5
+) -> RetrievalGrid:
+    """Gather for some captions which visuals the model put first.
 
     Args:
         rows: Predictions of a retrieval evaluation, one per visual of the test set.
@@ -38,40 +101,25 @@ def retrieval_grid(rows: Sequence[Row], modality: str, media: MediaReader, count
         top: Visuals to show for each.
 
     Returns:
-        One card per caption; the right visual is framed.
+        The searches.
     """
     by_id = {row['sample_id']: row for row in rows}
     rows = [row for row in rows if row.get('top_visuals')]
     right = [row['top_visuals'][0]['sample_id'] == row['sample_id'] for row in rows]
-    cards = []
+    queries = []
     for index in choose_examples(right, count):
         row = rows[index]
-        hits = [by_id[hit['sample_id']] for hit in row['top_visuals'][:top] if hit['sample_id'] in by_id]
-        figures = ''.join(
-            _hit(hit, rank, hit['sample_id'] == row['sample_id'], media) for rank, hit in enumerate(hits, start=1)
-        )
-        found = any(hit['sample_id'] == row['sample_id'] for hit in hits)
-        miss = '' if found else f'<p class="note">The right one is not among the first {len(hits)}.</p>'
-        caption = escape(row['captions'][0])
-        cards.append(
-            f'<div class="card query"><p class="quote">{caption}</p>'
-            f'<div class="hits {modality}">{figures}</div>{miss}</div>'
-        )
-    return f'<div class="{"two" if modality == "video" else "grid-queries"}">{"".join(cards)}</div>'
+        found = [by_id[hit['sample_id']] for hit in row['top_visuals'][:top] if hit['sample_id'] in by_id]
+        hits = [
+            Hit(show(hit, hit['captions'][0], media), hit['captions'][0], hit['sample_id'] == row['sample_id'])
+            for hit in found
+        ]
+        queries.append(Query(row['captions'][0], hits, any(hit.is_right for hit in hits)))
+    return RetrievalGrid(modality, queries)
 
 
-def _hit(row: Row, rank: int, right: bool, media: MediaReader) -> str:
-    caption = row['captions'][0]
-    mark = '<span class="tick" title="the right one">✓</span>' if right else ''
-    return (
-        f'<figure class="hit{" right" if right else ""}">'
-        f'<span class="frame">{show(row, caption, media)}{mark}</span>'
-        f'<figcaption><b>{rank}</b> {escape(caption)}</figcaption></figure>'
-    )
-
-
-def caption_cards(rows: Sequence[Row], modality: str, media: MediaReader, count: int = 8) -> str:
-    """Show captions that the model wrote beside the true ones.
+def caption_cards(rows: Sequence[Row], modality: str, media: MediaReader, count: int = 8) -> CardGrid:
+    """Gather captions that the model wrote beside the true ones, their words marked.
 
     Args:
         rows: Predictions of a caption evaluation.
@@ -80,25 +128,21 @@ def caption_cards(rows: Sequence[Row], modality: str, media: MediaReader, count:
         count: How many to show.
 
     Returns:
-        One card per visual, wrong words marked.
+        One card per visual.
     """
     right = [row['greedy'] in row['references'] for row in rows]
     cards = []
     for index in choose_examples(right, count):
         row = rows[index]
         truth = row['references'][0]
-        said = mark_words(row['greedy'], truth)
-        other = ''
+        lines = [('truth', [Piece(truth)]), ('model', mark_words(row['greedy'], truth))]
         if row.get('beam') not in (None, row['greedy']):
-            other = f'<dt>beam</dt><dd>{mark_words(row["beam"], truth)}</dd>'
-        cards.append(
-            f'<div class="card caption {modality}">{show(row, truth, media)}'
-            f'<dl><dt>truth</dt><dd>{escape(truth)}</dd><dt>model</dt><dd>{said}</dd>{other}</dl></div>'
-        )
-    return f'<div class="captions {modality}">{"".join(cards)}</div>'
+            lines.append(('beam', mark_words(row['beam'], truth)))
+        cards.append(Card(show(row, truth, media), lines))
+    return CardGrid(modality, cards)
 
 
-def show(row: Row, alt: str, media: MediaReader) -> str:
+def show(row: Row, alt: str, media: MediaReader) -> Picture:
     """Show the visual of a row, or the part of it that is meant.
 
     Args:
@@ -107,12 +151,12 @@ def show(row: Row, alt: str, media: MediaReader) -> str:
         media: Reads the visual.
 
     Returns:
-        An ``<img>`` element.
+        What a page shows.
     """
-    return media.html(row['visual'], alt, tuple(row['clip']) if row.get('clip') else None)
+    return media.show(row['visual'], alt, tuple(row['clip']) if row.get('clip') else None)
 
 
-def mark_words(said: str, truth: str) -> str:
+def mark_words(said: str, truth: str) -> list[Piece]:
     """Mark which words of a caption are right.
 
     Args:
@@ -120,19 +164,13 @@ def mark_words(said: str, truth: str) -> str:
         truth: The true caption.
 
     Returns:
-        HTML: each run of words as ``<ins>`` (in the truth, in this order) or ``<del>`` (not so); a ``[…]`` stands where
-        the caption leaves words out.
+        Runs of words, right where they are in the truth, in this order; a ``[…]`` stands where the caption leaves words
+        out.
     """
     words, true_words = said.split(), truth.split()
     if not words:
-        return '<del>(nothing)</del>'
-    pieces = []
-    for kind, start, end, _, _ in SequenceMatcher(None, words, true_words, autojunk=False).get_opcodes():
-        text = escape(' '.join(words[start:end]))
-        if kind == 'equal':
-            pieces.append(f'<ins>{text}</ins>')
-        elif text:
-            pieces.append(f'<del>{text}</del>')
-        else:
-            pieces.append('<del>[…]</del>')
-    return ' '.join(pieces)
+        return [Piece('(nothing)', False)]
+    matcher = SequenceMatcher(None, words, true_words, autojunk=False)
+    return [
+        Piece(' '.join(words[start:end]) or '[…]', kind == 'equal') for kind, start, end, _, _ in matcher.get_opcodes()
+    ]

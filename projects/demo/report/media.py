@@ -4,11 +4,37 @@ import base64
 import io
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from omnivl.datasets.errors import BrokenVisualError
+from omnivl.datasets.transforms import LoadImage
+from omnivl.datasets.transforms.decoders import build_decoder
+from omnivl.errors import OmniVLFileNotFoundError
+
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov')
+
+
+class Picture(NamedTuple):
+    """What a page shows of a visual.
+
+    Attributes:
+        alt: What can be seen, for those who cannot see it.
+        reason: Why there is nothing to show; empty if there is.
+        source: A ``data:`` address.
+        width: In pixels.
+        height: In pixels.
+        kind: ``'picture'``, or ``'strip'`` of frames.
+    """
+
+    alt: str
+    reason: str = ''
+    source: str = ''
+    width: int = 0
+    height: int = 0
+    kind: str = 'picture'
 
 
 class MediaReader:
@@ -24,10 +50,11 @@ class MediaReader:
         self.root = root
         self.size = size
         self.num_frames = num_frames
-        self.html = lru_cache(maxsize=None)(self._html)
+        self.decoder = build_decoder('auto')
+        self.show = lru_cache(maxsize=None)(self._show)
 
-    def _html(self, path: str, alt: str = '', clip: tuple[float, float] | None = None) -> str:
-        """Show a visual.
+    def _show(self, path: str, alt: str = '', clip: tuple[float, float] | None = None) -> Picture:
+        """Make a picture of a visual, or tell why it cannot be read.
 
         Args:
             path: File of an image or a video.
@@ -35,19 +62,15 @@ class MediaReader:
             clip: The part of a video to show, start and end in seconds; ``None`` = all.
 
         Returns:
-            An ``<img>`` element; a grey box with the reason if the file cannot be read.
+            What a page shows.
         """
         try:
             frames = self.frames(path, clip)
-        except (OSError, ValueError) as error:
-            return f'<span class="lost" title="{escape(error)}">not readable</span>'
+        except (OSError, BrokenVisualError) as error:
+            return Picture(alt, reason=str(error))
         strip = np.concatenate(_with_gaps(frames), axis=1)
-        kind = 'strip' if len(frames) > 1 else 'picture'
         height, width = strip.shape[:2]
-        return (
-            f'<img class="{kind}" src="{encode_jpeg(strip)}" width="{width}" height="{height}" loading="lazy" '
-            f'alt="{escape(alt)}">'
-        )
+        return Picture(alt, '', encode_jpeg(strip), width, height, 'strip' if len(frames) > 1 else 'picture')
 
     def frames(self, path: str, clip: tuple[float, float] | None = None) -> list[np.ndarray]:
         """Read a visual.
@@ -60,55 +83,24 @@ class MediaReader:
             One frame of an image, ``num_frames`` of a video; uint8 (H, W, 3), RGB.
 
         Raises:
-            FileNotFoundError: The file is not there.
-            ValueError: The video has no frame that can be decoded.
+            OmniVLFileNotFoundError: The file is not there.
+            BrokenVisualError: It cannot be decoded.
         """
         file = next((place for place in (Path(path), self.root / path) if place.exists()), None)
         if file is None:
-            raise FileNotFoundError(f'{path} is neither there nor under {self.root}')
+            raise OmniVLFileNotFoundError(f'{path} is neither there nor under {self.root}')
         if file.suffix.lower() in VIDEO_SUFFIXES:
-            frames = [Image.fromarray(frame) for frame in read_video(file, clip)]
-            frames = [frames[index] for index in np.linspace(0, len(frames) - 1, self.num_frames).round().astype(int)]
+            with self.decoder.open(str(file)) as video:
+                first, count = video.window(clip)
+                frames = video.frames(first + np.linspace(0, count - 1, self.num_frames).round().astype(np.int64))
         else:
-            with Image.open(file) as image:
-                frames = [image.convert('RGB')]
-        for frame in frames:
-            frame.thumbnail((self.size, self.size), Image.Resampling.LANCZOS)
-        return [np.asarray(frame) for frame in frames]
+            frames = LoadImage().transform({'visual': str(file)})['frames']
+        return [self._shrink(frame) for frame in frames]
 
-
-def read_video(file: Path, clip: tuple[float, float] | None = None) -> list[np.ndarray]:
-    """Decode a short video, or a part of it.
-
-    Args:
-        file: A video of a few seconds; it is decoded as a whole.
-        clip: The part to keep, start and end in seconds; ``None`` = all.
-
-    Returns:
-        Its frames, uint8 (H, W, 3), RGB.
-
-    Raises:
-        ValueError: No frame could be decoded.
-    """
-    # OpenCV is there with mmcv; it is imported late so that the registry can import this package without it.
-    import cv2
-
-    capture = cv2.VideoCapture(str(file))
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    frames = []
-    try:
-        while True:
-            found, frame = capture.read()
-            if not found:
-                break
-            frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
-    finally:
-        capture.release()
-    if clip is not None and rate > 0:
-        frames = [frame for number, frame in enumerate(frames) if clip[0] <= number / rate < clip[1]]
-    if not frames:
-        raise ValueError(f'{file}: no frame of this video{f" in {clip}" if clip else ""} can be decoded')
-    return frames
+    def _shrink(self, frame: np.ndarray) -> np.ndarray:
+        picture = Image.fromarray(frame)
+        picture.thumbnail((self.size, self.size), Image.Resampling.LANCZOS)
+        return np.asarray(picture)
 
 
 def encode_jpeg(image: np.ndarray) -> str:
@@ -123,13 +115,6 @@ def encode_jpeg(image: np.ndarray) -> str:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, 'JPEG', quality=88, subsampling=0)
     return 'data:image/jpeg;base64,' + base64.b64encode(buffer.getvalue()).decode()
-
-
-def escape(text: object) -> str:
-    """Make text safe inside HTML and its attributes."""
-    from html import escape as html_escape
-
-    return html_escape(str(text), quote=True)
 
 
 def _with_gaps(frames: list[np.ndarray], gap: int = 3) -> list[np.ndarray]:

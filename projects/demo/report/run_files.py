@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from omnivl.errors import OmniVLFileNotFoundError
+
 STAGES = ('stage1', 'stage2')
 MODALITIES = ('image', 'video')
 # Modules of a checkpoint that only training needs; they are counted apart.
@@ -113,11 +115,11 @@ def read_run(work_dir: Path, data: Path) -> RunFiles:
         What the report needs.
 
     Raises:
-        FileNotFoundError: The evaluation has not been run.
+        OmniVLFileNotFoundError: The evaluation has not been run.
     """
     metrics_file = work_dir / 'test' / 'metrics.json'
     if not metrics_file.exists():
-        raise FileNotFoundError(
+        raise OmniVLFileNotFoundError(
             f'{metrics_file} is missing: the report needs the evaluation of a trained model. Run `python tools/test.py '
             f'CONFIG CHECKPOINT --work-dir {work_dir / "test"}`, or the whole `bash tools/quickstart.sh`'
         )

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from omnivl.datasets.errors import BrokenVisualError
+from omnivl.errors import OmniVLValueError
 from omnivl.visualization.sheets import BAD, GOOD, LINE, PADDING, PAGE, SOFT, Line, card, contact_sheet, frame_strip
 
 from .grids import Row, choose_examples
@@ -26,12 +28,12 @@ def retrieval_sheet(
         A page with one block per caption.
 
     Raises:
-        ValueError: The rows hold no result of a search for visuals.
+        OmniVLValueError: The rows hold no result of a search for visuals.
     """
     by_id = {row['sample_id']: row for row in rows}
     rows = [row for row in rows if row.get('top_visuals')]
     if not rows:
-        raise ValueError("no row has 'top_visuals': these are not the predictions of a RetrievalEvaluation")
+        raise OmniVLValueError("no row has 'top_visuals': these are not the predictions of a RetrievalEvaluation")
     right = [row['top_visuals'][0]['sample_id'] == row['sample_id'] for row in rows]
     blocks = []
     for index in choose_examples(right, count):
@@ -53,6 +55,6 @@ def _hit(row: Row, rank: int, right: bool, media: MediaReader, height: int) -> I
     lines = [Line(f'{rank}  {row["captions"][0]}', GOOD if right else SOFT)]
     try:
         strips = [frame_strip(media.frames(row['visual']), height)]
-    except (OSError, ValueError) as error:
+    except (OSError, BrokenVisualError) as error:
         strips, lines = [], [Line(f'not readable: {error}', BAD), *lines]
     return card(strips, lines, GOOD if right else LINE, min_width=150)

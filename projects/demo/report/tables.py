@@ -1,80 +1,98 @@
-"""Figures as bars, tables and confusion matrices: small pure functions from numbers to HTML."""
+"""Figures as bars, tables and confusion matrices: small pure functions from numbers to what a page shows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from .measures import DIRECTIONS, HEADINGS, MEASURES, Measure
-from .media import escape
+from .render import percent
 from .run_files import MODALITIES, RunFiles
 
 
-def percent(value: float | None, digits: int = 1) -> str:
-    """Write a percentage, or a dash where there is none."""
-    return '&ndash;' if value is None else f'{value:.{digits}f}%'
+class Bar(NamedTuple):
+    """A headline figure.
 
-
-def headline_bars(run: RunFiles) -> str:
-    """Show the headline figures beside chance and target.
-
-    Args:
-        run: The run.
-
-    Returns:
-        One card for images and one for videos.
+    Attributes:
+        measure: What it measures.
+        value: Percent.
+        chance: Percent by guessing, or ``None``.
     """
-    cards = []
+
+    measure: Measure
+    value: float
+    chance: float | None
+
+    @property
+    def notes(self) -> list[str]:
+        """What the marks on the bar say, in words."""
+        notes = [] if self.chance is None else [f'chance {percent(self.chance)}']
+        if self.measure.target is not None:
+            verdict = 'reached' if self.value >= self.measure.target else 'not reached'
+            notes.append(f'target {self.measure.target:.0f}% {verdict}')
+        return notes
+
+
+class BarGroup(NamedTuple):
+    """The headline figures of one modality."""
+
+    modality: str
+    title: str
+    bars: list[Bar]
+
+
+class Table(NamedTuple):
+    """A table whose first column names the rows."""
+
+    title: str
+    head: list[str]
+    rows: list[list[str]]
+
+
+class SeenPair(NamedTuple):
+    """One figure, in percent, on the usual test set and on combinations that training never had."""
+
+    modality: str
+    title: str
+    seen: float
+    unseen: float
+
+
+class Confusion(NamedTuple):
+    """What was taken for what.
+
+    Attributes:
+        modality: Decides the colour.
+        title: With the figure that it comes from.
+        names: The classes.
+        rows: True class -> percent of it that was taken for each class.
+    """
+
+    modality: str
+    title: str
+    names: list[str]
+    rows: list[tuple[str, list[float]]]
+
+
+def headline_bars(run: RunFiles) -> list[BarGroup]:
+    """Gather the headline figures of each modality that has some."""
+    groups = []
     for modality in MODALITIES:
-        rows = [_bar(measure, run) for measure in MEASURES[modality] if run.get(measure.name) is not None]
-        if rows:
-            cards.append(f'<div class="card {modality}"><h3>{HEADINGS[modality]}</h3>{"".join(rows)}</div>')
-    key = (
-        '<p class="key"><span class="mark chance"></span> chance: what guessing gives '
-        '<span class="mark target"></span> target: what a full run of the demo should reach</p>'
-    )
-    return f'<div class="two">{"".join(cards)}</div>{key}'
+        found = [(measure, run.get(measure.name)) for measure in MEASURES[modality]]
+        bars = [Bar(measure, value, run.get(measure.name, 'chance')) for measure, value in found if value is not None]
+        if bars:
+            groups.append(BarGroup(modality, HEADINGS[modality], bars))
+    return groups
 
 
-def _bar(measure: Measure, run: RunFiles) -> str:
-    value, chance = run.get(measure.name), run.get(measure.name, 'chance')
-    marks = ''
-    notes = []
-    if chance is not None:
-        marks += f'<i class="mark chance" style="left:{chance:.1f}%"></i>'
-        notes.append(f'chance {percent(chance)}')
-    if measure.target is not None:
-        marks += f'<i class="mark target" style="left:{measure.target:.1f}%"></i>'
-        verdict = 'reached' if value >= measure.target else 'not reached'
-        notes.append(f'target {measure.target:.0f}% {verdict}')
-    return (
-        f'<div class="measure"><div class="line"><b>{measure.title}</b>'
-        f'<span class="value">{percent(value)}</span></div>'
-        f'<div class="track"><span class="fill" style="width:{min(value, 100):.1f}%"></span>{marks}</div>'
-        f'<p class="note">{escape(measure.meaning)} <span class="nowrap">{", ".join(notes)}</span></p></div>'
-    )
+def all_tables(run: RunFiles) -> list[Table]:
+    """Gather the tables that have a row."""
+    tables = [make(run, modality) for modality in MODALITIES for make in (retrieval_table, caption_table)]
+    return [table for table in tables if table.rows]
 
 
-def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = '') -> str:
-    """Make a table whose first column names the rows.
-
-    Args:
-        head: Titles of the columns.
-        rows: Cells, already HTML.
-        caption: Title of the table.
-
-    Returns:
-        A ``<table>`` that scrolls by itself on a narrow screen.
-    """
-    titles = ''.join(f'<th scope="col">{title}</th>' for title in head)
-    body = ''.join(
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
-    )
-    caption = f'<caption>{caption}</caption>' if caption else ''
-    return f'<div class="scroll"><table>{caption}<thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def retrieval_table(run: RunFiles, modality: str) -> str:
-    """Show all retrieval figures of one modality: features alone, re-ranked, and on unseen combinations.
+def retrieval_table(run: RunFiles, modality: str) -> Table:
+    """Gather all retrieval figures of one modality: features alone, re-ranked, and on unseen combinations.
 
     Args:
         run: The run.
@@ -91,11 +109,11 @@ def retrieval_table(run: RunFiles, modality: str) -> str:
             if values[0] is not None:
                 rows.append([f'{title}, R@{k}', *map(percent, values), percent(run.get(name, 'chance'))])
     head = ['', 'features', 're-ranked', 'unseen', 'unseen, re-ranked', 'chance']
-    return html_table(head, rows, f'{HEADINGS[modality]}: retrieval') if rows else ''
+    return Table(f'{HEADINGS[modality]}: retrieval', head, rows)
 
 
-def caption_table(run: RunFiles, modality: str) -> str:
-    """Show all caption figures of one modality, by greedy and by beam search.
+def caption_table(run: RunFiles, modality: str) -> Table:
+    """Gather all caption figures of one modality, by greedy and by beam search.
 
     Args:
         run: The run.
@@ -115,34 +133,19 @@ def caption_table(run: RunFiles, modality: str) -> str:
             chance = run.get(f'{modality}.caption.{name}', 'chance')
             rows.append([title, *map(percent, values), percent(chance)])
     head = ['', 'greedy', 'beam', 'unseen', 'unseen, beam', 'chance']
-    return html_table(head, rows, f'{HEADINGS[modality]}: captions') if rows else ''
+    return Table(f'{HEADINGS[modality]}: captions', head, rows)
 
 
-def unseen_bars(run: RunFiles) -> str:
-    """Set figures on seen and on unseen combinations side by side.
-
-    Args:
-        run: The run.
-
-    Returns:
-        One row per headline figure that has both, or ``''``.
-    """
-    rows = []
+def seen_and_unseen(run: RunFiles) -> list[SeenPair]:
+    """Gather the headline figures that were measured on seen and on unseen combinations."""
+    pairs = []
     for modality in MODALITIES:
         for measure in MEASURES[modality]:
             seen, unseen = run.get(measure.name), run.get(measure.name + '_unseen')
-            if seen is None or unseen is None:
-                continue
-            bars = ''.join(
-                f'<div class="track thin {kind}"><span class="fill" style="width:{value:.1f}%"></span></div>'
-                f'<span class="value">{percent(value)}</span>'
-                for kind, value in (('seen', seen), ('unseen', unseen))
-            )
-            rows.append(
-                f'<div class="pair {modality}"><b>{HEADINGS[modality]}: {measure.title.lower()}</b>'
-                f'<div class="pairbars">{bars}</div></div>'
-            )
-    return f'<div class="card">{"".join(rows)}</div>' if rows else ''
+            if seen is not None and unseen is not None:
+                title = f'{HEADINGS[modality]}: {measure.title.lower()}'
+                pairs.append(SeenPair(modality, title, seen, unseen))
+    return pairs
 
 
 def confusion_matrix(labels: Sequence[str], predicted: Sequence[str]) -> tuple[list[str], np.ndarray]:
@@ -163,29 +166,16 @@ def confusion_matrix(labels: Sequence[str], predicted: Sequence[str]) -> tuple[l
     return classes, counts
 
 
-def confusion_table(labels: Sequence[str], predicted: Sequence[str], modality: str) -> str:
-    """Draw a confusion matrix in percent of the truth.
-
-    Args:
-        labels: True class of each sample.
-        predicted: Predicted class of each sample.
-        modality: ``'image'`` or ``'video'``, decides the colour.
-
-    Returns:
-        A table whose cells are the darker the larger their share.
-    """
-    classes, counts = confusion_matrix(labels, predicted)
-    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    head = ''.join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in classes)
-    rows = ''
-    for name, row, totals in zip(classes, shares, counts):
-        cells = ''.join(
-            f'<td style="--share:{share:.0f}%"{" class=strong" if share > 55 else ""}>'
-            f'{f"{share:.0f}" if count else ""}</td>'
-            for share, count in zip(row, totals)
-        )
-        rows += f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
-    return (
-        f'<div class="scroll"><table class="confusion {modality}"><thead><tr>'
-        f'<th scope="col">truth ↓ &nbsp; taken for →</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-    )
+def confusions(run: RunFiles) -> list[Confusion]:
+    """Gather the confusion matrices of zero-shot classification, in percent of the truth."""
+    found = []
+    for modality in MODALITIES:
+        rows = run.predictions.get(f'{modality}.zero_shot')
+        if not rows:
+            continue
+        names, counts = confusion_matrix([row['label'] for row in rows], [row['predicted'] for row in rows])
+        shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        metric = f'{modality}.zero_shot.top1'
+        title = f'{HEADINGS[modality]}: {percent(run.get(metric))} right, chance {percent(run.get(metric, "chance"))}'
+        found.append(Confusion(modality, title, names, list(zip(names, shares.tolist()))))
+    return found

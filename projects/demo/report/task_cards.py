@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
-from .grids import Row, caption_cards, choose_examples, retrieval_grid, show
-from .media import MediaReader, escape
+from .grids import Card, CardGrid, Piece, RetrievalGrid, Row, caption_cards, choose_examples, retrieval_grid, show
+from .media import MediaReader
 from .task_files import TaskRun, answer_of, truth_of
 
 # Predictions -> whose answer it is, on the page.
 SPEAKERS = {'finetuned': 'finetuned', 'from_scratch': 'from scratch', 'shuffled': 'shuffled'}
 
 
-def task_examples(run: TaskRun, media: MediaReader) -> str:
+def task_examples(run: TaskRun, media: MediaReader) -> RetrievalGrid | CardGrid:
     """Show what the finetuned model said of a few visuals of the test set.
 
     Args:
@@ -42,7 +42,9 @@ def nearest_first(said: str, references: Sequence[str]) -> list[str]:
     return sorted(references, key=lambda text: -SequenceMatcher(None, said.split(), text.split()).ratio())
 
 
-def answer_cards(predictions: Mapping[str, Sequence[Row]], modality: str, media: MediaReader, count: int = 4) -> str:
+def answer_cards(
+    predictions: Mapping[str, Sequence[Row]], modality: str, media: MediaReader, count: int = 4
+) -> CardGrid:
     """Show answers, classes or chosen sentences beside the truth.
 
     Args:
@@ -60,20 +62,15 @@ def answer_cards(predictions: Mapping[str, Sequence[Row]], modality: str, media:
     for index in choose_examples([answer_of(row) == truth_of(row) for row in rows], count):
         row = rows[index]
         truth = truth_of(row)
-        lines = [('question', escape(row['question']))] if 'question' in row else []
-        lines.append(('truth', escape(truth)))
+        lines = [('question', [Piece(row['question'])])] if 'question' in row else []
+        lines.append(('truth', [Piece(truth)]))
         for name, by_key in others.items():
             if _key(row) in by_key:
-                lines.append((SPEAKERS[name], _mark(answer_of(by_key[_key(row)]), truth)))
-        items = ''.join(f'<dt>{title}</dt><dd>{text}</dd>' for title, text in lines)
-        picture = show(row, truth, media)
-        cards.append(f'<div class="card caption {modality}">{picture}<dl>{items}</dl></div>')
-    return f'<div class="captions {modality}">{"".join(cards)}</div>'
+                answer = answer_of(by_key[_key(row)])
+                lines.append((SPEAKERS[name], [Piece(answer, answer == truth)]))
+        cards.append(Card(show(row, truth, media), lines))
+    return CardGrid(modality, cards)
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str]:
     return row['source'], row['sample_id']
-
-
-def _mark(answer: str, truth: str) -> str:
-    return f'<ins>{escape(answer)}</ins>' if answer == truth else f'<del>{escape(answer)}</del>'

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
+
 from .task_measures import DIRECTION, HEADLINES, Headline
 
 VARIANTS = ('from_scratch', 'finetuned')
@@ -98,8 +100,8 @@ def read_tasks(work_dir: Path) -> tuple[dict[str, TaskRun], list[str]]:
         Task -> what was found, and the names of tasks that have only one of the two tests.
 
     Raises:
-        FileNotFoundError: No task has both tests.
-        ValueError: A test has none of the figures that stand for its task.
+        OmniVLFileNotFoundError: No task has both tests.
+        OmniVLValueError: A test has none of the figures that stand for its task.
     """
     seconds = _read_json(work_dir / 'seconds.json') if (work_dir / 'seconds.json').exists() else {}
     runs, unfinished = {}, []
@@ -111,7 +113,7 @@ def read_tasks(work_dir: Path) -> tuple[dict[str, TaskRun], list[str]]:
         elif any(there):
             unfinished.append(task)
     if not runs:
-        raise FileNotFoundError(
+        raise OmniVLFileNotFoundError(
             f'{work_dir} has no task with both of its tests ({task}/{"/test, ".join(VARIANTS)}/test): run '
             '`bash tools/demo_tasks.sh`'
         )
@@ -130,7 +132,7 @@ def read_task(task: str, tests: Mapping[str, Path], seconds: Mapping[str, float]
         What was found.
 
     Raises:
-        ValueError: A test has none of the figures that stand for its task.
+        OmniVLValueError: A test has none of the figures that stand for its task.
     """
     trees = {variant: _read_json(folder / 'metrics.json') for variant, folder in tests.items()}
     tree, folder = trees['finetuned'], tests['finetuned']
@@ -141,7 +143,7 @@ def read_task(task: str, tests: Mapping[str, Path], seconds: Mapping[str, float]
     headline = HEADLINES[task]
     metric = next((metric for metric in headline.metrics if look_up(tree, f'{name}.{metric}') is not None), None)
     if metric is None:
-        raise ValueError(
+        raise OmniVLValueError(
             f'{folder / "metrics.json"} has none of {[f"{name}.{metric}" for metric in headline.metrics]}, which stand '
             f'for {task}; HEADLINES in projects/demo/report/task_measures.py says which do'
         )

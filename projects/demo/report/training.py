@@ -1,12 +1,10 @@
-"""The sections of the report about training: the model, its parts, the time it took, the curves."""
+"""What the sections of the report about training show: the model, its parts, the time it took, the curves."""
+
+from typing import NamedTuple
 
 from .curves import draw_curves
 from .run_files import Curve, RunFiles
 
-OMNIVL = """<p>OmniVL (<a href="https://arxiv.org/abs/2209.07526">arXiv 2209.07526</a>) is one model for images and
-videos with language. It learns three things at once: to put a visual and its text close together, to tell whether a
-text fits a visual, and to write the text. It learns from images first and then from images and videos in turn, so
-that what it knows of images carries over to videos and is not forgotten.</p>"""
 # Module of the model -> what it is called and what it does.
 PARTS = {
     'visual_encoder': (
@@ -56,93 +54,121 @@ CHARTS = (
     ('lr', 'Learning rate', 'warm-up, then decay, in each stage'),
     ('grad_norm', 'Gradient norm', 'before clipping'),
 )
+LEGEND = {'image': 'image batches', 'video': 'video batches', 'both': 'all batches'}
 
 
-def duration(seconds: float) -> str:
-    """Write seconds as a person would say them."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f'{minutes} min {rest:02d} s' if minutes else f'{rest} s'
+class Part(NamedTuple):
+    """A part of the model."""
+
+    title: str
+    what: str
+    parameters: int
 
 
-def trained(run: RunFiles) -> str:
-    """What OmniVL is, its parts and sizes, and where the time went."""
-    cards = [
-        f'<div class="card part"><span class="count">{run.parameters[name] / 1e3:,.0f} k</span>'
-        f'<b>{title}</b><p>{what}</p></div>'
-        for name, (title, what) in PARTS.items()
-        if name in run.parameters
+class TimedStep(NamedTuple):
+    """A step of the quickstart.
+
+    Attributes:
+        title: What it is called.
+        colour: Of the page's style sheet.
+        seconds: How long it took.
+        iterations: Of a training; 0 for other steps.
+    """
+
+    title: str
+    colour: str
+    seconds: float
+    iterations: int
+
+
+class Trained(NamedTuple):
+    """What was trained, on what, and how long.
+
+    Attributes:
+        parts: Parts of the model.
+        notes: What there is beside them.
+        corpus: Phrases about the training corpus.
+        steps: Where the time went.
+        install: Seconds of the installation; 0 = there was none.
+    """
+
+    parts: list[Part]
+    notes: list[str]
+    corpus: list[str]
+    steps: list[TimedStep]
+    install: float
+
+
+class Chart(NamedTuple):
+    """One quantity over training; ``svg`` is HTML."""
+
+    title: str
+    what: str
+    svg: str
+
+
+class Curves(NamedTuple):
+    """All charts.
+
+    Attributes:
+        charts: The charts.
+        legend: Colour -> what it stands for.
+        has_border: Whether a line marks where the second stage begins.
+    """
+
+    charts: list[Chart]
+    legend: dict[str, str]
+    has_border: bool
+
+
+def describe(run: RunFiles) -> Trained:
+    """Gather the parts of the model and their sizes, the corpus, and where the time went."""
+    parts = [Part(title, what, run.parameters[name]) for name, (title, what) in PARTS.items() if name in run.parameters]
+    steps = [
+        TimedStep(STEP_NAMES[name], colour, run.seconds[name], run.steps.get(name, 0))
+        for name, colour in STEP_COLOURS.items()
+        if run.seconds.get(name)
     ]
+    return Trained(parts, _notes(run), _corpus(run), steps, run.seconds.get('install', 0))
+
+
+def _notes(run: RunFiles) -> list[str]:
     others = sum(count for name, count in run.parameters.items() if name not in PARTS)
     notes = []
-    if cards:
+    if run.parameters.keys() & PARTS.keys():
         notes.append('k = thousand parameters; a weight that two parts share is counted with the first of them')
         notes.append(f'projections and matching head have {others / 1e3:,.1f} k more')
     if run.training_only:
         size = f'{run.training_only / 1e3:,.0f} k numbers'
         notes.append(f'a slowly following copy of the encoders and its queues ({size}) only help training')
-    note = f'<p class="note">{"; ".join(notes)}.</p>' if notes else ''
-    return f'{OMNIVL}<div class="parts">{"".join(cards)}</div>{note}{_corpus(run)}{_times(run)}'
+    return notes
 
 
-def _corpus(run: RunFiles) -> str:
-    counts = run.corpus.get('counts')
-    if not isinstance(counts, dict):
-        return ''
-    pieces = [
+def _corpus(run: RunFiles) -> list[str]:
+    counts = run.corpus.get('counts', {})
+    return [
         f'{counts[kind]["train"]:,} {title}'
         for kind, title in CORPUS_PARTS.items()
         if counts.get(kind, {}).get('train')
     ]
-    return f'<p>Training corpus: {", ".join(pieces)}.</p>' if pieces else ''
 
 
-def _times(run: RunFiles) -> str:
-    shown = {name: run.seconds[name] for name in STEP_COLOURS if run.seconds.get(name)}
-    if not shown:
-        return ''
-    bars = ''.join(
-        f'<span style="flex:{seconds:.1f};background:{STEP_COLOURS[name]}" title="{STEP_NAMES[name]}"></span>'
-        for name, seconds in shown.items()
-    )
-    items = ''
-    for name, seconds in shown.items():
-        steps = f', {run.steps[name]:,} steps' if run.steps.get(name) else ''
-        dot = f'<span class="dot" style="background:{STEP_COLOURS[name]}"></span>'
-        items += f'<li>{dot}{STEP_NAMES[name]}: {duration(seconds)}{steps}</li>'
-    install = f' (and {duration(run.seconds["install"])} to install)' if run.seconds.get('install') else ''
-    return (
-        f'<div class="card" style="margin-top:1rem"><b>Where {duration(sum(shown.values()))} went{install}</b>'
-        f'<div class="time">{bars}</div><ul class="legend">{items}</ul></div>'
-    )
-
-
-def curves(run: RunFiles) -> str:
-    """Losses, temperature and learning rate through both stages."""
+def curves(run: RunFiles) -> Curves | None:
+    """Draw losses, temperature and learning rate through both stages; ``None`` where nothing was logged."""
     first = list(run.steps.values())[:1]
     border = first[0] if len(run.steps) > 1 else None
     charts, shown = [], set()
     for quantity, title, what, found in _quantities(run):
         shown |= set(found)
-        svg = draw_curves(found, title, border, 'loss' in quantity or quantity == 'grad_norm')
-        charts.append(f'<div class="card chart"><h3>{title}</h3><p class="note">{what}</p>{svg}</div>')
+        svg = draw_curves(found, title, border, smooth='loss' in quantity or quantity == 'grad_norm')
+        charts.append(Chart(title, what, svg))
     if not charts:
-        return ''
-    titles = {'image': 'image batches', 'video': 'video batches', 'both': 'all batches'}
-    items = ''.join(
-        f'<li><span class="dot" style="background:var(--{name})"></span>{title}</li>'
-        for name, title in titles.items()
-        if name in shown
-    )
-    dashed = ' The dashed line is where stage 2 begins.' if border else ''
-    return (
-        f'<p>Against training steps.{dashed} The loss of UniVLC cannot reach zero: samples with one text or label are '
-        f'all right answers for each other, and share what a single one would get.</p><ul class="legend">{items}</ul>'
-        f'<div class="charts" style="margin-top:.6rem">{"".join(charts)}</div>'
-    )
+        return None
+    return Curves(charts, {name: title for name, title in LEGEND.items() if name in shown}, bool(border))
 
 
 def _quantities(run: RunFiles) -> list[tuple[str, str, str, dict[str, Curve]]]:
-    """The quantities of ``CHARTS`` that were logged, and the figures of validation if there were several."""
+    """List the quantities of ``CHARTS`` that were logged, and the figures of validation if there were several."""
     found = [(quantity, title, what, run.curves(quantity)) for quantity, title, what in CHARTS]
     validation = ('validation', 'Retrieval, validation', 'R@1 in percent, caption to visual', run.validation_curves())
     return [entry for entry in (*found, validation) if entry[3]]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLRuntimeError, OmniVLValueError
 from omnivl.models.tokenizers.text import WordPieceTokenizer, train_vocabulary
 from projects.demo.corpus.annotations import slots
 from projects.demo.corpus.manifest import SMOKE_PARAMETERS, CorpusParameters, fingerprint
@@ -142,7 +143,7 @@ def test_the_plan_depends_on_the_seed_alone():
     ],
 )
 def test_impossible_parameters_are_refused(wrong, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(OmniVLValueError, match=message):
         CorpusParameters(**wrong)
 
 
@@ -316,7 +317,7 @@ def test_what_an_interrupted_run_left_is_removed(corpus, tmp_path):
 def test_a_folder_of_someone_else_is_not_touched(tmp_path):
     (tmp_path / 'images').mkdir()
     (tmp_path / 'images/holiday.jpg').write_bytes(b'precious')
-    with pytest.raises(FileExistsError, match=r"already holds \['images'\]"):
+    with pytest.raises(OmniVLRuntimeError, match=r"already holds \['images'\]"):
         write_corpus(tmp_path, SMOKE_PARAMETERS)
     assert (tmp_path / 'images/holiday.jpg').read_bytes() == b'precious'
 
@@ -446,7 +447,7 @@ def test_training_texts_are_those_of_the_training_split(corpus, tmp_path):
     for item in plan_corpus(SMOKE_PARAMETERS):
         if item.kind in ('images', 'videos'):
             assert (item.scene.caption in texts) == (item.split == 'train')
-    with pytest.raises(FileNotFoundError, match=r'no demo corpus in .*make_corpus'):
+    with pytest.raises(OmniVLFileNotFoundError, match=r'no demo corpus in .*make_corpus'):
         list(training_texts(tmp_path))
 
 

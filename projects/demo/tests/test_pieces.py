@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from projects.demo.report import Curve, MediaReader
+from projects.demo.report import Curve, MediaReader, render_page
 from projects.demo.report.curves import running_mean, split_at
-from projects.demo.report.grids import choose_examples, mark_words, show
-from projects.demo.report.media import read_video
+from projects.demo.report.grids import Piece, choose_examples, mark_words, show
+from projects.demo.report.render import duration, percent
 from projects.demo.report.run_files import RunFiles, read_scalars
-from projects.demo.report.tables import confusion_matrix, html_table, percent
-from projects.demo.report.training import duration
+from projects.demo.report.tables import confusion_matrix
 
 
 def write_log(folder, run, rows):
@@ -52,12 +51,11 @@ def test_figures_are_found_by_dotted_name():
 @pytest.mark.parametrize(
     ('said', 'marked'),
     [
-        ('a red circle', '<ins>a red circle</ins>'),
-        ('a blue circle', '<ins>a</ins> <del>blue</del> <ins>circle</ins>'),
-        ('a circle', '<ins>a</ins> <del>[…]</del> <ins>circle</ins>'),
-        ('a big red circle', '<ins>a</ins> <del>big</del> <ins>red circle</ins>'),
-        ('', '<del>(nothing)</del>'),
-        ('a <b> circle', '<ins>a</ins> <del>&lt;b&gt;</del> <ins>circle</ins>'),
+        ('a red circle', [Piece('a red circle', True)]),
+        ('a blue circle', [Piece('a', True), Piece('blue', False), Piece('circle', True)]),
+        ('a circle', [Piece('a', True), Piece('[…]', False), Piece('circle', True)]),
+        ('a big red circle', [Piece('a', True), Piece('big', False), Piece('red circle', True)]),
+        ('', [Piece('(nothing)', False)]),
     ],
 )
 def test_wrong_words_are_marked(said, marked):
@@ -98,26 +96,31 @@ def test_pictures_shrink_and_videos_give_first_to_last_frame(tmp_path, visuals):
     (picture,) = reader.frames('wide.png')  # found under the root
     assert picture.shape == (16, 32, 3)
     frames = reader.frames(visuals['video'][0][0])
-    assert len(read_video(tmp_path / 'red.mp4')) == 9 and len(frames) == 4
+    assert len(frames) == 4
     levels = [frame[..., 0].mean() for frame in frames]
     assert levels == sorted(levels) and levels[0] < 20 and levels[-1] > 140  # the clip goes from black to red
-    assert reader.html('wide.png', 'a "wide" one').count('alt="a &quot;wide&quot; one"') == 1
+    shown = reader.show('wide.png', 'a wide one')
+    assert (shown.width, shown.height, shown.alt, shown.kind) == (32, 16, 'a wide one', 'picture')
+    assert reader.show(visuals['video'][0][0]).kind == 'strip'
 
 
 def test_part_of_a_video_is_shown_alone(tmp_path, visuals):
     """Nine frames at 8 per second: the half second from 0.5 has numbers 4 to 7."""
-    path = tmp_path / 'red.mp4'
-    whole = read_video(path)
-    part = read_video(path, (0.5, 1.0))
+    path = str(tmp_path / 'red.mp4')
+    whole = MediaReader(tmp_path, num_frames=9).frames(path)
+    part = MediaReader(tmp_path, num_frames=4).frames(path, (0.5, 1.0))
     assert len(part) == 4 and all((a == b).all() for a, b in zip(part, whole[4:8]))
     reader = MediaReader(tmp_path, num_frames=2)
-    assert 'red.mp4: no frame of this video in (5, 6)' in reader.html(str(path), clip=(5, 6))
-    row = {'visual': str(path), 'clip': [0.5, 1.0]}
-    assert show(row, 'a', reader) == reader.html(str(path), 'a', (0.5, 1.0)) != show(row | {'clip': None}, 'a', reader)
+    assert 'red.mp4: clip 5 s to 6 s lies outside the video' in reader.show(path, clip=(5, 6)).reason
+    row = {'visual': path, 'clip': [0.5, 1.0]}
+    assert show(row, 'a', reader) == reader.show(path, 'a', (0.5, 1.0)) != show(row | {'clip': None}, 'a', reader)
+
+
+def test_all_text_is_escaped(tmp_path):
+    page = render_page(RunFiles(metrics={}), MediaReader(tmp_path), {'<at>': 'a & b'}, note='<b> "quoted"')
+    assert '&lt;b&gt; &#34;quoted&#34;' in page and '&lt;at&gt; a &amp; b' in page
 
 
 def test_words_for_numbers():
-    assert percent(49.96) == '50.0%' and percent(None) == '&ndash;'
+    assert percent(49.96) == '50.0%' and percent(None) == '\N{EN DASH}'
     assert duration(59.4) == '59 s' and duration(59.6) == '1 min 00 s' and duration(605) == '10 min 05 s'
-    table = html_table(['', 'x'], [['row', '1']], 'title')
-    assert '<caption>title</caption>' in table and '<th scope="row">row</th><td>1</td>' in table

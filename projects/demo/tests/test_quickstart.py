@@ -10,99 +10,24 @@ import time
 from pathlib import Path
 
 import pytest
+from stand_ins import QUICKSTART, ROOT, Checkout
 
-ROOT = Path(__file__).parents[3]
-
-# Stand-ins that note their calls and leave what the real tools would leave.
-STAND_IN = """
-import json, os, sys, time
-from pathlib import Path
-name, args = Path(sys.argv[0]).stem, sys.argv[1:]
-with open(os.environ['CALLS'], 'a') as file:
-    file.write(json.dumps([name, *args]) + '\\n')
-value = dict(zip(args, args[1:]))
-if os.environ.get('FAIL') == name + value.get('--work-dir', '')[-6:]:
-    sys.exit('the stand-in was told to fail')
-if name == 'make_corpus':
-    Path(value['--out']).mkdir(parents=True)
-elif name == 'train_tokenizer':
-    Path(value['--out']).write_text('a\\n')
-elif name == 'train':
-    folder = Path(value['--work-dir'])
-    folder.mkdir(parents=True, exist_ok=True)
-    if folder.name == 'stage2':  # as the config of stage 2 does
-        (Path(os.environ['OMNIVL_DEMO_WORK_DIR']) / 'stage1/last_checkpoint').read_text()
-    (folder / 'last_checkpoint').write_text(str(folder / 'iter_1.pth'))
-    if os.environ.get('HANG') == folder.name:
-        print('training', flush=True)
-        time.sleep(60)
-elif name == 'test':
-    Path(value['--work-dir']).mkdir(parents=True)
-elif name == 'make_report':
-    (Path(value['--work-dir']) / 'report.html').write_text('')
-"""
-TOOLS = ['make_corpus', 'train_tokenizer', 'train', 'train', 'test', 'make_report']
-
-
-class Checkout:
-    """A checkout with stand-in tools, in a folder with a space in its name."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root / 'a checkout'
-        demo = ('configs', 'corpus', 'report')
-        for folder in ('tools', 'omnivl/evaluation', *(f'projects/demo/{name}' for name in demo)):
-            (self.root / folder).mkdir(parents=True)
-        (self.root / 'setup.py').write_text('')
-        for name in ('quickstart.sh', 'steps.sh', 'environment.sh'):
-            shutil.copy(ROOT / 'tools' / name, self.root / 'tools')
-        for name in set(TOOLS):
-            folder = 'projects/demo' if name.startswith('make') else 'tools'
-            (self.root / folder / f'{name}.py').write_text(STAND_IN)
-        for name in ('pretrain_image', 'pretrain_joint'):
-            (self.root / f'projects/demo/configs/{name}.py').write_text('train_cfg = dict(max_iters=10)\n')
-        self.calls_file = root / 'calls'
-        self.env = {**os.environ, 'OMNIVL_VENV': sys.prefix, 'CALLS': str(self.calls_file)}
-        for name in ('QUICKSTART_SMOKE', 'QUICKSTART_DATA', 'QUICKSTART_WORK_DIR'):
-            self.env.pop(name, None)
-        self.work_dir = self.root / 'work_dirs/demo'
-
-    def start(self, **env: str) -> subprocess.Popen:
-        """Start the script, as the leader of its own process group."""
-        return subprocess.Popen(
-            ['bash', self.root / 'tools/quickstart.sh'],
-            env={**self.env, **env},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, **env: str) -> tuple[int, str, list[list[str]]]:
-        """Run the script to its end; returns exit code, output and the calls of tools it made."""
-        self.calls_file.write_text('')
-        process = self.start(**env)
-        output = process.communicate(timeout=120)[0]
-        return process.returncode, output, self.calls()
-
-    def calls(self) -> list[list[str]]:
-        return [json.loads(line) for line in self.calls_file.read_text().splitlines()]
-
-    def seconds(self) -> dict[str, float]:
-        return json.loads((self.work_dir / 'seconds.json').read_text())
+from projects.demo import quickstart, tasks
+from projects.demo.steps import find_code
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path)
+    return Checkout(tmp_path, 'quickstart.sh', 'work_dirs/demo', ['pretrain_image', 'pretrain_joint'])
 
 
 def test_every_step_runs_once_and_is_skipped_on_a_second_run(checkout):
     code, output, calls = checkout.run()
     assert code == 0, output
-    assert [call[0] for call in calls] == TOOLS
+    assert [call[0] for call in calls] == QUICKSTART
     assert set(checkout.seconds()) == {'corpus', 'vocabulary', 'stage1', 'stage2', 'test', 'report'}
-    for number in range(1, 8):
-        assert f'[{number}/7]' in output
+    for number in range(1, 7):
+        assert f'[{number}/6]' in output
     assert 'report.html' in output.splitlines()[-2]
     seconds = checkout.seconds()
 
@@ -120,26 +45,35 @@ def test_stage_two_starts_from_stage_one_and_its_last_checkpoint_is_evaluated(ch
 
 
 def test_a_failing_step_says_which_and_how_to_go_on(checkout):
-    code, output, _ = checkout.run(FAIL='trainstage2')
+    code, output, _ = checkout.run(FAIL='train/demo/stage2')
     assert code == 1
-    assert 'stopped in step 5 of 7 (stage2), exit code 1' in output
+    assert 'stopped in step 4 of 6 (stage2), exit code 1' in output
     assert 'logs/stage2.log' in output and 'run the same command again' in output
     assert 'told to fail' in (checkout.work_dir / 'logs/stage2.log').read_text()
 
     code, output, calls = checkout.run()
     assert code == 0 and output.count('already done, skipped') == 3
-    assert [call[0] for call in calls] == TOOLS[3:]
+    assert [call[0] for call in calls] == QUICKSTART[3:]
 
 
-def test_interrupted_training_is_resumed_and_its_seconds_add_up(checkout):
-    process = checkout.start(HANG='stage1')
+@pytest.mark.parametrize(
+    ('stop', 'code'),
+    [
+        (lambda process: os.killpg(process.pid, signal.SIGINT), 130),
+        (lambda process: process.send_signal(signal.SIGINT), 130),
+        (lambda process: process.terminate(), 143),
+    ],
+    ids=['Ctrl-C', 'SIGINT', 'SIGTERM'],
+)
+def test_interrupted_training_is_resumed_and_its_seconds_add_up(checkout, stop, code):
+    process = checkout.start(HANG='train/demo/stage1')
     for line in process.stdout:
         if line.startswith('training'):
             break
     time.sleep(1.5)
-    os.killpg(process.pid, signal.SIGINT)
+    stop(process)
     output = process.communicate(timeout=30)[0]
-    assert process.returncode == 130 and 'stopped in step 4 of 7 (stage1)' in output
+    assert process.returncode == code and 'stopped in step 3 of 6 (stage1)' in output
     before = checkout.seconds()['stage1']
     assert before >= 1.5
 
@@ -151,15 +85,40 @@ def test_interrupted_training_is_resumed_and_its_seconds_add_up(checkout):
 
 def test_changed_settings_redo_the_step_and_what_depends_on_it_and_keep_the_old_output(checkout):
     checkout.run()
-    config = checkout.root / 'projects/demo/configs/pretrain_joint.py'
+    config = checkout.config('pretrain_joint')
     config.write_text(config.read_text() + '# a comment changes nothing\n')
     assert checkout.run()[2] == []
     config.write_text('train_cfg = dict(max_iters=20)\n')
     code, output, calls = checkout.run()
     assert code == 0, output
-    assert [call[0] for call in calls] == TOOLS[3:]
+    assert [call[0] for call in calls] == QUICKSTART[3:]
     assert '--resume' not in calls[0]
     assert (checkout.work_dir / 'stage2.old1/last_checkpoint').exists()
+
+
+def test_changed_code_of_the_model_redoes_the_training_and_not_the_corpus(checkout):
+    checkout.run()
+    (checkout.root / 'omnivl/models/omnivl.py').write_text('width = 2\n')
+    code, output, calls = checkout.run()
+    assert code == 0, output
+    assert [call[0] for call in calls] == QUICKSTART[2:]
+    assert '--resume' not in calls[0]
+    assert (checkout.work_dir / 'stage1.old1/last_checkpoint').exists()
+
+
+def test_changed_code_of_the_evaluation_redoes_the_test_and_not_the_training(checkout):
+    checkout.run()
+    (checkout.root / 'omnivl/evaluation').mkdir()
+    (checkout.root / 'omnivl/evaluation/ranks.py').write_text('')
+    code, output, calls = checkout.run()
+    assert code == 0, output
+    assert [call[0] for call in calls] == QUICKSTART[4:]
+
+
+def test_every_pattern_of_code_finds_files():
+    codes = (quickstart.CORPUS_CODE, quickstart.VOCABULARY_CODE, quickstart.TEST_CODE, quickstart.REPORT_CODE)
+    for pattern in (*(pattern for code in codes for pattern in code), *tasks.TASKS_CODE, *tasks.TABLE_CODE):
+        assert find_code([pattern]), pattern
 
 
 def test_a_folder_that_is_not_a_demo_corpus_is_kept(checkout, tmp_path):
@@ -173,7 +132,7 @@ def test_a_folder_that_is_not_a_demo_corpus_is_kept(checkout, tmp_path):
 
 def test_a_config_that_cannot_be_read_stops_before_anything_is_set_aside(checkout):
     checkout.run()
-    config = checkout.root / 'projects/demo/configs/pretrain_image.py'
+    config = checkout.config('pretrain_image')
     config.write_text('train_cfg = dict(')
     code, output, calls = checkout.run()
     assert code != 0 and calls == [] and 'SyntaxError' in output
@@ -200,7 +159,7 @@ def test_smoke_has_folders_of_its_own(checkout):
 def test_what_is_wrong_with_the_python_at_hand_is_said(checkout, tmp_path, script, message):
     programs = tmp_path / 'bin'
     programs.mkdir()
-    for name in ('bash', 'mkdir', 'date', 'awk', 'dirname', 'cat', 'cksum', 'tr', 'tee', 'rm'):
+    for name in ('bash', 'cksum', 'dirname', 'id', 'mkdir', 'tr'):
         (programs / name).symlink_to(shutil.which(name))
     if script:
         (programs / 'python3').write_text(script)

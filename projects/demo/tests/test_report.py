@@ -101,7 +101,7 @@ def test_a_lost_picture_leaves_a_note_in_its_place(fake_work_dir, tmp_path, visu
     run_tool('--work-dir', fake_work_dir, '--data', tmp_path)
     page = (fake_work_dir / 'report.html').read_text(encoding='utf-8')
     assert 'red.jpg is neither there nor under' in page
-    assert 'red.mp4: no frame of this video can be decoded' in page
+    assert 'red.mp4: it has no video stream' in page
 
 
 def test_missing_evaluation_is_said(tmp_path):

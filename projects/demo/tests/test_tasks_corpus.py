@@ -19,6 +19,7 @@ from omnivl.datasets.annotations import (
     YouCook2JSON,
 )
 from omnivl.datasets.transforms import LoadVideo
+from omnivl.errors import OmniVLRuntimeError, OmniVLValueError
 from omnivl.models.tokenizers.text import WordPieceTokenizer, train_vocabulary
 from projects.demo.corpus.manifest import SMOKE_PARAMETERS, CorpusParameters, fingerprint
 from projects.demo.corpus.plan import plan_corpus
@@ -405,7 +406,7 @@ def test_what_an_interrupted_run_left_is_removed(tasks, tmp_path):
 def test_a_folder_of_someone_else_is_not_touched(tmp_path):
     (tmp_path / 'coco').mkdir()
     (tmp_path / 'coco/holiday.jpg').write_bytes(b'precious')
-    with pytest.raises(FileExistsError, match=r"already holds \['coco'\]"):
+    with pytest.raises(OmniVLRuntimeError, match=r"already holds \['coco'\]"):
         write_tasks(tmp_path, SMOKE_TASKS)
     assert (tmp_path / 'coco/holiday.jpg').read_bytes() == b'precious'
 
@@ -419,7 +420,7 @@ def test_a_folder_of_someone_else_is_not_touched(tmp_path):
     ],
 )
 def test_impossible_parameters_are_refused(wrong, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(OmniVLValueError, match=message):
         TaskParameters(**wrong)
 
 

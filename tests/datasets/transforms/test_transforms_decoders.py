@@ -264,3 +264,16 @@ def test_rotation_and_reduction_together(decoder, tmp_path):
     path = write_rotated(tmp_path / 'turned.mp4', 270)
     with decoder.open(str(path), short_side=24) as video:
         assert video.frames(np.array([0])).shape == (1, 32, 24, 3)
+
+
+@pytest.mark.parametrize('name', ['variable_rate.mp4', 'matroska.mkv', 'trimmed.mp4'])
+@pytest.mark.parametrize('random', [False, True])
+def test_frames_carry_the_time_at_which_they_are_shown(decoder, video_folder, name, random):
+    shown = irregular_times(40) / 1000 if name == 'variable_rate.mp4' else np.arange(40) / 25
+    results = {'visual': str(video_folder / name), 'rng': np.random.default_rng(0), 'clip': (0.0, 1.4)}
+    loaded = LoadVideo(6, random=random, decoder=decoder)(results)
+    numbers = [read_number(frame) for frame in loaded['frames']]
+    times = loaded['pts_seconds']
+    assert times.dtype == np.float32 and times.shape == (6,)
+    # Counted from the first frame on display, which an edit list may have moved; Matroska rounds to 1 ms.
+    assert np.allclose(times, shown[numbers] - shown[UPRIGHT[name][0]], atol=5e-4)

@@ -19,8 +19,8 @@ def test_what_is_packed():
     results = sample() | {'text': 'a', 'captions': ['a', 'b'], 'target_id': 2**63 - 1, 'label': 0}
     results['text_ids'] = np.array([1, 2])
     packed = PackSample()(dict(results))
-    assert set(packed) == {'inputs', 'data_samples'}
-    inputs, data = packed['inputs'], packed['data_samples']
+    assert set(packed) == {'inputs', 'pts_seconds', 'data_samples'}
+    inputs, data = packed['inputs']['video'], packed['data_samples']
     assert inputs.shape == (2, 3, 4, 5) and inputs.dtype == torch.uint8 and inputs.is_contiguous()
     assert (inputs.permute(0, 2, 3, 1).numpy() == results['frames']).all()
     assert data.metainfo == {**META, 'text': 'a', 'captions': ['a', 'b']}
@@ -38,7 +38,7 @@ def test_absent_fields_stay_absent():
 )
 def test_any_view_of_frames_is_copied(view):
     frames = view(sample()['frames'])
-    inputs = PackSample()(sample(frames))['inputs']
+    inputs = PackSample()(sample(frames))['inputs']['video']
     assert inputs.is_contiguous() and (inputs.permute(0, 2, 3, 1).numpy() == frames).all()
     inputs.fill_(0)
     assert sample()['frames'].any()

@@ -77,8 +77,8 @@ def test_crops_of_clips_are_whole_clips(video_folder):
     results = ThreeCrop(48)(Resize(48, keep_ratio=True)(results) | META)
     assert results['num_views'] == 6
     packed = PackSample()(results)
-    assert packed['data_samples'].num_views == 6 and packed['inputs'].shape == (24, 3, 48, 48)
-    views = packed['inputs'].unflatten(0, (6, 4))
+    assert packed['data_samples'].num_views == 6 and packed['inputs']['video'].shape == (24, 3, 48, 48)
+    views = packed['inputs']['video'].unflatten(0, (6, 4))
     whole = LoadVideo(4, num_clips=2)({'visual': str(video_folder / 'b_frames.mp4')})['frames']
     for number, view in enumerate(views):
         left = (0, 8, 16)[number // 2]

@@ -1,7 +1,5 @@
 """The corpus for finetuning of ``projects/demo/make_tasks.py``, each task in the published form of its benchmark."""
 
-from mmengine.config import read_base
-
 from omnivl.datasets import CaptionDataset, ChoiceDataset, LabelDataset, PairDataset, RetrievalDataset
 from omnivl.datasets.annotations import (
     MSRVTTJSON,
@@ -13,8 +11,8 @@ from omnivl.datasets.annotations import (
     YouCook2JSON,
 )
 
-with read_base():
-    from .paths import *
+# Not in paths.py: where this corpus lies is no setting of pretraining.
+tasks_root = __import__('os').environ.get('OMNIVL_DEMO_TASKS', 'data/demo_tasks')
 
 coco = dict(type=BLIPCaptionJSON, visual_root=f'{tasks_root}/coco/images')
 coco_train = dict(

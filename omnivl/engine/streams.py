@@ -1,19 +1,14 @@
-"""Named data loaders, and streams over them that know their place and can start anywhere."""
+"""Streams over data loaders that know their place and can start anywhere."""
 
-import copy
-import inspect
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
 from mmengine.dist import get_world_size
-from mmengine.registry import Registry
 from torch.utils.data import DataLoader, Dataset
 
 from omnivl.datasets import BrokenCounter, BrokenVisual
 from omnivl.errors import OmniVLValueError
-from omnivl.registry import DATA_SAMPLERS, DATASETS
 
 
 class LoaderGroup:
@@ -38,92 +33,6 @@ class LoaderGroup:
     def dataset(self) -> Dataset:
         """The dataset of the first loader."""
         return next(iter(self.loaders.values())).dataset
-
-
-def build_loaders(runner: Any, configs: Mapping[str, Any], role: str, training: bool) -> dict[str, DataLoader]:
-    """Build the loaders of a loop.
-
-    Args:
-        runner: The runner, whose seed the samplers get, and in training the datasets.
-        configs: Name -> config of a loader, or a built one.
-        role: Name of the config key, for the messages.
-        training: Whether samplers shuffle when the config does not say.
-
-    Returns:
-        Name -> loader.
-
-    Raises:
-        OmniVLValueError: If the config is one loader without a name, or none; or if several processes train on data
-            that leaves broken files out, as their batches would differ in size.
-    """
-    if not isinstance(configs, Mapping) or not configs or 'dataset' in configs:
-        raise OmniVLValueError(
-            f'{role} must name its loaders, as in {role} = dict(image=dict(batch_size=..., dataset=...)); '
-            f'got {sorted(configs) if isinstance(configs, Mapping) else configs!r}'
-        )
-    loaders = {}
-    for name, config in configs.items():
-        if not isinstance(config, DataLoader):
-            config = with_defaults(config, training)
-            if training:
-                _seed_draws(config['dataset'], runner.seed)
-        loaders[name] = runner.build_dataloader(config, seed=runner.seed)
-        if training and get_world_size() > 1:
-            _check_even_batches(loaders[name].dataset, f'{role}.{name}')
-    return loaders
-
-
-def _check_even_batches(dataset: Dataset, place: str) -> None:
-    for source in getattr(dataset, 'datasets', [dataset]):
-        if getattr(source, 'broken', None) == 'skip':
-            raise OmniVLValueError(
-                f"{place}: dataset {source.name!r} has broken='skip', which makes batches smaller; several processes "
-                "need batches of one size in training: set broken='replace' or 'raise'"
-            )
-
-
-def with_defaults(config: Mapping[str, Any], training: bool) -> dict[str, Any]:
-    """Fill in what the config of a loader leaves open.
-
-    Args:
-        config: Of a loader.
-        training: Whether samplers shuffle when the config does not say, and workers stay.
-
-    Returns:
-        A copy with sampler, collation and workers of this project.
-    """
-    config = copy.deepcopy(dict(config))
-    sampler = config.setdefault('sampler', dict(type='EpochSampler'))
-    if isinstance(sampler, dict):
-        # Not left to the defaults of the sampler: a shuffled evaluation would drop the last, smaller batch.
-        arguments = _arguments_of(sampler['type'], DATA_SAMPLERS)
-        defaults = dict(batch_size=config.get('batch_size', 1), shuffle=training)
-        for argument, value in defaults.items():
-            if argument in arguments:
-                sampler.setdefault(argument, value)
-    config.setdefault('collate_fn', dict(type='collate_samples'))
-    config.setdefault('worker_init_fn', dict(type='init_worker'))
-    if training and config.get('num_workers', 0) > 0:
-        config.setdefault('persistent_workers', True)  # an epoch of the demo is a few seconds
-    # A loader draws a seed for its workers whenever it starts; from the global generator it would shift every draw of
-    # the model after it, so that a resumed run, whose loaders start at another step, would differ.
-    config.setdefault('generator', torch.Generator())
-    return config
-
-
-def _seed_draws(dataset: Any, seed: int) -> None:
-    """Give the seed of the run to the datasets that draw (crops, prompts) and have none of their own."""
-    if not isinstance(dataset, Mapping):
-        return
-    if 'seed' in _arguments_of(dataset['type'], DATASETS):
-        dataset.setdefault('seed', seed)
-    for source in dataset.get('datasets', ()):
-        _seed_draws(source, seed)
-
-
-def _arguments_of(kind: str | type, registry: Registry) -> set[str]:
-    kind = registry.get(kind) if isinstance(kind, str) else kind
-    return set() if kind is None else set(inspect.signature(kind).parameters)
 
 
 class LoaderStream:

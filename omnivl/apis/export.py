@@ -10,7 +10,10 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from omnivl.datasets.labels import configured_classes
-from omnivl.engine.checkpoint import (
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLTypeError, OmniVLValueError
+from omnivl.models import OmniVL, OmniVLClassifier, OmniVLPretrain
+from omnivl.registry import MODELS
+from omnivl.storage.checkpoint import (
     CheckpointError,
     LoadOptions,
     load_checkpoint,
@@ -18,13 +21,9 @@ from omnivl.engine.checkpoint import (
     load_state_dict,
     weights_of,
 )
-from omnivl.engine.files import atomic_write, write_json
-from omnivl.errors import OmniVLFileNotFoundError, OmniVLTypeError, OmniVLValueError
-from omnivl.models import OmniVL, OmniVLClassifier, OmniVLPretrain
-from omnivl.registry import MODELS
+from omnivl.storage.files import atomic_write, write_json
 from omnivl.version import __version__
-
-from .base import FOLLOWERS, pixel_statistics
+from omnivl.weights.base import FOLLOWERS, pixel_statistics
 
 WEIGHTS, CONFIG, PIXELS = 'model.safetensors', 'config.json', 'preprocessor_config.json'
 # Where a tokenizer's ``save`` writes what its option names.

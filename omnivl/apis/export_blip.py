@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from omnivl.engine.files import write_json
 from omnivl.errors import OmniVLValueError
 from omnivl.models import OmniVL
+from omnivl.storage.files import write_json
+from omnivl.weights.blip_keys import KeyMapping, head_mappings, projection_mappings, text_mappings, visual_mappings
 
-from .blip_keys import KeyMapping, head_mappings, projection_mappings, text_mappings, visual_mappings
 from .export import CONFIG, WEIGHTS, write_pixels, write_weights
 
 ARCHITECTURES = dict(

@@ -13,10 +13,10 @@ from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 from torch import nn
 
-from omnivl.engine import BrokenCheckpointError, CheckpointError, LoadOptions, load_checkpoint, save_checkpoint
-from omnivl.engine.checkpoint import find_checkpoints, load_state_dict, weights_of, write_last_checkpoint
-from omnivl.engine.files import atomic_write, remove_leftovers, write_json
-from omnivl.engine.state import get_random_state, set_random_state, to_plain
+from omnivl.storage import BrokenCheckpointError, CheckpointError, LoadOptions, load_checkpoint, save_checkpoint
+from omnivl.storage.checkpoint import find_checkpoints, load_state_dict, weights_of, write_last_checkpoint
+from omnivl.storage.files import atomic_write, remove_leftovers, write_json
+from omnivl.storage.plain import to_plain
 
 
 class Payload:
@@ -192,14 +192,3 @@ def test_allowed_differences_are_reported():
 def test_a_file_without_weights():
     with pytest.raises(CheckpointError, match=r"holds no weights: .* its keys are \['meta'\]"):
         weights_of(dict(meta=dict(seed=1)), 'a.pth')
-
-
-def test_random_states_come_back_through_a_file(tmp_path):
-    import random
-
-    np.random.normal(), random.gauss(0, 1)  # leave half of a pair behind
-    save_checkpoint(get_random_state(), tmp_path / 'a.pth')
-    draw = lambda: (random.gauss(0, 1), random.random(), np.random.normal(), np.random.rand(), torch.rand(2).tolist())  # noqa: E731
-    first = draw()
-    set_random_state(load_checkpoint(tmp_path / 'a.pth'))
-    assert draw() == first

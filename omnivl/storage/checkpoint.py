@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLRuntimeError
 
 from .files import atomic_write, write_text
-from .state import to_plain
+from .plain import to_plain
 
 LAST_CHECKPOINT = 'last_checkpoint'
 Patterns = bool | Sequence[str]

@@ -1,0 +1,44 @@
+"""Nested values as plain ones, the only kind that a checkpoint holds."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from omnivl.errors import OmniVLTypeError
+
+
+def to_plain(value: Any, name: str = 'checkpoint') -> Any:
+    """Copy a nested value into what ``torch.load(weights_only=True)`` reads: plain Python values and CPU tensors.
+
+    Args:
+        value: Dicts, lists, tuples, numbers, strings, ``None``, tensors, numpy arrays, nested to any depth.
+        name: What the value is called in the error.
+
+    Returns:
+        The same with plain dicts, numpy arrays as tensors, tensors on the CPU without more storage than they need.
+
+    Raises:
+        OmniVLTypeError: For anything else: its pickle would hold code.
+    """
+    if value is None or type(value) in (bool, int, float, str, bytes):
+        return value
+    if isinstance(value, Tensor):
+        tensor = value.detach().cpu()
+        # A view would drag the whole storage it looks at into the file.
+        return tensor.clone() if tensor.untyped_storage().nbytes() > tensor.nbytes else tensor
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {to_plain(key, name): to_plain(item, f'{name}.{key}') for key, item in value.items()}
+    if isinstance(value, tuple) and not hasattr(value, '_fields'):
+        return tuple(to_plain(item, f'{name}[{i}]') for i, item in enumerate(value))
+    if isinstance(value, list | tuple):
+        return [to_plain(item, f'{name}[{i}]') for i, item in enumerate(value)]
+    raise OmniVLTypeError(
+        f'{name} is a {type(value).__module__}.{type(value).__qualname__}, and a checkpoint holds plain values and '
+        'tensors only: turn it into numbers, strings, lists, dicts or tensors before it is saved'
+    )

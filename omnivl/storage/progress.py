@@ -1,0 +1,98 @@
+"""How far a long piece of work is, for those who wait: a bar on the terminal of the first process."""
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sized
+from types import TracebackType
+from typing import TypeVar
+
+from mmengine.dist import is_main_process
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Item = TypeVar('Item')
+REFRESH = 0.1  # seconds
+
+
+def terminal_bar(*columns: ProgressColumn) -> Progress:
+    """Make a bar that is drawn on the terminal of the first process only, and leaves nothing behind.
+
+    No thread draws it: loaders fork their workers while it is shown, and a lock that a thread holds then would be held
+    in the worker for ever. Whoever moves it calls ``refresh``.
+    """
+    console = Console(stderr=True)
+    hidden = not (is_main_process() and console.is_terminal)
+    options = dict(auto_refresh=False, redirect_stdout=False, redirect_stderr=False, transient=True)
+    return Progress(*columns, console=console, disable=hidden, **options)
+
+
+class ProgressBar:
+    """Shows parts done, time so far and time left; a context manager.
+
+    Args:
+        label: What is being done.
+        total: Number of parts; None = not known.
+        done: Parts that an earlier run has done.
+        lines_every: Seconds between lines of text where there is no terminal (a log file); by default there are none.
+    """
+
+    def __init__(self, label: str, total: int | None, done: int = 0, lines_every: float = math.inf) -> None:
+        times = (TimeElapsedColumn(), TextColumn('so far'), TimeRemainingColumn(), TextColumn('left'))
+        ahead = (BarColumn(), MofNCompleteColumn(), TaskProgressColumn())
+        self.bar = terminal_bar(TextColumn('{task.description}'), *ahead, *times, TextColumn('{task.fields[note]}'))
+        self.task = self.bar.add_task(label, total=total, completed=done, note='')
+        self.lines = self.bar.disable and is_main_process() and lines_every < math.inf
+        self.interval = lines_every if self.bar.disable else REFRESH
+        self.shown = time.monotonic()
+
+    def __enter__(self) -> 'ProgressBar':
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+        self._show()
+
+    def step(self, note: str = '') -> None:
+        """Count a part; ``note`` is shown behind the figures."""
+        self.bar.update(self.task, advance=1, note=note)
+        if time.monotonic() - self.shown >= self.interval:
+            self._show()
+
+    def _show(self) -> None:
+        self.shown = time.monotonic()
+        if self.lines:
+            (task,) = self.bar.tasks
+            self.bar.console.print(*(column(task) for column in self.bar.columns if not isinstance(column, BarColumn)))
+        else:
+            self.bar.refresh()
+
+
+def track(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
+    """Go through items with a bar.
+
+    Args:
+        items: What to go through.
+        label: Shown before the bar.
+        total: Number of items; by default the length of ``items``.
+
+    Yields:
+        The items.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with ProgressBar(label, total) as bar:
+        for item in items:
+            yield item
+            bar.step()

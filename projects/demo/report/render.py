@@ -1,0 +1,60 @@
+"""From data to HTML, by the templates in ``templates/``; numbers are put into words here."""
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / 'templates'
+DASH = '\N{EN DASH}'
+
+
+def render(template: str, **data: Any) -> str:
+    """Fill a template; all text in the data is escaped.
+
+    Args:
+        template: Its name in ``templates/``.
+        **data: What it shows.
+
+    Returns:
+        A whole HTML document.
+    """
+    return _environment().get_template(template).render(data)
+
+
+@cache
+def _environment() -> 'Environment':
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    except ImportError as error:
+        raise ImportError(
+            "the report is written with jinja2, which is not installed: pip install -e '.[demo]'"
+        ) from error
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {'percent': percent, 'figure': figure, 'duration': duration}
+    return environment
+
+
+def percent(value: float | None) -> str:
+    """Write a percentage, or a dash where there is none."""
+    return DASH if value is None else f'{value:.1f}%'
+
+
+def figure(value: float | None) -> str:
+    """Write a figure, or a dash where there is none."""
+    return DASH if value is None else f'{value:.1f}'
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as a person would say them."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f'{minutes} min {rest:02d} s' if minutes else f'{rest} s'
