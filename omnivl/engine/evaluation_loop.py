@@ -20,7 +20,6 @@ from .config import ConfigError
 from .run_state import get_random_state, set_random_state
 from .streams import LoaderGroup
 
-UNSEEN = '_unseen'
 PRECISIONS = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
@@ -30,9 +29,8 @@ class EvaluationLoop(BaseLoop):
 
     Writes ``metrics.json`` and ``predictions/<name>.json``, for a test into the work directory, for a validation into
     its folder ``val``; after each evaluation, so that a later one that fails costs nothing (``run.missing`` names what
-    is not there). An evaluation ``image.retrieval_unseen`` writes its figures beside those of ``image.retrieval``
-    (``image.retrieval.t2i_r1_unseen``). Leaves the mode of the model and all random states as they were, so that a run
-    with validation trains as one without.
+    is not there). Leaves the mode of the model and all random states as they were, so that a run with validation trains
+    as one without.
 
     Args:
         runner: The runner.
@@ -184,14 +182,13 @@ def flat_names(name: str, metrics: Mapping[str, float]) -> dict[str, float]:
     """Put the name of an evaluation before its metrics.
 
     Args:
-        name: Name of the evaluation; a last ``_unseen`` becomes the end of the metric.
+        name: Name of the evaluation.
         metrics: Metric -> figure.
 
     Returns:
-        ``'<name>.<metric>'`` or ``'<name>.<metric>_unseen'`` -> figure.
+        ``'<name>.<metric>'`` -> figure.
     """
-    suffix = UNSEEN if name.endswith(UNSEEN) else ''
-    return {f'{name.removesuffix(UNSEEN)}.{metric}{suffix}': float(value) for metric, value in metrics.items()}
+    return {f'{name}.{metric}': float(value) for metric, value in metrics.items()}
 
 
 def nested(metrics: Mapping[str, float]) -> dict[str, Any]:
