@@ -10,7 +10,7 @@ from omnivl.storage.hashes import file_sha256, folder_sha256
 
 
 def describe_annotations(dataset: Any) -> list[dict[str, Any]]:
-    """Name, files with their SHA-256, split and number of items of a dataset, or of each of a mixture.
+    """Describe a dataset, or each of a mixture, with the SHA-256 of its files.
 
     Args:
         dataset: Any; only the datasets of omnivl can tell.
@@ -22,7 +22,7 @@ def describe_annotations(dataset: Any) -> list[dict[str, Any]]:
         none.
     """
     datasets = dataset.datasets if isinstance(dataset, MixedDataset) else [dataset]
-    described = [[_describe(one) for one in datasets if isinstance(one, VisualDataset)] if is_main_process() else None]
+    described = [[_describe(one) for one in datasets if isinstance(one, VisualDataset)] if is_main_process() else []]
     broadcast_object_list(described)
     return described[0]
 

@@ -17,18 +17,18 @@ WORD = re.compile(r"\w+(?:'\w+)*")
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation."""
+    """Return the words of a text in lower case, without punctuation."""
     return WORD.findall(text.lower())
 
 
 def is_exact(prediction: str, references: Sequence[str]) -> bool:
-    """Whether a caption has the words of one of the references in their order (case and punctuation do not count)."""
+    """Say whether a caption has the words of a reference in their order (case and punctuation do not count)."""
     words = split_words(prediction)
     return any(words == split_words(reference) for reference in references)
 
 
 def word_accuracy(prediction: str, references: Sequence[str]) -> float:
-    """Share of right words, place by place, over the length of the longer text; of the best reference, in [0, 1]."""
+    """Return the share of right words, position by position, of the longer text; of the best reference, in [0, 1]."""
     return max(_word_accuracy(split_words(prediction), split_words(reference)) for reference in references)
 
 
@@ -38,7 +38,7 @@ def _word_accuracy(words: Sequence[str], reference: Sequence[str]) -> float:
 
 
 class Slots:
-    """Reads the values of slots out of captions.
+    """A reader of the values that captions name.
 
     Values are matched as whole words and the longest first: neither is 'appears' found in 'disappears', nor 'left'
     where 'to the left' is a value too. Each slot is read on its own, from left to right, without overlap.
@@ -64,12 +64,12 @@ class Slots:
             self.patterns[slot] = re.compile(rf'(?<!\S)(?:{"|".join(map(re.escape, phrases))})(?!\S)')
 
     def read(self, text: str) -> dict[str, list[str]]:
-        """The values that a text names, slot by slot, in the order of the text."""
+        """Return the values that a text names, slot by slot, in the order of the text."""
         text = ' '.join(split_words(text))
         return {slot: pattern.findall(text) for slot, pattern in self.patterns.items()}
 
     def hits(self, prediction: str, references: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """How many values of the reference a caption names in their place.
+        """Count the values of the reference that a caption names in their order.
 
         The n-th value of a slot in the reference must be the n-th value of this slot in the caption: [red, green] for
         [red, blue] is one of two. Of several references the one that fits best counts.
@@ -97,7 +97,7 @@ def _share(hits: Mapping[str, tuple[int, int]]) -> float:
 def caption_metrics(
     predictions: Sequence[str], references: Sequence[Sequence[str]], slots: Slots | None = None
 ) -> dict[str, float]:
-    """Mean scores of captions, in percent.
+    """Average the scores of captions, in percent.
 
     Args:
         predictions: One caption per sample.
@@ -126,11 +126,11 @@ def caption_metrics(
 
 
 def chance_metrics(references: Sequence[Sequence[str]], slots: Slots | None = None) -> dict[str, float]:
-    """What the best captions that do not look at the visual reach, in percent.
+    """Score the best captions that do not look at the visual, in percent.
 
-    ``exact``: always the most frequent caption. ``words``: always the caption of the most frequent word at each place,
-    cut where that is best (of each sample's first reference). ``slots``: always the most frequent value of the slot
-    (among the values of all references). These are at least as good as guesses drawn at random.
+    ``exact``: always the most frequent caption. ``words``: always the caption of the most frequent word at each
+    position, cut where that is best (of each sample's first reference). ``slots``: always the most frequent value of
+    the slot (among the values of all references). These are at least as good as guesses drawn at random.
 
     Args:
         references: The true captions of each sample, at least one.

@@ -12,7 +12,7 @@ from omnivl.errors import OmniVLValueError
 from omnivl.structures import VLBatch, VLDataSample
 
 from .base import EvaluationResult, describe
-from .functional import class_ranks, per_class_accuracy, top_k_accuracy
+from .functional import class_ranks, per_class_accuracy, recall_at
 
 SHOWN = 5  # classes per visual in the predictions
 
@@ -136,7 +136,7 @@ def class_result(
         classes_without_samples=len(missing),
     )
     return EvaluationResult(
-        {f'top{k}': top_k_accuracy(ranks, k) for k in top_k} | {'per_class': float(np.nanmean(by_class))},
+        {f'top{k}': recall_at(ranks, k) for k in top_k} | {'per_class': float(np.nanmean(by_class))},
         {f'top{k}': 100.0 * min(k, len(classes)) / len(classes) for k in top_k} | {'per_class': 100.0 / len(classes)},
         [_prediction(row, classes) for row in rows],
         facts | protocol,

@@ -14,12 +14,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from omnivl.errors import OmniVLRuntimeError, OmniVLValueError
+from omnivl.errors import OmniVLError, OmniVLRuntimeError, OmniVLValueError
 
 from .caption_scores import split_words
 
@@ -56,12 +57,12 @@ class _Work:
     groups: Mapping[str, Sequence[int]]
 
     def texts(self) -> list[str]:
-        """Every text, captions first."""
+        """List every text, captions first."""
         written = [text for captions in self.captions.values() for text in captions]
         return written + [text for of_visual in self.references for text in of_visual]
 
     def replaced(self, texts: Sequence[str]) -> '_Work':
-        """The same with other texts in the order of :meth:`texts`."""
+        """Return the same work with other texts in the order of :meth:`texts`."""
         rest = iter(texts)
         captions = {name: [next(rest) for _ in captions] for name, captions in self.captions.items()}
         return _Work(captions, [[next(rest) for _ in of_visual] for of_visual in self.references], self.groups)
@@ -96,14 +97,14 @@ def coco_metrics(
     plain = {BLEU: Bleu, ('rouge_l',): Rouge, ('cider',): Cider}
     simple = work.replaced([' '.join(split_words(text)) for text in work.texts()])
     for rows, scorer in plain.items():
-        _add(metrics, [f'{row}_simple' for row in rows], lambda scorer=scorer: _opened(scorer), simple)
+        _add(metrics, [f'{row}_simple' for row in rows], partial(_opened, scorer), simple)
     try:
         official = work.replaced(ptb_tokenize(work.texts()))
     except Exception as error:
         metrics.skipped |= dict.fromkeys(OFFICIAL, f'the official tokenizer (PTB) does not run: {_reason(error)}')
         return metrics
     for rows, scorer in plain.items():
-        _add(metrics, rows, lambda scorer=scorer: _opened(scorer), official)
+        _add(metrics, rows, partial(_opened, scorer), official)
     seconds = PATIENCE + len(work.texts()) / 20
     _add(metrics, ['meteor'], lambda: _meteor(seconds), official)
     _add(metrics, ['spice'], _spice, official)
@@ -143,7 +144,7 @@ def _add(
 
 @contextmanager
 def _opened(make: Callable[[], Any]) -> Iterator[Scores]:
-    """One of the scorers in Python."""
+    """Open one of the scorers in Python."""
     scorer = make()
 
     def compute(references: dict[int, list[str]], captions: dict[int, list[str]]) -> list[float]:
@@ -155,7 +156,7 @@ def _opened(make: Callable[[], Any]) -> Iterator[Scores]:
 
 @contextmanager
 def _meteor(seconds: float) -> Iterator[Scores]:
-    """METEOR, one Java process for all sets of captions, which is ended after some seconds."""
+    """Open METEOR, one Java process for all sets of captions, which is ended after some seconds."""
     from pycocoevalcap.meteor.meteor import Meteor
 
     scorer = Meteor()
@@ -177,7 +178,7 @@ def _meteor(seconds: float) -> Iterator[Scores]:
 
 @contextmanager
 def _spice() -> Iterator[Scores]:
-    """SPICE, if its models are there; left to itself it downloads them."""
+    """Open SPICE, if its models are there; left to itself it downloads them."""
     from pycocoevalcap.spice import get_stanford_models as models
     from pycocoevalcap.spice.spice import Spice
 
@@ -229,11 +230,11 @@ def ptb_tokenize(texts: Sequence[str]) -> list[str]:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, RuntimeError) else f'{type(error).__name__}: {error}'
+    return str(error) if isinstance(error, OmniVLError | RuntimeError) else f'{type(error).__name__}: {error}'
 
 
 def other_captions(references: Sequence[Sequence[str]], seed: int = 0) -> list[str] | None:
-    """For each visual a published caption of another one: what captions reach that are good, but of the wrong visual.
+    """Draw for each visual a published caption of another: what captions reach that are good, but of the wrong visual.
 
     Args:
         references: The captions of each visual, at least one.
@@ -246,7 +247,7 @@ def other_captions(references: Sequence[Sequence[str]], seed: int = 0) -> list[s
         return None
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(references))
-    chosen: dict[int, Any] = {}
+    chosen: dict[int, str] = {}
     for visual, other in zip(order.tolist(), np.roll(order, 1).tolist()):  # one ring of all, so none keeps its own
-        chosen[visual] = references[other][rng.integers(len(references[other]))]
+        chosen[visual] = references[other][int(rng.integers(len(references[other])))]
     return [chosen[visual] for visual in range(len(references))]

@@ -16,7 +16,7 @@ from omnivl.errors import OmniVLValueError
 
 
 def best_true_ranks(scores: np.ndarray, is_true: np.ndarray) -> np.ndarray:
-    """Rank of the best true item of each query.
+    """Rank the best true item of each query.
 
     Args:
         scores: Higher is better; float (Q, N).
@@ -38,14 +38,14 @@ def best_true_ranks(scores: np.ndarray, is_true: np.ndarray) -> np.ndarray:
 
 
 def top_indices(scores: np.ndarray, k: int) -> np.ndarray:
-    """The ``min(k, N)`` best items of each query, best first; of equal ones the first in the gallery.
+    """Find the best items of each query, best first; of equal ones the first in the gallery.
 
     Args:
         scores: float (Q, N).
         k: How many, at least 1.
 
     Returns:
-        int64 (Q, min(k, N)).
+        Indices of ``min(k, N)`` items; int64 (Q, min(k, N)).
     """
     count, size = scores.shape
     k = min(k, size)
@@ -59,7 +59,7 @@ def top_indices(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 def reranked_ranks(ranks: np.ndarray, scores: np.ndarray, is_true: np.ndarray) -> np.ndarray:
-    """Ranks after the first K items of each query are ordered anew by other scores; the rest keep their place.
+    """Rank again where the first K items of each query are ordered anew by other scores and the rest stay as they are.
 
     Args:
         ranks: Rank of the best true item before, from 1; int64 (Q,).
@@ -77,17 +77,20 @@ def reranked_ranks(ranks: np.ndarray, scores: np.ndarray, is_true: np.ndarray) -
 
 
 def recall_at(ranks: np.ndarray, k: int) -> float:
-    """Share of queries with a true item among the first ``k``, in percent."""
+    """Return the share of queries with a true item among the first ``k``, in percent."""
     return 100.0 * int(np.sum(ranks <= k)) / len(ranks)
 
 
 def chance_recall_at(true_counts: np.ndarray, size: int, k: int) -> float:
-    """Recall of a random order of the gallery, in percent; with one true item per query it is ``100 * k / size``.
+    """Return the recall of a random order of the gallery; with one true item per query it is ``100 * k / size``.
 
     Args:
         true_counts: Number of true items of each query; int (Q,).
         size: Number of items N in the gallery.
         k: As for :func:`recall_at`.
+
+    Returns:
+        In percent.
     """
     k = min(k, size)
     orders = math.comb(size, k)
@@ -97,33 +100,26 @@ def chance_recall_at(true_counts: np.ndarray, size: int, k: int) -> float:
 
 
 def chance_mean_rank(true_counts: np.ndarray, size: int) -> float:
-    """Mean rank of the best of m true items in a random order of N items: (N + 1) / (m + 1), averaged over queries."""
+    """Return the mean rank, over all queries, of the best of m true items in a random order of N: (N + 1) / (m + 1)."""
     return float(np.mean((size + 1) / (true_counts + 1)))
 
 
 def retrieval_metrics(ranks: np.ndarray, recall_k: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
-    """Recalls in percent as ``r1``, ``r5``, ..., and ``median_rank`` and ``mean_rank``.
+    """Sum up the ranks of all queries.
 
     Args:
         ranks: From :func:`best_true_ranks`; int64 (Q,).
         recall_k: The k of the recalls.
+
+    Returns:
+        Recalls in percent as ``r1``, ``r5``, ..., and ``median_rank`` and ``mean_rank``.
     """
     metrics = {f'r{k}': recall_at(ranks, k) for k in recall_k}
     return metrics | {'median_rank': float(np.median(ranks)), 'mean_rank': float(np.mean(ranks))}
 
 
-def top_k_accuracy(ranks: np.ndarray, k: int) -> float:
-    """Share of samples whose true class is among the best ``k``, in percent; the same as :func:`recall_at`.
-
-    Args:
-        ranks: Rank of the true class from 1; int64 (B,).
-        k: With no more than k classes the accuracy is 100.
-    """
-    return recall_at(ranks, k)
-
-
 def class_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Rank of the true class of each sample.
+    """Rank the true class of each sample among all.
 
     Args:
         scores: float (B, C).
@@ -143,7 +139,7 @@ def class_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def per_class_accuracy(correct: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Accuracy of each class in percent; NaN for a class without samples.
+    """Return the accuracy of each class in percent; NaN for a class without samples.
 
     Args:
         correct: Whether each sample is right; bool (B,).

@@ -26,7 +26,7 @@ class LinearClassifier(NamedTuple):
     bias: Tensor
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Logits, (n, C), of features (n, D), in the precision of these."""
+        """Return logits (n, C) of features (n, D), in the precision of these."""
         return torch.addmm(self.bias.to(features.dtype), features, self.weight.to(features.dtype).T)
 
 
@@ -39,7 +39,7 @@ def fit_logistic(
     max_iter: int = 1000,
     tolerance: float = 1e-6,
 ) -> LinearClassifier:
-    """Minimises the cross-entropy, summed over all rows of all ranks, plus ``strength / 2 * (weight ** 2).sum()``.
+    """Minimise the cross-entropy, summed over all rows of all ranks, plus ``strength / 2 * (weight ** 2).sum()``.
 
     This is scikit-learn's ``LogisticRegression(C=1 / strength)``: the bias costs nothing, and the sum, not the mean, is
     weighed against the penalty. Every rank finds the same, since all see the sums over all ranks.
@@ -72,7 +72,7 @@ def fit_logistic(
     )
 
     def closure() -> Tensor:
-        """The objective, and its gradient for L-BFGS."""
+        """Return the objective and leave its gradient for L-BFGS."""
         classifier = _unflatten(variables, shape)
         loss, gradient = _loss_and_gradient(features, labels, classifier)
         loss += strength / 2 * classifier.weight.square().sum()
@@ -85,7 +85,7 @@ def fit_logistic(
 
 
 def count_correct(features: Tensor, labels: Tensor, classifier: LinearClassifier) -> int:
-    """Number of rows, of all ranks, whose class has the highest logit."""
+    """Count the rows, of all ranks, whose class has the highest logit."""
     correct = torch.zeros((), dtype=torch.int64, device=features.device)
     for part, truth in _parts(features, labels, len(classifier.bias)):
         correct += (classifier(part).argmax(dim=1) == truth).sum()
@@ -94,12 +94,12 @@ def count_correct(features: Tensor, labels: Tensor, classifier: LinearClassifier
 
 
 def _unflatten(variables: Tensor, shape: tuple[int, int]) -> LinearClassifier:
-    """Views of the weight and the bias in one vector, float64 (C * D + C,)."""
+    """View the weight and the bias in one vector, float64 (C * D + C,)."""
     return LinearClassifier(variables[: shape[0] * shape[1]].view(shape), variables[shape[0] * shape[1] :])
 
 
 def _loss_and_gradient(features: Tensor, labels: Tensor, classifier: LinearClassifier) -> tuple[Tensor, Tensor]:
-    """Cross-entropy summed over the rows of all ranks, and its gradient, float64 (C * D + C,).
+    """Return the cross-entropy summed over the rows of all ranks, and its gradient, float64 (C * D + C,).
 
     The gradient is written out, (p - y) x: automatic differentiation would keep the logits of all parts.
     """

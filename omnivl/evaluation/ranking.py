@@ -28,18 +28,18 @@ class Direction:
 
     @property
     def true_counts(self) -> np.ndarray:
-        """Number of true items of each query; int64 (Q,)."""
+        """The number of true items of each query; int64 (Q,)."""
         return np.bincount(self.truth[:, 0], minlength=len(self.queries))
 
     def is_true(self, start: int, stop: int) -> np.ndarray:
-        """Which items are true for the queries ``start..stop``; bool (stop - start, N)."""
+        """Mark the items that are true for the queries ``start..stop``; bool (stop - start, N)."""
         first, last = np.searchsorted(self.truth[:, 0], [start, stop])
         mask = np.zeros((stop - start, len(self.gallery)), dtype=bool)
         mask[self.truth[first:last, 0] - start, self.truth[first:last, 1]] = True
         return mask
 
     def top_is_true(self, top: np.ndarray) -> np.ndarray:
-        """Which of the items ``top``, int64 (Q, K), are true for their query; bool (Q, K)."""
+        """Mark those of the items ``top``, int64 (Q, K), that are true for their query; bool (Q, K)."""
         size = len(self.gallery)
         codes = np.arange(len(top))[:, None] * size + top
         return np.isin(codes, self.truth[:, 0] * size + self.truth[:, 1])
@@ -61,7 +61,7 @@ class Ranking:
 
 
 def rank_gallery(direction: Direction, top: int, chunk: int = 256) -> Ranking:
-    """Ranks the gallery by cosine similarity.
+    """Rank the gallery by cosine similarity.
 
     The matrix of all similarities is never there as a whole: 25 000 captions and 5 000 images would fill half a
     gigabyte each way.
@@ -83,7 +83,7 @@ def rank_gallery(direction: Direction, top: int, chunk: int = 256) -> Ranking:
 
 
 def dual_softmax_ranks(direction: Direction, temperature: float, chunk: int = 256) -> np.ndarray:
-    """Ranks by similarity times its softmax over all queries, so that an item goes to the queries that claim it most.
+    """Rank by similarity times its softmax over all queries, so that an item goes to the queries that claim it most.
 
     CAMoE's dual softmax (2109.04290), with the temperature of the model's contrastive loss. It is
     transductive: the score of a pair depends on all queries of the test set. Double precision, since the weights of
@@ -111,19 +111,19 @@ def dual_softmax_ranks(direction: Direction, temperature: float, chunk: int = 25
 
 
 def _my_chunks(direction: Direction, chunk: int) -> Iterator[tuple[int, np.ndarray]]:
-    """First query and similarities, float32 (up to ``chunk``, N), of this rank's share of the chunks.
+    """Yield first query and similarities, float32 (up to ``chunk``, N), of each of this rank's chunks.
 
     Equal items get equal similarities: a matrix product may round its columns differently, and a tie that is broken by
     that would not count against the model.
     """
     rank, world_size = get_dist_info()
-    items, place = np.unique(direction.gallery, axis=0, return_inverse=True)
-    place = place.reshape(-1)  # numpy 2.0 has another shape
+    items, item_of = np.unique(direction.gallery, axis=0, return_inverse=True)
+    item_of = item_of.reshape(-1)  # numpy 2.0 has another shape
     for start in range(rank * chunk, len(direction.queries), world_size * chunk):
-        yield start, (direction.queries[start : start + chunk] @ items.T)[:, place]
+        yield start, (direction.queries[start : start + chunk] @ items.T)[:, item_of]
 
 
 def _of_all_ranks(parts: dict[int, Any]) -> list[Any]:
-    """What all ranks have made of their chunks, in the order of the queries."""
+    """Gather what all ranks have made of their chunks, in the order of the queries."""
     everything = {start: part for rank_parts in all_gather_object(parts) for start, part in rank_parts.items()}
     return [everything[start] for start in sorted(everything)]

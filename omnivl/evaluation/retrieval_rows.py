@@ -31,20 +31,20 @@ class CaptionTexts:
         self.words: list[str] = []
         self.ids: list[np.ndarray] = []
         self.of_visual: list[list[int]] = []
-        place: dict[Any, int] = {}
+        index_of: dict[Any, int] = {}
         rows_found: dict[bytes, int] = {}
         row_of_text: list[int] = []
         for row in rows:
             mine = []
             for caption, ids in zip(row['captions'], row['caption_ids']):
                 key = caption if merge else len(self.words)
-                if key not in place:
-                    place[key] = len(self.words)
+                if key not in index_of:
+                    index_of[key] = len(self.words)
                     self.words.append(caption)
                     known = rows_found.setdefault(ids.tobytes(), len(self.ids))
                     row_of_text.append(known)
                     self.ids += [ids] if known == len(self.ids) else []
-                mine.append(place[key])
+                mine.append(index_of[key])
             self.of_visual.append(mine)
         self.row = np.array(row_of_text)
         self.captions = sum(map(len, self.of_visual))
@@ -60,7 +60,7 @@ def prediction_rows(
     orders: Sequence[np.ndarray] | None,
     new_ranks: Sequence[np.ndarray] | None,
 ) -> list[dict[str, Any]]:
-    """One row per visual, as ``RetrievalEvaluation`` describes them.
+    """Write one row per visual, as ``RetrievalEvaluation`` describes them.
 
     Args:
         rows: What was gathered of each visual.
@@ -76,14 +76,14 @@ def prediction_rows(
     """
 
     def top(direction: int, query: int) -> list[tuple[int, dict[str, float]]]:
-        """(item, its scores) of the first five."""
+        """List (item, its scores) of the first five."""
         ranking = rankings[direction]
+        new_scores = [] if scores is None else scores[direction][query].tolist()
         order = range(ranking.top.shape[1]) if orders is None else orders[direction][query]
         found = []
         for place in list(order)[:SHOWN]:
             similarity = float(ranking.similarity[query, place])
-            is_new = scores is not None and place < scores[direction].shape[1]
-            score = float(scores[direction][query, place]) if is_new else similarity
+            score = new_scores[place] if place < len(new_scores) else similarity
             found.append((int(ranking.top[query, place]), {'score': score, 'similarity': similarity}))
         return found
 

@@ -54,7 +54,7 @@ CONTRACTIONS = dict(pair.split(':') for pair in _CONTRACTIONS.split())
 
 
 def strip_marks(text: str) -> str:
-    """Takes punctuation away, or puts spaces in its place; see the top of this file."""
+    """Take punctuation away, or put spaces in its place; see the top of this file."""
     with_digit_comma = DIGIT_COMMA.search(text) is not None
     stripped = text
     for mark in MARKS:
@@ -64,7 +64,7 @@ def strip_marks(text: str) -> str:
 
 
 def normalise_words(text: str) -> str:
-    """Lower case, without articles, numbers to ten as digits, contractions with their apostrophes."""
+    """Write a text in lower case, without articles, numbers to ten as digits, contractions with apostrophes."""
     words = [NUMBERS.get(word, word) for word in text.lower().split()]
     return ' '.join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
 

@@ -58,7 +58,7 @@ def greedy(
     min_length: int = 0,
     repetition_penalty: float = 1.0,
 ) -> GenerationOutput:
-    """Takes the likeliest token at each step.
+    """Take the likeliest token at each step.
 
     Args:
         step: See the top of this file.
@@ -100,16 +100,23 @@ def nucleus(
     min_length: int = 0,
     repetition_penalty: float = 1.0,
 ) -> GenerationOutput:
-    """Draws each token from the smallest set of likeliest tokens that holds ``top_p`` of the probability.
+    """Draw each token from the smallest set of likeliest tokens that holds ``top_p`` of the probability.
 
     Source: Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020. The scores are those of the full
     distribution, before temperature and truncation, so they compare with those of the other methods.
 
     Args:
-        step, reorder, prompt_ids, end_id, pad_id, max_length, min_length, repetition_penalty: As in :func:`greedy`.
+        step: See :func:`greedy`.
+        reorder: See the top of this file.
+        prompt_ids: See :func:`greedy`.
+        end_id: See :func:`greedy`.
+        pad_id: See :func:`greedy`.
+        max_length: See :func:`greedy`.
         top_p: Share of the probability to draw from, in (0, 1]; 1 draws from the whole softmax.
         temperature: Divides the logits before the softmax; above 0.
         generator: Source of the random draws, on the device of the logits; None is torch's own.
+        min_length: See :func:`greedy`.
+        repetition_penalty: See :func:`greedy`.
 
     Returns:
         One sequence per sample.
@@ -130,7 +137,7 @@ def nucleus(
         )
 
     def draw(log_probs: Tensor) -> Tensor:
-        """One token of each row, from its nucleus."""
+        """Draw one token for each row from its nucleus."""
         probabilities = (log_probs / temperature).softmax(dim=1)
         ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
         # A token stays if the tokens before it do not yet hold top_p, so the likeliest always stays.
@@ -156,16 +163,23 @@ def beam_search(
     length_penalty: float = 1.0,
     repetition_penalty: float = 1.0,
 ) -> GenerationOutput:
-    """Keeps the ``num_beams`` likeliest unfinished sequences of each sample and returns the best finished one.
+    """Keep the ``num_beams`` likeliest unfinished sequences of each sample and returns the best finished one.
 
     The rules are those of transformers with ``early_stopping=False``: a sequence may finish only from among the best
     ``num_beams`` candidates of a step; a sample is done when ``num_beams`` sequences are finished and its best running
     one, scored at its present length, is not above the worst of them.
 
     Args:
-        step, reorder, prompt_ids, end_id, pad_id, max_length, min_length, repetition_penalty: As in :func:`greedy`.
+        step: See :func:`greedy`.
+        reorder: See the top of this file.
+        prompt_ids: See :func:`greedy`.
+        end_id: See :func:`greedy`.
+        pad_id: See :func:`greedy`.
+        max_length: See :func:`greedy`.
+        min_length: See :func:`greedy`.
         num_beams: Sequences kept per sample.
         length_penalty: Exponent of the length that divides the sum of log-probabilities; 0 ranks by the sum.
+        repetition_penalty: See :func:`greedy`.
 
     Returns:
         The best sequence of each sample.
@@ -209,11 +223,12 @@ def beam_search(
 
 @dataclass
 class _Finished:
-    """The best finished sequences so far, best first; a score of -inf marks a free place.
+    """The best finished sequences so far, best first; a score of -inf says that there is none.
 
     Attributes:
         tokens: int64 (B, G, max_length).
-        scores, sums: Ranking score and sum of log-probabilities; float32 (B, G).
+        scores: What sequences are ranked by; float32 (B, G).
+        sums: Sums of log-probabilities; float32 (B, G).
         lengths: New tokens, ``end_id`` included; int64 (B, G).
     """
 
@@ -229,7 +244,7 @@ class _Finished:
         return cls(tokens, nothing, nothing.clone(), torch.zeros_like(tokens[:, :, 0]))
 
     def merge(self, tokens: Tensor, sums: Tensor, mask: Tensor, length: int, length_penalty: float) -> '_Finished':
-        """Keeps the best G of the old ones and the candidates (B, G) that ``mask`` marks."""
+        """Keep the best G of the old ones and the candidates (B, G) that ``mask`` marks."""
         scores = (sums / length**length_penalty).masked_fill(~mask, -torch.inf)
         scores, best = torch.cat([self.scores, scores], dim=1).topk(self.scores.shape[1], dim=1)
         return _Finished(
@@ -254,7 +269,7 @@ def _single_path(
     min_length: int,
     repetition_penalty: float,
 ) -> GenerationOutput:
-    """One sequence per sample; ``choose`` takes log-probabilities (B, V) and returns the next tokens (B,)."""
+    """Write one sequence per sample; ``choose`` takes log-probabilities (B, V) and returns the next tokens (B,)."""
     batch = len(prompt_ids)
     tokens = prompt_ids.new_full((batch, max_length), pad_id)
     sums = torch.zeros(batch, device=prompt_ids.device)
@@ -279,7 +294,7 @@ def _single_path(
 def _next_log_probs(
     logits: Tensor, history: Tensor, made: int, min_length: int, end_id: int, repetition_penalty: float
 ) -> Tensor:
-    """Log-probabilities (N, V) of the next token, given the tokens (N, L) so far, ``made`` of them new."""
+    """Return log-probabilities (N, V) of the next token, given the tokens (N, L) so far, ``made`` of them new."""
     log_probs = logits.float().log_softmax(dim=-1)
     if repetition_penalty != 1.0:
         log_probs = log_probs.scatter(1, history, log_probs.gather(1, history) * repetition_penalty)
@@ -289,7 +304,7 @@ def _next_log_probs(
 
 
 def _best_candidates(log_probs: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The best continuations over all beams of a sample: sums, parent beams and tokens, each (B, count).
+    """Find the best continuations over all beams of a sample: sums, parent beams and tokens, each (B, count).
 
     With fewer than ``count`` continuations (a tiny vocabulary), the rest are dead: their sum is -inf.
     """
@@ -303,13 +318,13 @@ def _best_candidates(log_probs: Tensor, count: int) -> tuple[Tensor, Tensor, Ten
 
 
 def _with_prompt(prompt_ids: Tensor, tokens: Tensor) -> Tensor:
-    """All tokens so far of every beam: prompt (B, L0) and new tokens (B, G, L) give (B * G, L0 + L)."""
+    """Join prompt (B, L0) and new tokens (B, G, L) of every beam to (B * G, L0 + L)."""
     prompt = prompt_ids[:, None].expand(-1, tokens.shape[1], -1)
     return torch.cat([prompt, tokens], dim=2).flatten(0, 1)
 
 
 def _take(sequences: Tensor, index: Tensor) -> Tensor:
-    """Picks sequences (B, G, L) by index (B, K) into (B, K, L)."""
+    """Pick sequences (B, G, L) by index (B, K) into (B, K, L)."""
     return sequences.gather(1, index[:, :, None].expand(-1, -1, sequences.shape[2]))
 
 

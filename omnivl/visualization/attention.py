@@ -30,7 +30,7 @@ class WordAttention(NamedTuple):
 
     Attributes:
         words: The words.
-        maps: Weight of each place, averaged over heads and word pieces; float32 (words, T', rows, columns).
+        maps: Weight of each visual token, averaged over heads and word pieces; float32 (words, T', rows, columns).
         match: Probability that text and visual match, by the matching head.
     """
 
@@ -40,7 +40,7 @@ class WordAttention(NamedTuple):
 
 
 def cross_attention_weights(attention: CrossAttention, tokens: Tensor, key: Tensor) -> Tensor:
-    """Attention weights of a cross-attention layer.
+    """Compute the attention weights of a cross-attention layer.
 
     Args:
         attention: The layer.
@@ -55,7 +55,7 @@ def cross_attention_weights(attention: CrossAttention, tokens: Tensor, key: Tens
 
 
 def apply_weights(attention: CrossAttention, weights: Tensor, value: Tensor) -> Tensor:
-    """Output of a cross-attention layer, given its weights.
+    """Compute the output of a cross-attention layer, given its weights.
 
     Args:
         attention: The layer.
@@ -172,14 +172,14 @@ def attend(
 
 
 def usual_layer(model: OmniVL, kind: str = 'attention') -> int:
-    """The layer two thirds of the way up (ALBEF draws layer 8 of 12); for relevance one whose words still matter."""
+    """Pick the layer two thirds of the way up (ALBEF draws 8 of 12); for relevance one whose words still matter."""
     depth = len(model.alignment_decoder.layers)
     layer = 2 * depth // 3
     return max(min(layer, depth - 2), 0) if kind == 'relevance' else layer
 
 
 def token_grid(model: OmniVL, frames: Tensor, modality: str) -> tuple[int, int, int]:
-    """Positions in time, rows and columns of the visual tokens of float (B, T, 3, H, W)."""
+    """Count positions in time, rows and columns of the visual tokens of float (B, T, 3, H, W)."""
     encoder = model.visual_encoder
     patch = encoder.image_tokenizer.patch_size
     time = encoder.video_tokenizer.num_positions(frames.shape[1]) if MODALITIES[modality].has_time else 1
@@ -193,15 +193,15 @@ def group_words(pieces: Sequence[str]) -> list[tuple[str, list[int]]]:
         pieces: As BERT writes them: ``##`` before a piece that goes on with the word before it.
 
     Returns:
-        Each word and the places of its pieces.
+        Each word and the positions of its pieces.
     """
     words: list[tuple[str, list[int]]] = []
-    for place, piece in enumerate(pieces):
+    for position, piece in enumerate(pieces):
         if piece.startswith('##') and words:
-            word, places = words[-1]
-            words[-1] = (word + piece[2:], [*places, place])
+            word, positions = words[-1]
+            words[-1] = (word + piece[2:], [*positions, position])
         else:
-            words.append((piece, [place]))
+            words.append((piece, [position]))
     return words
 
 
@@ -268,10 +268,10 @@ def draw_word_attention(
         raise OmniVLValueError(f'{missing} are not in the text, whose words are {result.words}')
     match = Line(f'match {100 * result.match:.0f} %', SOFT)
     narrow = 100
-    cards = [card([frame_strip(frames, height)], [match], min_width=narrow)]
+    cards = [card([frame_strip(list(frames), height)], [match], min_width=narrow)]
     for word, heat in zip(result.words, result.maps):
         if words is None or word in words:
-            cards.append(card([frame_strip(draw_heat(frames, heat), height)], [word], min_width=narrow))
+            cards.append(card([frame_strip(list(draw_heat(frames, heat)), height)], [word], min_width=narrow))
     shown = usual_layer(model, kind) if layer is None else layer
     return contact_sheet(cards, width=1100, title=f'“{text}”   ({kind} of each word, layer {shown})')
 

@@ -172,7 +172,7 @@ def test_spice_with_its_models(monkeypatch, tmp_path):
         'meteor': 'OSError: no such program'
     }
     monkeypatch.setattr(Spice, 'compute_score', lambda *args: (float('nan'), []))
-    assert coco_metrics({'beam': CAPTIONS}, REFERENCES).skipped['spice'] == 'ValueError: spice is no finite number'
+    assert coco_metrics({'beam': CAPTIONS}, REFERENCES).skipped['spice'] == 'spice is no finite number'
 
 
 def test_without_the_package(monkeypatch):

@@ -5,8 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from transformers import BertTokenizer
 
-from omnivl.models.tokenizers.text import SPECIAL_TOKENS, WordPieceTokenizer, read_vocabulary, train_vocabulary
+from omnivl.models.tokenizers.text import (
+    SPECIAL_TOKENS,
+    PretrainedTokenizer,
+    WordPieceTokenizer,
+    read_vocabulary,
+    train_vocabulary,
+)
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'train_tokenizer.py'
 PIECES = ['a', 'red', 'circle', 'left', '##s', '##ed', 'un', '##like', ',', '.', '[', ']', 'sep', 'cafe']
@@ -26,7 +33,7 @@ def tokenizer(tmp_path):
 def test_ids_are_line_numbers_and_blips_tokens_come_last(tokenizer):
     assert tokenizer.vocab_size == len(SPECIAL_TOKENS) + len(PIECES) + 2
     assert (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id) == (0, 1, 2)
-    assert (tokenizer.sep_id, tokenizer.mask_id) == (3, 4)
+    assert tokenizer.sep_id == 3
     assert (tokenizer.decoder_id, tokenizer.encoder_id) == (tokenizer.vocab_size - 2, tokenizer.vocab_size - 1)
 
 
@@ -40,15 +47,80 @@ def test_encode_by_hand(tokenizer):
 @pytest.mark.parametrize('lowercase', [True, False])
 @pytest.mark.parametrize('text', ['A red circle', 'unlike reds, left.', 'Café  \t red', 'red[SEP]left', '', '红red!'])
 def test_equals_hugging_faces_bert(tokenizer, text, lowercase):
-    transformers = pytest.importorskip('transformers')
-    vocabulary = read_vocabulary(tokenizer.vocab_file)
-    reference = transformers.BertTokenizer(vocab=vocabulary, do_lower_case=lowercase)
+    reference = BertTokenizer(vocab=read_vocabulary(tokenizer.vocab_file), do_lower_case=lowercase)
     ours = WordPieceTokenizer(tokenizer.vocab_file, lowercase=lowercase).encode(text, max_length=50).tolist()
     if '[SEP]' not in text:
         assert ours == reference(text)['input_ids']
     else:
         # Here we differ on purpose: a caption cannot hold a special token.
         assert ours.count(tokenizer.sep_id) == 1
+
+
+@pytest.fixture(params=['tokenizer.json', 'vocab.txt'])
+def folder(tokenizer, tmp_path, request):
+    """What transformers 4 and 5 write of BERT's tokenizer: the fast form, or the vocabulary and its class."""
+    folder = tmp_path / 'bert'
+    BertTokenizer(vocab=read_vocabulary(tokenizer.vocab_file)).save_pretrained(folder)
+    if request.param == 'vocab.txt':
+        (folder / 'tokenizer.json').unlink()
+        (folder / 'tokenizer_config.json').write_text('{"do_lower_case": true, "tokenizer_class": "BertTokenizer"}')
+        tokenizer.save(folder)
+    return folder
+
+
+def test_a_folder_of_transformers_has_the_ids_of_its_vocabulary(tokenizer, folder, tmp_path):
+    folders = PretrainedTokenizer(folder)
+    assert folders.vocab_size == tokenizer.vocab_size
+    for name in ('pad_id', 'unk_id', 'cls_id', 'sep_id', 'decoder_id', 'encoder_id'):
+        assert getattr(folders, name) == getattr(tokenizer, name)
+    for text in ['A red circle', 'unlike reds, left.', 'Café \t red', 'red[SEP]left [DEC]', '', 'red ' * 40]:
+        ids = tokenizer.encode(text, max_length=9)
+        assert folders.encode(text, max_length=9).tolist() == ids.tolist()
+        assert folders.decode(ids) == tokenizer.decode(ids)
+    assert folders.decode([2, 4, 6, folders.decoder_id, folders.encoder_id, 3, 7]) == 'red'
+    copy = pickle.loads(pickle.dumps(folders))
+    assert vars(copy) == dict(vocab_folder=str(folder))
+    copy.save(tmp_path / 'saved')
+    saved = PretrainedTokenizer(tmp_path / 'saved')
+    assert saved.encode('A red circle', 9).tolist() == [2, 5, 6, 7, 3]
+    assert saved.definition() == folders.definition()
+
+
+def save_bert(folder, **options):
+    vocabulary = {token: number for number, token in enumerate(options.pop('tokens', SPECIAL_TOKENS))}
+    bert = BertTokenizer(vocab=vocabulary, **options)
+    bert.save_pretrained(folder)
+    return bert
+
+
+def test_a_folder_may_hold_blips_tokens_already(tmp_path):
+    """As BLIP's own code makes them."""
+    bert = save_bert(tmp_path, tokens=(*SPECIAL_TOKENS, 'a'))
+    bert.add_special_tokens({'bos_token': '[DEC]'})
+    bert.add_special_tokens({'additional_special_tokens': ['[ENC]']})
+    bert.save_pretrained(tmp_path)
+    tokenizer = PretrainedTokenizer(tmp_path)
+    assert (tokenizer.cls_id, tokenizer.decoder_id, tokenizer.encoder_id, tokenizer.vocab_size) == (2, 6, 7, 8)
+    assert tokenizer.encode('a [ENC]', 9).tolist() == [2, 5, 1, 1, 1, 3]
+
+
+def test_beginning_and_end_of_a_text_stand_for_cls_and_sep(tmp_path):
+    save_bert(tmp_path, tokens=('<pad>', '<unk>', '<s>', '</s>', 'a'), pad_token='<pad>', unk_token='<unk>',
+              cls_token=None, sep_token=None, mask_token=None, bos_token='<s>', eos_token='</s>')  # fmt: skip
+    assert PretrainedTokenizer(tmp_path).encode('a', 9).tolist() == [2, 4, 3]
+
+
+def test_folders_without_a_tokenizer_that_fits_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no folder .*none: give one that save_pretrained'):
+        PretrainedTokenizer(tmp_path / 'none').encode('a', 9)
+    with pytest.raises(ValueError, match=r'transformers finds no tokenizer in .*for a vocab.txt alone take WordPiece'):
+        PretrainedTokenizer(tmp_path).encode('a', 9)
+    save_bert(tmp_path / 'order', tokens=('[CLS]', '[SEP]', '[UNK]', '[PAD]', '[MASK]'))
+    with pytest.raises(ValueError, match='pads with id 3, the text models pad with 0'):
+        PretrainedTokenizer(tmp_path / 'order').encode('a', 9)
+    save_bert(tmp_path / 'bare', sep_token=None)
+    with pytest.raises(ValueError, match=r"has nothing that could be \['\[SEP\]'\]"):
+        PretrainedTokenizer(tmp_path / 'bare').encode('a', 9)
 
 
 def test_long_texts_are_cut_but_keep_both_ends(tokenizer):
@@ -71,7 +143,7 @@ def test_decode_undoes_encode_and_stops_at_the_first_end(tokenizer):
 def test_pickle_carries_the_path_only(tokenizer):
     before = tokenizer.encode('a red circle', max_length=9)
     copy = pickle.loads(pickle.dumps(tokenizer))
-    assert copy._tokenizer is None
+    assert vars(copy) == dict(vocab_file=tokenizer.vocab_file, lowercase=True)
     assert copy.encode('a red circle', max_length=9).tolist() == before.tolist()
 
 

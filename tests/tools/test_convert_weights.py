@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from safetensors.torch import load_file
+from transformers import AutoTokenizer, BertTokenizer
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / 'tests/weights'))
@@ -19,6 +20,7 @@ from foreign import BLIP, DEC, ENC, blip, images, omnivl, omnivl_config, origina
 
 from omnivl.apis import load_exported  # noqa: E402
 from omnivl.apis.export_blip import to_blip  # noqa: E402
+from omnivl.models.tokenizers.text import read_vocabulary  # noqa: E402
 from omnivl.registry import MODELS  # noqa: E402
 from omnivl.storage import CheckpointError, load_checkpoint, save_checkpoint  # noqa: E402
 from omnivl.weights import load_weights  # noqa: E402
@@ -246,6 +248,20 @@ def test_an_exported_model_of_question_answering_keeps_its_type(vocab_file, tmp_
     loaded, _ = load_exported(tmp_path / 'folder')
     assert type(loaded) is type(model) and loaded.label_smoothing == 0.2
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in loaded.state_dict().items())
+
+
+def test_a_tokenizer_of_transformers_comes_along(vocab_file, tmp_path):
+    BertTokenizer(vocab=read_vocabulary(vocab_file)).save_pretrained(tmp_path / 'bert')
+    tokenizer = dict(type='PretrainedTokenizer', vocab_folder=str(tmp_path / 'bert'))
+    model = omnivl(vocab_file, tokenizer=tokenizer)
+    save_checkpoint(dict(state_dict=model.state_dict()), tmp_path / 'ours.pth')
+    config = write_config(tmp_path / 'config.py', omnivl_config(vocab_file, tokenizer=tokenizer))
+    run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder')
+    ids = model.tokenizer.encode('w1 w2 w1', 9).tolist()
+    shutil.rmtree(tmp_path / 'bert')
+    loaded, _ = load_exported(tmp_path / 'folder')
+    assert loaded.tokenizer.encode('w1 w2 w1', 9).tolist() == ids
+    assert AutoTokenizer.from_pretrained(tmp_path / 'folder')('w1 w2 w1')['input_ids'] == ids
 
 
 def test_folders_that_are_not_ours_and_broken_ones(config, source, tmp_path):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ class GenerationDecoder(GroundedDecoder):
     Arguments as ``GroundedDecoder``.
     """
 
-    def __init__(self, vocab_size: int, width: int = 768, init_std: float = 0.02, **kwargs) -> None:
+    def __init__(self, vocab_size: int, width: int = 768, init_std: float = 0.02, **kwargs: Any) -> None:
         super().__init__(vocab_size, width, init_std=init_std, **kwargs)
         self.head = LanguageHead(vocab_size, width)
         init_bert(self.head, init_std)

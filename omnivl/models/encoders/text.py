@@ -36,7 +36,14 @@ class TextEmbeddings(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, token_ids: Tensor, offset: int = 0) -> Tensor:
-        """Embed int64 (N, L), whose first token stands at position ``offset``, to float (N, L, D).
+        """Embed word pieces and their positions.
+
+        Args:
+            token_ids: int64 (N, L).
+            offset: Position of the first of them in its text.
+
+        Returns:
+            float (N, L, D).
 
         Raises:
             OmniVLValueError: The text is longer than ``max_length``.
@@ -51,7 +58,7 @@ class TextEmbeddings(nn.Module):
 
 
 def init_bert(module: nn.Module, std: float = 0.02) -> None:
-    """BERT's initialisation: normal weights, those of embeddings with standard deviation 0.02; zero biases.
+    """Initialise as BERT does: normal weights, those of embeddings with standard deviation 0.02; zero biases.
 
     BERT's 0.02 suits a width of 768. A narrow model trained from scratch wants about ``width ** -0.5``, at which a
     layer keeps the size of its input.

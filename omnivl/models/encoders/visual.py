@@ -1,6 +1,8 @@
 """One transformer for images and videos (OmniVL, 2209.07526, section 3.1)."""
 
 import math
+from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 import torch
@@ -77,6 +79,12 @@ class UnifiedVisualEncoder(nn.Module):
         self.norm = nn.LayerNorm(width, eps=norm_eps)
         self._init_parameters(init_std, pos_std)
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels that the spatial position embedding is made for."""
+        rows, columns = self.grid
+        return rows * self.image_tokenizer.patch_size, columns * self.image_tokenizer.patch_size
+
     def _init_parameters(self, init_std: float, pos_std: float) -> None:
         nn.init.trunc_normal_(self.cls_token, std=0.02)
         nn.init.trunc_normal_(self.pos_embed, std=pos_std, a=-2 * pos_std, b=2 * pos_std)
@@ -97,7 +105,7 @@ class UnifiedVisualEncoder(nn.Module):
         if hasattr(self.video_tokenizer, 'inflate_from'):
             self.video_tokenizer.inflate_from(self.image_tokenizer)
         self.time_embed.zero_()
-        for block in self.blocks:
+        for block in cast(Iterable[SpaceTimeBlock], self.blocks):
             block.norm_time.load_state_dict(block.norm_space.state_dict())
             block.attention_time.load_state_dict(block.attention_space.state_dict())
             nn.init.zeros_(block.attention_time.proj.weight)

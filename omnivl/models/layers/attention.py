@@ -1,6 +1,6 @@
 """Self- and cross-attention, shared by the visual encoder, the text encoder and both decoders."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -134,14 +134,14 @@ class CrossAttention(nn.Module):
         return self.proj(attended.transpose(1, 2).reshape(count, length, width))
 
     def _look_up(self, query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None) -> Tensor:
-        """One query each, however long, for B visuals: float (B, h, G * L, d) to the same shape."""
+        """Attend with one query for each of B visuals, however long: float (B, h, G * L, d) to the same shape."""
         mask = None if key_mask is None else key_mask[:, None, None]  # (B, 1, 1, S)
         return F.scaled_dot_product_attention(query, key, value, mask, self.dropout if self.training else 0.0)
 
     def _visual_by_visual(
         self, tokens: Tensor, key_value: KeyValue, visual_index: Tensor, key_mask: Tensor | None
     ) -> Tensor:
-        """``forward`` without a copy of the keys and values for each text, which on a CPU takes longer than the rest.
+        """Do as ``forward`` without a copy of keys and values for each text, which on a CPU takes longer than the rest.
 
         Neighbours in the batch that look at the same visual are taken together.
         """
@@ -172,7 +172,7 @@ class VisualKeyValues:
     def __len__(self) -> int:
         return len((self.alignment or self.generation)[0][0])
 
-    def _map(self, function) -> 'VisualKeyValues':
+    def _map(self, function: Callable[[Tensor], Tensor]) -> 'VisualKeyValues':
         alignment = [(function(key), function(value)) for key, value in self.alignment]
         if self.generation is self.alignment:
             return VisualKeyValues(alignment, alignment)

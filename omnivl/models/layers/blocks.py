@@ -1,5 +1,7 @@
 """The blocks that encoders and decoders are made of: pre-norm for vision (ViT), post-norm for text (BERT)."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from timm.layers import DropPath
@@ -12,11 +14,11 @@ from .linear import Linear
 
 
 def quick_gelu(values: Tensor) -> Tensor:
-    """CLIP's approximation of GELU, x * sigmoid(1.702 x)."""
+    """Approximate GELU as CLIP does, by x * sigmoid(1.702 x)."""
     return values * torch.sigmoid(1.702 * values)
 
 
-ACTIVATIONS = {'gelu': F.gelu, 'quick_gelu': quick_gelu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {'gelu': F.gelu, 'quick_gelu': quick_gelu}
 
 
 class FeedForward(nn.Module):

@@ -1,5 +1,5 @@
 from .image import ImageTokenizer
-from .text import WordPieceTokenizer
+from .text import PretrainedTokenizer, TextTokenizer, WordPieceTokenizer
 from .video import VideoTokenizer
 
-__all__ = ['ImageTokenizer', 'VideoTokenizer', 'WordPieceTokenizer']
+__all__ = ['ImageTokenizer', 'PretrainedTokenizer', 'TextTokenizer', 'VideoTokenizer', 'WordPieceTokenizer']

@@ -1,6 +1,7 @@
 """2D tokenizers: an image, or each frame of a clip on its own, into patch tokens."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,13 @@ def check_divisible(height: int, width: int, patch_size: int) -> None:
             f'height and width must be multiples of the patch size {patch_size}, got {height}x{width} pixels '
             '(set the size in the Resize or RandomResizedCrop transform of the pipeline)'
         )
+
+
+def init_convolution(layer: nn.Conv2d, nonlinearity: Literal['linear', 'relu']) -> None:
+    """Draw He's normal weights for what follows the layer; a zero bias."""
+    nn.init.kaiming_normal_(layer.weight, nonlinearity=nonlinearity)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 class ConvStem(nn.Sequential):
@@ -42,8 +50,7 @@ class ConvStem(nn.Sequential):
         layers: list[nn.Module] = []
         for source, target in zip([3, *channels[:-1]], channels):
             layer = nn.Conv2d(source, target, kernel_size=3, stride=2, padding=1)
-            nn.init.kaiming_normal_(layer.weight, nonlinearity='relu')
-            nn.init.zeros_(layer.bias)
+            init_convolution(layer, 'relu')
             layers += [layer, nn.GELU()]
         super().__init__(*layers)
         self.out_channels = channels[-1] if channels else 3
@@ -76,8 +83,7 @@ class ImageTokenizer(nn.Module):
         last = self.stem.patch_size
         self.proj = nn.Conv2d(self.stem.out_channels, width, kernel_size=last, stride=last)
         if stem_channels:
-            nn.init.kaiming_normal_(self.proj.weight, nonlinearity='linear')
-            nn.init.zeros_(self.proj.bias)
+            init_convolution(self.proj, 'linear')
 
     def forward(self, frames: Tensor) -> Tensor:
         """Tokenize.

@@ -1,9 +1,13 @@
-"""The text tokenizer: BERT's word pieces with BLIP's two extra tokens, and how to make a vocabulary of one's own."""
+"""Text tokenizers with BLIP's two extra tokens: BERT's word pieces, or what transformers saved; making a vocabulary."""
 
 import itertools
+import shutil
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -11,32 +15,53 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.registry import TOKENIZERS
 
+if TYPE_CHECKING:  # reading it takes a second, and only folders need it
+    from transformers import PreTrainedTokenizerFast
+
 SPECIAL_TOKENS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 # BLIP appends these two to BERT's vocabulary, in this order (bos_token, then the additional special token).
 DECODER_TOKEN = '[DEC]'
 ENCODER_TOKEN = '[ENC]'
 
 
-@TOKENIZERS.register_module()
-class WordPieceTokenizer:
-    """BERT word pieces, with [DEC] and [ENC] appended to the vocabulary as BLIP does.
+class Vocabulary(NamedTuple):
+    """What a tokenizer reads at its first use.
 
-    [DEC] starts a text that is to be generated, [ENC] one that is to be matched with a visual. The file is read at
-    first use, so a config builds without it, and it is not part of the pickle that goes to the workers. Special tokens
-    written out in a text are plain text here: a caption that says "[SEP]" cannot end its own sequence.
-
-    Args:
-        vocab_file: A ``vocab.txt`` in BERT's format, one word piece per line, with [PAD] [UNK] [CLS] [SEP] [MASK].
-        lowercase: Lower-case the text and strip accents, as the uncased BERT does.
+    Attributes:
+        pipeline: Cleans and splits a text into pieces; to it, special tokens written out in a text are plain text.
+        ids: The special tokens of BERT and BLIP -> their ids, whatever they are called in the file.
+        size: Number of ids, [DEC] and [ENC] included.
     """
 
-    def __init__(self, vocab_file: str | Path, lowercase: bool = True) -> None:
-        self.vocab_file = str(vocab_file)
-        self.lowercase = lowercase
-        self._tokenizer: Tokenizer | None = None
-        self._special: dict[str, int] = {}
-        self._dropped: frozenset[int] = frozenset()
-        self._file_size = 0
+    pipeline: Tokenizer
+    ids: dict[str, int]
+    size: int
+
+
+class TextTokenizer(ABC):
+    """Texts to ids and back, with the special tokens that BERT and BLIP have.
+
+    [DEC] starts a text that is to be generated, [ENC] one that is to be matched with a visual. What it takes is read at
+    first use, so a config builds without it, and it is not part of the pickle that goes to the workers. Special tokens
+    written out in a text are plain text here: a caption that says "[SEP]" cannot end its own sequence.
+    """
+
+    @abstractmethod
+    def read(self) -> Vocabulary:
+        """Read the vocabulary."""
+
+    @abstractmethod
+    def definition(self) -> bytes:
+        """Return what decides the ids, for a checksum."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write what ``read`` needs into a folder, under the names that transformers gives it."""
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary, read once."""
+        return self.read()
 
     def encode(self, text: str, max_length: int) -> np.ndarray:
         """Turn a text into ids, cut so that [CLS] and [SEP] are always there.
@@ -53,7 +78,7 @@ class WordPieceTokenizer:
         """
         if max_length < 2:
             raise OmniVLValueError(f'max_length is {max_length}, but [CLS] and [SEP] alone take 2: set it to 2 or more')
-        pieces = self._loaded().encode(text, add_special_tokens=False).ids[: max_length - 2]
+        pieces = self.vocabulary.pipeline.encode(text, add_special_tokens=False).ids[: max_length - 2]
         return np.array([self.cls_id, *pieces, self.sep_id], dtype=np.int64)
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
@@ -65,82 +90,159 @@ class WordPieceTokenizer:
         Returns:
             The words, with one space between them and none before punctuation.
         """
-        tokenizer = self._loaded()
+        special = frozenset(self.vocabulary.ids.values())
         pieces = []
         for position, token in enumerate(int(token) for token in ids):
             if token == self.sep_id and position > 0:
                 break
-            if token not in self._dropped:
+            if token not in special:
                 pieces.append(token)
-        return tokenizer.decode(pieces, skip_special_tokens=False)
+        return self.vocabulary.pipeline.decode(pieces, skip_special_tokens=False)
 
     @property
     def vocab_size(self) -> int:
-        """Number of ids: the lines of the file and two for [DEC] and [ENC]."""
-        self._loaded()
-        return self._file_size + 2
+        """Number of ids, [DEC] and [ENC] included."""
+        return self.vocabulary.size
 
     @property
     def pad_id(self) -> int:
         """Id of [PAD], which fills up a batch."""
-        return self._id('[PAD]')
+        return self.vocabulary.ids['[PAD]']
 
     @property
     def unk_id(self) -> int:
         """Id of [UNK], a word that the vocabulary cannot spell."""
-        return self._id('[UNK]')
+        return self.vocabulary.ids['[UNK]']
 
     @property
     def cls_id(self) -> int:
         """Id of [CLS], the first token of every encoded text."""
-        return self._id('[CLS]')
+        return self.vocabulary.ids['[CLS]']
 
     @property
     def sep_id(self) -> int:
         """Id of [SEP], the last token of every encoded text and the end of a generated one."""
-        return self._id('[SEP]')
-
-    @property
-    def mask_id(self) -> int:
-        """Id of [MASK]; only BERT's own pretraining uses it."""
-        return self._id('[MASK]')
+        return self.vocabulary.ids['[SEP]']
 
     @property
     def decoder_id(self) -> int:
         """Id of [DEC], the first token in the generation decoder."""
-        return self._id(DECODER_TOKEN)
+        return self.vocabulary.ids[DECODER_TOKEN]
 
     @property
     def encoder_id(self) -> int:
         """Id of [ENC], the first token in the alignment decoder."""
-        return self._id(ENCODER_TOKEN)
+        return self.vocabulary.ids[ENCODER_TOKEN]
 
-    def _id(self, token: str) -> int:
-        self._loaded()
-        return self._special[token]
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != 'vocabulary'}
 
-    def _loaded(self) -> Tokenizer:
-        if self._tokenizer is None:
-            vocabulary = read_vocabulary(self.vocab_file)
-            self._file_size = len(vocabulary)
-            self._special = {token: vocabulary[token] for token in SPECIAL_TOKENS}
-            self._special |= {DECODER_TOKEN: self._file_size, ENCODER_TOKEN: self._file_size + 1}
-            self._dropped = frozenset(self._special.values())
-            self._tokenizer = _word_piece_pipeline(models.WordPiece(vocabulary, unk_token='[UNK]'), self.lowercase)
-        return self._tokenizer
 
-    def __getstate__(self) -> dict:
-        return {'vocab_file': self.vocab_file, 'lowercase': self.lowercase}
+@TOKENIZERS.register_module()
+class WordPieceTokenizer(TextTokenizer):
+    """BERT word pieces, with [DEC] and [ENC] appended to the vocabulary as BLIP does.
 
-    def __setstate__(self, state: dict) -> None:
-        self.__init__(**state)
+    Args:
+        vocab_file: A ``vocab.txt`` in BERT's format, one word piece per line, with [PAD] [UNK] [CLS] [SEP] [MASK].
+        lowercase: Lower-case the text and strip accents, as the uncased BERT does.
+    """
+
+    def __init__(self, vocab_file: str | Path, lowercase: bool = True) -> None:
+        self.vocab_file = str(vocab_file)
+        self.lowercase = lowercase
+
+    def read(self) -> Vocabulary:
+        """See ``TextTokenizer.read``."""
+        lines = read_vocabulary(self.vocab_file)
+        pipeline = _word_piece_pipeline(models.WordPiece(lines, unk_token='[UNK]'), self.lowercase)
+        ids = {token: lines[token] for token in SPECIAL_TOKENS}
+        return Vocabulary(pipeline, ids | {DECODER_TOKEN: len(lines), ENCODER_TOKEN: len(lines) + 1}, len(lines) + 2)
+
+    def definition(self) -> bytes:
+        """See ``TextTokenizer.definition``."""
+        return Path(self.vocab_file).read_bytes()
+
+    def save(self, folder: Path) -> None:
+        """See ``TextTokenizer.save``."""
+        shutil.copyfile(self.vocab_file, folder / 'vocab.txt')
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(vocab_file={self.vocab_file!r}, lowercase={self.lowercase})'
 
 
+@TOKENIZERS.register_module()
+class PretrainedTokenizer(TextTokenizer):
+    """A tokenizer as transformers saves it, read by its ``AutoTokenizer``, with [DEC] and [ENC] behind its vocabulary.
+
+    Nothing is downloaded. Where it has no [CLS] and [SEP], its tokens for the beginning and the end of a text stand for
+    them. transformers only reads it: texts go straight to the library that does the work, as for word pieces.
+
+    Args:
+        vocab_folder: What ``save_pretrained`` wrote: ``tokenizer.json`` and ``tokenizer_config.json``, or the latter
+            and the files of its class.
+    """
+
+    def __init__(self, vocab_folder: str | Path) -> None:
+        self.vocab_folder = str(vocab_folder)
+
+    def read(self) -> Vocabulary:
+        """See ``TextTokenizer.read``."""
+        tokenizer = self._read_pretrained()
+        roles = {
+            '[PAD]': tokenizer.pad_token_id,
+            '[UNK]': tokenizer.unk_token_id,
+            '[CLS]': tokenizer.bos_token_id if tokenizer.cls_token_id is None else tokenizer.cls_token_id,
+            '[SEP]': tokenizer.eos_token_id if tokenizer.sep_token_id is None else tokenizer.sep_token_id,
+        }
+        missing = [token for token, index in roles.items() if index is None]
+        if missing:
+            raise OmniVLValueError(f'the tokenizer in {self.vocab_folder} has nothing that could be {missing}')
+        if roles['[PAD]'] != 0:
+            raise OmniVLValueError(
+                f'the tokenizer in {self.vocab_folder} pads with id {roles["[PAD]"]}, the text models pad with 0: they '
+                'do not fit'
+            )
+        names = tokenizer.get_vocab()
+        ids = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids)) | roles
+        for token in (DECODER_TOKEN, ENCODER_TOKEN):
+            ids[token] = names.setdefault(token, max(names.values()) + 1)
+        pipeline = tokenizer.backend_tokenizer
+        pipeline.encode_special_tokens = True
+        return Vocabulary(pipeline, ids, max(names.values()) + 1)
+
+    def definition(self) -> bytes:
+        """See ``TextTokenizer.definition``."""
+        return self.vocabulary.pipeline.to_str().encode()
+
+    def save(self, folder: Path) -> None:
+        """See ``TextTokenizer.save``."""
+        self._read_pretrained().save_pretrained(folder)
+
+    def _read_pretrained(self) -> 'PreTrainedTokenizerFast':
+        from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+        if not Path(self.vocab_folder).is_dir():
+            raise OmniVLFileNotFoundError(
+                f'no folder {self.vocab_folder}: give one that save_pretrained of a tokenizer of transformers wrote'
+            )
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self.vocab_folder, local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise OmniVLValueError(
+                f'transformers finds no tokenizer in {self.vocab_folder} ({str(error).splitlines()[0]}): it needs '
+                'tokenizer.json and tokenizer_config.json, which save_pretrained writes; for a vocab.txt alone take '
+                'WordPieceTokenizer'
+            ) from error
+        if not isinstance(tokenizer, PreTrainedTokenizerFast):
+            raise OmniVLValueError(f'the tokenizer in {self.vocab_folder} has no fast form (tokenizer.json)')
+        return tokenizer
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(vocab_folder={self.vocab_folder!r})'
+
+
 def _word_piece_pipeline(model: models.WordPiece, lowercase: bool) -> Tokenizer:
-    """BERT's cleaning and splitting around a word-piece model."""
+    """Put BERT's cleaning and splitting around a word-piece model."""
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -230,7 +332,7 @@ def train_vocabulary(texts: Iterable[str], size: int, lowercase: bool = True) ->
 
 
 def _repeated(counts: Counter[str]) -> Iterator[str]:
-    """Every word as often as it was counted, in lines of bounded length."""
+    """Repeat every word as often as it was counted, in lines of bounded length."""
     for word in sorted(counts):
         full_lines, rest = divmod(counts[word], 1000)
         yield from itertools.repeat(' '.join([word] * 1000), full_lines)

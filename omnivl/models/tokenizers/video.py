@@ -53,7 +53,13 @@ class VideoTokenizer(nn.Module):
         )
 
     def num_positions(self, num_frames: int) -> int:
-        """Number of positions in time that ``num_frames`` frames give.
+        """Count the positions in time that a clip takes.
+
+        Args:
+            num_frames: Its number of frames T.
+
+        Returns:
+            T', the number of slices of tokens.
 
         Raises:
             OmniVLValueError: There are too few frames for the kernel.
@@ -83,9 +89,10 @@ class VideoTokenizer(nn.Module):
                 'the same patch_size, stem_channels and width'
             )
         self.stem.load_state_dict(image_tokenizer.stem.state_dict())
-        self.proj.weight.zero_()
-        self.proj.weight[:, :, self.time_kernel // 2] = image_tokenizer.proj.weight
-        self.proj.bias.copy_(image_tokenizer.proj.bias)
+        state = image_tokenizer.proj.state_dict()
+        inflated = torch.zeros_like(self.proj.weight)
+        inflated[:, :, self.time_kernel // 2] = state['weight']
+        self.proj.load_state_dict(state | {'weight': inflated})
 
     def forward(self, frames: Tensor) -> Tensor:
         """Tokenize.
@@ -99,7 +106,7 @@ class VideoTokenizer(nn.Module):
         Raises:
             OmniVLValueError: H or W is no multiple of the patch size, or T is too short.
         """
-        check_divisible(*frames.shape[-2:], self.patch_size)
+        check_divisible(frames.shape[-2], frames.shape[-1], self.patch_size)
         self.num_positions(frames.shape[1])
         tokens = self.proj(self.stem(frames).transpose(1, 2))  # (B, D, T', rows, columns)
         return tokens.permute(0, 2, 3, 4, 1)
