@@ -1,15 +1,11 @@
 """Write a trained model as plain files: ``python tools/export_weights.py CONFIG CHECKPOINT --out FOLDER``."""
 
 import argparse
-import sys
-
-from mmengine.config import DictAction
 
 from omnivl.apis import export_blip, export_folder
 from omnivl.apis.export import load_trunk
 from omnivl.apis.export_blip import ARCHITECTURES
-from omnivl.engine import ConfigError, apply_options, read_config
-from omnivl.storage import CheckpointError
+from omnivl.engine.command_line import add_cfg_options, one_line_errors, read_changed_config
 from omnivl.weights.report import grouped
 
 
@@ -35,9 +31,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--kind', choices=list(ARCHITECTURES), default='retrieval', help="which of Hugging Face's BLIP models"
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='change the config'
-    )
+    add_cfg_options(parser)
     return parser.parse_args(arguments)
 
 
@@ -52,8 +46,7 @@ def export(arguments: argparse.Namespace) -> None:
         FileNotFoundError: A file is missing.
         omnivl.engine.CheckpointError: The checkpoint is broken or does not fit.
     """
-    cfg = read_config(arguments.config)
-    apply_options(cfg, arguments.cfg_options)
+    cfg = read_changed_config(arguments)
     if arguments.to == 'omnivl':
         model = export_folder(cfg, arguments.checkpoint, arguments.out)
         print(f'{type(model).__name__} written to {arguments.out}')
@@ -67,10 +60,8 @@ def export(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Export."""
     arguments = parse_arguments()
-    try:
+    with one_line_errors():
         export(arguments)
-    except (CheckpointError, ConfigError, FileNotFoundError, ValueError) as error:
-        sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':
