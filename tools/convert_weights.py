@@ -17,14 +17,7 @@ READERS = ('timm', 'bert', 'timesformer', 'blip', 'clip', 'stage')
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line.
-
-    Args:
-        arguments: What to read instead of it.
-
-    Returns:
-        The options.
-    """
+    """Read the command line, or ``arguments`` instead of it."""
     parser = argparse.ArgumentParser(description='Fill the model of a config with weights of other libraries.')
     parser.add_argument(
         '--from',
@@ -51,15 +44,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def convert(arguments: argparse.Namespace) -> None:
-    """Build the model, fill it, write it; a table per source says what became of every key.
-
-    Args:
-        arguments: The options.
-
-    Raises:
-        OmniVLValueError: A source does not fit, or an option is wrong.
-        OmniVLFileNotFoundError: A file is missing.
-    """
+    """Build the model, fill it, write it; a table per source says what became of every key."""
     out = Path(arguments.out)
     if out.suffix not in ('.pth', '.safetensors'):
         raise OmniVLValueError(f'--out must end in .pth or .safetensors, got {out}')
