@@ -14,7 +14,7 @@ from omnivl.engine import AlternatingTrainLoop, EvaluationLoop
 from omnivl.evaluation import QAEvaluation
 
 with read_base():
-    from .._base_.datasets.msrvtt_qa import *
+    from .._base_.datasets.video_qa import *
     from .._base_.models.omnivl_base_qa import *
     from .._base_.pipelines.qa_384 import *
     from .._base_.runtime import *
