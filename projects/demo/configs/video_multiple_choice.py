@@ -6,18 +6,17 @@ The second test shuffles the frames, so that a motion cannot be told from its re
 
 from mmengine.config import read_base
 
-from omnivl.engine import EvaluationLoop
 from omnivl.evaluation import MultipleChoiceEvaluation
+from omnivl.models import OmniVLRetrieval
 
 with read_base():
     from ....configs._base_.runtime import *
     from ._base_.datasets.tasks import *
     from ._base_.models.omnivl_tiny import *
     from ._base_.pipelines.pixels_64 import *
-    from ._base_.schedules.finetune import *
+    from ._base_.schedules.test import *
 
-model.language_loss = None
-load_from = optim_wrapper = None
+model = dict(type=OmniVLRetrieval, trunk=trunk, losses=[univlc, vlm], **contrast)
 
 evaluation = dict(type=MultipleChoiceEvaluation, score_with='match')
 test_dataloader = {

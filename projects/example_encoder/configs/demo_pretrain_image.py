@@ -2,12 +2,12 @@
 
 from mmengine.config import read_base
 
-from projects.example_encoder.timm_frame_encoder import TimmFrameEncoder
+from projects.example_encoder.model import TimmFrameEncoder
 
 with read_base():
     from ...demo.configs.pretrain_image import *
 
-model.visual_encoder = dict(
+model.trunk.visual_encoder = dict(
     type=TimmFrameEncoder,
     backbone='convnext_atto',
     width=text_model['width'],
