@@ -33,13 +33,13 @@ def vocab_file(tmp_path_factory):
 
 
 @pytest.fixture
-def tiny_config(vocab_file):
-    """A function that makes the config of a model of width 16, depth 2, for 32-pixel pictures."""
+def tiny_trunk(vocab_file):
+    """A function that makes the config of a trunk of width 16, depth 2, for 32-pixel pictures."""
 
-    def make(type='OmniVLPretrain', stem_channels=(), time_stride=1, encoder=None, **options):
+    def make(stem_channels=(), time_stride=1, encoder=None, **options):
         text = dict(vocab_size=VOCAB_SIZE, width=16, depth=2, num_heads=2, max_length=24, dropout=0.0)
         return dict(
-            type=type,
+            type='OmniVL',
             visual_encoder=dict(
                 type='UnifiedVisualEncoder',
                 image_tokenizer=dict(type='ImageTokenizer', patch_size=8, stem_channels=stem_channels),
@@ -58,18 +58,22 @@ def tiny_config(vocab_file):
             generation_decoder=dict(type='GenerationDecoder', **text),
             tokenizer=dict(type='WordPieceTokenizer', vocab_file=str(vocab_file)),
             embed_dim=8,
-            **(
-                dict(
-                    contrastive_loss=dict(type='UniVLCLoss'),
-                    matching_loss=dict(type='MatchingLoss'),
-                    language_loss=dict(type='LanguageLoss'),
-                    queue_length=12,
-                )
-                | options
-                if type == 'OmniVLPretrain'
-                else options
-            ),
+            **options,
         )
+
+    return make
+
+
+@pytest.fixture
+def tiny_config(tiny_trunk):
+    """A function that makes the config of a task on the tiny trunk; ``trunk`` holds options of the latter."""
+
+    def make(type='OmniVLPretrain', trunk=None, **options):
+        defaults = {}
+        if type == 'OmniVLPretrain':
+            losses = [dict(type='UniVLCLoss'), dict(type='MatchingLoss'), dict(type='LanguageLoss')]
+            defaults = dict(losses=losses, queue_length=12)
+        return dict(type=type, trunk=tiny_trunk(**(trunk or {})), **(defaults | options))
 
     return make
 

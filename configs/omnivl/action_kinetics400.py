@@ -12,17 +12,16 @@ from mmengine.config import read_base
 from omnivl.datasets.samplers import EpochSampler
 from omnivl.engine import AlternatingTrainLoop, EvaluationLoop
 from omnivl.evaluation import ClassificationEvaluation
+from omnivl.models import OmniVLClassifier
 
 with read_base():
     from .._base_.datasets.kinetics400 import *
-    from .._base_.models.omnivl_base_classifier import *
+    from .._base_.models.omnivl_base import *
     from .._base_.pipelines.action_224 import *
     from .._base_.runtime import *
     from .._base_.schedules.finetune_classes import *
 
-model.num_classes = 400
-model.label_smoothing = 0.1
-model.dropout = 0.5
+model = dict(type=OmniVLClassifier, trunk=trunk, num_classes=400, label_smoothing=0.1, dropout=0.5)
 train_dataloader = dict(
     video=dict(
         batch_size=8,

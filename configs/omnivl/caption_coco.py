@@ -14,15 +14,17 @@ from mmengine.config import read_base
 from omnivl.datasets.samplers import EpochSampler
 from omnivl.engine import AlternatingTrainLoop, EvaluationLoop
 from omnivl.evaluation import CaptionEvaluation
+from omnivl.models import OmniVLCaption
 
 with read_base():
     from .._base_.datasets.coco_caption import *
-    from .._base_.models.omnivl_base_caption import *
+    from .._base_.models.omnivl_base import *
     from .._base_.pipelines.caption_384 import *
     from .._base_.runtime import *
     from .._base_.schedules.finetune import *
 
-model.visual_encoder.image_size = 384
+trunk.visual_encoder.image_size = 384
+model = dict(type=OmniVLCaption, trunk=trunk, prompt='a picture of', label_smoothing=0.1)
 train_dataloader = dict(
     image=dict(
         batch_size=32,

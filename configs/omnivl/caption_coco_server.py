@@ -10,15 +10,17 @@ from mmengine.config import read_base
 from omnivl.datasets.samplers import EpochSampler
 from omnivl.engine import EvaluationLoop
 from omnivl.evaluation import CaptionEvaluation
+from omnivl.models import OmniVLCaption
 from omnivl.weights import StageReader
 
 with read_base():
     from .._base_.datasets.coco_caption import *
-    from .._base_.models.omnivl_base_caption import *
+    from .._base_.models.omnivl_base import *
     from .._base_.pipelines.caption_384 import *
     from .._base_.runtime import *
 
-model.visual_encoder.image_size = 384
+trunk.visual_encoder.image_size = 384
+model = dict(type=OmniVLCaption, trunk=trunk, prompt='a picture of')
 load_from = dict(type=StageReader, file='work_dirs/caption_coco', start_video_from_image=False)
 
 test_dataloader = {

@@ -14,17 +14,18 @@ from mmengine.config import read_base
 from omnivl.datasets.samplers import EpochSampler
 from omnivl.engine import AlternatingTrainLoop, EvaluationLoop
 from omnivl.evaluation import CaptionEvaluation
+from omnivl.models import OmniVLCaption
 
 with read_base():
     from .._base_.datasets.msrvtt_caption import *
-    from .._base_.models.omnivl_base_caption import *
+    from .._base_.models.omnivl_base import *
     from .._base_.pipelines.caption_384 import *
     from .._base_.runtime import *
     from .._base_.schedules.finetune import *
 
-model.visual_encoder.image_size = 384
-model.visual_encoder.activation_checkpointing = True
-model.prompt = 'a video of'
+trunk.visual_encoder.image_size = 384
+trunk.visual_encoder.activation_checkpointing = True
+model = dict(type=OmniVLCaption, trunk=trunk, prompt='a video of', label_smoothing=0.1)
 train_dataloader = dict(
     video=dict(
         batch_size=8,

@@ -12,16 +12,16 @@ from mmengine.config import read_base
 from omnivl.datasets.samplers import EpochSampler
 from omnivl.engine import AlternatingTrainLoop, EvaluationLoop
 from omnivl.evaluation import ClassificationEvaluation
+from omnivl.models import OmniVLClassifier
 
 with read_base():
     from .._base_.datasets.imagenet import *
-    from .._base_.models.omnivl_base_classifier import *
+    from .._base_.models.omnivl_base import *
     from .._base_.pipelines.classify_224 import *
     from .._base_.runtime import *
     from .._base_.schedules.finetune_classes import *
 
-model.num_classes = 1000
-model.label_smoothing = 0.1
+model = dict(type=OmniVLClassifier, trunk=trunk, num_classes=1000, label_smoothing=0.1)
 train_dataloader = dict(
     image=dict(
         batch_size=64,

@@ -11,6 +11,7 @@ from mmengine.config import read_base
 from omnivl.datasets.samplers import EpochSampler
 from omnivl.engine import EvaluationLoop
 from omnivl.evaluation import MultipleChoiceEvaluation
+from omnivl.models import OmniVLRetrieval
 from omnivl.weights import StageReader
 
 with read_base():
@@ -19,8 +20,8 @@ with read_base():
     from .._base_.pipelines.retrieval_384 import *
     from .._base_.runtime import *
 
-model.visual_encoder.image_size = 384
-model.language_loss = None
+trunk.visual_encoder.image_size = 384
+model = dict(type=OmniVLRetrieval, trunk=trunk, losses=[univlc, vlm])
 load_from = dict(type=StageReader, file='work_dirs/retrieval_msrvtt_7k', start_video_from_image=False)
 test_dataloader = {
     'video.multiple_choice': dict(

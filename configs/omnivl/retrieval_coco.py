@@ -15,6 +15,7 @@ from mmengine.config import read_base
 from omnivl.datasets.samplers import EpochSampler
 from omnivl.engine import AlternatingTrainLoop, EvaluationLoop
 from omnivl.evaluation import RetrievalEvaluation
+from omnivl.models import OmniVLRetrieval
 
 with read_base():
     from .._base_.datasets.coco_retrieval import *
@@ -23,8 +24,8 @@ with read_base():
     from .._base_.runtime import *
     from .._base_.schedules.finetune import *
 
-model.visual_encoder.image_size = 384
-model.language_loss = None
+trunk.visual_encoder.image_size = 384
+model = dict(type=OmniVLRetrieval, trunk=trunk, losses=[univlc, vlm], queue_length=57600, momentum=0.995)
 train_dataloader = dict(
     image=dict(
         batch_size=32,
@@ -35,7 +36,6 @@ train_dataloader = dict(
     )
 )
 train_cfg = dict(type=AlternatingTrainLoop, max_epochs=10, epoch_by='image')
-load_from.allow = []  # retrieval has a use for every weight of the joint stage
 
 loader = dict(batch_size=32, num_workers=8, sampler=dict(type=EpochSampler, shuffle=False))
 # bfloat16 is what the evaluation computes with anyway, and half the memory for the tokens that wait.

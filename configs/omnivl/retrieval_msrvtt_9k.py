@@ -15,7 +15,7 @@ with read_base():
     from .._base_.datasets.msrvtt import *
     from .retrieval_coco import *
 
-model.visual_encoder.activation_checkpointing = True
+model.trunk.visual_encoder.activation_checkpointing = True
 # Queues as long as for COCO would hold every clip several times over, as it looked many steps ago.
 model.queue_length = 8192
 train_dataloader = dict(

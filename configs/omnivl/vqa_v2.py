@@ -15,15 +15,17 @@ from omnivl.datasets import MixedDataset
 from omnivl.datasets.samplers import EpochSampler
 from omnivl.engine import AlternatingTrainLoop, EvaluationLoop
 from omnivl.evaluation import QAEvaluation
+from omnivl.models import OmniVLQA
 
 with read_base():
     from .._base_.datasets.vqa_v2 import *
-    from .._base_.models.omnivl_base_qa import *
+    from .._base_.models.omnivl_base import *
     from .._base_.pipelines.qa_384 import *
     from .._base_.runtime import *
     from .._base_.schedules.finetune import *
 
-model.visual_encoder.image_size = 384
+trunk.visual_encoder.image_size = 384
+model = dict(type=OmniVLQA, trunk=trunk, label_smoothing=0.1)
 train_dataloader = dict(
     image=dict(
         batch_size=16,

@@ -16,8 +16,8 @@ with read_base():
     from .._base_.pipelines.qa_480 import *
     from .vqa_v2 import *
 
-model.visual_encoder.image_size = 480
-model.visual_encoder.drop_path = 0.1
+model.trunk.visual_encoder.image_size = 480
+model.trunk.visual_encoder.drop_path = 0.1
 train_dataloader.image.dataset = dict(
     type=MixedDataset,
     datasets=[

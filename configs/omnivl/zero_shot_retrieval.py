@@ -13,6 +13,7 @@ from mmengine.config import read_base
 from omnivl.datasets.samplers import EpochSampler
 from omnivl.engine import EvaluationLoop
 from omnivl.evaluation import RetrievalEvaluation
+from omnivl.models import OmniVLRetrieval
 from omnivl.weights import StageReader
 
 with read_base():
@@ -25,7 +26,7 @@ with read_base():
     from .._base_.pipelines.pretrain_224 import *
     from .._base_.runtime import *
 
-model.language_loss = None
+model = dict(type=OmniVLRetrieval, trunk=trunk, losses=[univlc, vlm])
 load_from = dict(type=StageReader, file='work_dirs/pretrain_joint', start_video_from_image=False)
 
 paragraph_test_pipeline = [

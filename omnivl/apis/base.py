@@ -13,6 +13,7 @@ from omnivl.datasets.collate import collate_samples
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLValueError
 from omnivl.evaluation.texts import encode_texts, to_numpy
+from omnivl.models.interfaces import Contrasts, Encodes, HasImageSize, HasParts, offered_by, serving
 from omnivl.storage.progress import track
 from omnivl.structures import VLBatch
 
@@ -111,12 +112,13 @@ class BatchRunner:
 
     def project(self, batch: VLBatch) -> list[Answer]:
         """The task of ``features``: the unit vector of each visual."""
-        pooled = self.model.encode_visual(batch.frames, batch.modality).pooled
-        return [dict(feature=vector) for vector in to_numpy(self.model.project_visual(pooled))]
+        contrasts = serving(self.model, Contrasts, 'features')
+        return [dict(feature=vector) for vector in to_numpy(contrasts.project_visual(contrasts.encode(batch).pooled))]
 
     def keep_tokens(self, batch: VLBatch) -> list[Answer]:
         """The task of re-ranking's first half: the visual tokens, float (S, D), in CPU memory."""
-        return [dict(tokens=tokens) for tokens in self.model.encode_visual(batch.frames, batch.modality).tokens.cpu()]
+        encodes = serving(self.model, Encodes, 're-ranking')
+        return [dict(tokens=tokens) for tokens in encodes.encode(batch).tokens.cpu()]
 
     def texts(self, texts: str | Sequence[str], are_questions: bool = False) -> tuple[list[str], list[np.ndarray]]:
         """Cleaned texts and their word pieces, see ``Preparation.texts``.
@@ -136,8 +138,5 @@ class BatchRunner:
 
 def _size_of(model: nn.Module) -> tuple[int, int] | None:
     """(height, width) in pixels that a visual encoder's position embeddings are made for, if it says so."""
-    encoder = model.visual_encoder
-    if not hasattr(encoder, 'grid') or not hasattr(encoder, 'image_tokenizer'):
-        return None
-    rows, columns = encoder.grid
-    return rows * encoder.image_tokenizer.patch_size, columns * encoder.image_tokenizer.patch_size
+    encoder = offered_by(serving(model, HasParts, 'inference').parts['visual_encoder'], HasImageSize)
+    return None if encoder is None else encoder.image_size

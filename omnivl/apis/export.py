@@ -1,6 +1,5 @@
 """A trained model as a folder of plain files that are read without a runner."""
 
-import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +10,10 @@ from torch import Tensor, nn
 
 from omnivl.datasets.labels import configured_classes
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLTypeError, OmniVLValueError
-from omnivl.models import OmniVL, OmniVLClassifier, OmniVLPretrain
+from omnivl.models.interfaces import Classifies, HasImageSize, HasParts, offered_by
+from omnivl.models.tasks import TrunkModel
 from omnivl.registry import MODELS
 from omnivl.storage.checkpoint import (
-    CheckpointError,
     LoadOptions,
     load_checkpoint,
     load_last_checkpoint,
@@ -29,10 +28,9 @@ WEIGHTS, CONFIG, PIXELS = 'model.safetensors', 'config.json', 'preprocessor_conf
 # Where a tokenizer's ``save`` writes what its option names.
 VOCABULARIES = {'vocab_file': 'vocab.txt', 'vocab_folder': '.'}
 FORMAT = 'omnivl'
-TEMPERATURE = 'contrastive_loss.temperature'
 
 
-def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> OmniVL:
+def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> TrunkModel:
     """Write a model for those who only use it.
 
     A pretraining model becomes its trunk, without losses, momentum encoder and queues. The folder holds
@@ -53,10 +51,11 @@ def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> Om
         CheckpointError: The checkpoint is broken or does not fit the config.
     """
     config = dict(format=FORMAT, omnivl_version=__version__, **_used_parts(cfg))
-    model, temperature = load_trunk(config['model'], checkpoint)
-    tokenizer = model.tokenizer  # an error that says how to make one if there is no vocabulary
-    if temperature is not None:
-        config['temperature'] = temperature
+    model = load_for_use(config['model'], checkpoint)
+    if offered_by(model, Classifies) is not None:
+        classes = configured_classes(cfg.get('test_dataloader'))
+        config |= {} if classes is None else dict(classes=classes)
+    tokenizer = model.trunk.tokenizer  # an error that says how to make one if there is no vocabulary
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
@@ -121,15 +120,15 @@ def read_exported_config(folder: str | Path) -> Config:
     return Config(_with_vocabulary(content, Path(folder)), filename=str(path))
 
 
-def load_trunk(model_config: dict[str, Any], checkpoint: str | Path) -> tuple[OmniVL, float | None]:
-    """Build a model and load what of a checkpoint belongs to it: losses, momentum encoder and queues do not.
+def load_for_use(model_config: dict[str, Any], checkpoint: str | Path) -> TrunkModel:
+    """Build a model and load what of a checkpoint belongs to it: momentum encoder and queues do not.
 
     Args:
-        model_config: Config of the model.
+        model_config: Config of the model, see ``TrunkModel.for_use``.
         checkpoint: A checkpoint, or a work directory, whose last checkpoint is then taken.
 
     Returns:
-        The model in evaluation mode, and the temperature of the contrastive loss if the checkpoint has one.
+        The model in evaluation mode.
 
     Raises:
         OmniVLFileNotFoundError: There is no such checkpoint.
@@ -145,13 +144,9 @@ def load_trunk(model_config: dict[str, Any], checkpoint: str | Path) -> tuple[Om
         content = load_checkpoint(path)
     weights = dict(weights_of(content, str(path)))
     model = MODELS.build(model_config)
-    if not isinstance(model, OmniVL):
-        raise CheckpointError(f'a {type(model).__name__} is no OmniVL: there is nothing to export it to')
     model.adapt_state_dict(weights)
-    temperature = weights.get(TEMPERATURE)
-    extra = [f'{name}*' for name in (*FOLLOWERS, 'contrastive_loss.')]
-    load_state_dict(model, weights, str(path), LoadOptions(allow_unexpected=extra))
-    return model.eval(), None if temperature is None else temperature.item()
+    load_state_dict(model, weights, str(path), LoadOptions(allow_unexpected=[f'{name}*' for name in FOLLOWERS]))
+    return model.eval()
 
 
 def unique_weights(model: nn.Module) -> dict[str, Tensor]:
@@ -174,30 +169,31 @@ def write_weights(weights: dict[str, Tensor], path: Path) -> None:
         file.write(save(contiguous, metadata=dict(format='pt')))
 
 
-def write_pixels(model: OmniVL, folder: Path) -> None:
+def write_pixels(model: HasParts, folder: Path) -> None:
     """Write what the model expects of pixels, under Hugging Face's names, as ``preprocessor_config.json``."""
     statistics = pixel_statistics(model)
-    encoder = model.visual_encoder
-    side = encoder.grid[0] * encoder.image_tokenizer.patch_size if hasattr(encoder, 'grid') else None
+    encoder = offered_by(model.parts['visual_encoder'], HasImageSize)
+    size = {} if encoder is None else dict(zip(('height', 'width'), encoder.image_size))
     content = dict(
         image_processor_type='BlipImageProcessor',
         do_normalize=True,
         do_rescale=True,
         rescale_factor=1 / 255,
         **{f'image_{name}': values for name, values in statistics.items()},
-        **(dict(do_resize=True, size=dict(height=side, width=side)) if side else {}),
+        **(dict(do_resize=True, size=size) if size else {}),
     )
     write_json(folder / PIXELS, content)
 
 
 def _used_parts(cfg: Config) -> dict[str, Any]:
     """Pick what the use of a model needs of its config, as plain values."""
-    model = dict(cfg.model)
-    model_type = MODELS.get(model['type']) if isinstance(model['type'], str) else model['type']
-    if model_type is OmniVLPretrain:
-        known = inspect.signature(OmniVL.__init__).parameters
-        model = dict({key: value for key, value in model.items() if key in known}, type=OmniVL)
-    parts: dict[str, Any] = dict(model=model)
+    kind = cfg.model.type
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    if not (isinstance(kind, type) and issubclass(kind, TrunkModel)):
+        raise OmniVLTypeError(
+            f'model is a {getattr(kind, "__name__", kind)}, which has no trunk to export (TrunkModel)'
+        )
+    parts: dict[str, Any] = dict(model=kind.for_use(cfg.model))
     loaders = {
         name: dict(dataset=dict(pipeline=loader['dataset']['pipeline']))
         for name, loader in (cfg.get('test_dataloader') or {}).items()
@@ -206,9 +202,6 @@ def _used_parts(cfg: Config) -> dict[str, Any]:
     if loaders:
         evaluators = {name: value for name, value in (cfg.get('test_evaluator') or {}).items() if name in loaders}
         parts |= dict(test_dataloader=loaders, test_evaluator=evaluators)
-    if inspect.isclass(model_type) and issubclass(model_type, OmniVLClassifier):
-        classes = configured_classes(cfg.get('test_dataloader'))
-        parts |= {} if classes is None else dict(classes=classes)
     parts |= {name: cfg[name] for name in ('image_test_pipeline', 'video_test_pipeline') if name in cfg}
     return plain(parts)
 

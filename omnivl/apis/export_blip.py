@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
-from omnivl.models import OmniVL
+from omnivl.models.decoders.base import GroundedDecoder
+from omnivl.models.tasks import TrunkModel
 from omnivl.storage.files import write_json
+from omnivl.weights.base import part_state
 from omnivl.weights.blip_keys import KeyMapping, head_mappings, projection_mappings, text_mappings, visual_mappings
 
 from .export import CONFIG, WEIGHTS, write_pixels, write_weights
@@ -18,9 +20,14 @@ from .export import CONFIG, WEIGHTS, write_pixels, write_weights
 ARCHITECTURES = dict(
     retrieval='BlipForImageTextRetrieval', caption='BlipForConditionalGeneration', vqa='BlipForQuestionAnswering'
 )
+NEEDED = dict(
+    retrieval=('text_encoder', 'alignment_decoder', 'visual_proj', 'text_proj', 'matching_head'),
+    caption=('generation_decoder',),
+    vqa=('alignment_decoder', 'generation_decoder'),
+)
 
 
-def export_blip(model: OmniVL, kind: str, folder: str | Path) -> list[str]:
+def export_blip(model: TrunkModel, kind: str, folder: str | Path) -> list[str]:
     """Write a folder that Hugging Face's ``from_pretrained`` reads.
 
     Args:
@@ -40,12 +47,12 @@ def export_blip(model: OmniVL, kind: str, folder: str | Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(weights, folder / WEIGHTS)
     write_json(folder / CONFIG, config)
-    model.tokenizer.save(folder)
+    model.trunk.tokenizer.save(folder)
     write_pixels(model, folder)
     return rest
 
 
-def to_blip(model: OmniVL, kind: str) -> tuple[dict[str, Tensor], list[str]]:
+def to_blip(model: TrunkModel, kind: str) -> tuple[dict[str, Tensor], list[str]]:
     """Translate the image-only parts.
 
     Args:
@@ -61,8 +68,10 @@ def to_blip(model: OmniVL, kind: str) -> tuple[dict[str, Tensor], list[str]]:
     """
     if kind not in ARCHITECTURES:
         raise OmniVLValueError(f'kind must be one of {list(ARCHITECTURES)}, got {kind!r}')
+    if missing := sorted(set(NEEDED[kind]) - set(model.parts)):
+        raise OmniVLValueError(f'kind {kind!r} needs {missing}, which this {type(model).__name__} does not hold')
     _check_is_blip(model)
-    own = model.state_dict(keep_vars=True)
+    own = part_state(model)
     weights: dict[str, Tensor] = {}
     used: set[int] = set()
     for mapping in _mappings(model, kind):
@@ -78,9 +87,9 @@ def to_blip(model: OmniVL, kind: str) -> tuple[dict[str, Tensor], list[str]]:
     return weights, [key for key, value in own.items() if id(value) not in used]
 
 
-def _mappings(model: OmniVL, kind: str) -> Iterator[KeyMapping]:
-    depth = len(model.alignment_decoder.layers)
-    mappings = [visual_mappings(len(model.visual_encoder.blocks))]
+def _mappings(model: TrunkModel, kind: str) -> Iterator[KeyMapping]:
+    depth = len(_text_model(model).layers)
+    mappings = [visual_mappings(len(model.parts['visual_encoder'].blocks))]
     if kind in ('retrieval', 'vqa'):
         mappings.append(text_mappings('alignment_decoder', 'text_encoder.', depth, cross=True))
     if kind == 'retrieval':
@@ -90,8 +99,13 @@ def _mappings(model: OmniVL, kind: str) -> Iterator[KeyMapping]:
     return itertools.chain(*mappings)
 
 
-def _check_is_blip(model: OmniVL) -> None:
-    visual = model.visual_encoder
+def _text_model(model: TrunkModel) -> GroundedDecoder:
+    """Return one of the decoders: all have the same sizes."""
+    return next(model.parts[name] for name in ('alignment_decoder', 'generation_decoder') if name in model.parts)
+
+
+def _check_is_blip(model: TrunkModel) -> None:
+    visual = model.parts['visual_encoder']
     if not hasattr(visual, 'image_tokenizer') or len(visual.image_tokenizer.stem):
         raise OmniVLValueError(
             "BLIP cuts its patches by one convolution: a model with another visual encoder, or with the tokenizer's "
@@ -103,7 +117,7 @@ def _check_is_blip(model: OmniVL) -> None:
         )
 
 
-def blip_config(model: OmniVL, kind: str) -> dict[str, Any]:
+def blip_config(model: TrunkModel, kind: str) -> dict[str, Any]:
     """Describe the model as Hugging Face's ``config.json`` does.
 
     Args:
@@ -113,12 +127,12 @@ def blip_config(model: OmniVL, kind: str) -> dict[str, Any]:
     Returns:
         The content of the file.
     """
-    visual, text, words = model.visual_encoder, model.alignment_decoder, model.tokenizer
+    visual, text, words = model.parts['visual_encoder'], _text_model(model), model.trunk.tokenizer
     block, layer = visual.blocks[0], text.layers[0]
     return dict(
         model_type='blip',
         architectures=[ARCHITECTURES[kind]],
-        image_text_hidden_size=model.visual_proj.out_features,
+        **(dict(image_text_hidden_size=model.parts['visual_proj'].out_features) if kind == 'retrieval' else {}),
         tie_word_embeddings=True,
         vision_config=dict(
             model_type='blip_vision_model',

@@ -13,15 +13,17 @@ import torch
 from torch import nn
 
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLRuntimeError, OmniVLValueError
+from omnivl.models.interfaces import Contrasts, HasParts, serving
 from omnivl.storage.files import atomic_write, write_json
 from omnivl.storage.hashes import file_sha256
+from omnivl.weights.base import part_state
 
 from .inputs import Visual, list_folder
 
 INDEX_FILE = 'index.json'
 FEATURES_FILE = 'features.safetensors'
 VERSION = 1
-# What the features depend on; heads, decoders, twin and queues may differ.
+# What the features depend on; heads, decoders, momentum encoder and queues may differ.
 FEATURE_PARTS = ('visual_encoder.', 'text_encoder.', 'visual_proj.', 'text_proj.')
 SHOWN = 5  # names in a message
 
@@ -179,13 +181,14 @@ def model_checksum(model: nn.Module, preparation: Any) -> str:
         64 hexadecimal digits; the same on every device.
     """
     digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
+    contrasts = serving(model, Contrasts, 'an index')
+    for key, value in sorted(part_state(serving(model, HasParts, 'an index')).items()):
         if key.startswith(FEATURE_PARTS):
             digest.update(f'{key} {value.dtype} {tuple(value.shape)}'.encode())
             digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
     for _, statistics in sorted(model.data_preprocessor.named_buffers()):
         digest.update(statistics.cpu().numpy())
-    digest.update(model.tokenizer.definition())
+    digest.update(contrasts.tokenizer.definition())
     digest.update('\n'.join(preparation.described()).encode())
     return digest.hexdigest()
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from omnivl.errors import OmniVLTypeError, OmniVLValueError
+from omnivl.errors import OmniVLValueError
 from omnivl.evaluation import CaptionEvaluation
 from omnivl.evaluation.qa import QAEvaluation
-from omnivl.models import OmniVLClassifier, OmniVLQA
+from omnivl.models.interfaces import Answers, Classifies, Writes, offered_by, serving
 
 from .base import Answer
 from .inputs import all_texts
@@ -77,7 +77,8 @@ class OmniVLInferencer(GallerySearcher):
             max_length=known.max_length if max_length is None else max_length,
             min_length=known.min_length if min_length is None else min_length,
         )
-        return self.answer_each(x, modality, captioning(self.model, protocol, method), 'captions')
+        writes = serving(self.model, Writes, 'caption')
+        return self.answer_each(x, modality, captioning(writes, protocol, method), 'captions')
 
     @torch.no_grad()
     def answer(
@@ -105,11 +106,7 @@ class OmniVLInferencer(GallerySearcher):
         Raises:
             OmniVLTypeError: The model is not for questions.
         """
-        if not isinstance(self.model, OmniVLQA):
-            raise OmniVLTypeError(
-                f'{type(self.model).__name__} does not answer questions; take the config and weights of an OmniVLQA, '
-                'finetuned on question answering'
-            )
+        answerer = serving(self.model, Answers, 'answer')
         if answers is not None and not len(answers):
             raise OmniVLValueError('answers must hold at least one answer to choose from, or be None for a free answer')
         questions, ids = self.texts(question, are_questions=True)
@@ -118,7 +115,7 @@ class OmniVLInferencer(GallerySearcher):
             options = (
                 dict(num_beams=known.num_beams, max_length=known.max_length) if answers is None else dict(k=known.k)
             )
-        work = answering(self.model, questions, ids, answers, options or {})
+        work = answering(answerer, questions, ids, answers, options or {})
         return self._single_text(self.answer_each(x, modality, work, 'answers'), question, 'answers')
 
     @torch.no_grad()
@@ -167,12 +164,13 @@ class OmniVLInferencer(GallerySearcher):
         """
         if top_k < 1:
             raise OmniVLValueError(f'top_k must be at least 1, got {top_k}')
-        if isinstance(self.model, OmniVLClassifier):
+        classifies = offered_by(self.model, Classifies)
+        if classifies is not None:
             if templates is not None:
                 raise OmniVLValueError(
                     'an OmniVLClassifier has a head and needs no templates; prompts are for other models'
                 )
-            work = classifying_by_head(self.loaded, names, top_k)
+            work = classifying_by_head(classifies, self.loaded.classes, names, top_k)
         elif names is None:
             raise OmniVLValueError(
                 f'{type(self.model).__name__} has no head for classes: give the names of the classes'

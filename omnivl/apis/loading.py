@@ -13,7 +13,7 @@ from omnivl.datasets.labels import configured_classes
 from omnivl.engine import read_config
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.evaluation import Evaluation
-from omnivl.models import OmniVLClassifier
+from omnivl.models.interfaces import Classifies, TakesWeights, offered_by
 from omnivl.registry import EVALUATIONS, MODELS, TRANSFORMS
 from omnivl.storage.checkpoint import (
     CheckpointError,
@@ -39,31 +39,13 @@ class LoadedModel:
         model: In ``eval()`` mode, on its device.
         pipelines: Modality -> the transforms of its test pipeline.
         evaluations: (modality, protocol) of each evaluation of the config, in its order.
-        stored_temperature: Temperature of the contrastive loss, where the model itself has none (an exported one).
         classes: Names of the classes of a classifier's head, if they are known.
     """
 
     model: nn.Module
     pipelines: dict[str, list[Any]]
     evaluations: list[tuple[str, Evaluation]]
-    stored_temperature: float | None = None
     classes: list[str] | None = None
-
-    @property
-    def temperature(self) -> float:
-        """Temperature of the contrastive loss.
-
-        Raises:
-            OmniVLValueError: It is not known.
-        """
-        if self.stored_temperature is not None:
-            return self.stored_temperature
-        if not hasattr(self.model, 'temperature'):
-            raise OmniVLValueError(
-                "the temperature of this model is not known, which rerank_with='match+scaled_similarity' of the "
-                "config's retrieval evaluation needs; export the model from a checkpoint of pretraining"
-            )
-        return float(self.model.temperature)
 
     def evaluation(self, kind: type[Evaluation], modality: str | None = None) -> Evaluation | None:
         """The first protocol of a kind, if the config has one; for ``modality`` if that is given."""
@@ -98,7 +80,7 @@ def load_model(
                 f'{folder_or_config} is a folder, which has weights of its own; a checkpoint goes with a config'
             )
         model, cfg = load_exported(folder_or_config)
-        return LoadedModel(model.to(device).eval(), *read_protocols(cfg), cfg.get('temperature'), cfg.get('classes'))
+        return LoadedModel(model.to(device).eval(), *read_protocols(cfg), cfg.get('classes'))
     cfg = folder_or_config if isinstance(folder_or_config, Config) else read_model_config(folder_or_config)
     if checkpoint is None:
         raise OmniVLValueError(f'the config {cfg.filename} alone has no weights: give a checkpoint too')
@@ -106,10 +88,11 @@ def load_model(
     model = MODELS.build(cfg.model)
     path, content = read_weights(checkpoint)
     weights = dict(weights_of(content, path))
-    if hasattr(model, 'adapt_state_dict'):
-        model.adapt_state_dict(weights)
+    if (fits := offered_by(model, TakesWeights)) is not None:
+        fits.adapt_state_dict(weights)
     load_state_dict(model, weights, path, LoadOptions(**cfg.get('load_options', {})))
-    classes = configured_classes(cfg.get('test_dataloader')) if isinstance(model, OmniVLClassifier) else None
+    has_classes = offered_by(model, Classifies) is not None
+    classes = configured_classes(cfg.get('test_dataloader')) if has_classes else None
     return LoadedModel(model.to(device).eval(), pipelines, evaluations, classes=classes)
 
 

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 
 from omnivl.errors import OmniVLValueError
 from omnivl.evaluation import RetrievalEvaluation
+from omnivl.models.interfaces import Contrasts, serving
 
 from .base import Answer, BatchRunner
 from .gallery import Gallery, file_states, is_index, model_checksum
@@ -136,6 +137,8 @@ class GallerySearcher(BatchRunner):
             visuals = [gallery.visuals[number] for number in numbers] if ids else asked
             tokens = dict(zip(numbers, self._tokens(visuals)))
             protocol = self.loaded.evaluation(RetrievalEvaluation) or RetrievalEvaluation()
+            contrasts = serving(self.model, Contrasts, 'retrieve')
+            temperature = contrasts.temperature_value()
             scores = judge(
                 self.model,
                 tokens,
@@ -144,7 +147,7 @@ class GallerySearcher(BatchRunner):
                 similarity[:, :rerank],
                 queries_are_texts=bool(ids),
                 rerank_with=protocol.rerank_with,
-                temperature=self.loaded.temperature if protocol.rerank_with == 'match+scaled_similarity' else None,
+                temperature=temperature,
             )
         return results(gallery.names, 'text' if gallery.kind == 'text' else 'input', top, similarity, scores, k)
 

@@ -12,8 +12,8 @@ from omnivl.datasets.labels import distinct_names
 from omnivl.errors import OmniVLValueError
 from omnivl.evaluation import CaptionEvaluation, ZeroShotEvaluation
 from omnivl.evaluation.texts import pad_texts, to_numpy
-from omnivl.models.caption import write_captions
-from omnivl.models.qa import OmniVLQA
+from omnivl.models.interfaces import Answers, Classifies, Contrasts, Matches, Writes, serving
+from omnivl.models.writing import write_texts
 from omnivl.structures import MODALITIES, VLBatch
 
 from .base import Answer, Work
@@ -24,7 +24,7 @@ PAIR_BATCH = 128  # visual-text pairs per forward pass of the alignment decoder
 ANSWER_LENGTH = 40  # most word pieces of an answer to choose from
 
 
-def captioning(model: nn.Module, protocol: CaptionEvaluation, method: str) -> Work:
+def captioning(model: Writes, protocol: CaptionEvaluation, method: str) -> Work:
     """Writes captions with one method of a protocol.
 
     Args:
@@ -37,17 +37,16 @@ def captioning(model: nn.Module, protocol: CaptionEvaluation, method: str) -> Wo
     """
     options = protocol.methods[method]
     seed = options.get('seed', 0) if method == 'nucleus' else None
-    prompt = protocol.prompt_of(model)
 
     def write(tokens: torch.Tensor) -> list[Answer]:
         drawn = {} if seed is None else {method: torch.Generator(tokens.device).manual_seed(seed)}
         lengths = protocol.max_length, protocol.min_length
-        written = write_captions(model, tokens, {method: options}, prompt, *lengths, drawn)
+        written = write_texts(model, tokens, {method: options}, protocol.prompt, *lengths, drawn)
         return [dict(caption=caption, score=score) for caption, score in written[method]]
 
     def work(batch: VLBatch) -> list[Answer]:
         """The caption of each visual of a batch."""
-        tokens = model.encode_visual(batch.frames, batch.modality).tokens
+        tokens = model.encode(batch).tokens
         if seed is None:
             return write(tokens)
         # Each visual draws from the seed anew: what it gets must not depend on its neighbours in the batch.
@@ -68,18 +67,19 @@ def matching(model: nn.Module, texts: Sequence[str], ids: Sequence[np.ndarray], 
     Returns:
         The task: ``matches`` with ``text``, ``score`` and ``similarity`` for each text.
     """
+    contrasts, matches = serving(model, Contrasts, 'match'), serving(model, Matches, 'match')
 
     def work(batch: VLBatch) -> list[Answer]:
         """The texts of each visual of a batch, the best first."""
-        visual = model.encode_visual(batch.frames, batch.modality)
-        similarity = to_numpy(model.project_visual(visual.pooled)) @ features.T  # (B, G)
-        key_values = model.visual_key_values(visual.tokens, decoders=('alignment',))
+        visual = contrasts.encode(batch)
+        similarity = to_numpy(contrasts.project_visual(visual.pooled)) @ features.T  # (B, G)
+        key_values = matches.matching_key_values(visual.tokens)
         group = max(PAIR_BATCH // len(batch), 1)
         scores = []
         for start in range(0, len(ids), group):
-            text_ids, text_mask = pad_texts(ids[start : start + group], model)
+            text_ids, text_mask = pad_texts(ids[start : start + group], matches.tokenizer, visual.tokens.device)
             pairs = text_ids.repeat(len(batch), 1), text_mask.repeat(len(batch), 1)  # grouped by visual
-            logits = model.match_logits(*pairs, key_values)
+            logits = matches.match_logits(*pairs, key_values)
             scores.append(to_numpy(logits.float().softmax(dim=1)[:, 1]).reshape(len(batch), -1))
         columns = np.concatenate(scores, axis=1)
         return [
@@ -132,6 +132,7 @@ def classifying(
     names = [names] if isinstance(names, str) else list(names)
     if not names or len(set(names)) < len(names):
         raise OmniVLValueError(f'names must be different names of classes, at least one; got {names}')
+    contrasts = serving(loaded.model, Contrasts, 'classify')
     of_modality: dict[str, np.ndarray] = {}
 
     def class_features(modality: str) -> np.ndarray:
@@ -142,18 +143,21 @@ def classifying(
         return of_modality[modality]
 
     def work(batch: VLBatch) -> list[Answer]:
-        pooled = loaded.model.encode_visual(batch.frames, batch.modality).pooled
-        scores = to_numpy(loaded.model.project_visual(pooled)) @ class_features(batch.modality).T
+        pooled = contrasts.encode(batch).pooled
+        scores = to_numpy(contrasts.project_visual(pooled)) @ class_features(batch.modality).T
         return [_best_classes(of_visual, names, top_k) for of_visual in scores]
 
     return work
 
 
-def classifying_by_head(loaded: LoadedModel, names: Sequence[str] | None, top_k: int) -> Work:
+def classifying_by_head(
+    model: Classifies, known: Sequence[str] | None, names: Sequence[str] | None, top_k: int
+) -> Work:
     """Finds the class of each visual with the head of a classifier.
 
     Args:
-        loaded: The model, and the names of its classes if they are known.
+        model: The model.
+        known: Names of its classes, if they are known.
         names: Names of all classes, in the order of the head; None = those that are known, or else ``class 0`` ...
         top_k: Classes in ``scores``.
 
@@ -163,10 +167,10 @@ def classifying_by_head(loaded: LoadedModel, names: Sequence[str] | None, top_k:
     Raises:
         OmniVLValueError: There are not as many names as classes.
     """
-    count = loaded.model.num_classes
+    count = model.num_classes
     if names is None:
-        known = loaded.classes is not None and len(loaded.classes) == count  # the data here may be a part of the set
-        names = loaded.classes if known else [f'class {label}' for label in range(count)]
+        are_all = known is not None and len(known) == count  # the data here may be a part of the set
+        names = known if are_all else [f'class {label}' for label in range(count)]
     if len(names) != count:
         raise OmniVLValueError(
             f'the model has a head for {count} classes, got {len(names)} names: give all in order, or none'
@@ -174,7 +178,7 @@ def classifying_by_head(loaded: LoadedModel, names: Sequence[str] | None, top_k:
     names = distinct_names(names)
 
     def work(batch: VLBatch) -> list[Answer]:
-        probabilities = loaded.model.classify(batch).double().softmax(dim=1).cpu().numpy()
+        probabilities = model.classify(batch).double().softmax(dim=1).cpu().numpy()
         return [_best_classes(of_visual, names, top_k) for of_visual in probabilities]
 
     return work
@@ -187,7 +191,7 @@ def _best_classes(scores: np.ndarray, names: Sequence[str], top_k: int) -> Answe
 
 
 def answering(
-    model: OmniVLQA,
+    model: Answers,
     questions: Sequence[str],
     ids: Sequence[np.ndarray],
     answers: Sequence[str] | None,
@@ -209,7 +213,7 @@ def answering(
 
     def answer(batch: VLBatch, question: np.ndarray) -> list[tuple[str, float]]:
         """An answer and its score for each visual of a batch."""
-        text_ids, text_mask = pad_texts([question] * len(batch), model)
+        text_ids, text_mask = pad_texts([question] * len(batch), model.tokenizer, batch.frames.device)
         batch = replace(batch, text_ids=text_ids, text_mask=text_mask)
         if answers is None:
             return model.generate_answers(batch, **options)

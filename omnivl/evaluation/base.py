@@ -18,6 +18,7 @@ from torch import nn
 from omnivl.datasets import BrokenCounter
 from omnivl.errors import OmniVLValueError
 from omnivl.models.decoders.generation import packed_decoders
+from omnivl.models.interfaces import Encodes, serving
 from omnivl.storage.progress import track
 from omnivl.structures import VLBatch, VLDataSample
 
@@ -45,6 +46,24 @@ class EvaluationResult:
 class Evaluation(ABC):
     """Base of the protocols: what is shown to the model, what is scored, how."""
 
+    @property
+    def needs(self) -> tuple[type, ...]:
+        """What a model must offer for this, of ``models/interfaces.py``."""
+        return (Encodes,)
+
+    def check(self, model: nn.Module, name: str) -> None:
+        """Refuse a model that cannot serve this, before anything is computed.
+
+        Args:
+            model: The model, without a distributed wrapper.
+            name: Of the evaluation, for the message.
+
+        Raises:
+            OmniVLTypeError: The model lacks something; the message says what.
+        """
+        for interface in self.needs:
+            serving(model, interface, f'{name} ({type(self).__name__})')
+
     def run(self, model: nn.Module, dataloader: Iterable, progress: str = 'evaluation') -> EvaluationResult:
         """Evaluate, in ``eval()`` mode and without gradients; the modes of all modules are put back.
 
@@ -60,6 +79,7 @@ class Evaluation(ABC):
             The result, the same on every rank.
         """
         model = model.module if is_model_wrapper(model) else model
+        self.check(model, progress)
         start = time.perf_counter()
         with _evaluation_mode(model):
             result = self.evaluate(model, dataloader, progress)

@@ -12,7 +12,8 @@ from mmengine.logging import print_log
 from torch import nn
 
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
-from omnivl.models.caption import METHODS, write_captions
+from omnivl.models.interfaces import Writes, serving
+from omnivl.models.writing import METHODS, write_texts
 from omnivl.registry import EVALUATIONS
 from omnivl.structures import MODALITIES, VLBatch, VLDataSample
 
@@ -76,6 +77,11 @@ class CaptionEvaluation(Evaluation):
         self.official = official
         self.submission_file = submission_file
 
+    @property
+    def needs(self) -> tuple[type, ...]:
+        """A model that writes."""
+        return (Writes,)
+
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """Captions everything once with each method."""
         random = {
@@ -83,13 +89,14 @@ class CaptionEvaluation(Evaluation):
             for method, options in self.methods.items()
             if method == 'nucleus'
         }
-        prompt = self.prompt_of(model)
+        writes = serving(model, Writes, name)
+        prompt = writes.prompt if self.prompt is None else self.prompt
         rows: list[Row] = []
         for batch, samples in batches(model, dataloader, name):
             described = [self._describe(sample, batch, name) for sample in samples]
-            tokens = model.encode_visual(batch.frames, batch.modality).tokens
+            tokens = writes.encode(batch).tokens
             lengths = self.max_length, self.min_length
-            for method, written in write_captions(model, tokens, self.methods, prompt, *lengths, random).items():
+            for method, written in write_texts(writes, tokens, self.methods, prompt, *lengths, random).items():
                 for row, (caption, score) in zip(described, written):
                     row[method] = caption
                     row['score'][method] = score
@@ -113,10 +120,6 @@ class CaptionEvaluation(Evaluation):
         if self.official:
             protocol |= dict(average='over all items (micro); each domain as a set of its own', skipped=skipped)
         return EvaluationResult(metrics, chance, rows, protocol)
-
-    def prompt_of(self, model: nn.Module) -> str:
-        """The words that captions of a model begin with."""
-        return getattr(model, 'prompt', '') if self.prompt is None else self.prompt
 
     def _describe(self, sample: VLDataSample, batch: VLBatch, name: str) -> Row:
         """The row of a sample, still without captions."""

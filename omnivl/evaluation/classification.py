@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from omnivl.errors import OmniVLTypeError, OmniVLValueError
+from omnivl.errors import OmniVLValueError
+from omnivl.models.interfaces import Classifies, serving
 from omnivl.registry import EVALUATIONS
 
 from .base import Evaluation, EvaluationResult, batches, gather_rows
@@ -29,28 +30,28 @@ class ClassificationEvaluation(Evaluation):
     def __init__(self, top_k: Sequence[int] = (1, 5)) -> None:
         self.top_k = check_top_k(top_k)
 
+    @property
+    def needs(self) -> tuple[type, ...]:
+        """A model with a head for classes."""
+        return (Classifies,)
+
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """Runs the head once over all views.
 
         Raises:
-            OmniVLTypeError: The model has no head for classes.
             OmniVLValueError: The head and the dataset have different numbers of classes.
         """
-        if not hasattr(model, 'classify'):
-            raise OmniVLTypeError(
-                f'{name}: {type(model).__name__} has no head for classes: take an OmniVLClassifier, or '
-                'ZeroShotEvaluation or LinearProbeEvaluation, which need none'
-            )
+        classifies = serving(model, Classifies, name)
         classes = dataset_classes(dataloader, name, 'classification')
-        if model.num_classes != len(classes):
+        if classifies.num_classes != len(classes):
             raise OmniVLValueError(
-                f'{name}: the model has a head for {model.num_classes} classes, the dataset has {len(classes)}: '
+                f'{name}: the model has a head for {classifies.num_classes} classes, the dataset has {len(classes)}: '
                 'set model.num_classes, or classes_file of the annotations if a split lacks some'
             )
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):
             batch, views = split_views(batch)
             # In double precision, small probabilities that order the places after the first do not become equal.
-            probabilities = model.classify(batch).double().softmax(dim=1).cpu().numpy()
+            probabilities = classifies.classify(batch).double().softmax(dim=1).cpu().numpy()
             rows += class_rows(samples, batch, mean_over_views(probabilities, views), classes, name)
         return class_result(gather_rows(rows, name), classes, self.top_k, name, 'classification', {})

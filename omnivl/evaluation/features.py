@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from omnivl.datasets.loaders import with_defaults
 from omnivl.errors import OmniVLValueError
+from omnivl.models.interfaces import Encodes, serving
 from omnivl.structures import VLBatch
 
 from .annotation_files import describe_annotations
@@ -41,14 +42,14 @@ def pooled_features(model: nn.Module, batch: VLBatch, views: int) -> Tensor:
     """The [CLS] vector before the projection, averaged over the views of each visual.
 
     Args:
-        model: Has ``encode_visual``.
+        model: Offers ``Encodes``.
         batch: From ``split_views``, B * V views.
         views: V.
 
     Returns:
         float32 (B, D).
     """
-    pooled = model.encode_visual(batch.frames, batch.modality).pooled.float()
+    pooled = serving(model, Encodes, 'a probe').encode(batch).pooled.float()
     return pooled.view(-1, views, pooled.shape[1]).mean(dim=1)
 
 

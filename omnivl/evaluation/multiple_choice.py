@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from omnivl.errors import OmniVLValueError
+from omnivl.models.interfaces import Contrasts, Encodes, Matches, offered_by, serving
 from omnivl.registry import EVALUATIONS
 from omnivl.structures import VLBatch, VLDataSample
 
@@ -42,6 +43,12 @@ class MultipleChoiceEvaluation(Evaluation):
             raise OmniVLValueError(f'pair_batch must be at least 1, got {pair_batch}')
         self.score_with = score_with
         self.pair_batch = pair_batch
+
+    @property
+    def needs(self) -> tuple[type, ...]:
+        """What the score is made of."""
+        made_of = {'similarity': Contrasts, 'match': Matches}
+        return tuple(made_of[part] for part in self.score_with.split('+'))
 
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """Scores the texts of each question once."""
@@ -79,23 +86,22 @@ class MultipleChoiceEvaluation(Evaluation):
 
     def _scores(self, model: nn.Module, batch: VLBatch, texts: Sequence[np.ndarray], owner: np.ndarray) -> np.ndarray:
         """Score of each text, int64 (L_i,), with its visual, int64 (N,): float32 (N,)."""
-        features = model.encode_visual(batch.frames, batch.modality)
+        features = serving(model, Encodes, 'multiple choice').encode(batch)
         index = torch.from_numpy(owner).to(features.tokens.device)
-        vectors = key_values = None
-        if 'similarity' in self.score_with:
-            vectors = model.project_visual(features.pooled)
-        if 'match' in self.score_with:
-            key_values = model.visual_key_values(features.tokens, decoders=('alignment',))
+        contrasts, matches = (offered_by(model, interface) for interface in (Contrasts, Matches))
+        vectors = contrasts.project_visual(features.pooled) if 'similarity' in self.score_with else None
+        key_values = matches.matching_key_values(features.tokens) if 'match' in self.score_with else None
+        tokenizer = (contrasts or matches).tokenizer
         found = []
         for start in range(0, len(texts), self.pair_batch):
             part = slice(start, start + self.pair_batch)
-            text_ids, text_mask = pad_texts(texts[part], model)
+            text_ids, text_mask = pad_texts(texts[part], tokenizer, index.device)
             similarity = np.zeros(len(text_ids), dtype=np.float32)
             if vectors is not None:
-                text_vectors = model.project_text(model.encode_text(text_ids, text_mask).pooled)
+                text_vectors = contrasts.embed_text(text_ids, text_mask)
                 similarity = to_numpy((vectors[index[part]] * text_vectors).sum(dim=-1))
             if key_values is not None:
-                logits = to_numpy(model.match_logits(text_ids, text_mask, key_values, index[part]))
+                logits = to_numpy(matches.match_logits(text_ids, text_mask, key_values, index[part]))
                 similarity = combine(logits, similarity, self.score_with, None)
             found.append(similarity)
         return np.concatenate(found)

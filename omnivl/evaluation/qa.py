@@ -9,6 +9,7 @@ from torch import nn
 
 from omnivl.datasets.annotations import read_answer_list
 from omnivl.errors import OmniVLValueError
+from omnivl.models.interfaces import Answers, serving
 from omnivl.registry import EVALUATIONS
 from omnivl.storage.hashes import file_sha256
 from omnivl.structures import VLBatch, VLDataSample
@@ -89,13 +90,19 @@ class QAEvaluation(Evaluation):
         self.rule = rule
         self.type_words = type_words
 
+    @property
+    def needs(self) -> tuple[type, ...]:
+        """A model that answers questions."""
+        return (Answers,)
+
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """Answers every question once with each method."""
         answers = read_answer_list(self.answer_list) if isinstance(self.answer_list, str) else self.answer_list
-        choices = _Choices(answers, model.tokenizer, self.max_answer_pieces)
+        answerer = serving(model, Answers, name)
+        choices = _Choices(answers, answerer.tokenizer, self.max_answer_pieces)
         rows: list[Row] = []
         for batch, samples in batches(model, dataloader, name):
-            rows += self._answer(model, batch, samples, choices)
+            rows += self._answer(answerer, batch, samples, choices)
         rows = gather_rows(rows, name)
         shape = rows[0]['shape']
         for row in rows:
@@ -133,14 +140,14 @@ class QAEvaluation(Evaluation):
         return [{'question_id': row['question_id'], 'answer': row[self.methods[0]]} for row in predictions]
 
     def _answer(
-        self, model: nn.Module, batch: VLBatch, samples: Sequence[VLDataSample], choices: '_Choices'
+        self, model: Answers, batch: VLBatch, samples: Sequence[VLDataSample], choices: '_Choices'
     ) -> list[Row]:
         """The rows of one batch."""
-        question = model.question_key_values(batch)
+        questions = model.read_questions(batch)
         rows = [_describe_question(sample, batch) for sample in samples]
         for method in self.methods:
             if method == 'rank':
-                best, scores = model.rank_answers(batch, choices.ids, self.k, question=question)
+                best, scores = model.rank_answers(batch, choices.ids, self.k, questions=questions)
                 found = [(choices.texts[index], score) for index, score in zip(best.tolist(), scores.tolist())]
             else:
                 written = model.generate_answers(
@@ -148,7 +155,7 @@ class QAEvaluation(Evaluation):
                     'beam' if self.num_beams > 1 else 'greedy',
                     num_beams=self.num_beams,
                     max_length=self.max_length,
-                    question=question,
+                    questions=questions,
                 )
                 found = [(choices.spelling.get(text, text), score) for text, score in written]
             for row, (text, score) in zip(rows, found):

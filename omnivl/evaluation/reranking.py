@@ -18,6 +18,7 @@ import torch
 from mmengine.dist import all_gather_object
 from torch import Tensor, nn
 
+from omnivl.models.interfaces import Matches, serving
 from omnivl.storage.progress import track
 
 from .functional import reranked_ranks
@@ -75,7 +76,7 @@ def score_pairs(
     """Match logits of pairs; each rank scores those whose visual it holds, the keys and values of a visual once.
 
     Args:
-        model: Has ``visual_key_values`` and ``match_logits``.
+        model: Offers ``Matches``.
         tokens: Visual -> its tokens, float (S, D), in CPU memory; this rank's visuals.
         texts: Word-piece ids of all texts; each int64 (L_i,).
         pairs: From :func:`needed_pairs`, the same on every rank; int64 (P, 2).
@@ -88,21 +89,23 @@ def score_pairs(
     """
     parameter = next(model.parameters())
     device = parameter.device
+    matches = serving(model, Matches, name)
     visuals = sorted(tokens)
     scored: list[tuple[np.ndarray, np.ndarray]] = []
     chunks = [visuals[start : start + visual_batch] for start in range(0, len(visuals), visual_batch)]
     for chunk in track(chunks, f'{name} (re-ranking)'):
         stacked = torch.stack([tokens[visual] for visual in chunk]).to(device, parameter.dtype)
-        key_values = model.visual_key_values(stacked, decoders=('alignment',))
+        key_values = matches.matching_key_values(stacked)
         for batch in _pair_batches(chunk, texts, pairs, pair_batch):
-            text_ids, text_mask = pad_texts([texts[text] for text in batch[:, 1]], model)
+            text_ids, text_mask = pad_texts([texts[text] for text in batch[:, 1]], matches.tokenizer, device)
             places = np.searchsorted(chunk, batch[:, 0])
             if places[0] == places[-1]:
                 # All texts of the batch look at one visual: its keys and values are used in place, without a copy.
-                index = torch.tensor(places[:1], device=device)
-                logits = model.match_logits(text_ids, text_mask, key_values.index(index), None)
+                place = slice(places[0], places[0] + 1)
+                of_visual = [(key[place], value[place]) for key, value in key_values]
+                logits = matches.match_logits(text_ids, text_mask, of_visual)
             else:
-                logits = model.match_logits(text_ids, text_mask, key_values, torch.tensor(places, device=device))
+                logits = matches.match_logits(text_ids, text_mask, key_values, torch.tensor(places, device=device))
             scored.append((batch[:, 0] * len(texts) + batch[:, 1], to_numpy(logits)))
     gathered = [part for rank_parts in all_gather_object(scored) for part in rank_parts]
     codes = np.concatenate([codes for codes, _ in gathered])

@@ -9,6 +9,7 @@ from mmengine.dist import get_rank
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
+from omnivl.models.interfaces import Contrasts, Matches, serving
 from omnivl.registry import EVALUATIONS
 from omnivl.structures import MODALITIES, VLDataSample
 
@@ -86,14 +87,15 @@ class RetrievalEvaluation(Evaluation):
         self.token_dtype = TOKEN_DTYPES[token_dtype]
         self.dual_softmax = dual_softmax
 
-    def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
-        """Encodes everything once, ranks, re-ranks.
+    @property
+    def needs(self) -> tuple[type, ...]:
+        """A model with a shared space; for the re-ranking one that scores pairs, too."""
+        return (Contrasts,) if self.rerank_k is None else (Contrasts, Matches)
 
-        Raises:
-            OmniVLValueError: The options need the temperature of a contrastive loss, and the model has none.
-        """
+    def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
+        """Encode everything once, rank, re-rank."""
         scaled = self.dual_softmax or (self.rerank_k is not None and self.rerank_with == 'match+scaled_similarity')
-        temperature = _temperature(model, name) if scaled else None
+        temperature = serving(model, Contrasts, name).temperature_value() if scaled else None
         mine, tokens_by_key = self._encode_visuals(model, dataloader, name)
         rows = gather_rows(mine, name)
         texts = CaptionTexts(rows, merge=self.duplicate_captions == 'merge')
@@ -124,9 +126,10 @@ class RetrievalEvaluation(Evaluation):
         """This rank's rows, and for the re-ranking the tokens (S, D) of each in CPU memory."""
         rows: list[dict[str, Any]] = []
         tokens: dict[tuple[str, str], Tensor] = {}
+        contrasts = serving(model, Contrasts, name)
         for batch, samples in batches(model, dataloader, name):
-            features = model.encode_visual(batch.frames, batch.modality)
-            vectors = to_numpy(model.project_visual(features.pooled))
+            features = contrasts.encode(batch)
+            vectors = to_numpy(contrasts.project_visual(features.pooled))
             new = [
                 describe(sample, batch) | _captions(sample, name) | {'feature': vector, 'rank': get_rank()}
                 for sample, vector in zip(samples, vectors)
@@ -205,16 +208,6 @@ def _captions(sample: VLDataSample, name: str) -> dict[str, Any]:
             f'TokenizeText must stand in the pipeline, after what changes the captions'
         )
     return {'captions': captions, 'caption_ids': ids}
-
-
-def _temperature(model: nn.Module, name: str) -> float:
-    try:
-        return float(model.temperature)
-    except (AttributeError, ValueError) as error:
-        raise OmniVLValueError(
-            f"{name}: dual_softmax and rerank_with='match+scaled_similarity' need the temperature of the contrastive "
-            f'loss, which this {type(model).__name__} has not: set model.contrastive_loss, or leave these options'
-        ) from error
 
 
 def _directions(

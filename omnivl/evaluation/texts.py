@@ -8,21 +8,29 @@ from mmengine.dist import all_gather_object, get_dist_info
 from torch import Tensor, nn
 
 from omnivl.models.data_preprocessor import pad_text
+from omnivl.models.interfaces import Contrasts, TextTokenizer, serving
 from omnivl.storage.progress import track
 
 
-def pad_texts(texts: Sequence[np.ndarray], model: nn.Module) -> tuple[Tensor, Tensor]:
-    """Pad texts to the longest, on the device of the model.
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device that a model is on."""
+    return next(model.parameters()).device
+
+
+def pad_texts(
+    texts: Sequence[np.ndarray], tokenizer: TextTokenizer, device: torch.device | str
+) -> tuple[Tensor, Tensor]:
+    """Pad texts, each int64 (L_i,), to the longest.
 
     Args:
-        texts: Word-piece ids of each, int64 (L_i,).
-        model: Has a ``tokenizer``.
+        texts: Token ids.
+        tokenizer: Knows the token that fills.
+        device: Where the result goes.
 
     Returns:
         Ids, int64 (B, L), and bool (B, L), True = real token.
     """
-    device = next(model.parameters()).device
-    text_ids, text_mask = pad_text(texts, model.tokenizer.pad_id)
+    text_ids, text_mask = pad_text(texts, tokenizer.pad_id)
     return text_ids.to(device), text_mask.to(device)
 
 
@@ -30,7 +38,7 @@ def encode_texts(model: nn.Module, texts: Sequence[np.ndarray], batch_size: int,
     """Encode texts to unit vectors, each rank making its share.
 
     Args:
-        model: Has ``encode_text`` and ``project_text``.
+        model: Offers ``Contrasts``.
         texts: Word-piece ids, [CLS] first and [SEP] last, the same texts on every rank; each int64 (L_i,).
         batch_size: Texts per forward pass.
         name: Shown before the progress bar.
@@ -45,10 +53,10 @@ def encode_texts(model: nn.Module, texts: Sequence[np.ndarray], batch_size: int,
     groups = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     mine = groups[rank::world_size]
     features: dict[int, np.ndarray] = {}
+    contrasts, device = serving(model, Contrasts, name), device_of(model)
     for group in track(mine, f'{name} (texts)'):
-        text_ids, text_mask = pad_texts([texts[index] for index in group], model)
-        projected = model.project_text(model.encode_text(text_ids, text_mask).pooled)
-        features.update(zip(group, to_numpy(projected)))
+        text_ids, text_mask = pad_texts([texts[index] for index in group], contrasts.tokenizer, device)
+        features.update(zip(group, to_numpy(contrasts.embed_text(text_ids, text_mask))))
     for part in all_gather_object(features):
         features.update(part)
     return np.stack([features[index] for index in range(len(texts))])

@@ -9,6 +9,7 @@ from torch import nn
 
 from omnivl.datasets.prompts import fill_prompt, get_templates
 from omnivl.errors import OmniVLValueError
+from omnivl.models.interfaces import Contrasts, serving
 from omnivl.registry import EVALUATIONS
 
 from .base import Evaluation, EvaluationResult, batches, gather_rows
@@ -45,16 +46,21 @@ class ZeroShotEvaluation(Evaluation):
         self.top_k = check_top_k(top_k)
         self.text_batch = text_batch
 
+    @property
+    def needs(self) -> tuple[type, ...]:
+        """A model with a shared space."""
+        return (Contrasts,)
+
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """Encodes prompts and visuals once."""
         classes = dataset_classes(dataloader, name, 'zero-shot classification')
         _check_names(dataloader.dataset.classes, name)
         class_features = self.class_features(model, dataloader.dataset, name)
+        contrasts = serving(model, Contrasts, name)
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):
             batch, views = split_views(batch)
-            pooled = model.encode_visual(batch.frames, batch.modality).pooled
-            scores = to_numpy(model.project_visual(pooled)) @ class_features.T
+            scores = to_numpy(contrasts.project_visual(contrasts.encode(batch).pooled)) @ class_features.T
             rows += class_rows(samples, batch, mean_over_views(scores, views), classes, name)
         protocol = dict(templates=list(self.templates))
         return class_result(gather_rows(rows, name), classes, self.top_k, name, 'zero_shot', protocol)

@@ -1,20 +1,19 @@
 from . import decoders, encoders, losses, tokenizers
-from .caption import OmniVLCaption
-from .classify import OmniVLClassifier
 from .data_preprocessor import VLDataPreprocessor
-from .momentum import FeatureQueues, MomentumTwin
+from .momentum import FeatureQueues, MomentumEncoder
 from .omnivl import OmniVL
-from .pretrain import OmniVLPretrain
-from .qa import OmniVLQA
+from .tasks import OmniVLCaption, OmniVLClassifier, OmniVLPretrain, OmniVLQA, OmniVLRetrieval, TrunkModel
 
 __all__ = [
     'FeatureQueues',
-    'MomentumTwin',
+    'MomentumEncoder',
     'OmniVL',
     'OmniVLCaption',
     'OmniVLClassifier',
     'OmniVLPretrain',
     'OmniVLQA',
+    'OmniVLRetrieval',
+    'TrunkModel',
     'VLDataPreprocessor',
     'decoders',
     'encoders',

@@ -1,6 +1,7 @@
-"""The momentum twin of encoders and projections, and the three queues that it fills (MoCo, 1911.05722)."""
+"""The momentum encoder (encoders and projections), and the three queues that it fills (MoCo, 1911.05722)."""
 
 import copy
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -26,52 +27,52 @@ class Candidates(NamedTuple):
     valid: Tensor
 
 
-class MomentumTwin(nn.Module):
+class MomentumEncoder(nn.Module):
     r"""Exponential moving average of some modules, :math:`\theta' \leftarrow m \theta' + (1 - m) \theta`.
 
-    It stays in evaluation mode (no dropout in the features that fill the queues; BLIP's twin has dropout on) and its
+    It stays in evaluation mode (no dropout in the features that fill the queues; BLIP's has dropout on) and its
     parameters take no gradient.
 
     Args:
         modules: What to follow, by name.
         momentum: m (0.995 in BLIP; the paper gives none).
-        ramp: Start with a faster twin, m = min(momentum, (1 + n) / (2 + n)) after n updates: useful in runs so short
-            that the twin would otherwise never leave its random start.
+        ramp: Start faster, m = min(momentum, (1 + n) / (2 + n)) after n updates: useful in runs so short that the
+            average would otherwise never leave its random start.
     """
 
-    def __init__(self, modules: dict[str, nn.Module], momentum: float = 0.995, ramp: bool = False) -> None:
+    def __init__(self, modules: Mapping[str, nn.Module], momentum: float = 0.995, ramp: bool = False) -> None:
         super().__init__()
         if not 0 <= momentum <= 1:
             raise OmniVLValueError(f'momentum must be in [0, 1], got {momentum} (1 would never move, 0 has no memory)')
         self.momentum = momentum
         self.ramp = ramp
-        self.twins = nn.ModuleDict({name: copy.deepcopy(module) for name, module in modules.items()})
-        self.twins.requires_grad_(False)
+        self.averages = nn.ModuleDict({name: copy.deepcopy(module) for name, module in modules.items()})
+        self.averages.requires_grad_(False)
         self.register_buffer('num_updates', torch.zeros((), dtype=torch.int64))
 
-    def train(self, mode: bool = True) -> 'MomentumTwin':
+    def train(self, mode: bool = True) -> 'MomentumEncoder':
         """Stay in evaluation mode, whatever is asked."""
         return super().train(False)
 
     @torch.no_grad()
-    def copy_from(self, modules: dict[str, nn.Module]) -> None:
-        """Make the twins equal to the modules (after weights were loaded into these)."""
+    def copy_from(self, modules: Mapping[str, nn.Module]) -> None:
+        """Make the averages equal to the modules (after weights were loaded into these)."""
         for name, module in modules.items():
-            self.twins[name].load_state_dict(module.state_dict())
+            self.averages[name].load_state_dict(module.state_dict())
         self.num_updates.zero_()
 
     @torch.no_grad()
-    def update(self, modules: dict[str, nn.Module]) -> None:
+    def update(self, modules: Mapping[str, nn.Module]) -> None:
         """Take one step towards the modules."""
         momentum = self.momentum
         if self.ramp:
             updates = int(self.num_updates)
             momentum = min(momentum, (1 + updates) / (2 + updates))
-        own = [parameter for name in modules for parameter in self.twins[name].parameters()]
+        own = [parameter for name in modules for parameter in self.averages[name].parameters()]
         followed = [parameter for module in modules.values() for parameter in module.parameters()]
         torch._foreach_lerp_(own, followed, 1 - momentum)
         for name, module in modules.items():  # statistics of batch norms, where an encoder has them
-            for buffer, source in zip(self.twins[name].buffers(), module.buffers()):
+            for buffer, source in zip(self.averages[name].buffers(), module.buffers()):
                 buffer.copy_(source)
         self.num_updates += 1
 
@@ -98,6 +99,11 @@ class FeatureQueues(nn.Module):
         self.register_buffer('target_ids', -1 - torch.arange(length))
         self.register_buffer('cursor', torch.zeros((), dtype=torch.int64))
         self.register_buffer('fill', torch.zeros((), dtype=torch.int64))
+
+    @property
+    def share_filled(self) -> Tensor:
+        """Share of the places that have been filled, a scalar."""
+        return self.fill.float() / max(self.length, 1)
 
     @torch.no_grad()
     def push(self, visual: Tensor, text: Tensor, target_ids: Tensor) -> None:

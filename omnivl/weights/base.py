@@ -10,8 +10,8 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
-from omnivl.models import OmniVL
 from omnivl.models.data_preprocessor import VLDataPreprocessor
+from omnivl.models.interfaces import HasParts, TakesWeights, offered_by
 from omnivl.registry import WEIGHT_READERS
 from omnivl.storage.checkpoint import CheckpointError, load_checkpoint, weights_of
 from omnivl.structures import FRAMES
@@ -20,7 +20,7 @@ from .files import find_file, read_neighbour
 from .report import WeightReport, grouped
 
 # Parts that follow the others, so no source is ever about them.
-FOLLOWERS = ('momentum_twin.', 'queues.')
+FOLLOWERS = ('momentum_encoder.', 'queues.')
 
 
 class WeightsError(CheckpointError, OmniVLValueError):
@@ -69,7 +69,7 @@ class WeightReader:
         path = find_file(self.file)
         return dict(weights_of(load_checkpoint(path), str(path))), path
 
-    def translate(self, weights: dict[str, Tensor], model: OmniVL) -> dict[str, Tensor]:
+    def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
         """Translate the source's keys to ours.
 
         Args:
@@ -81,7 +81,7 @@ class WeightReader:
         """
         raise NotImplementedError
 
-    def settings(self, config: dict[str, Any], model: OmniVL) -> list[tuple[str, Any, Any]]:
+    def settings(self, config: dict[str, Any], model: HasParts) -> list[tuple[str, Any, Any]]:
         """Compare what no tensor shows and yet decides the result.
 
         Args:
@@ -93,7 +93,7 @@ class WeightReader:
         """
         return []
 
-    def advice(self, weights: dict[str, Tensor], model: OmniVL) -> list[str]:
+    def advice(self, weights: dict[str, Tensor], model: HasParts) -> list[str]:
         """Tell what a user of these weights should know beside the numbers of keys.
 
         Args:
@@ -105,18 +105,22 @@ class WeightReader:
         """
         return []
 
-    def derived(self, model: OmniVL) -> list[str]:
+    def expected_unused(self, model: HasParts) -> tuple[str, ...]:
+        """Give patterns of keys that may stay unused: of the layout, and of parts that the model does not hold."""
+        return self.unused_by_design
+
+    def derived(self, model: HasParts) -> list[str]:
         """List our keys that ``finish`` fills from those that ``translate`` gave."""
         return []
 
-    def finish(self, model: OmniVL) -> None:
+    def finish(self, model: HasParts) -> None:
         """Fill what follows from the loaded weights."""
 
-    def load(self, model: OmniVL) -> WeightReport:
+    def load(self, model: HasParts) -> WeightReport:
         """Fill the model, or change nothing and say what does not fit.
 
         Args:
-            model: An ``OmniVL``.
+            model: A model made of parts.
 
         Returns:
             What became of every key.
@@ -131,23 +135,23 @@ class WeightReader:
         report.notes += self.advice(weights, model)
         translated = self.translate(weights, model)
         report.unused = sorted(weights)
-        own = model.state_dict(keep_vars=True)
+        own = part_state(model)
         self._check_shapes(translated, own, report.unused)
         self._check_sharing(translated, own)
         filled = {id(own[key]) for key in (*translated, *self.derived(model))}  # shared weights have several keys
-        report.filled = [key for key in own if id(own[key]) in filled and not key.startswith(FOLLOWERS)]
-        left = [key for key in own if id(own[key]) not in filled and not key.startswith(FOLLOWERS)]
+        report.filled = [key for key in own if id(own[key]) in filled]
+        left = [key for key in own if id(own[key]) not in filled]
         about = {key.split('.')[0] for key in translated}
         report.left = [key for key in left if key.split('.')[0] in about]
         report.elsewhere = [key for key in left if key.split('.')[0] not in about]
-        self._check_expected(report)
+        self._check_expected(report, model)
         with torch.no_grad():
             for key, value in translated.items():
                 own[key].copy_(value)
             self.finish(model)
         return report
 
-    def _check_settings(self, path: Path, model: OmniVL, report: WeightReport) -> None:
+    def _check_settings(self, path: Path, model: HasParts, report: WeightReport) -> None:
         config = read_neighbour(path, 'config.json')
         if config is None and self.model_types and path.suffix in ('.safetensors', '.bin'):
             report.notes.append(
@@ -162,8 +166,8 @@ class WeightReader:
         ]
         if wrong:
             raise OmniVLValueError(
-                f'{self.file} is of a model with other settings: {"; ".join(wrong)}. The results would differ; change '
-                'the model in the config (as in --cfg-options model.visual_encoder.norm_eps=1e-5; text_... belong to '
+                f'{self.file} is of a model with other settings: {"; ".join(wrong)}. The results would differ: change '
+                'the model in the config (--cfg-options model.trunk.visual_encoder.norm_eps=1e-5; text_... belong to '
                 'each of the text models), or allow it by name (allow=[...], --allow)'
             )
         pixels = read_neighbour(path, 'preprocessor_config.json') or {}
@@ -200,8 +204,8 @@ class WeightReader:
                     "set share='none' of the model"
                 )
 
-    def _check_expected(self, report: WeightReport) -> None:
-        unused = [] if self.allow_unused else self._beyond(report.unused, self.unused_by_design)
+    def _check_expected(self, report: WeightReport, model: HasParts) -> None:
+        unused = [] if self.allow_unused else self._beyond(report.unused, self.expected_unused(model))
         if unused:
             raise OmniVLValueError(
                 f'{self.file} has {len(unused)} keys without a place in the model: {"; ".join(grouped(unused)[:5])}. '
@@ -219,7 +223,12 @@ class WeightReader:
         return [key for key in keys if not any(fnmatchcase(key, pattern) for pattern in patterns)]
 
 
-def pixel_statistics(model: nn.Module) -> dict[str, list[float]]:
+def part_state(model: HasParts) -> dict[str, Tensor]:
+    """Return the tensors of a model under the names of its parts, wherever it keeps them; shared ones are one."""
+    return nn.ModuleDict(dict(model.parts)).state_dict(keep_vars=True)
+
+
+def pixel_statistics(model: object) -> dict[str, list[float]]:
     """Return mean and deviation of each channel that the model's pixels are normalised with, pixels in [0, 1].
 
     Args:
@@ -242,12 +251,12 @@ def _log(text: str) -> None:
 
 
 def load_weights(
-    model: OmniVL, source: dict | Sequence[dict], show: Callable[[str], None] = _log
+    model: HasParts, source: dict | Sequence[dict], show: Callable[[str], None] = _log
 ) -> list[WeightReport]:
     """Fill a model from one or several sources, in order, and report what became of every key.
 
     Args:
-        model: An ``OmniVL``.
+        model: A model made of parts.
         source: Configs of weight readers, such as ``dict(type='timm', file='vit_base_patch16_224.safetensors')``.
         show: What each report goes to as text; by default the log.
 
@@ -267,7 +276,6 @@ def load_weights(
             raise WeightsError(str(error)) from error
         show(str(report))
         reports.append(report)
-    after_load = getattr(model, 'after_load', None)  # the momentum encoder starts from the weights
-    if after_load is not None:
-        after_load()
+    if (follows := offered_by(model, TakesWeights)) is not None:
+        follows.after_load()
     return reports

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from omnivl.errors import OmniVLValueError
-from omnivl.models import OmniVL
+from omnivl.models.interfaces import HasParts
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
@@ -63,11 +63,11 @@ class BERTReader(WeightReader):
         super().__init__(file, allow, allow_unused)
         self.models = tuple(models)
 
-    def settings(self, config: dict[str, Any], model: OmniVL) -> list[tuple[str, Any, Any]]:
+    def settings(self, config: dict[str, Any], model: HasParts) -> list[tuple[str, Any, Any]]:
         """See ``WeightReader.settings``."""
-        return text_settings(config, getattr(model, self.models[0]))
+        return text_settings(config, model.parts[self.models[0]])
 
-    def translate(self, weights: dict[str, Tensor], model: OmniVL) -> dict[str, Tensor]:
+    def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
         plain = {
             key.replace('.gamma', '.weight').replace('.beta', '.bias'): key for key in weights
@@ -78,14 +78,14 @@ class BERTReader(WeightReader):
         if 'generation_decoder' in self.models and 'cls.predictions.bias' in plain:
             source.prefix = ''
             translated |= {f'generation_decoder.{own}': source.pop(key) for key, own in HEAD.items()}
-            bias = model.generation_decoder.head.bias.detach().clone()
+            bias = model.parts['generation_decoder'].head.bias.detach().clone()
             stored = source.pop('cls.predictions.bias')
             bias[: len(stored)] = stored
             translated['generation_decoder.head.bias'] = bias
         return translated
 
-    def _embeddings(self, source: SourceTensors, model: OmniVL) -> dict[str, Tensor]:
-        word = getattr(model, self.models[0]).embeddings.word.weight.detach().clone()
+    def _embeddings(self, source: SourceTensors, model: HasParts) -> dict[str, Tensor]:
+        word = model.parts[self.models[0]].embeddings.word.weight.detach().clone()
         stored = source.pop('embeddings.word_embeddings.weight')
         if stored.shape[0] > word.shape[0] or stored.shape[1] != word.shape[1]:
             raise OmniVLValueError(

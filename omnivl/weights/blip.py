@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from omnivl.errors import OmniVLValueError
-from omnivl.models import OmniVL
+from omnivl.models.interfaces import HasParts
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
@@ -17,7 +17,15 @@ from .timm import fit_space, video_path
 
 WORDS = 'text_decoder.bert.embeddings.word_embeddings.weight'
 OUTPUT = 'text_decoder.cls.predictions.decoder.'
-TEMPERATURE = 'contrastive_loss.temperature'
+TEMPERATURE = 'temperature.value'
+# What of BLIP belongs to parts of ours.
+BELONGS = {
+    'text_encoder.*': 'alignment_decoder',
+    'text_decoder.*': 'generation_decoder',
+    'vision_proj.*': 'visual_proj',
+    'text_proj.*': 'text_proj',
+    'itm_head.*': 'matching_head',
+}
 
 
 @WEIGHT_READERS.register_module(name=['BLIPReader', 'blip'])
@@ -34,9 +42,9 @@ class BLIPReader(WeightReader):
     a position embedding of another resolution is interpolated. [DEC] and [ENC] are the last two word pieces, as here.
 
     Two things differ between the forms. The original has 1e-6 in the layer norms of its vision tower (ours), Hugging
-    Face's 1e-5: set ``visual_encoder.norm_eps=1e-5`` for equal numbers, or allow ``norm_eps``. And Hugging Face leaves
-    [CLS] where the original puts [ENC] for matching: ``matching_token='[CLS]'`` gives its numbers, but the weights were
-    trained with [ENC]. Arguments as ``WeightReader``.
+    Face's 1e-5: set ``trunk.visual_encoder.norm_eps=1e-5`` for equal numbers, or allow ``norm_eps``. And Hugging Face
+    leaves [CLS] where the original puts [ENC] for matching: ``trunk.matching_token='[CLS]'`` gives its numbers, but
+    the weights were trained with [ENC]. Arguments as ``WeightReader``.
     """
 
     model_types = ('blip',)
@@ -52,26 +60,27 @@ class BLIPReader(WeightReader):
         '*embeddings.position_ids',
     )
 
-    def settings(self, config: dict[str, Any], model: OmniVL) -> list[tuple[str, Any, Any]]:
+    def settings(self, config: dict[str, Any], model: HasParts) -> list[tuple[str, Any, Any]]:
         """See ``WeightReader.settings``."""
         return [
-            *visual_settings(config.get('vision_config', {}), model.visual_encoder, norm_eps=1e-5),
-            *text_settings(config.get('text_config', {}), model.alignment_decoder, num_heads=8),
+            *visual_settings(config.get('vision_config', {}), model.parts['visual_encoder'], norm_eps=1e-5),
+            *text_settings(config.get('text_config', {}), model.parts['alignment_decoder'], num_heads=8),
         ]
 
-    def advice(self, weights: dict[str, Tensor], model: OmniVL) -> list[str]:
+    def advice(self, weights: dict[str, Tensor], model: HasParts) -> list[str]:
         """See ``WeightReader.advice``."""
         is_hugging_face = any(key.startswith('vision_model.') for key in weights)
         reads_texts = any(key.startswith('text_encoder.') for key in weights)
-        if not (is_hugging_face and reads_texts and getattr(model, 'matching_token', None) == '[ENC]'):
+        token = getattr(getattr(model, 'trunk', None), 'matching_token', None)
+        if not (is_hugging_face and reads_texts and token == '[ENC]'):
             return []
         return [
             'for matching and questions the model puts [ENC] in the place of [CLS], as BLIP was trained; Hugging '
             "Face's BLIP leaves [CLS]: for its numbers set matching_token='[CLS]' of the model, also where the "
-            'weights are used (--cfg-options model.matching_token=CLS)'
+            'weights are used (--cfg-options model.trunk.matching_token=CLS)'
         ]
 
-    def translate(self, weights: dict[str, Tensor], model: OmniVL) -> dict[str, Tensor]:
+    def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
         self._drop_tied_output(weights)
         values = dict(weights)
@@ -85,28 +94,35 @@ class BLIPReader(WeightReader):
             translated[mapping.ours] = torch.cat(parts) if len(parts) > 1 else parts[0]
             for key in mapping.theirs:
                 weights.pop(key, None)
-        if 'temp' in weights and getattr(model, 'contrastive_loss', None) is not None:
+        if 'temp' in weights and 'temperature' in model.parts:
             translated[TEMPERATURE] = weights.pop('temp').reshape(())
         if translated:
             fit_space(translated, model)
         return translated
 
     @staticmethod
-    def _mappings(weights: dict[str, Tensor], model: OmniVL) -> Iterator[KeyMapping]:
+    def _mappings(weights: dict[str, Tensor], model: HasParts) -> Iterator[KeyMapping]:
         source = SourceTensors(weights, None, '', 'BLIP')
         if any(key.startswith('vision_model.') for key in weights):
             yield from visual_mappings(source.count_layers('vision_model.encoder.layers.'))
         elif any(key.startswith('visual_encoder.') for key in weights):
             yield from visual_mappings(source.count_layers('visual_encoder.blocks.'), original=True)
         if depth := source.count_layers('text_encoder.encoder.layer.'):
-            if hasattr(model, 'text_encoder'):
+            if 'text_encoder' in model.parts:
                 yield from text_mappings('text_encoder', 'text_encoder.', depth, cross=False)
-            yield from text_mappings('alignment_decoder', 'text_encoder.', depth, cross=True)
-        if depth := source.count_layers('text_decoder.bert.encoder.layer.'):
+            if 'alignment_decoder' in model.parts:
+                yield from text_mappings('alignment_decoder', 'text_encoder.', depth, cross=True)
+        depth = source.count_layers('text_decoder.bert.encoder.layer.')
+        if depth and 'generation_decoder' in model.parts:
             yield from text_mappings('generation_decoder', 'text_decoder.bert.', depth, cross=True)
             yield from head_mappings()
-        if 'itm_head.weight' in weights:
-            yield from projection_mappings()
+        for mapping in projection_mappings():
+            if mapping.theirs[0] in weights and mapping.ours.split('.')[0] in model.parts:
+                yield mapping
+
+    def expected_unused(self, model: HasParts) -> tuple[str, ...]:
+        """See ``WeightReader.expected_unused``."""
+        return (*self.unused_by_design, *(keys for keys, part in BELONGS.items() if part not in model.parts))
 
     def _drop_tied_output(self, weights: dict[str, Tensor]) -> None:
         """Take out the output matrix and its bias where they are written down once more, which must not differ."""
@@ -120,10 +136,10 @@ class BLIPReader(WeightReader):
                     )
                 del weights[copy]
 
-    def derived(self, model: OmniVL) -> list[str]:
+    def derived(self, model: HasParts) -> list[str]:
         """List the keys of the video path."""
         return video_path(model)
 
-    def finish(self, model: OmniVL) -> None:
+    def finish(self, model: HasParts) -> None:
         """Start the video path from the image path."""
-        model.visual_encoder.start_video_from_image()
+        model.parts['visual_encoder'].start_video_from_image()

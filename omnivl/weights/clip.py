@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
-from omnivl.models import OmniVL
+from omnivl.models.interfaces import HasParts
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
@@ -40,18 +40,18 @@ class CLIPVisionReader(WeightReader):
         '*embeddings.position_ids',
     )
 
-    def settings(self, config: dict[str, Any], model: OmniVL) -> list[tuple[str, Any, Any]]:
+    def settings(self, config: dict[str, Any], model: HasParts) -> list[tuple[str, Any, Any]]:
         """See ``WeightReader.settings``."""
         tower = dict(config.get('vision_config', config))
         tower.setdefault('hidden_act', 'quick_gelu')
-        return visual_settings(tower, model.visual_encoder, norm_eps=1e-5)
+        return visual_settings(tower, model.parts['visual_encoder'], norm_eps=1e-5)
 
-    def translate(self, weights: dict[str, Tensor], model: OmniVL) -> dict[str, Tensor]:
+    def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
-        if not isinstance(model.visual_encoder.pre_norm, nn.LayerNorm):
+        if not isinstance(model.parts['visual_encoder'].pre_norm, nn.LayerNorm):
             raise OmniVLValueError(
                 "CLIP has a layer norm before its first block: set pre_norm=True, activation='quick_gelu' and "
-                'norm_eps=1e-5 of model.visual_encoder'
+                'norm_eps=1e-5 of model.trunk.visual_encoder'
             )
         prefix = 'vision_model.' if any(key.startswith('vision_model.') for key in weights) else ''
         source = SourceTensors(weights, None, prefix, 'vision tower of CLIP')
@@ -75,10 +75,10 @@ class CLIPVisionReader(WeightReader):
         fit_space(translated, model)
         return translated
 
-    def derived(self, model: OmniVL) -> list[str]:
+    def derived(self, model: HasParts) -> list[str]:
         """List the keys of the video path."""
         return video_path(model)
 
-    def finish(self, model: OmniVL) -> None:
+    def finish(self, model: HasParts) -> None:
         """Start the video path from the image path."""
-        model.visual_encoder.start_video_from_image()
+        model.parts['visual_encoder'].start_video_from_image()

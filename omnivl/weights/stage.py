@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from omnivl.errors import OmniVLFileNotFoundError
-from omnivl.models import OmniVL
+from omnivl.models.encoders import UnifiedVisualEncoder
+from omnivl.models.interfaces import HasParts, TakesWeights, offered_by
+from omnivl.models.omnivl import PARTS
 from omnivl.registry import WEIGHT_READERS
 from omnivl.storage.checkpoint import load_last_checkpoint
 
@@ -47,14 +50,30 @@ class StageReader(WeightReader):
         self.file = str(path)
         return dict(checkpoint['state_dict']), path
 
-    def translate(self, weights: dict[str, Tensor], model: OmniVL) -> dict[str, Tensor]:
+    def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
         for key in [key for key in weights if key.startswith(FOLLOWERS)]:
             del weights[key]
-        model.adapt_state_dict(weights)
-        return {key: weights.pop(key) for key in model.state_dict() if key in weights}
+        if (fits := offered_by(model, TakesWeights)) is not None:
+            fits.adapt_state_dict(weights)
+        translated = {}
+        for part, prefix in _prefixes(model).items():
+            for key in [key for key in weights if key.startswith(prefix)]:
+                translated[part + key.removeprefix(prefix)] = weights.pop(key)
+        return translated
 
-    def finish(self, model: OmniVL) -> None:
+    def expected_unused(self, model: HasParts) -> tuple[str, ...]:
+        """See ``WeightReader.expected_unused``."""
+        return tuple(f'trunk.{part}.*' for part in PARTS if part not in model.parts)
+
+    def finish(self, model: HasParts) -> None:
         """Start the video path from the image path, if asked for."""
-        if self.start_video_from_image and hasattr(model.visual_encoder, 'start_video_from_image'):
-            model.visual_encoder.start_video_from_image()
+        encoder = model.parts['visual_encoder']
+        if self.start_video_from_image and isinstance(encoder, UnifiedVisualEncoder):
+            encoder.start_video_from_image()
+
+
+def _prefixes(model: HasParts) -> dict[str, str]:
+    """Part -> what the names of its weights begin with in the model."""
+    names = {id(module): name for name, module in cast(nn.Module, model).named_modules()}
+    return {f'{part}.': f'{names[id(module)]}.' for part, module in model.parts.items()}

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from omnivl.models import OmniVL
+from omnivl.models.interfaces import HasParts
 from omnivl.registry import WEIGHT_READERS
 
-from .base import WeightReader
+from .base import WeightReader, part_state
 from .keys import SourceTensors, visual_settings
 from .timm import PREFIX, fit_space
 
@@ -47,12 +47,12 @@ class TimeSformerReader(WeightReader):
     model_types = ('timesformer',)
     unused_by_design = ('classifier.*',)
 
-    def settings(self, config: dict[str, Any], model: OmniVL) -> list[tuple[str, Any, Any]]:
+    def settings(self, config: dict[str, Any], model: HasParts) -> list[tuple[str, Any, Any]]:
         """See ``WeightReader.settings``."""
         kind = ('attention_type', config.get('attention_type', 'divided_space_time'), 'divided_space_time')
-        return [kind, *visual_settings(config, model.visual_encoder, norm_eps=1e-6)]
+        return [kind, *visual_settings(config, model.parts['visual_encoder'], norm_eps=1e-6)]
 
-    def translate(self, weights: dict[str, Tensor], model: OmniVL) -> dict[str, Tensor]:
+    def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
         prefix = 'timesformer.' if any(key.startswith('timesformer.') for key in weights) else ''
         source = SourceTensors(weights, None, prefix, 'TimeSformer with divided attention')
@@ -70,13 +70,13 @@ class TimeSformerReader(WeightReader):
         fit_space(translated, model)
         return translated
 
-    def derived(self, model: OmniVL) -> list[str]:
+    def derived(self, model: HasParts) -> list[str]:
         """List the keys of the video tokenizer."""
-        return [key for key in model.state_dict() if key.startswith(PREFIX + 'video_tokenizer.')]
+        return [key for key in part_state(model) if key.startswith(PREFIX + 'video_tokenizer.')]
 
-    def finish(self, model: OmniVL) -> None:
+    def finish(self, model: HasParts) -> None:
         """Start the video tokenizer from the image tokenizer."""
-        model.visual_encoder.video_tokenizer.inflate_from(model.visual_encoder.image_tokenizer)
+        model.parts['visual_encoder'].video_tokenizer.inflate_from(model.parts['visual_encoder'].image_tokenizer)
 
 
 def fold_linear(first: Sequence[Tensor], second: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

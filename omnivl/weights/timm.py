@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from omnivl.models import OmniVL
+from omnivl.models.interfaces import HasParts
 from omnivl.registry import WEIGHT_READERS
 
-from .base import WeightReader
+from .base import WeightReader, part_state
 
 BLOCK = {
     'norm1': 'norm_space',
@@ -36,7 +36,7 @@ class TimmViTReader(WeightReader):
 
     unused_by_design = ('head.*', 'head_dist.*', 'pre_logits.*')
 
-    def translate(self, weights: dict[str, Tensor], model: OmniVL) -> dict[str, Tensor]:
+    def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
         names = dict(OUTSIDE)
         for key in weights:
@@ -49,22 +49,22 @@ class TimmViTReader(WeightReader):
         fit_space(translated, model)
         return translated
 
-    def derived(self, model: OmniVL) -> list[str]:
+    def derived(self, model: HasParts) -> list[str]:
         """List the keys of the video path."""
         return video_path(model)
 
-    def finish(self, model: OmniVL) -> None:
+    def finish(self, model: HasParts) -> None:
         """Start the video path from the image path."""
-        model.visual_encoder.start_video_from_image()
+        model.parts['visual_encoder'].start_video_from_image()
 
 
-def video_path(model: OmniVL) -> list[str]:
+def video_path(model: HasParts) -> list[str]:
     """List the keys of the visual encoder that ``start_video_from_image`` fills."""
     temporal = ('norm_time', 'attention_time', 'time_embed', 'video_tokenizer')
-    return [key for key in model.state_dict() if key.startswith(PREFIX) and any(name in key for name in temporal)]
+    return [key for key in part_state(model) if key.startswith(PREFIX) and any(name in key for name in temporal)]
 
 
-def fit_space(translated: dict[str, Tensor], model: OmniVL) -> None:
+def fit_space(translated: dict[str, Tensor], model: HasParts) -> None:
     """Interpolate, in place, a spatial position embedding that was made for another resolution."""
-    if hasattr(model.visual_encoder, 'fit_position_embeddings'):
-        model.visual_encoder.fit_position_embeddings(translated, PREFIX)
+    if hasattr(model.parts['visual_encoder'], 'fit_position_embeddings'):
+        model.parts['visual_encoder'].fit_position_embeddings(translated, PREFIX)

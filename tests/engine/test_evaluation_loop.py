@@ -18,7 +18,7 @@ def evaluation(stage, names=NAMES, **options):
     return {
         f'{stage}_dataloader': {name: toys.loader('image', size=6) for name in names},
         f'{stage}_evaluator': {name: dict(type='ToyEvaluation') for name in names},
-        f'{stage}_cfg': dict(type='EvaluationLoop', **options),
+        f'{stage}_cfg': dict(type='EvaluationLoop', suffixes=('_unseen',), **options),
     }
 
 
@@ -26,9 +26,11 @@ def no_training():
     return dict.fromkeys(('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'))
 
 
-def test_names_and_the_unseen_suffix():
-    assert flat_names('image.retrieval', dict(t2i_r1=1)) == {'image.retrieval.t2i_r1': 1.0}
-    assert flat_names('image.retrieval_unseen', dict(t2i_r1=1)) == {'image.retrieval.t2i_r1_unseen': 1.0}
+def test_names_and_suffixes():
+    suffixes = ('_unseen', '_hard')
+    assert flat_names('image.retrieval', dict(t2i_r1=1), suffixes) == {'image.retrieval.t2i_r1': 1.0}
+    assert flat_names('image.retrieval_hard', dict(t2i_r1=1), suffixes) == {'image.retrieval.t2i_r1_hard': 1.0}
+    assert flat_names('image.retrieval_hard', dict(t2i_r1=1)) == {'image.retrieval_hard.t2i_r1': 1.0}
 
 
 def test_the_tree_of_figures():

@@ -5,18 +5,18 @@ dimensions of the shared space, queues, momentum, temperature, label smoothing. 
 is ours.
 """
 
-from omnivl.models import OmniVLPretrain, VLDataPreprocessor
+from omnivl.models import OmniVL, OmniVLPretrain
 from omnivl.models.decoders import AlignmentDecoder, GenerationDecoder
 from omnivl.models.encoders import TextEncoder, UnifiedVisualEncoder
-from omnivl.models.losses import LanguageLoss, MatchingLoss, UniVLCLoss
+from omnivl.models.losses import HardNegatives, LanguageLoss, MatchingLoss, UniVLCLoss
 from omnivl.models.tokenizers import ImageTokenizer, VideoTokenizer, WordPieceTokenizer
 
 # BERT's 30522 word pieces, [DEC] and [ENC].
 text_model = dict(vocab_size=30524, width=768, depth=12, num_heads=12, mlp_ratio=4.0, max_length=512, dropout=0.1)
 
-model = dict(
-    type=OmniVLPretrain,
-    data_preprocessor=dict(type=VLDataPreprocessor),
+# Every task takes the trunk and holds of it what it uses.
+trunk = dict(
+    type=OmniVL,
     tokenizer=dict(type=WordPieceTokenizer, vocab_file='data/bert-base-uncased/vocab.txt'),
     visual_encoder=dict(
         type=UnifiedVisualEncoder,
@@ -34,9 +34,17 @@ model = dict(
     generation_decoder=dict(type=GenerationDecoder, **text_model),
     share='blip',
     embed_dim=256,
-    contrastive_loss=dict(type=UniVLCLoss, temperature=0.07, temperature_range=(0.001, 0.5)),
-    matching_loss=dict(type=MatchingLoss),
-    language_loss=dict(type=LanguageLoss, label_smoothing=0.1),
+    temperature=0.07,
+    temperature_range=(0.001, 0.5),
+)
+univlc = dict(type=UniVLCLoss)
+vlm = dict(type=MatchingLoss)
+lm = dict(type=LanguageLoss, label_smoothing=0.1)
+model = dict(
+    type=OmniVLPretrain,
+    trunk=trunk,
+    losses=[univlc, vlm, lm],
+    negatives=dict(type=HardNegatives),
     queue_length=57600,
     momentum=0.995,
 )

@@ -5,8 +5,9 @@ from mmengine.config import read_base
 with read_base():
     from .omnivl_base import *
 
-model.visual_encoder.width = 384
-model.visual_encoder.num_heads = 6
-model.text_encoder.width = model.alignment_decoder.width = model.generation_decoder.width = 384
-model.text_encoder.num_heads = model.alignment_decoder.num_heads = model.generation_decoder.num_heads = 6
-model.text_encoder.depth = model.alignment_decoder.depth = model.generation_decoder.depth = 6
+trunk.visual_encoder.width = 384
+trunk.visual_encoder.num_heads = 6
+trunk.text_encoder.width = trunk.alignment_decoder.width = trunk.generation_decoder.width = 384
+trunk.text_encoder.num_heads = trunk.alignment_decoder.num_heads = trunk.generation_decoder.num_heads = 6
+trunk.text_encoder.depth = trunk.alignment_decoder.depth = trunk.generation_decoder.depth = 6
+model.trunk = trunk

@@ -20,7 +20,5 @@ param_scheduler = [
     dict(type=LinearLR, start_factor=1.0, end_factor=0.0, by_epoch=True, end=10, convert_to_iter_based=True)
 ]
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=1000, max_keep_ckpts=3))
-load_from = dict(
-    type=StageReader, file='work_dirs/pretrain_joint', start_video_from_image=False, allow=['contrastive_loss.*']
-)
+load_from = dict(type=StageReader, file='work_dirs/pretrain_joint', start_video_from_image=False)
 test_cfg = dict(type=EvaluationLoop, amp='bf16')

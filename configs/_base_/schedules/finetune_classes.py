@@ -15,4 +15,3 @@ optim_wrapper.clip_grad = dict(max_norm=1.0)
 param_scheduler = [
     dict(type=LinearLR, start_factor=1.0, end_factor=0.0, by_epoch=True, end=20, convert_to_iter_based=True)
 ]
-load_from.allow = ['contrastive_loss.*', 'head.*']

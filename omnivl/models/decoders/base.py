@@ -1,6 +1,6 @@
 """What the two visual-grounded decoders have in common, and how they share weights."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 from omnivl.errors import OmniVLValueError
 
-from ..encoders.text import TextEmbeddings, TextEncoder, init_bert
+from ..encoders.text import TextEmbeddings, init_bert
 from ..layers import CrossAttentionBlock, FeedForwardBlock, SelfAttentionBlock
 from ..layers.attention import KeyValue
 
@@ -76,6 +76,7 @@ class GroundedDecoder(nn.Module):
         activation_checkpointing: bool = False,
     ) -> None:
         super().__init__()
+        self.width = width
         self.activation_checkpointing = activation_checkpointing
         self.embeddings = TextEmbeddings(vocab_size, width, max_length, dropout)
         self.layers = nn.ModuleList(
@@ -113,41 +114,41 @@ class GroundedDecoder(nn.Module):
         return tokens, present
 
 
-def share_like_blip(
-    text_encoder: TextEncoder, alignment: GroundedDecoder, generation: GroundedDecoder | None = None
-) -> None:
-    """Let the three text models share weights as BLIP's do (its released code; OmniVL does not say).
+def share_like_blip(parts: Mapping[str, nn.Module]) -> None:
+    """Let the text models of a trunk share weights as BLIP's do (its released code; OmniVL does not say).
 
     Text encoder and alignment decoder are one BERT: they share embeddings, self-attention and feed-forward layers. The
-    generation decoder shares all but its (causal) self-attention: embeddings, cross-attention and feed-forward layers;
-    without one (BLIP's model for questions has its own) only the other two share.
+    generation decoder shares all but its (causal) self-attention: embeddings, cross-attention and feed-forward layers.
 
     Args:
-        text_encoder: Keeps its parts.
-        alignment: Gets those of the text encoder, and keeps its cross-attention.
-        generation: Gets those of both.
+        parts: Name -> part; a text model that is not there shares nothing.
 
     Raises:
-        OmniVLValueError: The three differ in depth or in the shape of a shared part.
+        OmniVLValueError: They differ in depth or in the shape of a shared part.
     """
-    decoders = [alignment] if generation is None else [alignment, generation]
-    depths = [len(layers) for layers in (text_encoder.layers, *(decoder.layers for decoder in decoders))]
+    models = {
+        name: parts[name] for name in ('text_encoder', 'alignment_decoder', 'generation_decoder') if name in parts
+    }
+    depths = [len(model.layers) for model in models.values()]
     if len(set(depths)) > 1:
-        raise OmniVLValueError(f"share='blip' needs one depth for the text encoder and both decoders, got {depths}")
-    _share(text_encoder, 'embeddings', *decoders)
-    for text, align, *generate in zip(text_encoder.layers, *(decoder.layers for decoder in decoders)):
-        _share(text, 'self_attention', align)
-        _share(text, 'feed_forward', align, *generate)
-        _share(align, 'cross_attention', *generate)
+        raise OmniVLValueError(f"share='blip' needs one depth for the text models, got {depths}")
+    _share('embeddings', list(models.values()))
+    bidirectional, grounded = {'text_encoder', 'alignment_decoder'}, {'alignment_decoder', 'generation_decoder'}
+    for layers in zip(*(model.layers for model in models.values())):
+        of_model = dict(zip(models, layers))
+        _share('self_attention', [layer for name, layer in of_model.items() if name in bidirectional])
+        _share('feed_forward', list(layers))
+        _share('cross_attention', [layer for name, layer in of_model.items() if name in grounded])
 
 
-def _share(owner: nn.Module, name: str, *others: nn.Module) -> None:
-    part = getattr(owner, name)
-    shapes = [value.shape for value in part.state_dict().values()]
-    for other in others:
-        if [value.shape for value in getattr(other, name).state_dict().values()] != shapes:
+def _share(name: str, owners: Sequence[nn.Module]) -> None:
+    """Give the part of the first owner to all."""
+    for other in owners[1:]:
+        part = getattr(owners[0], name)
+        shapes = [[value.shape for value in module.state_dict().values()] for module in (part, getattr(other, name))]
+        if shapes[0] != shapes[1]:
             raise OmniVLValueError(
                 f"share='blip' needs equal sizes: {name} of {type(other).__name__} differs in shape from that of "
-                f'{type(owner).__name__} (width, vocab_size, mlp_ratio or max_length)'
+                f'{type(owners[0]).__name__} (width, vocab_size, mlp_ratio or max_length)'
             )
         setattr(other, name, part)

@@ -79,6 +79,12 @@ class UnifiedVisualEncoder(nn.Module):
         self.norm = nn.LayerNorm(width, eps=norm_eps)
         self._init_parameters(init_std, pos_std)
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels that the spatial position embedding is made for."""
+        rows, columns = self.grid
+        return rows * self.image_tokenizer.patch_size, columns * self.image_tokenizer.patch_size
+
     def _init_parameters(self, init_std: float, pos_std: float) -> None:
         nn.init.trunc_normal_(self.cls_token, std=0.02)
         nn.init.trunc_normal_(self.pos_embed, std=pos_std, a=-2 * pos_std, b=2 * pos_std)

@@ -1,11 +1,21 @@
-from .language import LanguageLoss, language_loss
-from .matching import MatchingLoss, matching_loss, matching_pairs, sample_hard_negatives
+from .answer import AnswerLoss, answer_log_likelihoods, answer_loss
+from .classes import ClassLoss
+from .language import LanguageLoss, TextPrediction, language_loss
+from .matching import MatchingLoss, matching_loss
+from .negatives import HardNegatives, MatchingPairs, matching_pairs, sample_hard_negatives
 from .univlc import UniVLCLoss, univlc_loss
 
 __all__ = [
+    'AnswerLoss',
+    'ClassLoss',
+    'HardNegatives',
     'LanguageLoss',
     'MatchingLoss',
+    'MatchingPairs',
+    'TextPrediction',
     'UniVLCLoss',
+    'answer_log_likelihoods',
+    'answer_loss',
     'language_loss',
     'matching_loss',
     'matching_pairs',

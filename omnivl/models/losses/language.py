@@ -1,5 +1,7 @@
 """Language modelling: the caption, word piece by word piece (OmniVL, 2209.07526, section 3.2)."""
 
+from typing import NamedTuple
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -7,6 +9,18 @@ from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 
 from ..distributed import mean_over_ranks
+
+
+class TextPrediction(NamedTuple):
+    """What a decoder says of each token of N texts, given those before it, and what is right.
+
+    Attributes:
+        logits: float (N, L, V); position i holds the prediction for ``targets[:, i]``.
+        targets: int64 (N, L), -100 where there is nothing to predict.
+    """
+
+    logits: Tensor
+    targets: Tensor
 
 
 def language_loss(logits: Tensor, targets: Tensor, label_smoothing: float = 0.1, ignore_id: int = -100) -> Tensor:
@@ -40,6 +54,9 @@ class LanguageLoss(nn.Module):
         weight: Factor of the loss.
     """
 
+    name = 'lm'
+    needs = ('language',)
+
     def __init__(self, label_smoothing: float = 0.1, weight: float = 1.0) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:
@@ -47,6 +64,6 @@ class LanguageLoss(nn.Module):
         self.label_smoothing = label_smoothing
         self.weight = weight
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, language: TextPrediction) -> Tensor:
         """See ``language_loss``."""
-        return self.weight * language_loss(logits, targets, self.label_smoothing)
+        return self.weight * language_loss(language.logits, language.targets, self.label_smoothing)

@@ -66,44 +66,33 @@ def univlc_loss(
 
 @MODELS.register_module()
 class UniVLCLoss(nn.Module):
-    """UniVLC with its learnable temperature.
+    """UniVLC.
 
     Args:
-        temperature: Initial value (BLIP's).
-        temperature_range: The temperature is clamped to it before every training step (BLIP's).
         positives: ``'mean'`` or ``'sum'`` over the positives of an anchor, see ``univlc_loss``.
-        use_labels: Without labels every pair is its own and only positive: the plain contrastive loss of the paper's
-            ablation.
         weight: Factor of the loss.
     """
 
-    def __init__(
-        self,
-        temperature: float = 0.07,
-        temperature_range: tuple[float, float] = (0.001, 0.5),
-        positives: str = 'mean',
-        use_labels: bool = True,
-        weight: float = 1.0,
-    ) -> None:
+    name = 'univlc'
+    needs = ('visual_feature', 'text_feature', 'target_ids', 'candidates', 'temperature')
+
+    def __init__(self, positives: str = 'mean', weight: float = 1.0) -> None:
         super().__init__()
         if positives not in POSITIVES:
             raise OmniVLValueError(
                 f'positives must be one of {POSITIVES}, got {positives!r} (set UniVLCLoss.positives)'
             )
-        low, high = temperature_range
-        if not 0 < low <= temperature <= high:
-            raise OmniVLValueError(f'temperature must lie in temperature_range=({low}, {high}), got {temperature}')
-        self.temperature = nn.Parameter(torch.tensor(float(temperature)))
-        self.temperature_range = (low, high)
         self.positives = positives
-        self.use_labels = use_labels
         self.weight = weight
 
-    @torch.no_grad()
-    def clamp_temperature(self) -> None:
-        """Bring the temperature back into its range; once per training step."""
-        self.temperature.clamp_(*self.temperature_range)
-
-    def forward(self, visual: Tensor, text: Tensor, target_ids: Tensor, candidates: Candidates) -> Tensor:
+    def forward(
+        self,
+        visual_feature: Tensor,
+        text_feature: Tensor,
+        target_ids: Tensor,
+        candidates: Candidates,
+        temperature: Tensor,
+    ) -> Tensor:
         """See ``univlc_loss``."""
-        return self.weight * univlc_loss(visual, text, target_ids, candidates, self.temperature, self.positives)
+        loss = univlc_loss(visual_feature, text_feature, target_ids, candidates, temperature, self.positives)
+        return self.weight * loss

@@ -8,17 +8,18 @@ nobody can be right in more than half of the cases then.
 from mmengine.config import read_base
 
 from omnivl.evaluation import ClassificationEvaluation
+from omnivl.models import OmniVLClassifier
 
 with read_base():
     from ....configs._base_.runtime import *
     from ._base_.datasets.tasks import *
-    from ._base_.models.omnivl_tiny_classifier import *
+    from ._base_.models.omnivl_tiny import *
     from ._base_.pipelines.pixels_64 import *
     from ._base_.schedules.finetune import *
 
 max_iters = 180
 
-model.num_classes = 8
+model = dict(type=OmniVLClassifier, trunk=trunk, num_classes=8)
 train_dataloader = dict(video=dict(train_loader, dataset=dict(ssv2['train'], pipeline=video_label_pipeline)))
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
 param_scheduler = [

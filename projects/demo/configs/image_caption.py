@@ -6,16 +6,18 @@ Twin of configs/omnivl/caption_coco.py for two CPU cores: LM alone, no prompt, 3
 from mmengine.config import read_base
 
 from omnivl.evaluation import CaptionEvaluation
+from omnivl.models import OmniVLCaption
 
 with read_base():
     from ....configs._base_.runtime import *
     from ._base_.datasets.tasks import *
-    from ._base_.models.omnivl_tiny_caption import *
+    from ._base_.models.omnivl_tiny import *
     from ._base_.pipelines.pixels_64 import *
     from ._base_.schedules.finetune import *
 
 max_iters = 300
 
+model = dict(type=OmniVLCaption, trunk=trunk, label_smoothing=0.0)
 train_dataloader = dict(image=dict(train_loader, batch_size=32, dataset=dict(coco_train, pipeline=image_pipeline)))
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
 param_scheduler = [

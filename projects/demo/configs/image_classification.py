@@ -6,17 +6,18 @@ Twin of configs/omnivl/classify_imagenet.py for two CPU cores. Batch 32 x 1 proc
 from mmengine.config import read_base
 
 from omnivl.evaluation import ClassificationEvaluation
+from omnivl.models import OmniVLClassifier
 
 with read_base():
     from ....configs._base_.runtime import *
     from ._base_.datasets.tasks import *
-    from ._base_.models.omnivl_tiny_classifier import *
+    from ._base_.models.omnivl_tiny import *
     from ._base_.pipelines.pixels_64 import *
     from ._base_.schedules.finetune import *
 
 max_iters = 200
 
-model.num_classes = 20
+model = dict(type=OmniVLClassifier, trunk=trunk, num_classes=20)
 train_dataloader = dict(
     image=dict(train_loader, batch_size=32, dataset=dict(things['train'], pipeline=image_label_pipeline))
 )

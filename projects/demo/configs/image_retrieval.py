@@ -6,6 +6,7 @@ Twin of configs/omnivl/retrieval_coco.py for two CPU cores: UniVLC and VLM, no L
 from mmengine.config import read_base
 
 from omnivl.evaluation import RetrievalEvaluation
+from omnivl.models import OmniVLRetrieval
 
 with read_base():
     from ....configs._base_.runtime import *
@@ -16,7 +17,7 @@ with read_base():
 
 max_iters = 700
 
-model.language_loss = None
+model = dict(type=OmniVLRetrieval, trunk=trunk, losses=[univlc, vlm], **contrast)
 train_dataloader = dict(image=dict(train_loader, dataset=dict(coco_train, pipeline=image_pipeline)))
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
 param_scheduler = [

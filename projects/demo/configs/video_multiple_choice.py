@@ -8,6 +8,7 @@ from mmengine.config import read_base
 
 from omnivl.engine import EvaluationLoop
 from omnivl.evaluation import MultipleChoiceEvaluation
+from omnivl.models import OmniVLRetrieval
 
 with read_base():
     from ....configs._base_.runtime import *
@@ -16,7 +17,7 @@ with read_base():
     from ._base_.pipelines.pixels_64 import *
     from ._base_.schedules.finetune import *
 
-model.language_loss = None
+model = dict(type=OmniVLRetrieval, trunk=trunk, losses=[univlc, vlm], **contrast)
 load_from = optim_wrapper = None
 
 evaluation = dict(type=MultipleChoiceEvaluation, score_with='match')

@@ -7,15 +7,17 @@ The second test shuffles the frames: 'what is ... doing?' asks for a motion, whi
 from mmengine.config import read_base
 
 from omnivl.evaluation import QAEvaluation
+from omnivl.models import OmniVLQA
 
 with read_base():
     from ....configs._base_.runtime import *
     from ._base_.datasets.qa import *
-    from ._base_.models.omnivl_tiny_qa import *
+    from ._base_.models.omnivl_tiny import *
     from ._base_.schedules.finetune import *
 
 max_iters = 320
 
+model = dict(type=OmniVLQA, trunk=trunk, label_smoothing=0.0)
 train_dataloader = dict(video=dict(train_loader, dataset=dict(video_qa['train'], pipeline=video_pipeline)))
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
 param_scheduler = [

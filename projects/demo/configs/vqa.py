@@ -6,15 +6,17 @@ Twin of configs/omnivl/vqa_v2.py for two CPU cores. Data: 12000 questions in VQA
 from mmengine.config import read_base
 
 from omnivl.evaluation import QAEvaluation
+from omnivl.models import OmniVLQA
 
 with read_base():
     from ....configs._base_.runtime import *
     from ._base_.datasets.qa import *
-    from ._base_.models.omnivl_tiny_qa import *
+    from ._base_.models.omnivl_tiny import *
     from ._base_.schedules.finetune import *
 
 max_iters = 900
 
+model = dict(type=OmniVLQA, trunk=trunk, label_smoothing=0.0)
 train_dataloader = dict(
     image=dict(train_loader, batch_size=32, dataset=dict(image_qa['train'], pipeline=image_pipeline))
 )

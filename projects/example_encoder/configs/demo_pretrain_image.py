@@ -7,7 +7,7 @@ from projects.example_encoder.timm_frame_encoder import TimmFrameEncoder
 with read_base():
     from ...demo.configs.pretrain_image import *
 
-model.visual_encoder = dict(
+model.trunk.visual_encoder = dict(
     type=TimmFrameEncoder,
     backbone='convnext_atto',
     width=text_model['width'],

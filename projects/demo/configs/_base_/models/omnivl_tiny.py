@@ -1,16 +1,16 @@
 """OmniVL at the size of a laptop's CPU: 64-pixel pictures, about a million parameters.
 
 Departs from the larger sizes where a few minutes of training ask for it: tokenizers with a stem of small
-convolutions, a 3D tokenizer that halves the positions in time, a quick momentum twin, half of the negatives drawn
+convolutions, a 3D tokenizer that halves the positions in time, a quick momentum encoder, half of the negatives drawn
 evenly, no dropout.
 """
 
 from mmengine.config import read_base
 
-from omnivl.models import OmniVLPretrain, VLDataPreprocessor
+from omnivl.models import OmniVL, OmniVLPretrain
 from omnivl.models.decoders import AlignmentDecoder, GenerationDecoder
 from omnivl.models.encoders import TextEncoder, UnifiedVisualEncoder
-from omnivl.models.losses import LanguageLoss, MatchingLoss, UniVLCLoss
+from omnivl.models.losses import HardNegatives, LanguageLoss, MatchingLoss, UniVLCLoss
 from omnivl.models.tokenizers import ImageTokenizer, VideoTokenizer, WordPieceTokenizer
 
 with read_base():
@@ -21,9 +21,8 @@ text_model = dict(
 )
 stem = (32, 64, 128)
 
-model = dict(
-    type=OmniVLPretrain,
-    data_preprocessor=dict(type=VLDataPreprocessor),
+trunk = dict(
+    type=OmniVL,
     tokenizer=dict(type=WordPieceTokenizer, vocab_file=vocab_file),
     visual_encoder=dict(
         type=UnifiedVisualEncoder,
@@ -43,10 +42,11 @@ model = dict(
     generation_decoder=dict(type=GenerationDecoder, **text_model),
     share='blip',
     embed_dim=64,
-    contrastive_loss=dict(type=UniVLCLoss),
-    matching_loss=dict(type=MatchingLoss, uniform_share=0.5, positive_weight=2.0),
-    language_loss=dict(type=LanguageLoss, label_smoothing=0.0),
-    queue_length=1024,
-    momentum=0.99,
-    momentum_ramp=True,
 )
+univlc = dict(type=UniVLCLoss)
+vlm = dict(type=MatchingLoss, positive_weight=2.0)
+lm = dict(type=LanguageLoss, label_smoothing=0.0)
+contrast = dict(
+    negatives=dict(type=HardNegatives, uniform_share=0.5), queue_length=1024, momentum=0.99, momentum_ramp=True
+)
+model = dict(type=OmniVLPretrain, trunk=trunk, losses=[univlc, vlm, lm], **contrast)

@@ -20,12 +20,7 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=1.0),
 )
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=400, max_keep_ckpts=1))
-load_from = dict(
-    type=StageReader,
-    file=f'{demo_work_dir}/stage2',
-    start_video_from_image=False,
-    allow=['contrastive_loss.*'],
-)
+load_from = dict(type=StageReader, file=f'{demo_work_dir}/stage2', start_video_from_image=False)
 train_loader = dict(batch_size=16, num_workers=1, sampler=dict(type=EpochSampler))
 test_loader = dict(batch_size=50, num_workers=0, sampler=dict(type=EpochSampler, shuffle=False))
 val_cfg = dict(type=EvaluationLoop)

@@ -1,9 +1,8 @@
 """Classification of images and videos by a linear head on the visual's [CLS] vector."""
 
-from collections.abc import Sequence
+from functools import cached_property
 
 import torch
-import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
@@ -11,49 +10,67 @@ from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import VLBatch, VLDataSample
 
-from .omnivl import OmniVL
+from .base import TrainingStep, TrunkModel
 
-# What a head does not need. Kept, so that the weights remain those of a whole OmniVL, but still.
-NOT_TRAINED = (
-    'text_encoder',
-    'alignment_decoder',
-    'generation_decoder',
-    'visual_proj',
-    'text_proj',
-    'matching_head',
-)
 HEAD_STD = 0.01  # small, so that the first predictions are even and the trunk's first gradients are small
 
 
+class ClassStep(TrainingStep):
+    """A step that scores the classes."""
+
+    @cached_property
+    def class_logits(self) -> Tensor:
+        """Logits of the classes, float (B, C)."""
+        return self.model.classify(self.batch)
+
+    @property
+    def labels(self) -> Tensor:
+        """The true classes, int64 (B,)."""
+        return self.batch.labels
+
+
 @MODELS.register_module()
-class OmniVLClassifier(OmniVL):
-    """The trunk with a linear head, finetuned on the classes of one data set.
+class OmniVLClassifier(TrunkModel):
+    """A visual encoder with a linear head, finetuned on the classes of one data set.
 
     The paper adds no parts of its own for a task (2209.07526); that the head reads [CLS] is the habit of ViTs.
 
     Args:
+        trunk: Config of the trunk.
         num_classes: Number of classes C.
         label_smoothing: Probability mass spread over all classes.
         dropout: Of the [CLS] vector, in training.
-        **trunk: Arguments of ``OmniVL``.
+        data_preprocessor: Config of the data preprocessor.
+        init_cfg: See MMEngine's ``BaseModule``.
     """
 
-    def __init__(self, num_classes: int, label_smoothing: float = 0.0, dropout: float = 0.0, **trunk) -> None:
-        super().__init__(**trunk)
+    step_type = ClassStep
+
+    def __init__(
+        self,
+        trunk: dict,
+        num_classes: int,
+        label_smoothing: float = 0.0,
+        dropout: float = 0.0,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            trunk=trunk,
+            losses=[dict(type='ClassLoss', label_smoothing=label_smoothing)],
+            parts=('visual_encoder',),
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
         if num_classes < 2:
             raise OmniVLValueError(f'num_classes must be at least 2, got {num_classes} (set model.num_classes)')
-        if not 0 <= label_smoothing < 1:
-            raise OmniVLValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
         if not 0 <= dropout < 1:
             raise OmniVLValueError(f'dropout must be in [0, 1), got {dropout}')
         self.num_classes = num_classes
-        self.label_smoothing = label_smoothing
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(self.visual_encoder.width, num_classes)
+        self.head = nn.Linear(self.trunk.visual_encoder.width, num_classes)
         nn.init.normal_(self.head.weight, std=HEAD_STD)
         nn.init.zeros_(self.head.bias)
-        for name in NOT_TRAINED:
-            getattr(self, name).requires_grad_(False)
 
     def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Fit weights about to be loaded; a head for another number of classes starts anew."""
@@ -70,7 +87,7 @@ class OmniVLClassifier(OmniVL):
 
     def classify(self, batch: VLBatch) -> Tensor:
         """Score the classes: logits, float (B, C)."""
-        return self.head(self.dropout(self.encode_visual(batch.frames, batch.modality).pooled))
+        return self.head(self.dropout(self.encode(batch).pooled))
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
         """Compute ``loss_class``, the mean cross-entropy.
@@ -86,14 +103,13 @@ class OmniVLClassifier(OmniVL):
                 f'label {highest} is not one of the {self.num_classes} classes 0..{self.num_classes - 1}: set '
                 'model.num_classes to the number of classes of the data set'
             )
-        logits = self.classify(batch).float()
-        return dict(loss_class=F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing))
+        return super().loss(batch)
 
     @torch.no_grad()
-    def predict(self, batch: VLBatch, data_samples: Sequence[VLDataSample]) -> list[VLDataSample]:
+    def predict(self, batch: VLBatch, data_samples: list[VLDataSample]) -> list[VLDataSample]:
         """Put the likeliest class and the probabilities into the samples: ``pred_label``, ``pred_scores`` (C,)."""
         probabilities = self.classify(batch).float().softmax(dim=1).cpu()
         for sample, scores in zip(data_samples, probabilities):
             sample.set_field(int(scores.argmax()), 'pred_label')
             sample.set_field(scores, 'pred_scores')
-        return list(data_samples)
+        return data_samples

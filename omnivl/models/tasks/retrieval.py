@@ -1,0 +1,210 @@
+"""Bringing visuals and texts together: contrast, and matching with hard negatives (OmniVL, section 3.2)."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from mmengine import dist
+from torch import Tensor, nn
+
+from omnivl.errors import OmniVLValueError
+from omnivl.registry import MODELS
+from omnivl.structures import VLBatch
+
+from ..distributed import gather_batch
+from ..interfaces import KeyValues
+from ..losses.negatives import MatchingPairs
+from ..momentum import Candidates, FeatureQueues, MomentumEncoder
+from ..omnivl import PARTS
+from .base import TrainingStep, TrunkModel
+
+FOLLOWED = ('visual_encoder', 'text_encoder', 'visual_proj', 'text_proj')
+
+
+class RetrievalStep(TrainingStep):
+    """A step with contrastive features and matching pairs.
+
+    Attributes:
+        candidates: What the features are compared with; the model puts it here, since making it changes the momentum
+            encoder.
+    """
+
+    candidates: Candidates | None = None
+    made_with = {
+        'visual_feature': ('visual_proj',),
+        'text_feature': ('text_encoder', 'text_proj'),
+        'temperature': ('temperature',),
+        'candidates': FOLLOWED,
+        'pairs': (*FOLLOWED, 'temperature'),
+        'match_logits': (*FOLLOWED, 'temperature', 'alignment_decoder', 'matching_head'),
+    }
+
+    @cached_property
+    def visual_feature(self) -> Tensor:
+        """Unit vectors of the visuals, float (B, E)."""
+        return self.model.trunk.project_visual(self.visual.pooled)
+
+    @cached_property
+    def text_feature(self) -> Tensor:
+        """Unit vectors of the texts, float (B, E)."""
+        return self.model.trunk.embed_text(self.batch.text_ids, self.batch.text_mask)
+
+    @cached_property
+    def temperature(self) -> Tensor:
+        """The temperature of the contrast, a scalar."""
+        return self.model.trunk.temperature()
+
+    @cached_property
+    def target_ids(self) -> Tensor:
+        """Labels that decide positives, int64 (B,)."""
+        return self.model.target_ids(self.batch)
+
+    @cached_property
+    def match_key_values(self) -> KeyValues:
+        """What the alignment decoder looks up in the visuals, one (key, value) pair per layer."""
+        return self.model.trunk.matching_key_values(self.visual.tokens)
+
+    @cached_property
+    def pairs(self) -> MatchingPairs:
+        """The 3B pairs of the step."""
+        return self.model.negatives(
+            self.visual_feature.detach(), self.text_feature.detach(), self.target_ids, self.temperature.detach()
+        )
+
+    @cached_property
+    def match_logits(self) -> Tensor:
+        """Scores of the pairs, float (3B, 2), in one pass."""
+        texts = self.pairs.text_index
+        return self.model.trunk.match_logits(
+            self.batch.text_ids[texts], self.batch.text_mask[texts], self.match_key_values, self.pairs.visual_index
+        )
+
+
+@MODELS.register_module()
+class OmniVLRetrieval(TrunkModel):
+    """A trunk with a contrastive loss, matching, or both; with the momentum encoder and the queues of the contrast.
+
+    Args:
+        trunk: Config of the trunk.
+        losses: Configs of the losses, such as UniVLC and VLM.
+        negatives: Config of what draws the pairs of VLM.
+        use_labels: Whether labels decide what belongs together. Without, every pair is its own and only positive: the
+            plain contrastive loss of the paper's ablation.
+        queue_length: Places M of the three queues (57600 in BLIP).
+        momentum: Of the momentum encoder (0.995 in BLIP).
+        momentum_ramp: Whether the momentum encoder starts faster, see ``MomentumEncoder``.
+        parts: See ``TrunkModel``; by default what the losses need.
+        data_preprocessor: Config of the data preprocessor.
+        init_cfg: See MMEngine's ``BaseModule``.
+    """
+
+    step_type: type[TrainingStep] = RetrievalStep
+
+    def __init__(
+        self,
+        trunk: dict,
+        losses: Sequence[dict],
+        negatives: dict | None = None,
+        use_labels: bool = True,
+        queue_length: int = 57600,
+        momentum: float = 0.995,
+        momentum_ramp: bool = False,
+        parts: Sequence[str] = ('visual_encoder',),
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            trunk=trunk, losses=losses, parts=parts, data_preprocessor=data_preprocessor, init_cfg=init_cfg
+        )
+        needs = {need for loss in self.losses.values() for need in loss.needs}
+        if not needs:
+            raise OmniVLValueError('model.losses is empty: give at least one (a TrunkModel is not trained)')
+        if 'pairs' in needs and 'visual_feature' not in needs:
+            raise OmniVLValueError(
+                f'{self.loss_names} of model.losses have negatives chosen by contrastive features that no loss trains: '
+                'give a contrastive loss such as UniVLCLoss too'
+            )
+        self.use_labels = use_labels
+        self.negatives = MODELS.build(negatives or dict(type='HardNegatives'))
+        self.momentum_encoder: MomentumEncoder | None = None
+        if 'candidates' in needs:
+            self.momentum_encoder = MomentumEncoder(self.followed, momentum, momentum_ramp)
+            self.queues = FeatureQueues(self.trunk.visual_proj.out_features, queue_length)
+
+    @classmethod
+    def for_use(cls, config: dict) -> dict:
+        """Keep the trunk with the parts that were trained: no losses, momentum encoder and queues."""
+        needs = {need for loss in config['losses'] for need in MODELS.build(loss).needs}
+        made_with = {part for need in needs for part in cls.step_type.made_with.get(need, ())}
+        parts = [part for part in PARTS if part in {*made_with, *config.get('parts', ('visual_encoder',))}]
+        kept = {key: config[key] for key in ('trunk', 'data_preprocessor') if key in config}
+        return dict(kept, type=TrunkModel, parts=parts)
+
+    @property
+    def followed(self) -> dict[str, nn.Module]:
+        """The modules that the momentum encoder follows."""
+        return {name: self.parts[name] for name in FOLLOWED}
+
+    def after_load(self) -> None:
+        """Let the momentum encoder start from the weights just loaded (not on resume, where it has its own)."""
+        if self.momentum_encoder is not None:
+            self.momentum_encoder.copy_from(self.followed)
+
+    def loss(self, batch: VLBatch) -> dict[str, Tensor]:
+        """Compute the losses of one training step; moves the momentum encoder and the queues.
+
+        Returns:
+            ``loss_<name>`` (scalars; those that the task of the batch asks for), and for the log ``temperature``,
+            ``queue_fill`` and ``matching_left_out`` (pairs without a negative, on this rank).
+
+        Raises:
+            OmniVLValueError: The batch has no text, or no target ids where they are needed.
+        """
+        self._check(batch)
+        losses = self.losses_of(batch)
+        needs = {need for loss in losses for need in loss.needs}
+        step = self.step_type(self, batch)
+        log = {}
+        if 'candidates' in needs:
+            self.trunk.temperature.clamp()
+            target_ids = step.target_ids
+            self.momentum_encoder.update(self.followed)
+            fresh = self.momentum_features(batch, target_ids)
+            step.candidates = self.queues.candidates(*fresh)
+            log |= dict(temperature=self.trunk.temperature().detach().clone(), queue_fill=self.queues.share_filled)
+        results = {f'loss_{loss.name}': step.apply(loss) for loss in losses}
+        if 'candidates' in needs:
+            self.queues.push(*fresh)
+        if 'pairs' in needs:
+            log['matching_left_out'] = (~step.pairs.valid).sum().float()
+        return results | log
+
+    def _check(self, batch: VLBatch) -> None:
+        if batch.text_ids is None:
+            raise OmniVLValueError(
+                f'{type(self).__name__} needs a text for every visual: add TokenizeText to the pipeline'
+            )
+        if self.use_labels and batch.target_ids is None and self.momentum_encoder is not None:
+            raise OmniVLValueError(
+                'labels decide what belongs together, and a sample has no target_id: use PairDataset or LabelDataset, '
+                'or set model.use_labels=False for the plain contrastive loss'
+            )
+
+    def target_ids(self, batch: VLBatch) -> Tensor:
+        """The labels that decide positives, int64 (B,); without labels a number that no other sample ever has."""
+        if self.use_labels:
+            return batch.target_ids
+        updates = 0 if self.momentum_encoder is None else self.momentum_encoder.num_updates
+        # Fields of their own for step, rank and place: batches of different tasks differ in size.
+        first = (updates << 40) + (dist.get_rank() << 24)
+        return first + torch.arange(len(batch), device=batch.text_ids.device)
+
+    @torch.no_grad()
+    def momentum_features(self, batch: VLBatch, target_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features of the batches of all ranks by the momentum encoder: visual (R * B, E), text (R * B, E), labels."""
+        averages = self.momentum_encoder.averages
+        visual = averages['visual_proj'](averages['visual_encoder'](batch.frames, batch.modality).pooled)
+        text = averages['text_proj'](averages['text_encoder'](batch.text_ids, batch.text_mask).pooled)
+        unit = [F.normalize(feature.float(), dim=-1) for feature in (visual, text)]
+        return gather_batch(unit[0]), gather_batch(unit[1]), gather_batch(target_ids)
