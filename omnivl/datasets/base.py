@@ -89,7 +89,7 @@ class VisualDataset(Dataset):
         return self.reader.modality
 
     def full_init(self) -> None:
-        """Reads the annotations, once."""
+        """Read the annotations, once."""
         if self.rows is not None:
             return
         self.rows = CompactRows(self.select_rows(self.make_rows(self._records())))
@@ -106,21 +106,21 @@ class VisualDataset(Dataset):
 
     @abstractmethod
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
-        """Turns records into the rows to keep; one row is one item, and begins with the visual and its clip."""
+        """Turn records into the rows to keep; one row is one item, and begins with the visual and its clip."""
 
     @abstractmethod
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """What is known of an item without loading it, without random draws."""
+        """Return what is known of an item without loading it, without random draws."""
 
     def select_rows(self, rows: Iterable[tuple]) -> Iterable[tuple]:
-        """Applies ``max_items``: the first ones, and nothing after them is read."""
+        """Apply ``max_items``: the first ones, and nothing after them is read."""
         for number, row in enumerate(rows):
             if number == self.max_items:
                 return
             yield row
 
     def iter_visuals(self) -> Iterator[tuple[str, tuple[float, float] | None]]:
-        """Yields path and clip of every item; where the annotations were not read yet, they are, and are not kept."""
+        """Yield path and clip of every item; where the annotations were not read yet, they are, and are not kept."""
         rows = self.rows
         if rows is None:
             yield from (row[:2] for row in self.select_rows(self.make_rows(self._records())))
@@ -131,7 +131,7 @@ class VisualDataset(Dataset):
         """Random part of the item that is not the pipeline's; nothing here."""
 
     def tokenize(self, text: str) -> np.ndarray:
-        """Turns a text into ids just as the pipeline does with the text of an item: cleaned by the same rule.
+        """Turn a text into ids just as the pipeline does with the text of an item: cleaned by the same rule.
 
         Args:
             text: Such as a filled prompt.
@@ -151,14 +151,14 @@ class VisualDataset(Dataset):
         return results['text_ids']
 
     def generator_epoch(self, epoch: int) -> int:
-        """The epoch that goes into the seed of an item's draws."""
+        """Return the epoch that goes into the seed of an item's draws."""
         return epoch
 
     def __len__(self) -> int:
         return len(self._full_rows())
 
     def __getitem__(self, key: int | SampleKey) -> dict[str, Any] | SkippedItem:
-        """Loads an item.
+        """Load an item.
 
         Args:
             key: Index (then the epoch is 0) or SampleKey.
@@ -219,13 +219,14 @@ class VisualDataset(Dataset):
 
     def _full_rows(self) -> CompactRows:
         self.full_init()
+        assert self.rows is not None
         return self.rows
 
     def _annotation_place(self) -> str:
         return self.reader.ann_file or self.reader.visual_root
 
     def _records(self) -> Iterator[Record]:
-        """The reader's records without those of ``bad_files``."""
+        """Read the records, without those of ``bad_files``."""
         bad = set()
         if self.bad_files is not None:
             require_file(self.bad_files, 'bad_files', type(self).__name__)

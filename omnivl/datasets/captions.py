@@ -20,7 +20,7 @@ class CaptionDataset(RetrievalDataset):
     needs_captions = False
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """A visual with its captions."""
+        """Return a visual with its captions."""
         info = super().get_data_info(index)
         info['references'] = info['captions']
         domain = self._full_rows()[index][4]

@@ -31,7 +31,7 @@ class ChoiceDataset(VisualDataset):
             yield record.visual, record.clip, record.id, record.choices, record.answer_index
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """A visual with its texts."""
+        """Return a visual with its texts."""
         visual, clip, record_id, choices, answer_index = self._full_rows()[index]
         info = self._base_info(visual, clip, record_id)
         info.update(captions=choices, answer_index=answer_index)

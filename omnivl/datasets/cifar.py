@@ -22,7 +22,7 @@ CLASSES_FILES = {10: 'batches.meta.txt', 100: 'fine_label_names.txt'}
 
 
 def open_records(path: str) -> np.ndarray:
-    """Maps a file into memory; nothing is read before it is used.
+    """Map a file into memory; nothing is read before it is used.
 
     Args:
         path: A file that is named as published.

@@ -39,6 +39,8 @@ class LabelDataset(VisualDataset):
         lazy_init: See VisualDataset.
     """
 
+    classes: list[str]  # since full_init
+
     def __init__(
         self,
         annotations: dict | AnnotationReader,
@@ -63,19 +65,20 @@ class LabelDataset(VisualDataset):
             )
 
     def full_init(self) -> None:
-        """Reads classes and annotations, once."""
+        """Read classes and annotations, once."""
         if self.rows is None:
-            if self.reader.classes is None:
+            classes, names = self.reader.classes, self.reader.class_names
+            if classes is None or names is None:
                 raise OmniVLValueError(
                     f'LabelDataset {self.name!r}: {type(self.reader).__name__} reads captions, not classes; '
                     f'captions go into a PairDataset'
                 )
-            self.classes = list(self.reader.class_names)
-            self.class_target_ids = [class_target_id(self.label_space, label) for label in self.reader.classes]
+            self.classes = list(names)
+            self.class_target_ids = [class_target_id(self.label_space, label) for label in classes]
         super().full_init()
 
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
-        index = {label: number for number, label in enumerate(self.reader.classes)}
+        index = {label: number for number, label in enumerate(self.reader.classes or ())}
         for record in records:
             yield record.visual, record.clip, record.id, index[record.label]
 

@@ -65,7 +65,7 @@ class PairDataset(VisualDataset):
                 yield record.visual, record.clip, record.id, text
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """A visual with one of its captions."""
+        """Return a visual with one of its captions."""
         visual, clip, record_id, text = self._full_rows()[index]
         # Captions of one visual share its id, and training lists repeat it row after row.
         info = self._base_info(visual, clip, f'{record_id}#{index}')

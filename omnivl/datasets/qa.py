@@ -65,7 +65,7 @@ class QADataset(VisualDataset):
             yield record.visual, record.clip, record.id, *about
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """A question with what is known of its answers."""
+        """Return a question with what is known of its answers."""
         visual, clip, record_id, question, answers, question_type, answer_type = self._full_rows()[index]
         info = self._base_info(visual, clip, record_id)
         info.update(question=question, question_id=int(record_id) if record_id.isdecimal() else record_id)

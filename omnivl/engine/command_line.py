@@ -2,23 +2,18 @@
 
 import argparse
 import contextlib
-import dis
 import logging
-import re
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from omnivl.datasets.errors import BrokenVisualError
-from omnivl.datasets.overlap import OverlapError
+from omnivl.errors import OmniVLError
 from omnivl.registry import RUNNERS
-from omnivl.storage import CheckpointError
 
 from .config import ConfigError, apply_options, read_config
 from .distributed import LAUNCHERS
@@ -72,7 +67,11 @@ def is_test_only(cfg: Config) -> bool:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner that the config names, by default ``OmniVLRunner``."""
+    """Build the runner that the config names, by default ``OmniVLRunner``, and make its work directory."""
+    try:
+        Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f'the work directory cannot be made: {error}') from error
     runner_type = cfg.get('runner_type', OmniVLRunner)
     runner_type = RUNNERS.get(runner_type) if isinstance(runner_type, str) else runner_type
     return runner_type.from_cfg(cfg)
@@ -80,74 +79,33 @@ def build_runner(cfg: Config) -> Runner:
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the command with one line, and without a traceback, where the mistake is not the code's.
+    """End the command with one line, and without a traceback, where a person has to change something.
 
-    ``log_level='DEBUG'`` in the config shows the traceback too.
+    That is what an ``OmniVLError`` is for, and a config that the registry cannot build. All other errors are the
+    code's. ``log_level='DEBUG'`` in the config shows the traceback too.
     """
     try:
         yield
-    except (BrokenVisualError, CheckpointError, ConfigError, OSError, OverlapError) as error:
-        _end_with(error)
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        message = message_of_worker(error) or message_of_registry(error)
-        if message is None and not is_own_message(error):
+    except OmniVLError as error:
+        _end_with(message_of(error))
+    except (KeyError, TypeError) as error:
+        if not _is_of_registry(error):
             raise
-        _end_with(message or error)
+        _end_with(f'the config cannot be built: {error.args[0]}')
 
 
-def is_own_message(error: BaseException) -> bool:
-    """Whether a ``raise`` of omnivl made an error: such ones say what to change; others are mistakes of the code.
-
-    Args:
-        error: As it was caught.
-
-    Returns:
-        False also for errors that Python itself makes while it runs code of omnivl, such as those of ``int('x')``.
-    """
-    module, place = _origin(error)
-    if not module.startswith('omnivl.'):
-        return False
-    return dis.opname[place.tb_frame.f_code.co_code[place.tb_lasti]] == 'RAISE_VARARGS'
+def message_of(error: OmniVLError) -> str:
+    """Return what an error says, without the traceback of a loader's worker that torch puts before it."""
+    kind = type(error)
+    return str(error).rpartition(f'\n{kind.__module__}.{kind.__qualname__}: ')[2].strip()
 
 
-def message_of_registry(error: BaseException) -> str | None:
-    """What is wrong with a dict of the config that names a component without what it needs, or one that is not there.
-
-    Args:
-        error: As it was caught.
-
-    Returns:
-        The message; None if the error comes from somewhere else.
-    """
-    module, _ = _origin(error)
-    if not isinstance(error, KeyError | TypeError) or module != 'mmengine.registry.build_functions':
-        return None
-    return f'the config cannot be built: {error.args[0] if error.args else error}'
+def _is_of_registry(error: Exception) -> bool:
+    """Whether a component was not found, or called without an argument that it needs."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get('__name__') == 'mmengine.registry.build_functions'
 
 
-def _origin(error: BaseException) -> tuple[str, TracebackType]:
-    """Module that raised a caught error, and the innermost entry of its traceback."""
-    place = error.__traceback__
-    while place.tb_next is not None:
-        place = place.tb_next
-    return place.tb_frame.f_globals.get('__name__', ''), place
-
-
-def message_of_worker(error: BaseException) -> str | None:
-    """What a worker of a loader says of a file or of annotations; torch hands it over with the worker's traceback.
-
-    Args:
-        error: As it was caught.
-
-    Returns:
-        The message alone; None if the error is not one of these.
-    """
-    match = re.search(
-        r'^Caught \w+ in DataLoader worker .*^omnivl\.datasets\.errors\.\w+: (.*)', str(error), re.S | re.M
-    )
-    return None if match is None else match[1].strip()
-
-
-def _end_with(error: Exception | str) -> None:
+def _end_with(message: str) -> None:
     print_log(traceback.format_exc(), logger='current', level=logging.DEBUG)
-    sys.exit(f'error: {error}')
+    sys.exit(f'error: {message}')

@@ -2,14 +2,13 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop
+from mmengine.runner import BaseLoop, Runner
 
 from omnivl.datasets.loaders import build_loaders
 from omnivl.errors import OmniVLValueError
@@ -17,6 +16,7 @@ from omnivl.registry import EVALUATIONS, LOOPS
 from omnivl.storage.files import write_json
 
 from .config import ConfigError
+from .distributed import unwrapped
 from .run_state import get_random_state, set_random_state
 from .streams import LoaderGroup
 
@@ -40,6 +40,9 @@ class EvaluationLoop(BaseLoop):
         amp: ``'bf16'`` or ``'fp16'`` for autocast, ``None`` for full precision.
         save_predictions: Whether to write the predictions.
         submission_dir: Where to write what the servers of the benchmarks take; None = nowhere.
+        suffixes: Ends of names of evaluations whose figures stand beside those of the evaluation without the end, as
+            the same protocol on further data has them: with ``('_hard',)`` those of ``retrieval_hard`` are called
+            ``retrieval.t2i_r1_hard``.
 
     Raises:
         OmniVLValueError: If data and evaluations do not have the same names, or ``amp`` is none of these.
@@ -48,13 +51,14 @@ class EvaluationLoop(BaseLoop):
 
     def __init__(
         self,
-        runner: Any,
+        runner: Runner,
         dataloader: Mapping[str, Any],
         evaluator: Mapping[str, Any],
         stage: str,
         amp: str | None = None,
         save_predictions: bool = True,
         submission_dir: str | None = None,
+        suffixes: Sequence[str] = (),
     ) -> None:
         if (
             not isinstance(evaluator, Mapping)
@@ -76,6 +80,7 @@ class EvaluationLoop(BaseLoop):
         self.stage = stage
         self.amp = amp
         self.save_predictions = save_predictions
+        self.suffixes = tuple(suffixes)
         self.submission_dir = None if submission_dir is None else Path(submission_dir)
         if submission_dir is not None and all(_submission(one, []) is None for one in self.evaluator.values()):
             raise ConfigError(
@@ -98,13 +103,15 @@ class EvaluationLoop(BaseLoop):
         """
         self.runner.call_hook(f'before_{self.stage}')
         self.runner.call_hook(f'before_{self.stage}_epoch')
-        metrics, chance, protocol, seconds, to_submit = {}, {}, {}, {}, {}
+        metrics: dict[str, float] = {}
+        chance: dict[str, float] = {}
+        protocol, seconds, to_submit = {}, {}, {}
         for name, evaluation in self.evaluator.items():
             start = time.perf_counter()
             result = self._evaluate(name, evaluation)
             seconds[name] = round(time.perf_counter() - start, 3)
-            metrics |= flat_names(name, result.metrics)
-            chance |= flat_names(name, result.chance)
+            metrics |= flat_names(name, result.metrics, self.suffixes)
+            chance |= flat_names(name, result.chance, self.suffixes)
             protocol[name] = result.protocol
             if self.save_predictions and is_main_process():
                 write_json(self.directory / 'predictions' / f'{name}.json', result.predictions)
@@ -123,7 +130,7 @@ class EvaluationLoop(BaseLoop):
         return metrics
 
     def _evaluate(self, name: str, evaluation: Any) -> Any:
-        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        model = unwrapped(self.runner.model)
         self.runner.logger.info(f'Evaluating {name} with {type(evaluation).__name__} ...')
         with unchanged(model), self._autocast(model):
             return evaluation.run(model, self.dataloader[name], progress=name)
@@ -178,17 +185,19 @@ def unchanged(model: torch.nn.Module) -> Iterator[None]:
         set_random_state(random_state)
 
 
-def flat_names(name: str, metrics: Mapping[str, float]) -> dict[str, float]:
+def flat_names(name: str, metrics: Mapping[str, float], suffixes: Sequence[str] = ()) -> dict[str, float]:
     """Put the name of an evaluation before its metrics.
 
     Args:
         name: Name of the evaluation.
         metrics: Metric -> figure.
+        suffixes: Ends of the name that become the end of the metric.
 
     Returns:
-        ``'<name>.<metric>'`` -> figure.
+        ``'<name>.<metric>'`` or ``'<name without suffix>.<metric><suffix>'`` -> figure.
     """
-    return {f'{name}.{metric}': float(value) for metric, value in metrics.items()}
+    suffix = next((suffix for suffix in suffixes if name.endswith(suffix)), '')
+    return {f'{name.removesuffix(suffix)}.{metric}{suffix}': float(value) for metric, value in metrics.items()}
 
 
 def nested(metrics: Mapping[str, float]) -> dict[str, Any]:

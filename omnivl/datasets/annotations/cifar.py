@@ -17,7 +17,7 @@ from .files import read_class_list, require_file
 
 @ANNOTATIONS.register_module()
 class CIFARBinary(AnnotationReader):
-    """Reads ``cifar-10-batches-bin`` and ``cifar-100-binary``, as https://www.cs.toronto.edu/~kriz/cifar.html has them.
+    """Read ``cifar-10-batches-bin`` and ``cifar-100-binary``, as https://www.cs.toronto.edu/~kriz/cifar.html has them.
 
     The binary version, since the other is of Python's pickles, which may run code. All pictures of a file are in it, so
     ``visual`` is ``<file>#<number>``, which ``LoadCIFAR`` loads.
@@ -29,7 +29,7 @@ class CIFARBinary(AnnotationReader):
     """
 
     def __init__(self, visual_root: str, split: str, num_classes: int = 10) -> None:
-        super().__init__(None, visual_root)
+        super().__init__('', visual_root)
         if (num_classes, split) not in FILES:
             raise OmniVLValueError(
                 f'CIFARBinary: num_classes={num_classes}, split={split!r}; allowed are {sorted(FILES)}'
@@ -46,13 +46,8 @@ class CIFARBinary(AnnotationReader):
             raise AnnotationError(path, None, 'class', f'{len(classes)} names for {self.num_classes} classes')
         return classes
 
-    @cached_property
-    def class_names(self) -> list[str]:
-        """The classes in words."""
-        return [label.replace('_', ' ') for label in self.classes]
-
     def read(self) -> Iterator[Record]:
-        """Yields the records, file after file."""
+        """Yield the records, file after file."""
         for name in FILES[self.num_classes, self.split]:
             path = self._file(name)
             try:
@@ -65,7 +60,7 @@ class CIFARBinary(AnnotationReader):
                         path, f'record {number}', 'label', f'{label}, but there are {self.num_classes} classes'
                     )
                 visual = f'{path}#{number}'
-                yield Record(id=f'{name}#{number}', visual=visual, modality=self.modality, label=self.classes[label])
+                yield Record(id=f'{name}#{number}', visual=visual, label=self.classes[label])
 
     def _file(self, name: str) -> str:
         path = self.path(name)

@@ -40,7 +40,7 @@ MODULES = {'decord': 'decord', 'pyav': 'av', 'opencv': 'cv2'}
 
 @contextmanager
 def reported_as_broken(path: str, what: str) -> Iterator[None]:
-    """Turns whatever a decoding library raises into the one error that the broken-file policy knows."""
+    """Turn whatever a decoding library raises into the one error that the broken-file policy knows."""
     try:
         yield
     except (BrokenVisualError, MemoryError):
@@ -77,7 +77,7 @@ class VideoReader(ABC):
         return len(self.times)
 
     def window(self, clip: tuple[float, float] | None) -> tuple[int, int]:
-        """The frames shown in a span of time.
+        """Find the frames shown in a span of time.
 
         Args:
             clip: Start and end in seconds from the first frame, end excluded; None for the whole video.
@@ -104,7 +104,7 @@ class VideoReader(ABC):
         return first, max(int(last) - first, 1)
 
     def frames(self, indices: np.ndarray) -> np.ndarray:
-        """Decodes frames.
+        """Decode frames.
 
         Args:
             indices: Which, in any order, repeats allowed; int64 (T,) in [0, num_frames).
@@ -125,11 +125,11 @@ class VideoReader(ABC):
 
     @abstractmethod
     def _read(self, indices: np.ndarray) -> list[np.ndarray]:
-        """Decodes frames of distinct, rising indices; one uint8 (H, W, 3) each."""
+        """Decode frames of distinct, rising indices; one uint8 (H, W, 3) each."""
 
     @abstractmethod
     def close(self) -> None:
-        """Frees the file; the reader cannot be used after it."""
+        """Free the file; the reader cannot be used after it."""
 
     def __enter__(self) -> 'VideoReader':
         return self
@@ -139,10 +139,10 @@ class VideoReader(ABC):
 
 
 class VideoDecoder(ABC):
-    """Opens videos. Holds no open file, so it travels to the workers of a data loader."""
+    """Open videos. Holds no open file, so it travels to the workers of a data loader."""
 
     def open(self, path: str, short_side: int | None = None) -> VideoReader:
-        """Opens a video, for a short time: readers are closed after each sample.
+        """Open a video, for a short time: readers are closed after each sample.
 
         Args:
             path: The file.
@@ -163,7 +163,7 @@ class VideoDecoder(ABC):
 
     @abstractmethod
     def _open(self, path: str, short_side: int | None) -> VideoReader:
-        """Opens a file that exists; may raise anything."""
+        """Open a file that exists; may raise anything."""
 
 
 def reduced_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:
@@ -204,7 +204,7 @@ class AutoDecoder(VideoDecoder):
 
 
 def build_decoder(decoder: str | dict[str, Any] | VideoDecoder) -> VideoDecoder:
-    """Builds a decoder from a config.
+    """Build a decoder from a config.
 
     Args:
         decoder: ``'auto'``, a registered name, a config dict, or a decoder.

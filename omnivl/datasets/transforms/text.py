@@ -15,7 +15,7 @@ _MARKS = re.compile(r'[.!"()*#:;~]')
 
 
 def clean_caption(caption: str, max_words: int | None = None) -> str:
-    """Cleans a caption as ALBEF and BLIP do: lower case, marks become spaces, spaces are squeezed, cut to some words.
+    """Clean a caption as ALBEF and BLIP do: lower case, marks become spaces, spaces are squeezed, cut to some words.
 
     Args:
         caption: Any text.
@@ -29,7 +29,7 @@ def clean_caption(caption: str, max_words: int | None = None) -> str:
 
 
 def clean_question(question: str, max_words: int | None = None) -> str:
-    """Cleans a question as ALBEF and BLIP do: lower case, marks vanish (``?`` stays), cut to some words.
+    """Clean a question as ALBEF and BLIP do: lower case, marks vanish (``?`` stays), cut to some words.
 
     Unlike in captions no space takes the place of a mark; spaces are squeezed, which word pieces do not see.
 
@@ -46,7 +46,7 @@ def clean_question(question: str, max_words: int | None = None) -> str:
 
 @TRANSFORMS.register_module()
 class CleanCaption(BaseTransform):
-    """Cleans ``text`` and ``captions``, see :func:`clean_caption`.
+    """Clean ``text`` and ``captions``, see :func:`clean_caption`.
 
     A caption of which nothing is left is treated like a broken file: the policy of the dataset decides.
 
@@ -64,7 +64,7 @@ class CleanCaption(BaseTransform):
         self.max_words = max_words
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Cleans the texts; raises BrokenVisualError if nothing is left of one."""
+        """Clean the texts; raise BrokenVisualError if nothing is left of one."""
         if 'captions' not in results:
             require(results, self, ('text',))
         if results.get('text') is not None:
@@ -86,7 +86,7 @@ class CleanCaption(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CleanQuestion(BaseTransform):
-    """Cleans ``question``, see :func:`clean_question`; answers stay as they are, as in BLIP.
+    """Clean ``question``, see :func:`clean_question`; answers stay as they are, as in BLIP.
 
     A question of which nothing is left is treated like a broken file: the policy of the dataset decides.
 
@@ -104,7 +104,7 @@ class CleanQuestion(BaseTransform):
         self.max_words = max_words
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Cleans the question; raises BrokenVisualError if nothing is left of it."""
+        """Clean the question; raise BrokenVisualError if nothing is left of it."""
         require(results, self, ('question',))
         cleaned = clean_question(results['question'], self.max_words)
         if not cleaned:
@@ -119,7 +119,7 @@ class CleanQuestion(BaseTransform):
 
 @TRANSFORMS.register_module()
 class TokenizeText(BaseTransform):
-    """Turns text into word-piece ids, unpadded.
+    """Turn text into word-piece ids, unpadded.
 
     Required keys: ``text``, ``captions`` or ``question``. Added keys: ``text_ids`` from ``text`` or ``question``,
     ``caption_ids`` from ``captions``, ``answer_ids`` from ``distinct_answers``; int64 (L,) each, [CLS] first and [SEP]
@@ -141,7 +141,7 @@ class TokenizeText(BaseTransform):
         self.max_length = max_length
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Adds ``text_ids``, ``caption_ids`` and ``answer_ids``."""
+        """Add ``text_ids``, ``caption_ids`` and ``answer_ids``."""
         if 'captions' not in results and 'question' not in results:
             require(results, self, ('text',))
         if results.get('text') is not None:

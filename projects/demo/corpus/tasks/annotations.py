@@ -111,7 +111,7 @@ def sentences(item: Item, seed: int) -> list[str]:
 
 
 def _write_coco(folder: Path, items: Sequence[Item], parameters: TaskParameters) -> None:
-    """Write BLIP's lists: a row per caption for training, a row per picture for val and test; these in COCO's form, too."""
+    """Write BLIP's lists: a row per caption for training, a row per picture for val and test, also in COCO's form."""
     for split in SPLITS[:3]:
         rows: list[dict[str, Any]] = []
         of_split = [item for item in items if item.split == split]
