@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,6 @@ class EvaluationLoop(BaseLoop):
         amp: ``'bf16'`` or ``'fp16'`` for autocast, ``None`` for full precision.
         save_predictions: Whether to write the predictions.
         submission_dir: Where to write what the servers of the benchmarks take; None = nowhere.
-        suffixes: Ends of names of evaluations whose figures stand beside those of the evaluation without the end, as
-            the same protocol on further data has them: with ``('_hard',)`` those of ``retrieval_hard`` are called
-            ``retrieval.t2i_r1_hard``.
 
     Raises:
         OmniVLValueError: If data and evaluations do not have the same names, or ``amp`` is none of these.
@@ -58,7 +55,6 @@ class EvaluationLoop(BaseLoop):
         amp: str | None = None,
         save_predictions: bool = True,
         submission_dir: str | None = None,
-        suffixes: Sequence[str] = (),
     ) -> None:
         if (
             not isinstance(evaluator, Mapping)
@@ -80,7 +76,6 @@ class EvaluationLoop(BaseLoop):
         self.stage = stage
         self.amp = amp
         self.save_predictions = save_predictions
-        self.suffixes = tuple(suffixes)
         self.submission_dir = None if submission_dir is None else Path(submission_dir)
         if submission_dir is not None and all(_submission(one, []) is None for one in self.evaluator.values()):
             raise ConfigError(
@@ -110,8 +105,8 @@ class EvaluationLoop(BaseLoop):
             start = time.perf_counter()
             result = self._evaluate(name, evaluation)
             seconds[name] = round(time.perf_counter() - start, 3)
-            metrics |= flat_names(name, result.metrics, self.suffixes)
-            chance |= flat_names(name, result.chance, self.suffixes)
+            metrics |= flat_names(name, result.metrics)
+            chance |= flat_names(name, result.chance)
             protocol[name] = result.protocol
             if self.save_predictions and is_main_process():
                 write_json(self.directory / 'predictions' / f'{name}.json', result.predictions)
@@ -185,19 +180,17 @@ def unchanged(model: torch.nn.Module) -> Iterator[None]:
         set_random_state(random_state)
 
 
-def flat_names(name: str, metrics: Mapping[str, float], suffixes: Sequence[str] = ()) -> dict[str, float]:
+def flat_names(name: str, metrics: Mapping[str, float]) -> dict[str, float]:
     """Put the name of an evaluation before its metrics.
 
     Args:
         name: Name of the evaluation.
         metrics: Metric -> figure.
-        suffixes: Ends of the name that become the end of the metric.
 
     Returns:
-        ``'<name>.<metric>'`` or ``'<name without suffix>.<metric><suffix>'`` -> figure.
+        ``'<name>.<metric>'`` -> figure.
     """
-    suffix = next((suffix for suffix in suffixes if name.endswith(suffix)), '')
-    return {f'{name.removesuffix(suffix)}.{metric}{suffix}': float(value) for metric, value in metrics.items()}
+    return {f'{name}.{metric}': float(value) for metric, value in metrics.items()}
 
 
 def nested(metrics: Mapping[str, float]) -> dict[str, Any]:

@@ -58,5 +58,4 @@ val_evaluator = {
     'image.caption': caption,
     'image.zero_shot': dict(type=ZeroShotEvaluation, templates=image_templates),
 }
-val_cfg = dict(type=EvaluationLoop, suffixes=('_unseen',))
-test_cfg = dict(type=EvaluationLoop, suffixes=('_unseen',))
+val_cfg = dict(type=EvaluationLoop)
