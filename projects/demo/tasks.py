@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .quickstart import CORPUS_CODE, SMOKE_NOTE, STAGE1, STAGE2, TEST_CODE, TRAINING_CODE, Quickstart
+from .quickstart import CORPUS_CODE, PAGE_CODE, SMOKE_NOTE, STAGE1, STAGE2, TEST_CODE, TRAINING_CODE, Quickstart
 from .steps import Step, StepRunner, explain, find_folder, is_done, last_checkpoint, read_settings, say
 
 # Task -> the task whose training it is tested on, or None where nothing is trained. Each has a config of its name.
@@ -27,7 +27,7 @@ TRAINED_BY: dict[str, str | None] = {
 }
 VARIANTS = {'from_scratch': 'from random weights', 'finetuned': 'from the pretrained model'}
 TASKS_CODE = ('projects/demo/make_tasks.py', *CORPUS_CODE[1:], 'projects/demo/corpus/tasks/*.py')
-TABLE_CODE = ('projects/demo/collect_tasks.py', 'projects/demo/report/**/*.*')
+TABLE_CODE = ('projects/demo/collect_tasks.py', *PAGE_CODE)
 # A batch of image classification is larger than the set of the tiny corpus.
 SMOKE_CORPUS = ('--smoke', '--num-lone', '40')
 SMOKE_TRAINING = ('train_cfg.max_iters=4', 'default_hooks.logger.interval=2', 'param_scheduler=[]')
