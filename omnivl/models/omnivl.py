@@ -12,7 +12,7 @@ from omnivl.structures import TextFeatures, VisualFeatures, VLBatch
 
 from .decoders import share_like_blip
 from .decoders.generation import Cache
-from .interfaces import Contrasts, KeyValues, Matches, TextTokenizer, Writes, Writing
+from .interfaces import Contrasts, FitsPositions, KeyValues, Matches, TextTokenizer, Writes, Writing, offered_by
 from .layers.attention import KeyValue
 from .layers.temperature import Temperature
 from .losses.language import TextPrediction
@@ -137,9 +137,8 @@ class OmniVL(nn.Module):
 
     def adapt_state_dict(self, state_dict: dict[str, Tensor], prefix: str = '') -> None:
         """Fit the position embeddings of weights about to be loaded to this model's resolution and clip length."""
-        fit = getattr(self.visual_encoder, 'fit_position_embeddings', None)  # a matter of each encoder
-        if fit is not None:
-            fit(state_dict, f'{prefix}visual_encoder.')
+        if (fits := offered_by(self.visual_encoder, FitsPositions)) is not None:  # a matter of each encoder
+            fits.fit_position_embeddings(state_dict, f'{prefix}visual_encoder.')
 
     def encode(self, batch: VLBatch) -> VisualFeatures:
         """Encode the visuals of a batch to tokens (B, S, D) and the [CLS] vector (B, D)."""
