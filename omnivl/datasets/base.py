@@ -1,7 +1,5 @@
 """What all datasets have in common: compact rows, seeded draws, and the policy for broken files."""
 
-from __future__ import annotations
-
 import operator
 import os
 import zlib

@@ -1,12 +1,11 @@
 """Visuals with a class, whose text is a prompt."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS, DATASETS
@@ -16,9 +15,6 @@ from .base import DatasetOptions, VisualDataset
 from .errors import AnnotationError
 from .prompts import fill_prompt, get_templates
 from .target_ids import class_target_id
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack  # in typing since Python 3.11
 
 
 @DATASETS.register_module()

@@ -1,7 +1,5 @@
 """Several sources of one modality behind one dataloader."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Sequence
 from typing import Any

@@ -1,19 +1,16 @@
 """Visuals with questions, one item per question."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATASETS
 
 from .annotations import AnnotationReader, Record
 from .base import DatasetOptions, VisualDataset
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack  # in typing since Python 3.11
 
 
 @DATASETS.register_module()

@@ -1,7 +1,5 @@
 """CIFAR-10 and CIFAR-100 in their binary version; ``LoadCIFAR`` asks here for the layout of the files."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from functools import cached_property

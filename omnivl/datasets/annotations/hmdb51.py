@@ -1,7 +1,5 @@
 """HMDB51 in its official split files."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from functools import cached_property
