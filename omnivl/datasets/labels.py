@@ -74,7 +74,7 @@ class LabelDataset(VisualDataset):
     def select_rows(self, rows: Iterable[tuple]) -> Iterable[tuple]:
         if self.max_items is None:
             return rows
-        rows = list(rows)
+        rows = list(rows)  # how many there are must be known before the first is taken
         count = min(self.max_items, len(rows))
         return [rows[number * len(rows) // count] for number in range(count)]
 

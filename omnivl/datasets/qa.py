@@ -58,6 +58,7 @@ class QADataset(VisualDataset):
         """Return a question with what is known of its answers."""
         visual, clip, record_id, question, answers, question_type, answer_type = self._full_rows()[index]
         info = self._base_info(visual, clip, record_id)
+        # Servers know questions by numbers, and want them back as numbers.
         info.update(question=question, question_id=int(record_id) if record_id.isdecimal() else record_id)
         if answers:
             weights = {answer: count / len(answers) for answer, count in Counter(answers).items()}

@@ -79,6 +79,7 @@ class BLIPCaptionJSON(AnnotationReader):
                 continue
             name = self.value(item, self.id_field, (str, int), row) if self.id_field in item else None
             for number, visual in enumerate(visuals):
+                # Records of one row must differ in id, and their lists of texts must not be one object.
                 ident = visual if name is None else f'{name}#{number}' if len(visuals) > 1 else str(name)
                 path = self.path(self.fill_template(**named(visual)))
                 yield Record(id=ident, visual=path, text=list(texts))

@@ -80,6 +80,7 @@ class CaptionTSV(AnnotationReader):
             if 'caption' not in columns:
                 raise self.error(f'line {line}', 'caption', f'the column is missing; the header has {list(columns)}')
         for row, (line, fields) in enumerate(rows):
+            # Rows count from 0 and without the header, as img2dataset names its files; lines from 1 and with it.
             place = f'line {line}'
             if len(fields) != len(columns):
                 raise self.error(place, None, f'{len(fields)} fields, expected {len(columns)}: {list(columns)}')

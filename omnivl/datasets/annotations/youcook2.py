@@ -142,6 +142,7 @@ def _with_suffix(path: str, folders: dict[str, dict[str, str]]) -> str:
     folder, name = os.path.split(path)
     if folder not in folders:
         files = os.listdir(folder) if os.path.isdir(folder) else []
+        # Of several files of one name the first in the alphabet is written last and stays.
         folders[folder] = {os.path.splitext(file)[0]: file for file in sorted(files, reverse=True)}
     stem = name.removesuffix(ANY_SUFFIX)
     return os.path.join(folder, folders[folder].get(stem, f'{stem}.mp4'))
