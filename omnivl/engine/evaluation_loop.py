@@ -91,11 +91,7 @@ class EvaluationLoop(BaseLoop):
         return work_dir if self.stage == 'test' else work_dir / 'val'
 
     def run(self) -> dict[str, float]:
-        """Evaluate.
-
-        Returns:
-            ``'<name>.<metric>'`` -> figure, the same on every rank.
-        """
+        """Evaluate; returns ``'<name>.<metric>'`` -> figure, the same on every rank."""
         self.runner.call_hook(f'before_{self.stage}')
         self.runner.call_hook(f'before_{self.stage}_epoch')
         metrics: dict[str, float] = {}
@@ -163,11 +159,7 @@ class EvaluationLoop(BaseLoop):
 
 @contextlib.contextmanager
 def unchanged(model: torch.nn.Module) -> Iterator[None]:
-    """Evaluate without a trace: no gradients, ``model.eval()``, and modes and random states put back after it.
-
-    Args:
-        model: The model.
-    """
+    """Evaluate without a trace: no gradients, ``model.eval()``, and modes and random states put back after it."""
     modes = [(module, module.training) for module in model.modules()]
     random_state = get_random_state()
     model.eval()
@@ -181,29 +173,14 @@ def unchanged(model: torch.nn.Module) -> Iterator[None]:
 
 
 def flat_names(name: str, metrics: Mapping[str, float]) -> dict[str, float]:
-    """Put the name of an evaluation before its metrics.
-
-    Args:
-        name: Name of the evaluation.
-        metrics: Metric -> figure.
-
-    Returns:
-        ``'<name>.<metric>'`` -> figure.
-    """
+    """Put the name of an evaluation before its metrics: ``'<name>.<metric>'`` -> figure."""
     return {f'{name}.{metric}': float(value) for metric, value in metrics.items()}
 
 
 def nested(metrics: Mapping[str, float]) -> dict[str, Any]:
-    """Turn dotted names into a tree.
+    """Turn dotted names into a tree: ``'a.b.c'`` -> figure becomes ``{'a': {'b': {'c': figure}}}``.
 
-    Args:
-        metrics: ``'a.b.c'`` -> figure.
-
-    Returns:
-        ``{'a': {'b': {'c': figure}}}``.
-
-    Raises:
-        OmniVLValueError: If one name is the beginning of another.
+    A name that is the beginning of another is an error.
     """
     tree: dict[str, Any] = {}
     for name, value in metrics.items():
