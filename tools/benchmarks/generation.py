@@ -4,9 +4,11 @@ What counts is the part after the vision encoder, which both have in common: tra
 but is given the vision encoder's output at once; ours makes keys and values of that output and searches. Captions have
 a forced length, and are compared. Both take turns, round after round; what counts is the ratio of their medians.
 
-On a CPU an evaluation packs the weights of the generation decoder once for all its batches: that is shown apart.
+On a CPU an evaluation packs the weights of the generation decoder once for all its batches: the time for it is shown
+apart, and ``--plain`` shows what it gains.
 
     python tools/benchmarks/generation.py
+    python tools/benchmarks/generation.py --plain --threads 1
     python tools/benchmarks/generation.py --batch 1 --beams 5 --length 30 --vision --json generation.json
 """
 
@@ -24,7 +26,7 @@ from omnivl.models.generation import beam_search
 from omnivl.models.omnivl import OmniVL
 
 TARGET = 3.0
-THEIRS, OURS = 'transformers', 'omnivl'
+THEIRS, OURS, PLAIN = 'transformers', 'omnivl', 'omnivl, not packed'
 
 
 class KnownStates(nn.Module):
@@ -66,12 +68,19 @@ def our_captions(model: OmniVL, tokens: Tensor, args: argparse.Namespace) -> lis
     ).ids
 
 
+def our_plain_captions(model: OmniVL, tokens: Tensor, args: argparse.Namespace) -> list[list[int]]:
+    """Word pieces as of :func:`our_captions`, by PyTorch's usual linear layers."""
+    with torch.backends.mkldnn.flags(enabled=False):
+        return our_captions(model, tokens, args)
+
+
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--batch', type=int, default=4, help='pictures in a batch (default: 4)')
     parser.add_argument('--beams', type=int, default=3, help='beams of the search (default: 3)')
     parser.add_argument('--length', type=int, default=20, help='word pieces of a caption (default: 20)')
+    parser.add_argument('--plain', action='store_true', help='measure omnivl without packed weights, too')
     parser.add_argument('--vision', action='store_true', help='measure the vision encoders, too')
     add_size_options(parser)
     return parser.parse_args()
@@ -89,6 +98,8 @@ def main() -> None:
     tokens = ours.encode_visual(pixels[:, None], 'image').tokens
     theirs.vision_model = KnownStates(states)
     functions = {THEIRS: lambda: their_captions(theirs, pixels, args), OURS: lambda: our_captions(ours, tokens, args)}
+    if args.plain:
+        functions[PLAIN] = lambda: our_plain_captions(ours, tokens, args)
     if args.vision:
         functions['vision of transformers'] = lambda: vision(pixel_values=pixels)
         functions['vision of omnivl'] = lambda: ours.encode_visual(pixels[:, None], 'image')
@@ -115,6 +126,8 @@ def main() -> None:
     print(f'transformers / omnivl:              {figures["ratio"]:.2f} (target: at least {TARGET})')
     print(f'from the fastest rounds:            {figures["ratio_of_fastest"]:.2f}')
     print(f'with the packing for one batch:     {figures["ratio_with_packing"]:.2f}')
+    if args.plain:
+        print(f'without packing:                    {median[THEIRS] / median[PLAIN]:.2f}')
     write_json(args.json, figures)
 
 
