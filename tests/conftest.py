@@ -46,12 +46,7 @@ def tiny_trunk(vocab_file):
                 video_tokenizer=dict(
                     type='VideoTokenizer', patch_size=8, stem_channels=stem_channels, time_stride=time_stride
                 ),
-                width=16,
-                depth=2,
-                num_heads=2,
-                image_size=32,
-                num_frames=4,
-                **(encoder or {}),
+                **(dict(width=16, depth=2, num_heads=2, image_size=32, num_frames=4) | (encoder or {})),
             ),
             text_encoder=dict(type='TextEncoder', **text),
             alignment_decoder=dict(type='AlignmentDecoder', **text),

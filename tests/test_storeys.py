@@ -1,6 +1,7 @@
 """The house: rooms import from below only, no import goes in a circle, nothing grows too large."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,7 @@ FILES = {
     for path in sorted(PACKAGE.rglob('*.py'))
 }
 MAX_FILE, MAX_FUNCTION, MAX_PACKAGE = 400, 60, 20_000  # lines
+MAX_SCRIPT = 100
 
 
 def lines_of(path: Path) -> list[str]:
@@ -96,3 +98,17 @@ def test_files_and_functions_are_short(module: str) -> None:
 
 def test_the_package_stays_small() -> None:
     assert sum(len(lines_of(path)) for path in FILES.values()) <= MAX_PACKAGE
+
+
+def test_the_library_names_no_demo() -> None:
+    """Whatever stands on the library is not spoken of in it."""
+    words = re.compile(r'\bdemo|quickstart|\bprojects\.\w+\.', re.IGNORECASE)
+    found = [
+        f'{module}: {line.strip()}' for module, path in FILES.items() for line in lines_of(path) if words.search(line)
+    ]
+    assert found == []
+
+
+def test_a_long_script_is_python() -> None:
+    too_long = [path.name for path in (PACKAGE.parent / 'tools').glob('*.sh') if len(lines_of(path)) >= MAX_SCRIPT]
+    assert too_long == []

@@ -23,10 +23,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from omnivl.apis import OmniVLInferencer, StaleIndexError
+from omnivl.apis import OmniVLInferencer
 from omnivl.apis.gallery import is_index
 from omnivl.apis.loading import CONFIG_SUFFIXES
-from omnivl.storage.checkpoint import CheckpointError
+from omnivl.engine.command_line import one_line_errors
 from omnivl.storage.files import write_json
 from omnivl.structures import MODALITIES
 from omnivl.visualization.attention import KINDS
@@ -141,11 +141,8 @@ def save_pictures(rows: list[dict[str, Any]], folder: Path) -> list[dict[str, An
 def main() -> None:
     """Do the task and show the results."""
     options = parse_arguments()
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # the log; standard output is for the results
-            rows = run(options)
-    except (CheckpointError, FileNotFoundError, StaleIndexError, TypeError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    with one_line_errors(), contextlib.redirect_stdout(sys.stderr):  # the log; standard output is for the results
+        rows = run(options)
     if options.out is not None:
         write_json(options.out, rows)
     else:

@@ -7,7 +7,7 @@ import os
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from mmengine.logging import print_log
@@ -25,6 +25,17 @@ from .storage import CompactRows
 
 # More broken files in a row than this are no accident.
 MAX_REPLACEMENTS = 20
+
+
+class DatasetOptions(TypedDict, total=False):
+    """Arguments of VisualDataset that its subclasses hand on as they are."""
+
+    seed: int
+    broken: str
+    max_broken_share: float
+    bad_files: str | None
+    max_items: int | None
+    lazy_init: bool
 
 
 class VisualDataset(Dataset):
@@ -46,9 +57,14 @@ class VisualDataset(Dataset):
             are left out.
         max_items: Number of items to use; None = all.
         lazy_init: Read the annotations not now, but in ``full_init()``, which MMEngine's dataloader builder calls.
+
+    Attributes:
+        classes: Names of the classes of a label set, once it is read; None for other sets.
+        draws_anew: Whether an item is drawn anew in every epoch; an evaluation shows the same each time.
     """
 
     classes: list[str] | None = None
+    draws_anew: bool = True
 
     def __init__(
         self,
@@ -150,10 +166,6 @@ class VisualDataset(Dataset):
             raise OmniVLValueError(f'{type(self).__name__} {self.name!r}: its pipeline has no TokenizeText')
         return results['text_ids']
 
-    def generator_epoch(self, epoch: int) -> int:
-        """Return the epoch that goes into the seed of an item's draws."""
-        return epoch
-
     def __len__(self) -> int:
         return len(self._full_rows())
 
@@ -209,7 +221,7 @@ class VisualDataset(Dataset):
         )
 
     def _generator(self, index: int, epoch: int, attempt: int) -> np.random.Generator:
-        seeds = [self.seed, self.generator_epoch(epoch), zlib.crc32(self.name.encode()), index]
+        seeds = [self.seed, epoch if self.draws_anew else 0, zlib.crc32(self.name.encode()), index]
         return np.random.default_rng([*seeds, attempt] if attempt else seeds)
 
     def _check_index(self, index: int) -> int:

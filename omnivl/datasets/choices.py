@@ -20,6 +20,8 @@ class ChoiceDataset(VisualDataset):
     true), ``sample_id, source, rng``. The generator is the same in every epoch. For the arguments see VisualDataset.
     """
 
+    draws_anew = False
+
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
         """One row per question."""
         for record in records:
@@ -36,7 +38,3 @@ class ChoiceDataset(VisualDataset):
         info = self._base_info(visual, clip, record_id)
         info.update(captions=choices, answer_index=answer_index)
         return info
-
-    def generator_epoch(self, epoch: int) -> int:
-        """One generator for all epochs: this is for evaluation."""
-        return 0

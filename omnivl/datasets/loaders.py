@@ -126,5 +126,13 @@ def _seed_draws(dataset: Any, seed: int) -> None:
 
 
 def _arguments_of(kind: str | type, registry: Registry) -> set[str]:
-    kind = registry.get(kind) if isinstance(kind, str) else kind
-    return set() if kind is None else set(inspect.signature(kind).parameters)
+    """Name the arguments of a class, those that it hands on to its bases with ``**options`` included."""
+    found = registry.get(kind) if isinstance(kind, str) else kind
+    names: set[str] = set()
+    for base in () if found is None else inspect.getmro(found):
+        if '__init__' in vars(base):
+            parameters = inspect.signature(vars(base)['__init__']).parameters
+            names |= set(parameters)
+            if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+                break
+    return names

@@ -29,17 +29,28 @@ def add_run_options(parser: argparse.ArgumentParser, results: str, work_dir: str
         work_dir: Which one it is by default, for its help.
     """
     parser.add_argument('--work-dir', help=f'folder of {results}; by default {work_dir}')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='change values of the config',
-    )
+    add_cfg_options(parser)
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what starts several processes')
     # Set by old versions of torch's launcher.
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``, which :func:`read_changed_config` puts into the config."""
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='change the config'
+    )
+
+
+def read_changed_config(arguments: argparse.Namespace) -> Config:
+    """Read the config that the options ``config`` and ``cfg_options`` of a command describe.
+
+    Raises:
+        ConfigError: If there is no such file, or if the file or an option names something that does not exist.
+    """
+    cfg = read_config(arguments.config)
+    apply_options(cfg, arguments.cfg_options)
+    return cfg
 
 
 def read_run_config(arguments: argparse.Namespace) -> Config:
@@ -54,8 +65,7 @@ def read_run_config(arguments: argparse.Namespace) -> Config:
     Raises:
         ConfigError: If there is no such file, or if the file or an option names something that does not exist.
     """
-    cfg = read_config(arguments.config)
-    apply_options(cfg, arguments.cfg_options)
+    cfg = read_changed_config(arguments)
     cfg.launcher = arguments.launcher
     cfg.work_dir = arguments.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(arguments.config).stem}'
     return cfg
@@ -66,15 +76,29 @@ def is_test_only(cfg: Config) -> bool:
     return cfg.get('train_dataloader') is None
 
 
-def build_runner(cfg: Config) -> Runner:
-    """Build the runner that the config names, by default ``OmniVLRunner``, and make its work directory."""
+def build_runner(cfg: Config, note: str | None) -> Runner:
+    """Build the runner that the config names, by default ``OmniVLRunner``, and make its work directory.
+
+    Args:
+        cfg: The config.
+        note: What the log shall say first.
+
+    Returns:
+        The runner.
+
+    Raises:
+        ConfigError: If there can be no such work directory.
+    """
     try:
         Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f'the work directory cannot be made: {error}') from error
     runner_type = cfg.get('runner_type', OmniVLRunner)
     runner_type = RUNNERS.get(runner_type) if isinstance(runner_type, str) else runner_type
-    return runner_type.from_cfg(cfg)
+    runner = runner_type.from_cfg(cfg)
+    if note is not None:
+        runner.logger.info(note)
+    return runner
 
 
 @contextlib.contextmanager

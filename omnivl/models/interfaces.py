@@ -142,6 +142,23 @@ class HasImageSize(Protocol):
         """Height and width in pixels."""
 
 
+class FitsPositions(Protocol):
+    """Fits its position embeddings to another resolution or clip length; asked of a visual encoder."""
+
+    def fit_position_embeddings(self, state_dict: dict[str, Tensor], prefix: str = '') -> None:
+        """Fit those of weights that are about to be loaded, in place, ``prefix`` before the keys of the encoder."""
+
+
+class StartsVideoFromImage(Protocol):
+    """Has a path for videos that may begin where its path for images is; asked of a visual encoder."""
+
+    def start_video_from_image(self) -> None:
+        """Make clips of equal frames give what the image gives, as decoupled joint pretraining starts its joint stage.
+
+        See OmniVL (2209.07526), section 3.3.
+        """
+
+
 class TakesWeights(Protocol):
     """Fits weights to itself before they are loaded, and follows them afterwards."""
 

@@ -12,7 +12,7 @@ from omnivl.structures import TextFeatures, VisualFeatures, VLBatch
 
 from .decoders import share_like_blip
 from .decoders.generation import Cache
-from .interfaces import Contrasts, KeyValues, Matches, TextTokenizer, Writes, Writing
+from .interfaces import Contrasts, FitsPositions, KeyValues, Matches, TextTokenizer, Writes, Writing, offered_by
 from .layers.attention import KeyValue
 from .layers.temperature import Temperature
 from .losses.language import TextPrediction
@@ -140,9 +140,9 @@ class OmniVL(nn.Module):
 
         Those of the momentum encoder, whose names end alike, too.
         """
-        fit = getattr(self.visual_encoder, 'fit_position_embeddings', None)  # a matter of each encoder
-        for key in [key for key in state_dict if key.endswith('visual_encoder.pos_embed')] if fit else []:
-            fit(state_dict, key.removesuffix('pos_embed'))
+        fits = offered_by(self.visual_encoder, FitsPositions)  # a matter of each encoder
+        for key in [key for key in state_dict if key.endswith('visual_encoder.pos_embed')] if fits else []:
+            fits.fit_position_embeddings(state_dict, key.removesuffix('pos_embed'))
 
     def encode(self, batch: VLBatch) -> VisualFeatures:
         """Encode the visuals of a batch to tokens (B, S, D) and the [CLS] vector (B, D)."""

@@ -6,7 +6,7 @@ layer is computed from its queries and keys. No hooks; the model stays as it is.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -14,8 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from omnivl.errors import OmniVLValueError
-from omnivl.models.layers.attention import CrossAttention, VisualKeyValues
+from omnivl.models.decoders.base import GroundedLayer
+from omnivl.models.interfaces import KeyValues, Matches, serving
+from omnivl.models.layers.attention import CrossAttention
 from omnivl.models.omnivl import OmniVL
+from omnivl.models.tasks import TrunkModel
 from omnivl.structures import MODALITIES, VLDataSample
 
 from .sheets import SOFT, Line, card, contact_sheet, frame_strip
@@ -69,20 +72,20 @@ def apply_weights(attention: CrossAttention, weights: Tensor, value: Tensor) -> 
 
 
 def alignment_attention(
-    model: OmniVL,
+    trunk: OmniVL,
     text_ids: Tensor,
     text_mask: Tensor,
-    key_values: VisualKeyValues,
+    key_values: KeyValues,
     layer: int,
     relevance: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Run the alignment decoder and look into the cross-attention of one layer.
 
     Args:
-        model: In evaluation mode.
+        trunk: In evaluation mode.
         text_ids: int64 (N, L), [CLS] first.
         text_mask: bool (N, L).
-        key_values: Of N visuals, one per text, from ``visual_key_values``.
+        key_values: Of N visuals, one per text, from ``matching_key_values``.
         layer: Which layer; negative ones count from the last.
         relevance: Multiply each weight with the positive part of the gradient of the match logit by it.
 
@@ -92,7 +95,7 @@ def alignment_attention(
     Raises:
         OmniVLValueError: There is no such layer; or relevance is asked for at the last one, which only [ENC] leaves.
     """
-    layers = model.alignment_decoder.layers
+    layers = cast(Sequence[GroundedLayer], trunk.alignment_decoder.layers)
     if not -len(layers) <= layer < len(layers):
         raise OmniVLValueError(f'layer must be in {-len(layers)} ... {len(layers) - 1}, got {layer}')
     index = layer % len(layers)
@@ -102,19 +105,19 @@ def alignment_attention(
             f'choose an earlier one of the {len(layers)} layers'
         )
     mask = text_mask[:, None, None, :]
-    tokens = model.alignment_decoder.embeddings(model.matching_ids(text_ids))
-    for block, key_value in zip(layers[:index], key_values.alignment):
+    tokens = trunk.alignment_decoder.embeddings(trunk.matching_ids(text_ids))
+    for block, key_value in zip(layers[:index], key_values):
         tokens, _ = block(tokens, key_value, mask=mask)
-    block, (key, value) = layers[index], key_values.alignment[index]
+    block, (key, value) = layers[index], key_values[index]
     tokens, _ = block.self_attention(tokens, mask)
     weights = cross_attention_weights(block.cross_attention.attention, tokens, key).detach()
     with torch.set_grad_enabled(relevance):
         weights.requires_grad_(relevance)
         attended = apply_weights(block.cross_attention.attention, weights, value)
         tokens = block.feed_forward(block.cross_attention.norm(tokens + attended))
-        for block, key_value in zip(layers[index + 1 :], key_values.alignment[index + 1 :]):
+        for block, key_value in zip(layers[index + 1 :], key_values[index + 1 :]):
             tokens, _ = block(tokens, key_value, mask=mask)
-        logits = model.matching_head(tokens[:, 0])
+        logits = trunk.matching_head(tokens[:, 0])
         if relevance:
             (gradient,) = torch.autograd.grad(logits[:, 1].sum(), weights)
             weights = weights * gradient.clamp(min=0)
@@ -122,7 +125,7 @@ def alignment_attention(
 
 
 def attend(
-    model: OmniVL, frames: np.ndarray, text: str, modality: str, layer: int | None = None, kind: str = 'attention'
+    model: TrunkModel, frames: np.ndarray, text: str, modality: str, layer: int | None = None, kind: str = 'attention'
 ) -> WordAttention:
     """Find where a model looks for the words of a text.
 
@@ -144,12 +147,14 @@ def attend(
 
     Raises:
         OmniVLValueError: The text has no word, or there is no such kind or layer.
+        OmniVLTypeError: The model does not match texts and visuals.
     """
     if kind not in KINDS:
         raise OmniVLValueError(f'kind must be one of {KINDS}, got {kind!r}')
-    layer = usual_layer(model, kind) if layer is None else layer
-    tokenizer = model.tokenizer
-    ids = tokenizer.encode(text, max_length=model.alignment_decoder.embeddings.position.num_embeddings)
+    trunk = matching_trunk(model)
+    layer = usual_layer(trunk, kind) if layer is None else layer
+    tokenizer = trunk.tokenizer
+    ids = tokenizer.encode(text, max_length=trunk.alignment_decoder.embeddings.position.num_embeddings)
     groups = group_words([tokenizer.decode([piece]) or '[UNK]' for piece in ids[1:-1]])
     if not groups:
         raise OmniVLValueError(f'the text {text!r} has no word whose attention could be drawn')
@@ -158,12 +163,11 @@ def attend(
     pixels = torch.from_numpy(np.array(frames.transpose(0, 3, 1, 2)))[None]
     with torch.no_grad(), _evaluation_mode(model):
         batch = model.data_preprocessor(dict(inputs={modality: pixels}, data_samples=[sample]), False)['batch']
-        visual = model.encode_visual(batch.frames, modality)
-        key_values = model.visual_key_values(visual.tokens, ('alignment',))
+        key_values = trunk.matching_key_values(trunk.encode(batch).tokens)
         weights, logits = alignment_attention(
-            model, batch.text_ids, batch.text_mask, key_values, layer, relevance=kind == 'relevance'
+            trunk, batch.text_ids, batch.text_mask, key_values, layer, relevance=kind == 'relevance'
         )
-    grid = token_grid(model, batch.frames, modality)
+    grid = token_grid(trunk, batch.frames, modality)
     mean = weights[0].mean(dim=0)[1:, 1:].float().cpu().numpy()  # without [ENC] and the [CLS] of the visual
     maps = np.stack([mean[positions].mean(axis=0).reshape(grid) for _, positions in groups])
     if kind == 'contrast':
@@ -171,16 +175,21 @@ def attend(
     return WordAttention([word for word, _ in groups], maps, float(logits[0].softmax(-1)[1]))
 
 
-def usual_layer(model: OmniVL, kind: str = 'attention') -> int:
+def matching_trunk(model: TrunkModel) -> OmniVL:
+    """Return the trunk of a model that matches texts and visuals, or refuse the model."""
+    return cast(OmniVL, serving(model, Matches, 'a picture of attention'))
+
+
+def usual_layer(trunk: OmniVL, kind: str = 'attention') -> int:
     """Pick the layer two thirds of the way up (ALBEF draws 8 of 12); for relevance one whose words still matter."""
-    depth = len(model.alignment_decoder.layers)
+    depth = len(trunk.alignment_decoder.layers)
     layer = 2 * depth // 3
     return max(min(layer, depth - 2), 0) if kind == 'relevance' else layer
 
 
-def token_grid(model: OmniVL, frames: Tensor, modality: str) -> tuple[int, int, int]:
+def token_grid(trunk: OmniVL, frames: Tensor, modality: str) -> tuple[int, int, int]:
     """Count positions in time, rows and columns of the visual tokens of float (B, T, 3, H, W)."""
-    encoder = model.visual_encoder
+    encoder = trunk.visual_encoder
     patch = encoder.image_tokenizer.patch_size
     time = encoder.video_tokenizer.num_positions(frames.shape[1]) if MODALITIES[modality].has_time else 1
     return time, frames.shape[-2] // patch, frames.shape[-1] // patch
@@ -235,7 +244,7 @@ def draw_heat(frames: np.ndarray, heat: np.ndarray, strength: float = 0.6) -> np
 
 
 def draw_word_attention(
-    model: OmniVL,
+    model: TrunkModel,
     frames: np.ndarray,
     text: str,
     modality: str,
@@ -272,12 +281,12 @@ def draw_word_attention(
     for word, heat in zip(result.words, result.maps):
         if words is None or word in words:
             cards.append(card([frame_strip(list(draw_heat(frames, heat)), height)], [word], min_width=narrow))
-    shown = usual_layer(model, kind) if layer is None else layer
+    shown = usual_layer(matching_trunk(model), kind) if layer is None else layer
     return contact_sheet(cards, width=1100, title=f'“{text}”   ({kind} of each word, layer {shown})')
 
 
 @contextmanager
-def _evaluation_mode(model: OmniVL) -> Iterator[None]:
+def _evaluation_mode(model: TrunkModel) -> Iterator[None]:
     training = model.training
     model.eval()
     try:

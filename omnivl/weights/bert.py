@@ -13,6 +13,7 @@ from omnivl.registry import WEIGHT_READERS
 from .base import WeightReader
 from .keys import SourceTensors, text_settings
 
+TEXT_MODELS = ('text_encoder', 'alignment_decoder', 'generation_decoder')
 LAYER = {
     'attention.output.dense': 'self_attention.attention.proj',
     'attention.output.LayerNorm': 'self_attention.norm',
@@ -39,7 +40,7 @@ class BERTReader(WeightReader):
         file: See ``WeightReader``.
         allow: See ``WeightReader``.
         allow_unused: See ``WeightReader``.
-        models: Which text models to fill.
+        models: Which text models to fill; None = all that the model holds.
     """
 
     model_types = ('bert',)
@@ -58,14 +59,28 @@ class BERTReader(WeightReader):
         file: str,
         allow: Sequence[str] = (),
         allow_unused: bool = False,
-        models: tuple[str, ...] = ('text_encoder', 'alignment_decoder', 'generation_decoder'),
+        models: Sequence[str] | None = None,
     ) -> None:
         super().__init__(file, allow, allow_unused)
-        self.models = tuple(models)
+        self.models = models
+
+    def text_models(self, model: HasParts) -> list[str]:
+        """Name the text models to fill.
+
+        Raises:
+            OmniVLValueError: There is none.
+        """
+        names = [name for name in self.models or TEXT_MODELS if name in model.parts]
+        if not names or len(names) < len(self.models or ()):
+            raise OmniVLValueError(
+                f'BERT fills {list(self.models or TEXT_MODELS)}, and the model holds {sorted(model.parts)}: take its '
+                'reader out of load_from, or set its models'
+            )
+        return names
 
     def settings(self, config: dict[str, Any], model: HasParts) -> list[tuple[str, Any, Any]]:
         """See ``WeightReader.settings``."""
-        return text_settings(config, model.parts[self.models[0]])
+        return text_settings(config, model.parts[self.text_models(model)[0]])
 
     def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
@@ -73,9 +88,10 @@ class BERTReader(WeightReader):
             key.replace('.gamma', '.weight').replace('.beta', '.bias'): key for key in weights
         }  # TensorFlow's names
         source = SourceTensors(weights, plain, 'bert.' if any(key.startswith('bert.') for key in plain) else '', 'BERT')
-        body = self._embeddings(source, model) | self._layers(source)
-        translated = {f'{name}.{key}': value for name in self.models for key, value in body.items()}
-        if 'generation_decoder' in self.models and 'cls.predictions.bias' in plain:
+        models = self.text_models(model)
+        body = self._embeddings(source, model.parts[models[0]].embeddings.word.weight) | self._layers(source)
+        translated = {f'{name}.{key}': value for name in models for key, value in body.items()}
+        if 'generation_decoder' in models and 'cls.predictions.bias' in plain:
             source.prefix = ''
             translated |= {f'generation_decoder.{own}': source.pop(key) for key, own in HEAD.items()}
             bias = model.parts['generation_decoder'].head.bias.detach().clone()
@@ -84,8 +100,8 @@ class BERTReader(WeightReader):
             translated['generation_decoder.head.bias'] = bias
         return translated
 
-    def _embeddings(self, source: SourceTensors, model: HasParts) -> dict[str, Tensor]:
-        word = model.parts[self.models[0]].embeddings.word.weight.detach().clone()
+    def _embeddings(self, source: SourceTensors, initial: Tensor) -> dict[str, Tensor]:
+        word = initial.detach().clone()
         stored = source.pop('embeddings.word_embeddings.weight')
         if stored.shape[0] > word.shape[0] or stored.shape[1] != word.shape[1]:
             raise OmniVLValueError(

@@ -11,6 +11,7 @@ from omnivl.models.interfaces import HasParts
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
+from .bert import TEXT_MODELS
 from .blip_keys import KeyMapping, head_mappings, projection_mappings, text_mappings, visual_mappings
 from .keys import SourceTensors, text_settings, visual_settings
 from .timm import fit_space, video_path
@@ -62,10 +63,11 @@ class BLIPReader(WeightReader):
 
     def settings(self, config: dict[str, Any], model: HasParts) -> list[tuple[str, Any, Any]]:
         """See ``WeightReader.settings``."""
-        return [
-            *visual_settings(config.get('vision_config', {}), model.parts['visual_encoder'], norm_eps=1e-5),
-            *text_settings(config.get('text_config', {}), model.parts['alignment_decoder'], num_heads=8),
-        ]
+        settings = visual_settings(config.get('vision_config', {}), model.parts['visual_encoder'], norm_eps=1e-5)
+        text_model = next((model.parts[name] for name in TEXT_MODELS if name in model.parts), None)
+        if text_model is not None:
+            settings += text_settings(config.get('text_config', {}), text_model, num_heads=8)
+        return settings
 
     def advice(self, weights: dict[str, Tensor], model: HasParts) -> list[str]:
         """See ``WeightReader.advice``."""

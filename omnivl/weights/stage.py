@@ -7,8 +7,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLFileNotFoundError
-from omnivl.models.encoders import UnifiedVisualEncoder
-from omnivl.models.interfaces import HasParts, TakesWeights, offered_by
+from omnivl.models.interfaces import HasParts, StartsVideoFromImage, TakesWeights, offered_by
 from omnivl.models.omnivl import PARTS
 from omnivl.registry import WEIGHT_READERS
 from omnivl.storage.checkpoint import load_last_checkpoint
@@ -54,13 +53,21 @@ class StageReader(WeightReader):
         """See ``WeightReader.translate``."""
         for key in [key for key in weights if key.startswith(FOLLOWERS)]:
             del weights[key]
+        prefixes = _prefixes(model)
+        placed = {}
+        for part, prefix in prefixes.items():
+            # A part that this model keeps elsewhere (the decoder that answers) may come from the trunk of another task.
+            for stored in (prefix, f'trunk.{part}'):
+                for key in [key for key in weights if key.startswith(stored)]:
+                    placed[prefix + key.removeprefix(stored)] = weights.pop(key)
         if (fits := offered_by(model, TakesWeights)) is not None:
-            fits.adapt_state_dict(weights)
-        translated = {}
-        for part, prefix in _prefixes(model).items():
-            for key in [key for key in weights if key.startswith(prefix)]:
-                translated[part + key.removeprefix(prefix)] = weights.pop(key)
-        return translated
+            fits.adapt_state_dict(placed)
+        return {
+            part + key.removeprefix(prefix): value
+            for part, prefix in prefixes.items()
+            for key, value in placed.items()
+            if key.startswith(prefix)
+        }
 
     def expected_unused(self, model: HasParts) -> tuple[str, ...]:
         """See ``WeightReader.expected_unused``."""
@@ -68,9 +75,9 @@ class StageReader(WeightReader):
 
     def finish(self, model: HasParts) -> None:
         """Start the video path from the image path, if asked for."""
-        encoder = model.parts['visual_encoder']
-        if self.start_video_from_image and isinstance(encoder, UnifiedVisualEncoder):
-            encoder.start_video_from_image()
+        starts = offered_by(model.parts['visual_encoder'], StartsVideoFromImage)
+        if self.start_video_from_image and starts is not None:
+            starts.start_video_from_image()
 
 
 def _prefixes(model: HasParts) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from omnivl.models.interfaces import HasParts
+from omnivl.models.interfaces import FitsPositions, HasParts, offered_by
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader, part_state
@@ -66,5 +66,5 @@ def video_path(model: HasParts) -> list[str]:
 
 def fit_space(translated: dict[str, Tensor], model: HasParts) -> None:
     """Interpolate, in place, a spatial position embedding that was made for another resolution."""
-    if hasattr(model.parts['visual_encoder'], 'fit_position_embeddings'):
-        model.parts['visual_encoder'].fit_position_embeddings(translated, PREFIX)
+    if (fits := offered_by(model.parts['visual_encoder'], FitsPositions)) is not None:
+        fits.fit_position_embeddings(translated, PREFIX)

@@ -26,8 +26,8 @@ def pixels(time, seed=0):
 
 
 def inputs(model, batch):
-    visual = model.encode_visual(batch.frames, batch.modality)
-    return batch.text_ids, batch.text_mask, model.visual_key_values(visual.tokens)
+    key_values = model.trunk.matching_key_values(model.encode(batch).tokens)
+    return batch.text_ids, batch.text_mask, key_values
 
 
 @pytest.mark.parametrize('modality', ['image', 'video'])
@@ -35,22 +35,22 @@ def inputs(model, batch):
 @torch.no_grad()
 def test_the_weights_give_the_output_of_the_layer(model, random_batch, modality, layer):
     text_ids, text_mask, key_values = inputs(model, random_batch(modality=modality))
-    weights, logits = alignment_attention(model, text_ids, text_mask, key_values, layer)
+    weights, logits = alignment_attention(model.trunk, text_ids, text_mask, key_values, layer)
     # The same layer inside the decoder, by way of torch's own attention.
-    decoder = model.alignment_decoder
+    decoder = model.trunk.alignment_decoder
     index = layer % 2
-    tokens, mask = decoder.embeddings(model.matching_ids(text_ids)), text_mask[:, None, None]
-    for block, key_value in zip(decoder.layers[:index], key_values.alignment):
+    tokens, mask = decoder.embeddings(model.trunk.matching_ids(text_ids)), text_mask[:, None, None]
+    for block, key_value in zip(decoder.layers[:index], key_values):
         tokens, _ = block(tokens, key_value, mask=mask)
     tokens, _ = decoder.layers[index].self_attention(tokens, mask)
     attention = decoder.layers[index].cross_attention.attention
-    key, value = key_values.alignment[index]
+    key, value = key_values[index]
     expected = attention(tokens, (key, value))
     torch.testing.assert_close(apply_weights(attention, weights, value), expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(cross_attention_weights(attention, tokens, key), weights)
     torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:-1]))
     # The rest of the decoder was run on that: its match is the model's.
-    torch.testing.assert_close(logits, model.match_logits(text_ids, text_mask, key_values), atol=1e-5, rtol=0)
+    torch.testing.assert_close(logits, model.trunk.match_logits(text_ids, text_mask, key_values), atol=1e-5, rtol=0)
 
 
 def test_relevance_is_attention_times_what_it_does_for_the_match(model, random_batch):
@@ -60,20 +60,20 @@ def test_relevance_is_attention_times_what_it_does_for_the_match(model, random_b
     batch.inputs = {name: values.double() for name, values in batch.inputs.items()}
     with torch.no_grad():
         text_ids, text_mask, key_values = inputs(model, batch)
-    weights, logits = alignment_attention(model, text_ids, text_mask, key_values, 0)
-    relevance, same = alignment_attention(model, text_ids, text_mask, key_values, 0, relevance=True)
+    weights, logits = alignment_attention(model.trunk, text_ids, text_mask, key_values, 0)
+    relevance, same = alignment_attention(model.trunk, text_ids, text_mask, key_values, 0, relevance=True)
     torch.testing.assert_close(same, logits)
     assert (relevance >= 0).all() and (relevance > 0).any() and not relevance.requires_grad
-    block, value = model.alignment_decoder.layers[0], key_values.alignment[0][1]
+    block, value = model.trunk.alignment_decoder.layers[0], key_values[0][1]
     with torch.no_grad():
-        tokens = model.alignment_decoder.embeddings(model.matching_ids(text_ids))
+        tokens = model.trunk.alignment_decoder.embeddings(model.trunk.matching_ids(text_ids))
         tokens, _ = block.self_attention(tokens, text_mask[:, None, None])
 
         def match(changed):
             attended = apply_weights(block.cross_attention.attention, changed, value)
             out = block.feed_forward(block.cross_attention.norm(tokens + attended))
-            out, _ = model.alignment_decoder.layers[1](out, key_values.alignment[1], mask=text_mask[:, None, None])
-            return model.matching_head(out[:, 0])[0, 1]
+            out, _ = model.trunk.alignment_decoder.layers[1](out, key_values[1], mask=text_mask[:, None, None])
+            return model.trunk.matching_head(out[:, 0])[0, 1]
 
         for place in ((0, 0, 0, 3), (0, 1, 2, 5)):
             step = torch.zeros_like(weights)
@@ -85,7 +85,7 @@ def test_relevance_is_attention_times_what_it_does_for_the_match(model, random_b
 def test_a_model_in_training_is_left_in_training_and_without_gradients(model):
     model.train()
     attend(model, pixels(1), 'w1 w2', 'image', kind='relevance')
-    assert model.training and not model.momentum_twin.training
+    assert model.training and not model.momentum_encoder.training
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
@@ -93,10 +93,10 @@ def test_a_model_in_training_is_left_in_training_and_without_gradients(model):
     ('image', 1, 1, (1, 4, 4)), ('video', 4, 1, (4, 4, 4)), ('video', 6, 2, (3, 4, 4)),
 ])  # fmt: skip
 def test_maps_have_the_grid_of_the_tokens(tiny_model, modality, time, stride, grid):
-    model = tiny_model(shake=True, time_stride=stride)
+    model = tiny_model(shake=True, trunk=dict(time_stride=stride))
     result = attend(model, pixels(time), 'w1 w22 w3', modality)
     assert result.words == ['w1', 'w22', 'w3'] and result.maps.shape == (3, *grid)
-    assert token_grid(model, torch.zeros(1, time, 3, 32, 32), modality) == grid
+    assert token_grid(model.trunk, torch.zeros(1, time, 3, 32, 32), modality) == grid
     assert 0 <= result.match <= 1
     # What is missing to one went to the visual's [CLS].
     assert (result.maps.sum(axis=(1, 2, 3)) < 1).all() and (result.maps >= 0).all()
@@ -106,16 +106,16 @@ def test_the_place_in_the_map_is_the_place_in_the_picture(tiny_model):
     """Keys that point at one patch light up that patch."""
     model = tiny_model().eval()
     place = (1, 2)  # row, column
-    attention = model.alignment_decoder.layers[0].cross_attention.attention
-    encode = model.encode_visual
+    attention = model.trunk.alignment_decoder.layers[0].cross_attention.attention
+    encode = model.trunk.encode
 
-    def marked(frames, modality):
-        features = encode(frames, modality)
+    def marked(batch):
+        features = encode(batch)
         tokens = torch.zeros_like(features.tokens)
         tokens[:, 1 + place[0] * 4 + place[1]] = 1
         return features._replace(tokens=tokens)
 
-    model.encode_visual = marked
+    model.trunk.encode = marked
     with torch.no_grad():
         attention.query.weight.zero_()
         attention.query.bias.fill_(1)
@@ -142,9 +142,9 @@ def test_unknown_words_keep_their_place(model):
 
 
 def test_the_usual_layer_is_two_thirds_up_and_relevance_has_one_whose_words_matter(model):
-    assert (usual_layer(model), usual_layer(model, 'relevance')) == (1, 0)
-    model.alignment_decoder.layers.extend([model.alignment_decoder.layers[0]] * 10)
-    assert usual_layer(model) == usual_layer(model, 'relevance') == 8
+    assert (usual_layer(model.trunk), usual_layer(model.trunk, 'relevance')) == (1, 0)
+    model.trunk.alignment_decoder.layers.extend([model.trunk.alignment_decoder.layers[0]] * 10)
+    assert usual_layer(model.trunk) == usual_layer(model.trunk, 'relevance') == 8
 
 
 def test_heat_is_brightest_where_the_weight_is():
@@ -183,3 +183,8 @@ def test_pictures_are_drawn(model, kind):
 def test_errors_say_what_is_allowed(model, options, message):
     with pytest.raises(ValueError, match=message):
         draw_word_attention(model, pixels(1), **{'text': 'w1 w2', 'modality': 'image'} | options)
+
+
+def test_a_model_that_does_not_match_is_refused(tiny_model):
+    with pytest.raises(TypeError, match=r'a picture of attention needs a model that scores pairs .* alignment_decoder'):
+        attend(tiny_model(type='OmniVLCaption'), pixels(1), 'w1', 'image')

@@ -49,28 +49,37 @@ def blip(kind, seed, size=None, noise=0.1, norm_eps=1e-5):
     return shaken(BLIP[kind](config), seed, noise)
 
 
-def omnivl_config(vocab_file, size=None, encoder=None, tokenizer=None, **options):
-    """Config of our model at that size."""
+def omnivl_config(
+    vocab_file,
+    size=None,
+    encoder=None,
+    tokenizer=None,
+    share='blip',
+    matching_token='[ENC]',
+    type='TrunkModel',
+    **options,
+):
+    """Config of a task (without one, of a trunk) at that size."""
     size = size or SMALL
     shared = dict(width=size['width'], depth=size['depth'], num_heads=size['heads'])
     text = dict(vocab_size=size['vocab'], max_length=size['length'], dropout=0.0, **shared)
-    return (
-        dict(
-            type='OmniVL',
-            visual_encoder=dict(
-                type='UnifiedVisualEncoder',
-                image_tokenizer=dict(type='ImageTokenizer', patch_size=size['patch']),
-                video_tokenizer=dict(type='VideoTokenizer', patch_size=size['patch']),
-                **(dict(image_size=size['image'], **shared) | (encoder or {})),
-            ),
-            text_encoder=dict(type='TextEncoder', **text),
-            alignment_decoder=dict(type='AlignmentDecoder', **text),
-            generation_decoder=dict(type='GenerationDecoder', **text),
-            tokenizer=tokenizer or dict(type='WordPieceTokenizer', vocab_file=str(vocab_file)),
-            embed_dim=size['embed'],
-        )
-        | options
+    trunk = dict(
+        type='OmniVL',
+        visual_encoder=dict(
+            type='UnifiedVisualEncoder',
+            image_tokenizer=dict(type='ImageTokenizer', patch_size=size['patch']),
+            video_tokenizer=dict(type='VideoTokenizer', patch_size=size['patch']),
+            **(dict(image_size=size['image'], **shared) | (encoder or {})),
+        ),
+        text_encoder=dict(type='TextEncoder', **text),
+        alignment_decoder=dict(type='AlignmentDecoder', **text),
+        generation_decoder=dict(type='GenerationDecoder', **text),
+        tokenizer=tokenizer or dict(type='WordPieceTokenizer', vocab_file=str(vocab_file)),
+        embed_dim=size['embed'],
+        share=share,
+        matching_token=matching_token,
     )
+    return dict(type=type, trunk=trunk, **options)
 
 
 def omnivl(vocab_file, seed=99, **options):

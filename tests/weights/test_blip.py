@@ -10,16 +10,11 @@ from omnivl.storage import CheckpointError
 from omnivl.weights import WeightsError, load_weights
 
 HF_EPS = dict(norm_eps=1e-5)
-LANGUAGE = dict(type='LanguageLoss')
 
 
 def load(model, file, **options):
     (report,) = load_weights(model, dict(type='blip', file=str(file), **options))
     return report
-
-
-def key_values(model, pixels):
-    return model.visual_key_values(model.encode_visual(pixels[:, None], 'image').tokens)
 
 
 def first(ids, token):
@@ -35,32 +30,31 @@ def check_retrieval(model, reference, seed, side=32, first_token=CLS, tolerance=
         matching = reference(
             input_ids=first(ids, first_token), pixel_values=pixels, attention_mask=mask.long(), use_itm_head=True
         ).itm_score
-        got = model.encode_visual(pixels[:, None], 'image')
+        trunk = model.trunk
+        got = trunk.visual_encoder(pixels[:, None], 'image')
         assert (got.tokens - visual).abs().max() <= tolerance
-        features = model.project_visual(got.pooled), model.project_text(model.encode_text(ids, mask).pooled)
+        features = trunk.project_visual(got.pooled), trunk.embed_text(ids, mask)
         expected = reference.vision_proj(visual[:, 0]), reference.text_proj(text[:, 0])
         for ours, theirs in zip(features, expected):
             assert (ours - F.normalize(theirs, dim=-1)).abs().max() <= tolerance
-        assert (model.match_logits(ids, mask, model.visual_key_values(got.tokens)) - matching).abs().max() <= tolerance
+        logits = trunk.match_logits(ids, mask, trunk.matching_key_values(got.tokens))
+        assert (logits - matching).abs().max() <= tolerance
 
 
 def check_captions(model, reference, seed, side=32, decoder_id=DEC, tolerance=1e-4, max_length=8):
     """Logits at every position, and the ids of captions by beam search; returns the captions."""
     pixels, (ids, mask) = images(seed, side=side), texts(seed)
     with torch.no_grad():
-        looked_up = key_values(model, pixels)
+        tokens = model.trunk.visual_encoder(pixels[:, None], 'image').tokens
         inputs = first(ids, decoder_id)
         expected = reference(pixel_values=pixels, input_ids=inputs, attention_mask=mask.long()).logits
-        got = model.generation_decoder(inputs, looked_up.generation)
+        got = model.trunk.generation_decoder(inputs, model.trunk.writing_key_values(tokens))
         assert (got - expected)[mask].abs().max() <= tolerance
         generated = reference.generate(pixel_values=pixels, num_beams=3, max_new_tokens=max_length, do_sample=False)
-
-        def step(new_ids, cache):
-            return model.decoder_step(new_ids, cache, looked_up)
-
-        prompt = torch.full((len(pixels), 1), decoder_id)
+        writing = model.trunk.begin_writing(tokens)
+        assert torch.equal(writing.start_ids, torch.full((len(pixels), 1), decoder_id))
         options = dict(end_id=reference.config.text_config.sep_token_id, pad_id=0, max_length=max_length, num_beams=3)
-        captions = beam_search(step, model.reorder_cache, prompt, **options).ids
+        captions = beam_search(writing.step, writing.reorder, writing.start_ids, **options).ids
     assert captions == [until_end(row[1:].tolist(), options['end_id']) for row in generated]
     return captions
 
@@ -126,7 +120,7 @@ def test_base_size(tmp_path):
 
 
 def pretraining_layout(seed):
-    """What the BLIP repository saves after pretraining: two tied text models, a momentum twin and queues."""
+    """What the BLIP repository saves after pretraining: two tied text models, a momentum encoder and queues."""
     retrieval, caption = blip('retrieval', seed, norm_eps=1e-6), blip('caption', seed + 50, norm_eps=1e-6)
     tied = {
         key: value
@@ -151,35 +145,61 @@ def pretraining_layout(seed):
 def test_pretrained_file_of_the_original_repository(seed, tiny_model, vocab_file, tmp_path):
     retrieval, caption, weights = pretraining_layout(seed)
     torch.save(dict(model=weights, epoch=19), tmp_path / 'model_base.pth')
-    model = omnivl(vocab_file)  # share='blip'
+    model = omnivl(vocab_file)
     report = load(model, tmp_path / 'model_base.pth')
     assert report.left == [] and report.elsewhere == []
     assert {key.split('.')[0] for key in report.unused} == {
         'visual_encoder_m', 'text_encoder_m', 'vision_proj_m', 'text_proj_m', 'image_queue', 'text_queue', 'queue_ptr',
-        'temp', 'text_encoder', 'text_decoder',
+        'text_encoder', 'text_decoder',
     }  # fmt: skip
-    assert all('_m.' in key or 'queue' in key or 'position_ids' in key or key == 'temp' for key in report.unused)
+    assert all('_m.' in key or 'queue' in key or 'position_ids' in key for key in report.unused)
     check_retrieval(model, retrieval, seed, first_token=ENC)
     check_captions(model, caption, seed)
     pretrain = tiny_model()
     assert load(pretrain, tmp_path / 'model_base.pth').left == []
-    assert torch.allclose(pretrain.temperature, torch.tensor(0.031))
-    word = pretrain.momentum_twin.twins['text_encoder'].embeddings.word.weight
-    assert torch.equal(word, pretrain.text_encoder.embeddings.word.weight)
+    assert torch.allclose(pretrain.trunk.temperature.value, torch.tensor(0.031))
+    word = pretrain.momentum_encoder.averages['text_encoder'].embeddings.word.weight
+    assert torch.equal(word, pretrain.trunk.text_encoder.embeddings.word.weight)
 
 
-@pytest.mark.parametrize('task', ['caption', 'vqa'])
+TASKS = dict(
+    OmniVLPretrain=dict(losses=[dict(type='UniVLCLoss'), dict(type='MatchingLoss'), dict(type='LanguageLoss')]),
+    OmniVLRetrieval=dict(losses=[dict(type='UniVLCLoss'), dict(type='MatchingLoss')]),
+    OmniVLCaption=dict(),
+    OmniVLQA=dict(),
+)
+
+
+@pytest.mark.parametrize('task', TASKS)
 def test_pretrained_file_starts_finetuning_at_another_resolution(task, vocab_file, tmp_path):
     retrieval, caption, weights = pretraining_layout(0)
     torch.save(dict(model=weights), tmp_path / 'model_base.pth')
-    options = dict(type='OmniVLQA') if task == 'vqa' else dict(type='OmniVLPretrain', language_loss=LANGUAGE)
-    model = omnivl(vocab_file, encoder=dict(image_size=48), **options)
+    model = omnivl(vocab_file, encoder=dict(image_size=48), type=task, **TASKS[task])
     report = load(model, tmp_path / 'model_base.pth')
     assert report.left == [] and report.elsewhere == []
-    head = caption.text_decoder.cls.predictions
-    assert torch.equal(model.generation_decoder.head.transform.weight, head.transform.dense.weight)
-    query = retrieval.text_encoder.encoder.layer[1].crossattention.self.query
-    assert torch.equal(model.alignment_decoder.layers[1].cross_attention.attention.query.weight, query.weight)
+    if 'generation_decoder' in model.parts:
+        head = caption.text_decoder.cls.predictions
+        assert torch.equal(model.parts['generation_decoder'].head.transform.weight, head.transform.dense.weight)
+    if 'alignment_decoder' in model.parts:
+        query = retrieval.text_encoder.encoder.layer[1].crossattention.self.query
+        decoder = model.parts['alignment_decoder']
+        assert torch.equal(decoder.layers[1].cross_attention.attention.query.weight, query.weight)
+
+
+@pytest.mark.parametrize('kind', list(BLIP))
+@pytest.mark.parametrize('task', TASKS)
+def test_every_kind_enters_every_task(task, kind, vocab_file, tmp_path):
+    """Each part of the task that this BLIP has is filled, as a whole; what the task has no part for is left out."""
+    blip(kind, 0).save_pretrained(tmp_path)
+    model = omnivl(vocab_file, encoder=HF_EPS, share='none', type=task, **TASKS[task])
+    report = load(model, tmp_path)
+    assert report.left == []
+    held = dict(
+        retrieval={'text_encoder', 'alignment_decoder', 'visual_proj', 'text_proj', 'matching_head'},
+        caption={'generation_decoder'},
+        vqa={'text_encoder', 'alignment_decoder', 'generation_decoder'},
+    )
+    assert {key.split('.')[0] for key in report.filled} == ({'visual_encoder'} | held[kind]) & set(model.parts)
 
 
 def test_text_models_that_do_not_share_need_a_model_that_does_not(vocab_file, tmp_path):
@@ -255,7 +275,7 @@ def test_a_clip_of_equal_frames_has_the_features_of_the_image(frames, vocab_file
     load(model, tmp_path)
     image = images(1)[:, None]
     with torch.no_grad():
-        expected = model.encode_visual(image, 'image').pooled
+        expected = model.trunk.visual_encoder(image, 'image').pooled
         assert (
-            model.encode_visual(image.expand(-1, frames, -1, -1, -1), 'video').pooled - expected
+            model.trunk.visual_encoder(image.expand(-1, frames, -1, -1, -1), 'video').pooled - expected
         ).abs().max() <= 1e-5

@@ -69,9 +69,7 @@ def test_a_converted_blip_enters_the_joint_stage(vocab_file, loaders, tmp_path):
         vocab_file,
         type='OmniVLPretrain',
         encoder=dict(norm_eps=1e-5),
-        contrastive_loss=dict(type='UniVLCLoss'),
-        matching_loss=dict(type='MatchingLoss'),
-        language_loss=dict(type='LanguageLoss'),
+        losses=[dict(type='UniVLCLoss'), dict(type='MatchingLoss'), dict(type='LanguageLoss')],
         queue_length=12,
     )
     init_default_scope('omnivl')
@@ -97,14 +95,14 @@ def test_a_converted_blip_enters_the_joint_stage(vocab_file, loaders, tmp_path):
     with torch.no_grad():
         expected = reference.vision_model(image[:, 0]).last_hidden_state[:, 0]
         for frames in (1, 4, 9):
-            clip = runner.bare_model.encode_visual(image.expand(-1, frames, -1, -1, -1), 'video')
+            clip = runner.bare_model.trunk.visual_encoder(image.expand(-1, frames, -1, -1, -1), 'video')
             assert (clip.pooled - expected).abs().max() <= 1e-5
     runner.train()
     values = [json.loads(line) for line in next((tmp_path / 'run').glob('*/vis_data/scalars.json')).open()]
     assert len(values) == 6
     assert all(np.isfinite(row[f'loss_{name}']) for row in values for name in ('univlc', 'vlm', 'lm'))
-    block = runner.bare_model.visual_encoder.blocks[0]
+    block = runner.bare_model.trunk.visual_encoder.blocks[0]
     assert block.attention_time.proj.weight.any()  # it began at zero and takes part in training
-    trained = runner.bare_model.visual_encoder.cls_token
+    trained = runner.bare_model.trunk.visual_encoder.cls_token
     assert not torch.equal(trained, reference.vision_model.embeddings.class_embedding)
     assert torch.allclose(trained, reference.vision_model.embeddings.class_embedding, atol=0.02)

@@ -36,10 +36,10 @@ def test_features_are_those_of_clips_vision_tower(seed, kind, vocab_file, tmp_pa
     pixels = images(seed)
     with torch.no_grad():
         expected = tower(pixel_values=pixels)
-        got = model.encode_visual(pixels[:, None], 'image')
-        clips = model.encode_visual(pixels[:, None].expand(-1, 3, -1, -1, -1), 'video')
+        got = model.trunk.visual_encoder(pixels[:, None], 'image')
+        clips = model.trunk.visual_encoder(pixels[:, None].expand(-1, 3, -1, -1, -1), 'video')
     assert (got.pooled - expected.pooler_output).abs().max() <= 2e-5
-    last = model.visual_encoder.norm(expected.last_hidden_state)
+    last = model.trunk.visual_encoder.norm(expected.last_hidden_state)
     assert (got.tokens - last).abs().max() <= 2e-5
     assert (clips.pooled - got.pooled).abs().max() <= 1e-5
 

@@ -1,5 +1,7 @@
 """TimeSformer of Hugging Face: its features are ours, on 8 and on 16 frames."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from foreign import omnivl, shaken
@@ -34,7 +36,7 @@ def test_features_of_a_clip_are_timesformers(frames, seed, vocab_file, tmp_path)
     clips = torch.randn(2, frames, 3, 32, 32)
     with torch.no_grad():
         expected = frame_after_frame(reference(clips).last_hidden_state, frames)
-        got = model.encode_visual(clips, 'video')
+        got = model.trunk.visual_encoder(clips, 'video')
     assert (got.tokens - expected).abs().max() <= 5e-5
     assert (got.pooled - expected[:, 0]).abs().max() <= 5e-5
 
@@ -46,9 +48,10 @@ def test_features_of_a_clip_are_timesformers_at_base_size(frames, vocab_file, tm
     reference = timesformer(0, frames, noise=0.02, **base, image_size=224, patch_size=16)
     reference.save_pretrained(tmp_path)
     encoder = omnivl_encoder(frames)
-    holder = torch.nn.Module()
-    holder.visual_encoder = encoder
-    load_weights(holder, dict(type='TimeSformerReader', file=str(tmp_path / 'model.safetensors')))
+    load_weights(
+        SimpleNamespace(parts=dict(visual_encoder=encoder)),
+        dict(type='TimeSformerReader', file=str(tmp_path / 'model.safetensors')),
+    )
     clip = torch.randn(1, frames, 3, 224, 224)
     with torch.no_grad():
         expected = frame_after_frame(reference(clip).last_hidden_state, frames)
@@ -70,8 +73,8 @@ def test_finetuned_weights_lose_their_head_and_fit_another_clip_length_and_resol
     assert report.unused == ['classifier.bias', 'classifier.weight'] and report.left == []
     embedding = reference.timesformer.embeddings.time_embeddings
     # Linear between the centres of the old frames: the first new one lies before the first centre.
-    assert torch.equal(model.visual_encoder.time_embed[:, 0], embedding[:, 0])
-    assert torch.allclose(model.visual_encoder.time_embed[:, 1], 0.75 * embedding[:, 0] + 0.25 * embedding[:, 1])
+    assert torch.equal(model.trunk.visual_encoder.time_embed[:, 0], embedding[:, 0])
+    assert torch.allclose(model.trunk.visual_encoder.time_embed[:, 1], 0.75 * embedding[:, 0] + 0.25 * embedding[:, 1])
 
 
 def test_two_linear_layers_fold_into_one():

@@ -22,17 +22,19 @@ def test_timm_weights_fill_image_and_video_path_alike(tiny_model, tmp_path):
     model = tiny_model(shake=True)
     (report,) = load_weights(model, dict(type='TimmViTReader', file=str(tmp_path / 'vit.pth')))
     assert report.left == [] and report.unused == ['head.bias', 'head.weight']
-    block = model.visual_encoder.blocks[1]
+    block = model.trunk.visual_encoder.blocks[1]
     assert torch.equal(block.attention_space.qkv.weight, vit.blocks[1].attn.qkv.weight)
     assert torch.equal(block.attention_time.qkv.weight, vit.blocks[1].attn.qkv.weight)
     assert torch.equal(block.norm_time.weight, vit.blocks[1].norm1.weight)
     assert not block.attention_time.proj.weight.any()
     image = torch.randn(2, 1, 3, 32, 32)
     with torch.no_grad():
-        expected = model.encode_visual(image, 'image').pooled
-        assert torch.allclose(model.encode_visual(image.expand(-1, 5, -1, -1, -1), 'video').pooled, expected, atol=1e-5)
-        twin = model.momentum_twin.twins['visual_encoder'](image, 'image').pooled
-    assert torch.equal(twin, expected)
+        expected = model.trunk.visual_encoder(image, 'image').pooled
+        assert torch.allclose(
+            model.trunk.visual_encoder(image.expand(-1, 5, -1, -1, -1), 'video').pooled, expected, atol=1e-5
+        )
+        average = model.momentum_encoder.averages['visual_encoder'](image, 'image').pooled
+    assert torch.equal(average, expected)
 
 
 def test_timm_weights_of_another_resolution_are_interpolated(tiny_model, tmp_path):
@@ -51,7 +53,9 @@ def test_the_report_names_every_key(tiny_model, tmp_path):
     model = tiny_model()
     (report,) = load_weights(model, dict(source, allow=['visual_encoder.norm.*']))
     assert report.left == ['visual_encoder.norm.bias']
-    everything = [key for key in model.state_dict() if not key.startswith(('momentum_twin.', 'queues.'))]
+    everything = [
+        key.removeprefix('trunk.') for key in model.state_dict() if not key.startswith(('momentum_encoder.', 'queues.'))
+    ]
     assert sorted(report.filled + report.left + report.elsewhere) == sorted(everything)
     text = str(report)
     assert 'left at its initial value: visual_encoder.norm.bias' in text
@@ -105,7 +109,9 @@ def test_a_pickle_with_code_and_a_missing_file_are_refused(tiny_model, tmp_path)
 
 
 @pytest.mark.parametrize('start_video', [True, False])
-def test_next_stage_takes_weights_but_neither_twin_nor_queues(start_video, tiny_model, random_batch, tmp_path):
+def test_next_stage_takes_weights_but_neither_momentum_encoder_nor_queues(
+    start_video, tiny_model, random_batch, tmp_path
+):
     first = tiny_model(shake=True)
     first.loss(random_batch())
     save_checkpoint(dict(state_dict=first.state_dict()), tmp_path / 'iter_3.pth')
@@ -114,15 +120,15 @@ def test_next_stage_takes_weights_but_neither_twin_nor_queues(start_video, tiny_
     source = dict(type='StageReader', file=str(tmp_path), start_video_from_image=start_video)
     (report,) = load_weights(second, source)
     assert report.left == [] and report.unused == []
-    assert torch.equal(second.text_proj.weight, first.text_proj.weight)
-    assert torch.equal(second.temperature, first.temperature)
+    assert torch.equal(second.trunk.text_proj.weight, first.trunk.text_proj.weight)
+    assert torch.equal(second.trunk.temperature.value, first.trunk.temperature.value)
     assert int(second.queues.fill) == 0
-    assert torch.equal(second.momentum_twin.twins['text_proj'].weight, first.text_proj.weight)
-    projection = second.visual_encoder.blocks[0].attention_time.proj.weight
+    assert torch.equal(second.momentum_encoder.averages['text_proj'].weight, first.trunk.text_proj.weight)
+    projection = second.trunk.visual_encoder.blocks[0].attention_time.proj.weight
     if start_video:
         assert not projection.any()
     else:
-        assert torch.equal(projection, first.visual_encoder.blocks[0].attention_time.proj.weight)
+        assert torch.equal(projection, first.trunk.visual_encoder.blocks[0].attention_time.proj.weight)
 
 
 def test_next_stage_without_a_first_one_says_so(tiny_model, tmp_path):

@@ -58,7 +58,8 @@ class AnnotationReader(ABC):
         ann_file: The annotation file; '' for dialects that have none.
         visual_root: Folder that the paths in the file are relative to; '' = the working directory.
         empty: What to do with an empty caption: ``'raise'``, or ``'drop'`` it and count it in ``dropped``.
-        path_template: Where a visual lies under it, for dialects whose file tells no paths.
+        path_template: Where a visual lies under it, for dialects whose file tells no paths; None = as the dialect is
+            published.
 
     Attributes:
         modality: What the visuals are.
@@ -69,16 +70,18 @@ class AnnotationReader(ABC):
     """
 
     modality: str = IMAGE.name
+    path_template: str = ''
     placeholders: Mapping[str, str | int] = {}
     alternatives: bool = False
 
-    def __init__(self, ann_file: str, visual_root: str, empty: str = 'raise', path_template: str = '') -> None:
+    def __init__(self, ann_file: str, visual_root: str, empty: str = 'raise', path_template: str | None = None) -> None:
         if empty not in ('raise', 'drop'):
             raise OmniVLValueError(f"{type(self).__name__}: empty={empty!r}; allowed are 'raise' and 'drop'")
         self.ann_file = os.fspath(ann_file)
         self.visual_root = os.fspath(visual_root)
         self.empty = empty
-        self.path_template = path_template
+        if path_template is not None:
+            self.path_template = path_template
         self.dropped = 0
         self.fill_template(**self.placeholders)  # a placeholder that is none shows now, and not at the first row
 

@@ -37,13 +37,9 @@ class COCOCaptions(AnnotationReader):
         empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
     """
 
+    path_template = '{file_name}'
     placeholders = dict(file_name='', id=0)
     alternatives = True
-
-    def __init__(
-        self, ann_file: str, visual_root: str, path_template: str = '{file_name}', empty: str = 'raise'
-    ) -> None:
-        super().__init__(ann_file, visual_root, empty, path_template)
 
     def read(self) -> Iterator[Record]:
         """Yield the records, image after image."""

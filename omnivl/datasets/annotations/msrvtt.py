@@ -116,13 +116,9 @@ class MSRVTTTestCSV(AnnotationReader):
     """
 
     modality = VIDEO.name
+    path_template = '{video}.mp4'
     placeholders = dict(video='')
     alternatives = True
-
-    def __init__(
-        self, ann_file: str, visual_root: str, path_template: str = '{video}.mp4', empty: str = 'raise'
-    ) -> None:
-        super().__init__(ann_file, visual_root, empty, path_template)
 
     def read(self) -> Iterator[Record]:
         """Yield the records, row after row."""

@@ -25,16 +25,8 @@ class WebVidCSV(AnnotationReader):
     """
 
     modality = VIDEO.name
+    path_template = '{page_dir}/{videoid}.mp4'
     placeholders = dict(page_dir='', videoid='')
-
-    def __init__(
-        self,
-        ann_file: str,
-        visual_root: str,
-        path_template: str = '{page_dir}/{videoid}.mp4',
-        empty: str = 'raise',
-    ) -> None:
-        super().__init__(ann_file, visual_root, empty, path_template)
 
     def read(self) -> Iterator[Record]:
         """Yield the records, row after row."""

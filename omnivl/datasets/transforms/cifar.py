@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from omnivl.datasets.cifar import PIXELS, SIDE, open_records
+from omnivl.datasets.annotations.cifar import PIXELS, SIDE, open_records
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.registry import TRANSFORMS
 

@@ -29,7 +29,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from omnivl.datasets.errors import BrokenVisualError
-from omnivl.errors import OmniVLIndexError, OmniVLValueError
+from omnivl.errors import OmniVLImportError, OmniVLIndexError, OmniVLValueError
 from omnivl.registry import VIDEO_DECODERS
 
 from .containers import missing_part
@@ -183,7 +183,7 @@ def _installed() -> tuple[str, ...]:
             importlib.import_module(MODULES[name])
             names.append(name)
     if not names:
-        raise ImportError(f'none of the video decoders {AUTO_ORDER} can be imported; install one: pip install av')
+        raise OmniVLImportError(f'none of the video decoders {AUTO_ORDER} can be imported; install one: pip install av')
     print_log(f'videos are decoded by {" then ".join(names)}', logger='current')
     return tuple(names)
 
@@ -214,7 +214,7 @@ def build_decoder(decoder: str | dict[str, Any] | VideoDecoder) -> VideoDecoder:
 
     Raises:
         OmniVLValueError: If there is no decoder of that name.
-        ImportError: If its library cannot be imported.
+        OmniVLImportError: If its library cannot be imported.
     """
     if isinstance(decoder, VideoDecoder):
         return decoder
@@ -228,7 +228,7 @@ def build_decoder(decoder: str | dict[str, Any] | VideoDecoder) -> VideoDecoder:
             try:
                 importlib.import_module(MODULES[kind])
             except Exception as error:
-                raise ImportError(
+                raise OmniVLImportError(
                     f'video decoder {kind!r} cannot be imported ({error}); install {MODULES[kind]!r} or set '
                     "LoadVideo's decoder to 'auto'"
                 ) from error

@@ -24,14 +24,11 @@ def clean_caption(caption: str, max_words: int | None = None) -> str:
     Returns:
         The cleaned caption; empty if nothing but marks and spaces was there.
     """
-    words = _MARKS.sub(' ', caption.lower()).split()
-    return ' '.join(words[:max_words])
+    return _first_words(_MARKS.sub(' ', caption.lower()), max_words)
 
 
 def clean_question(question: str, max_words: int | None = None) -> str:
-    """Clean a question as ALBEF and BLIP do: lower case, marks vanish (``?`` stays), cut to some words.
-
-    Unlike in captions no space takes the place of a mark; spaces are squeezed, which word pieces do not see.
+    """Clean a question as ALBEF and BLIP do: like a caption, but marks vanish and leave no space (``?`` stays).
 
     Args:
         question: Any text.
@@ -40,15 +37,43 @@ def clean_question(question: str, max_words: int | None = None) -> str:
     Returns:
         The cleaned question; empty if nothing but marks and spaces was there.
     """
-    words = _MARKS.sub('', question.lower()).split()
-    return ' '.join(words[:max_words])
+    # BLIP leaves double spaces in questions; they are squeezed here too, which word pieces do not see.
+    return _first_words(_MARKS.sub('', question.lower()), max_words)
+
+
+def _first_words(text: str, max_words: int | None) -> str:
+    return ' '.join(text.split()[:max_words])
+
+
+class CleanText(BaseTransform):
+    """Base of what cleans text: a text of which nothing is left is like a broken file, so the dataset's policy decides.
+
+    Args:
+        max_words: Number of words that are kept; None keeps all.
+    """
+
+    text_only = True  # see VisualDataset.tokenize
+
+    def __init__(self, max_words: int | None) -> None:
+        if max_words is not None and (not isinstance(max_words, int) or max_words < 1):
+            raise OmniVLValueError(
+                f'{type(self).__name__}: max_words must be a positive int or None, got {max_words!r}'
+            )
+        self.max_words = max_words
+
+    def _checked(self, cleaned: str, text: str, kind: str, results: dict[str, Any]) -> str:
+        if not cleaned:
+            path = str(results.get('visual', results.get('sample_id', 'a sample')))
+            raise BrokenVisualError(path, f'its {kind} {text!r} is empty after cleaning')
+        return cleaned
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(max_words={self.max_words})'
 
 
 @TRANSFORMS.register_module()
-class CleanCaption(BaseTransform):
+class CleanCaption(CleanText):
     """Clean ``text`` and ``captions``, see :func:`clean_caption`.
-
-    A caption of which nothing is left is treated like a broken file: the policy of the dataset decides.
 
     Required keys: ``text`` or ``captions``. Modified keys: those of the two that are there.
 
@@ -56,12 +81,8 @@ class CleanCaption(BaseTransform):
         max_words: Number of words that are kept; None keeps all. BLIP keeps 30 in pretraining.
     """
 
-    text_only = True  # see VisualDataset.tokenize
-
     def __init__(self, max_words: int | None = 30) -> None:
-        if max_words is not None and (not isinstance(max_words, int) or max_words < 1):
-            raise OmniVLValueError(f'CleanCaption: max_words must be a positive int or None, got {max_words!r}')
-        self.max_words = max_words
+        super().__init__(max_words)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Clean the texts; raise BrokenVisualError if nothing is left of one."""
@@ -74,21 +95,12 @@ class CleanCaption(BaseTransform):
         return results
 
     def _clean(self, caption: str, results: dict[str, Any]) -> str:
-        cleaned = clean_caption(caption, self.max_words)
-        if not cleaned:
-            path = str(results.get('visual', results.get('sample_id', 'a sample')))
-            raise BrokenVisualError(path, f'its caption {caption!r} is empty after cleaning')
-        return cleaned
-
-    def __repr__(self) -> str:
-        return f'CleanCaption(max_words={self.max_words})'
+        return self._checked(clean_caption(caption, self.max_words), caption, 'caption', results)
 
 
 @TRANSFORMS.register_module()
-class CleanQuestion(BaseTransform):
+class CleanQuestion(CleanText):
     """Clean ``question``, see :func:`clean_question`; answers stay as they are, as in BLIP.
-
-    A question of which nothing is left is treated like a broken file: the policy of the dataset decides.
 
     Required and modified keys: ``question``.
 
@@ -96,25 +108,15 @@ class CleanQuestion(BaseTransform):
         max_words: Number of words that are kept; None keeps all. BLIP keeps 50.
     """
 
-    text_only = True  # see VisualDataset.tokenize
-
     def __init__(self, max_words: int | None = 50) -> None:
-        if max_words is not None and (not isinstance(max_words, int) or max_words < 1):
-            raise OmniVLValueError(f'CleanQuestion: max_words must be a positive int or None, got {max_words!r}')
-        self.max_words = max_words
+        super().__init__(max_words)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Clean the question; raise BrokenVisualError if nothing is left of it."""
         require(results, self, ('question',))
-        cleaned = clean_question(results['question'], self.max_words)
-        if not cleaned:
-            path = str(results.get('visual', results.get('sample_id', 'a sample')))
-            raise BrokenVisualError(path, f'its question {results["question"]!r} is empty after cleaning')
-        results['question'] = cleaned
+        question = results['question']
+        results['question'] = self._checked(clean_question(question, self.max_words), question, 'question', results)
         return results
-
-    def __repr__(self) -> str:
-        return f'CleanQuestion(max_words={self.max_words})'
 
 
 @TRANSFORMS.register_module()

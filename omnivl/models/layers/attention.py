@@ -1,7 +1,5 @@
 """Self- and cross-attention, shared by the visual encoder, the text encoder and both decoders."""
 
-from collections.abc import Callable, Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -155,33 +153,3 @@ class CrossAttention(nn.Module):
             found = self._look_up(part.transpose(0, 1)[None], key, value, mask)  # (1, h, n * L, d)
             attended.append(found[0].transpose(0, 1))
         return self.proj(torch.cat(attended).reshape(count, length, width))
-
-
-class VisualKeyValues:
-    """Keys and values that the cross-attention layers of the two decoders make of B visuals.
-
-    Args:
-        alignment: One (key, value) pair per layer of the alignment decoder, each (B, h, S, d).
-        generation: The same for the generation decoder; the very same object when the decoders share their weights.
-    """
-
-    def __init__(self, alignment: Sequence[KeyValue], generation: Sequence[KeyValue]) -> None:
-        self.alignment = alignment
-        self.generation = generation
-
-    def __len__(self) -> int:
-        return len((self.alignment or self.generation)[0][0])
-
-    def _map(self, function: Callable[[Tensor], Tensor]) -> 'VisualKeyValues':
-        alignment = [(function(key), function(value)) for key, value in self.alignment]
-        if self.generation is self.alignment:
-            return VisualKeyValues(alignment, alignment)
-        return VisualKeyValues(alignment, [(function(key), function(value)) for key, value in self.generation])
-
-    def index(self, index: Tensor) -> 'VisualKeyValues':
-        """Select visuals by int64 (N,), with repetition if need be."""
-        return self._map(lambda tensor: tensor.index_select(0, index.to(tensor.device)))
-
-    def to(self, device: torch.device | str) -> 'VisualKeyValues':
-        """Move all tensors to ``device``."""
-        return self._map(lambda tensor: tensor.to(device))

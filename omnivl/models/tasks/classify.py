@@ -75,7 +75,7 @@ class OmniVLClassifier(TrunkModel):
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:
-        """Name -> part; the head is one."""
+        """Name -> part; a checkpoint of a classifier has a head, too."""
         return {**self.trunk.parts, 'head': self.head}
 
     def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:

@@ -182,7 +182,7 @@ def _write_in_processes(root: Path, recipe: Recipe, processes: int, total: int, 
 def _write_share(root: Path, recipe: Recipe, index: int, processes: int, done: Synchronized) -> None:
     parent = multiprocessing.parent_process()
     for item in recipe.plan(recipe.parameters)[index::processes]:
-        if not parent.is_alive():  # killed without a chance to stop us
+        if parent is not None and not parent.is_alive():  # killed without a chance to stop us
             return
         recipe.write_item(root, item, recipe.parameters)
         with done.get_lock():

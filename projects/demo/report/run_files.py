@@ -40,7 +40,7 @@ class RunFiles:
         scalars: Stage -> logged rows in the order of their steps.
         seconds: Step of the quickstart -> seconds.
         parameters: Module -> number of parameters; a weight that two modules share is counted with the first.
-        training_only: Numbers that only training needs (momentum twin, queues).
+        training_only: Numbers that only training needs (momentum encoder, queues).
         corpus: The manifest of the demo corpus, as far as there is one.
     """
 
@@ -197,7 +197,7 @@ def _count_by_module(state: Mapping[str, Any]) -> tuple[dict[str, int], int]:
     counts: dict[str, int] = {}
     training_only, seen = 0, set()
     for name, tensor in state.items():
-        module, *rest = name.split('.')
+        module, *rest = name.removeprefix('trunk.').split('.')
         if not rest or tensor.data_ptr() in seen or not tensor.is_floating_point():
             continue
         seen.add(tensor.data_ptr())

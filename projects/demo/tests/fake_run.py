@@ -131,13 +131,13 @@ def _stage(folder: Path, steps: int, modalities: tuple[str, ...], rng: np.random
             file.write(json.dumps(row) + '\n')
     shared = torch.zeros(600, 96)
     state = {
-        'visual_encoder.block.weight': torch.zeros(4000, 96),
-        'text_encoder.embeddings.word.weight': shared,
-        'generation_decoder.embeddings.word.weight': shared,
-        'alignment_decoder.cross.weight': torch.zeros(1500, 96),
-        'generation_decoder.self.weight': torch.zeros(700, 96),
-        'visual_proj.weight': torch.zeros(64, 96),
-        'momentum_twin.twins.visual_encoder.block.weight': torch.zeros(4000, 96),
+        'trunk.visual_encoder.block.weight': torch.zeros(4000, 96),
+        'trunk.text_encoder.embeddings.word.weight': shared,
+        'trunk.generation_decoder.embeddings.word.weight': shared,
+        'trunk.alignment_decoder.cross.weight': torch.zeros(1500, 96),
+        'trunk.generation_decoder.self.weight': torch.zeros(700, 96),
+        'trunk.visual_proj.weight': torch.zeros(64, 96),
+        'momentum_encoder.averages.0': torch.zeros(4000, 96),
         'queues.visual': torch.zeros(1024, 64),
     }
     torch.save({'state_dict': state}, folder / f'iter_{steps}.pth')

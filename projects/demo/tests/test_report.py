@@ -77,7 +77,7 @@ def test_final_metrics_join_figures_chance_and_cost(fake_work_dir, page):
     assert metrics['seconds']['evaluations'] == {'image.retrieval': 1.5}
     assert metrics['steps'] == {'stage1': 900, 'stage2': 1200}
     assert metrics['versions']['torch']
-    # Shared embeddings once; the momentum twin and the queues apart.
+    # Shared embeddings once; the momentum encoder and the queues apart.
     parts = metrics['parameters']
     assert parts['text_encoder'] == 600 * 96 and parts['generation_decoder'] == 700 * 96
     assert parts['total'] == sum(parts[name] for name in parts if name not in ('total', 'training_only'))
