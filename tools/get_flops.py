@@ -13,22 +13,22 @@ Examples:
 
 import argparse
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import torch
+from omnivl.models.caption import OmniVLCaption
+from omnivl.models.pretrain import OmniVLPretrain
+from omnivl.models.qa import OmniVLQA
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from omnivl.engine import ConfigError, read_config
-from omnivl.models.caption import OmniVLCaption
+from omnivl.engine.command_line import one_line_errors
 from omnivl.models.decoders.base import GroundedDecoder
 from omnivl.models.omnivl import OmniVL
-from omnivl.models.pretrain import OmniVLPretrain
-from omnivl.models.qa import OmniVLQA
 from omnivl.registry import MODELS
 from omnivl.structures import MODALITIES
 
@@ -327,15 +327,13 @@ def choose_sizes(arguments: argparse.Namespace, config: Any, model: OmniVL) -> S
 def main() -> None:
     """Count and print."""
     arguments = parse_arguments()
-    try:
+    with one_line_errors():
         cfg = read_config(arguments.config)
         if 'model' not in cfg:
             raise ConfigError(f'{arguments.config} has no model')
         model = build_model(cfg.model)
         sizes = choose_sizes(arguments, cfg.model, model)
         parts = measure(model, sizes)
-    except (ConfigError, ImportError, OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
     if arguments.json:
         print(json.dumps({'sizes': sizes._asdict(), 'parts': {name: asdict(part) for name, part in parts.items()}}))
         return

@@ -135,10 +135,14 @@ class OmniVL(nn.Module):
             )
         return self._tokenizer
 
-    def adapt_state_dict(self, state_dict: dict[str, Tensor], prefix: str = '') -> None:
-        """Fit the position embeddings of weights about to be loaded to this model's resolution and clip length."""
-        if (fits := offered_by(self.visual_encoder, FitsPositions)) is not None:  # a matter of each encoder
-            fits.fit_position_embeddings(state_dict, f'{prefix}visual_encoder.')
+    def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        """Fit the position embeddings of weights about to be loaded to this model's resolution and clip length.
+
+        Those of the momentum encoder, whose names end alike, too.
+        """
+        fits = offered_by(self.visual_encoder, FitsPositions)  # a matter of each encoder
+        for key in [key for key in state_dict if key.endswith('visual_encoder.pos_embed')] if fits else []:
+            fits.fit_position_embeddings(state_dict, key.removesuffix('pos_embed'))
 
     def encode(self, batch: VLBatch) -> VisualFeatures:
         """Encode the visuals of a batch to tokens (B, S, D) and the [CLS] vector (B, D)."""

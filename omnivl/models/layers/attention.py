@@ -1,6 +1,5 @@
 """Self- and cross-attention, shared by the visual encoder, the text encoder and both decoders."""
 
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
