@@ -229,7 +229,10 @@ def test_captions_with_a_prompt_and_with_draws(world, inferencer):
 
 
 def test_a_modality_without_a_pipeline_is_an_error_of_the_entry(world, tiny_config):
-    pipeline = [dict(type='LoadImage'), dict(type='TokenizeText', tokenizer=tiny_config()['trunk']['tokenizer'], max_length=9)]
+    pipeline = [
+        dict(type='LoadImage'),
+        dict(type='TokenizeText', tokenizer=tiny_config()['trunk']['tokenizer'], max_length=9),
+    ]
     pipeline.append(dict(type='PackSample'))
     none = dict(test_dataloader=None, test_evaluator=None, test_cfg=None)
     config = write_config(world.root, tiny_config(), image_test_pipeline=pipeline, **none)
