@@ -37,5 +37,9 @@ class OmniVLFileNotFoundError(OmniVLError, FileNotFoundError):
     """A file or a folder that is not there."""
 
 
+class OmniVLImportError(OmniVLError, ImportError):
+    """A library that is not installed, or cannot be loaded, and that the work needs."""
+
+
 class OmniVLFloatingPointError(OmniVLError, FloatingPointError):
     """A number that is not finite where only finite ones can be."""

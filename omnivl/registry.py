@@ -38,6 +38,7 @@ WEIGHT_READERS = Registry('weight reader', locations=['omnivl.weights'])
 # Engine.
 RUNNERS = Registry('runner', parent=MMENGINE_RUNNERS, locations=['omnivl.engine'])
 LOOPS = Registry('loop', parent=MMENGINE_LOOPS, locations=['omnivl.engine'])
+STREAMS = Registry('stream of training batches', locations=['omnivl.engine'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, locations=['omnivl.engine'])
 OPTIM_WRAPPERS = Registry('optimizer wrapper', parent=MMENGINE_OPTIM_WRAPPERS, locations=['omnivl.engine'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(

@@ -12,8 +12,8 @@ import omnivl.errors
 from omnivl.errors import OmniVLError, OmniVLKeyError
 
 PACKAGE = Path(omnivl.errors.__file__).parent
-# Raised for Python (the end of a sequence, a method that subclasses write) or because a library is not installed.
-ALLOWED = {'IndexError', 'NotImplementedError', 'ImportError'}
+# Raised for Python: the end of a sequence, a method that subclasses write.
+ALLOWED = {'IndexError', 'NotImplementedError'}
 KINDS = [value for value in vars(omnivl.errors).values() if isinstance(value, type)]
 
 

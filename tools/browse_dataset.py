@@ -12,7 +12,6 @@ Examples:
 
 import argparse
 import copy
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,9 @@ from mmengine.config import Config
 from PIL import Image
 from torch.utils.data import Dataset
 
-from omnivl.datasets import AnnotationError, SampleKey, SkippedItem
+from omnivl.datasets import SampleKey, SkippedItem
 from omnivl.engine import ConfigError, read_config
+from omnivl.engine.command_line import one_line_errors
 from omnivl.registry import DATASETS, TOKENIZERS
 from omnivl.structures import VLDataSample
 from omnivl.visualization.pictures import draw_values
@@ -192,12 +192,10 @@ def make_sheet(arguments: argparse.Namespace) -> Image.Image:
 def main() -> None:
     """Draw and write."""
     arguments = parse_arguments()
-    try:
+    with one_line_errors():
         sheet = make_sheet(arguments)
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(arguments.out)
-    except (AnnotationError, ConfigError, ImportError, OSError, RuntimeError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(arguments.out)
     print(f'{arguments.out}: {sheet.width} x {sheet.height} pixels')
 
 

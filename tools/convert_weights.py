@@ -1,17 +1,15 @@
 """Make a checkpoint of other libraries' weights: ``convert_weights.py --from blip PATH --config ... --out FILE``."""
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
-from mmengine.config import DictAction
 
 from omnivl.apis.export import write_weights
-from omnivl.engine import ConfigError, apply_options, read_config
+from omnivl.engine.command_line import add_cfg_options, one_line_errors, read_changed_config
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS, WEIGHT_READERS
-from omnivl.storage import CheckpointError, save_checkpoint
+from omnivl.storage import save_checkpoint
 from omnivl.version import __version__
 from omnivl.weights import load_weights
 
@@ -19,14 +17,7 @@ READERS = ('timm', 'bert', 'timesformer', 'blip', 'clip', 'stage')
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line.
-
-    Args:
-        arguments: What to read instead of it.
-
-    Returns:
-        The options.
-    """
+    """Read the command line, or ``arguments`` instead of it."""
     parser = argparse.ArgumentParser(description='Fill the model of a config with weights of other libraries.')
     parser.add_argument(
         '--from',
@@ -48,22 +39,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help='keys that may be unused or left at their initial value, and settings that may differ',
     )
     parser.add_argument('--seed', type=int, default=0, help='of the values that are not filled')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='change the config'
-    )
+    add_cfg_options(parser)
     return parser.parse_args(arguments)
 
 
 def convert(arguments: argparse.Namespace) -> None:
-    """Build the model, fill it, write it; a table per source says what became of every key.
-
-    Args:
-        arguments: The options.
-
-    Raises:
-        OmniVLValueError: A source does not fit, or an option is wrong.
-        OmniVLFileNotFoundError: A file is missing.
-    """
+    """Build the model, fill it, write it; a table per source says what became of every key."""
     out = Path(arguments.out)
     if out.suffix not in ('.pth', '.safetensors'):
         raise OmniVLValueError(f'--out must end in .pth or .safetensors, got {out}')
@@ -72,8 +53,7 @@ def convert(arguments: argparse.Namespace) -> None:
         if WEIGHT_READERS.get(name) is None:
             raise OmniVLValueError(f'--from {name}: there is no such reader, there are {", ".join(READERS)}')
         sources.append(dict(type=name, file=path, allow=arguments.allow))
-    cfg = read_config(arguments.config)
-    apply_options(cfg, arguments.cfg_options)
+    cfg = read_changed_config(arguments)
     torch.manual_seed(arguments.seed)
     model = MODELS.build(cfg.model)
     reports = load_weights(model, sources, show=print)
@@ -91,10 +71,8 @@ def convert(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Convert."""
     arguments = parse_arguments()
-    try:
+    with one_line_errors():
         convert(arguments)
-    except (CheckpointError, ConfigError, FileNotFoundError, ValueError) as error:
-        sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':

@@ -1,27 +1,16 @@
 """Write a trained model as plain files: ``python tools/export_weights.py CONFIG CHECKPOINT --out FOLDER``."""
 
 import argparse
-import sys
-
-from mmengine.config import DictAction
 
 from omnivl.apis import export_blip, export_folder
-from omnivl.apis.export import load_trunk
+from omnivl.apis.export import load_for_use
 from omnivl.apis.export_blip import ARCHITECTURES
-from omnivl.engine import ConfigError, apply_options, read_config
-from omnivl.storage import CheckpointError
+from omnivl.engine.command_line import add_cfg_options, one_line_errors, read_changed_config
 from omnivl.weights.report import grouped
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line.
-
-    Args:
-        arguments: What to read instead of it.
-
-    Returns:
-        The options.
-    """
+    """Read the command line, or ``arguments`` instead of it."""
     parser = argparse.ArgumentParser(description='Write a model as safetensors, config, vocabulary, pixel statistics.')
     parser.add_argument('config', help='path of the config')
     parser.add_argument('checkpoint', help='path of the checkpoint, or a work directory, whose last one is taken')
@@ -35,30 +24,18 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--kind', choices=list(ARCHITECTURES), default='retrieval', help="which of Hugging Face's BLIP models"
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='change the config'
-    )
+    add_cfg_options(parser)
     return parser.parse_args(arguments)
 
 
 def export(arguments: argparse.Namespace) -> None:
-    """Write the folder.
-
-    Args:
-        arguments: The options.
-
-    Raises:
-        ValueError: The model has no BLIP form.
-        FileNotFoundError: A file is missing.
-        omnivl.engine.CheckpointError: The checkpoint is broken or does not fit.
-    """
-    cfg = read_config(arguments.config)
-    apply_options(cfg, arguments.cfg_options)
+    """Write the folder and say what it holds."""
+    cfg = read_changed_config(arguments)
     if arguments.to == 'omnivl':
         model = export_folder(cfg, arguments.checkpoint, arguments.out)
         print(f'{type(model).__name__} written to {arguments.out}')
         return
-    model, _ = load_trunk(cfg.model, arguments.checkpoint)
+    model = load_for_use(cfg.model, arguments.checkpoint)
     rest = export_blip(model, arguments.kind, arguments.out)
     print(f'{ARCHITECTURES[arguments.kind]} written to {arguments.out}; without a place in it:')
     print('\n'.join(f'  {line}' for line in grouped(rest)))
@@ -67,10 +44,8 @@ def export(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Export."""
     arguments = parse_arguments()
-    try:
+    with one_line_errors():
         export(arguments)
-    except (CheckpointError, ConfigError, FileNotFoundError, ValueError) as error:
-        sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':

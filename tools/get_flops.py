@@ -15,7 +15,6 @@ Examples:
 import argparse
 import copy
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from omnivl.engine import ConfigError, read_config
-from omnivl.errors import OmniVLError
+from omnivl.engine.command_line import one_line_errors
 from omnivl.models.interfaces import HasImageSize, HasParts, offered_by
 from omnivl.models.losses import MatchingPairs
 from omnivl.registry import MODELS
@@ -332,15 +331,13 @@ def choose_sizes(arguments: argparse.Namespace, config: Mapping[str, Any], model
 def main() -> None:
     """Count and print."""
     arguments = parse_arguments()
-    try:
+    with one_line_errors():
         cfg = read_config(arguments.config)
         if 'model' not in cfg:
             raise ConfigError(f'{arguments.config} has no model')
         model = build_model(cfg.model)
         sizes = choose_sizes(arguments, cfg.model, model)
         parts = measure(model, sizes)
-    except (ImportError, OmniVLError, OSError) as error:
-        sys.exit(f'error: {error}')
     if arguments.json:
         print(json.dumps({'sizes': sizes._asdict(), 'parts': {name: asdict(part) for name, part in parts.items()}}))
         return

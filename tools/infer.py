@@ -1,4 +1,4 @@
-"""Captions, answers, retrieval, matching, classes and features of images and videos.
+"""Captions, answers, retrieval, matching, classes, features and attention of images and videos.
 
 MODEL is a folder of tools/export_weights.py, or a config with a CHECKPOINT (or work directory) after it. INPUTS are
 files, folders and URLs, images and videos mixed; what cannot be read is reported and the rest goes on.
@@ -13,6 +13,7 @@ Examples:
     python tools/infer.py exported --task retrieve photos/ --query sketch.png --index photos.index
     python tools/infer.py exported --task retrieve photos.index --text "a dog on the beach"
     python tools/infer.py exported --task features clip.mp4 --out features.json
+    python tools/infer.py exported --task attention photo.jpg clip.mp4 --text "a dog runs" --pictures looking
 """
 
 import argparse
@@ -22,16 +23,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from omnivl.apis import OmniVLInferencer, StaleIndexError
+from omnivl.apis import OmniVLInferencer
 from omnivl.apis.gallery import is_index
 from omnivl.apis.loading import CONFIG_SUFFIXES
-from omnivl.storage.checkpoint import CheckpointError
+from omnivl.engine.command_line import one_line_errors
 from omnivl.storage.files import write_json
 from omnivl.structures import MODALITIES
+from omnivl.visualization.attention import KINDS
 
-TASKS = ('caption', 'answer', 'retrieve', 'match', 'classify', 'features')
+TASKS = ('caption', 'answer', 'retrieve', 'match', 'classify', 'features', 'attention')
 # What --text is for a task that cannot do without.
-TEXTS = {'answer': 'the question', 'match': 'a text to hold against the inputs'}
+TEXTS = {'answer': 'the question', 'match': 'a text to hold against the inputs', 'attention': 'whose words to look for'}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -50,8 +52,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         '--text',
         action='append',
         default=[],
-        help='a question (answer), text (match, retrieve) or class (classify, where a head has its own); may be given '
-        'several times',
+        help='a question (answer), text (match, retrieve, attention) or class (classify, where a head has its own); '
+        'may be given several times (not for attention)',
     )
     parser.add_argument('--query', action='append', default=[], help='retrieve: an image or video to search with')
     parser.add_argument('-k', type=int, default=5, help='retrieve, classify: number of results (default: 5)')
@@ -62,6 +64,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         '--answers', action='append', help='answer: an answer to choose from; may be given several times'
     )
     parser.add_argument('--method', choices=('greedy', 'beam', 'nucleus'), help='caption: how words are chosen')
+    parser.add_argument('--word', action='append', help='attention: a word to draw; by default all words of the text')
+    parser.add_argument(
+        '--kind', choices=KINDS, default=KINDS[0], help='attention: what is drawn (default: %(default)s)'
+    )
+    parser.add_argument('--pictures', default='attention', help='attention: folder to write to (default: %(default)s)')
     parser.add_argument('--modality', choices=tuple(MODALITIES), help='what all inputs are; by default by suffix')
     parser.add_argument('--batch-size', type=int, default=16, help='visuals at a time (default: 16)')
     parser.add_argument('--device', help='cpu, cuda:0 ...; by default the GPU if there is one')
@@ -76,6 +83,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error('there is no input: give files, folders or URLs')
     if options.task in TEXTS and not options.text:
         parser.error(f'--task {options.task} needs --text: {TEXTS[options.task]}')
+    if options.task == 'attention' and len(options.text) > 1:
+        parser.error('--task attention takes one --text')
     if options.task == 'retrieve' and bool(options.text) == bool(options.query):
         parser.error('--task retrieve needs --text or --query (not both): what to search for')
     return options
@@ -108,6 +117,9 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
         return inferencer.classify(inputs, options.text or None, templates, options.k, **about)
     if options.task == 'features':
         return inferencer.features(inputs, **about)
+    if options.task == 'attention':
+        rows = inferencer.attention(inputs, text, options.word, kind=options.kind, **about)
+        return save_pictures(rows, Path(options.pictures))
     gallery = inputs[0] if len(inputs) == 1 and is_index(inputs[0]) else inferencer.build_gallery(inputs, **about)
     if options.index is not None:
         gallery.save(options.index)
@@ -115,14 +127,22 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
     return inferencer.retrieve(queries, gallery, options.k, options.rerank, **about)
 
 
+def save_pictures(rows: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """Write the pictures of all rows, and put their paths in the place of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, row in enumerate(rows):
+        if 'picture' in row:
+            path = folder / f'{number:04}.png'
+            row['picture'].save(path)
+            row['picture'] = str(path)
+    return rows
+
+
 def main() -> None:
     """Do the task and show the results."""
     options = parse_arguments()
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # the log; standard output is for the results
-            rows = run(options)
-    except (CheckpointError, FileNotFoundError, StaleIndexError, TypeError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    with one_line_errors(), contextlib.redirect_stdout(sys.stderr):  # the log; standard output is for the results
+        rows = run(options)
     if options.out is not None:
         write_json(options.out, rows)
     else:

@@ -105,9 +105,7 @@ def main() -> None:
         note = check_overlap(cfg, ('test',))
         for key in (*TRAINING_KEYS, *VALIDATION_KEYS):
             cfg[key] = None
-        runner = build_runner(cfg)
-        if note:
-            runner.logger.info(note)
+        runner = build_runner(cfg, note)
         if arguments.checkpoint == RANDOM:
             runner.start_at_random()
         runner.test()

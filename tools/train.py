@@ -62,10 +62,7 @@ def main() -> None:
     with one_line_errors():
         cfg = load_config(arguments)
         note = check_overlap(cfg, ('val', 'test'))
-        runner = build_runner(cfg)
-        if note:
-            runner.logger.info(note)
-        runner.train()
+        build_runner(cfg, note).train()
 
 
 if __name__ == '__main__':

@@ -5,10 +5,10 @@ Example:
 """
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from omnivl.engine.command_line import one_line_errors
 from omnivl.errors import OmniVLFileNotFoundError
 from omnivl.models.tokenizers.text import WordPieceTokenizer, train_vocabulary
 
@@ -49,10 +49,8 @@ def captions_of(files: list[Path]) -> Iterator[str]:
 def main() -> None:
     """Train and write."""
     args = parse_args()
-    try:
+    with one_line_errors():
         vocabulary = train_vocabulary(captions_of(args.captions), size=args.size, lowercase=not args.cased)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'train_tokenizer: {error}')
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(''.join(f'{line}\n' for line in vocabulary), encoding='utf-8')
     size = WordPieceTokenizer(args.out, lowercase=not args.cased).vocab_size

@@ -25,11 +25,13 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from omnivl.datasets import AnnotationError, VisualDataset
+from omnivl.datasets import VisualDataset
 from omnivl.datasets.verification import ReadingPlan, read_all
 from omnivl.engine import ConfigError, read_config
+from omnivl.engine.command_line import message_of
+from omnivl.errors import OmniVLError
 from omnivl.registry import DATASETS
-from omnivl.storage import ProgressBar
+from omnivl.storage import ProgressBar, write_text
 
 ROLES = ('train', 'val', 'test')
 LINES_EVERY = 30  # seconds, in a file
@@ -172,9 +174,7 @@ def write_list(path: Path, reasons: Mapping[str, tuple[str, str]]) -> None:
     lines = []
     for name, (source, reason) in sorted(reasons.items()):
         lines += [f'# {source}: {" ".join(reason.split())}', name]
-    temporary = path.with_name(f'{path.name}.tmp')
-    temporary.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
-    temporary.replace(path)
+    write_text(path, ''.join(f'{line}\n' for line in lines))
 
 
 def summary(plan: ReadingPlan, tally: Tally) -> str:
@@ -202,8 +202,8 @@ def main() -> None:
         plan = ReadingPlan(build_datasets(cfg, arguments.roles))
         start_method = cfg.get('env_cfg', {}).get('mp_cfg', {}).get('mp_start_method', 'fork')
         tally = verify(plan, arguments.out, arguments.workers, start_method)
-    except (AnnotationError, ConfigError, ImportError, OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
+    except OmniVLError as error:
+        print(f'error: {message_of(error)}', file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print('\ninterrupted; the same command goes on from here', file=sys.stderr)

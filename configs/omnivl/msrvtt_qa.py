@@ -15,7 +15,7 @@ from omnivl.evaluation import QAEvaluation
 from omnivl.models import OmniVLQA
 
 with read_base():
-    from .._base_.datasets.msrvtt_qa import *
+    from .._base_.datasets.video_qa import *
     from .._base_.models.omnivl_base import *
     from .._base_.pipelines.qa_384 import *
     from .._base_.runtime import *

@@ -7,11 +7,10 @@ rate 2e-5 for 10 epochs.
 from mmengine.config import read_base
 
 with read_base():
-    from .._base_.datasets.msvd_qa import *
     from .msrvtt_qa import *
 
 train_dataloader.video.dataset = dict(msvd_qa_train, pipeline=video_pipeline)
-evaluation = dict(type=QAEvaluation, protocol='exact', answer_list=msvd_qa_answers, k=128)
+evaluation = dict(evaluation, answer_list=msvd_qa_answers)
 val_dataloader = {'video.qa': dict(loader, dataset=dict(msvd_qa_val, pipeline=video_test_pipeline))}
 val_evaluator = {'video.qa': evaluation}
 test_dataloader = {'video.qa': dict(loader, dataset=dict(msvd_qa_test, pipeline=video_test_pipeline))}

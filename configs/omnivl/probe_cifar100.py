@@ -1,10 +1,6 @@
-"""Linear probe of OmniVL's joint stage on CIFAR-100. Only tests.
+"""Linear probe of the joint stage on CIFAR-100: see configs/_base_/probe_images.py.
 
-The paper has such a table (2209.07526), but its figures are not at hand. Frozen features, [CLS] before the projection,
-of one crop of 224 x 224 pixels; logistic regression by L-BFGS, its penalty chosen on a fifth of the training images.
-That is how CLIP's authors probe; which optimizer OmniVL's used is not known. Batch: 128 images on each GPU, 1 is
-enough; the training set goes through the model once.
-Pictures of 32 x 32 pixels are enlarged.
+Its pictures of 32 x 32 pixels are enlarged.
 """
 
 from mmengine.config import read_base

@@ -1,9 +1,5 @@
-"""Linear probe of OmniVL's joint stage on Oxford-IIIT Pets. Only tests.
+"""Linear probe of the joint stage on Oxford-IIIT Pets: see configs/_base_/probe_images.py.
 
-The paper has such a table (2209.07526), but its figures are not at hand. Frozen features, [CLS] before the projection,
-of one crop of 224 x 224 pixels; logistic regression by L-BFGS, its penalty chosen on a fifth of the training images.
-That is how CLIP's authors probe; which optimizer OmniVL's used is not known. Batch: 128 images on each GPU, 1 is
-enough; the training set goes through the model once.
 CLIP's figure for this set is the mean over classes, per_class.
 """
 

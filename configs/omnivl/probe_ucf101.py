@@ -1,30 +1,17 @@
-"""Linear probe of OmniVL's joint stage on UCF101, split 1 (of three; others: the numbers in the names of the files).
+"""Linear probe of the joint stage on UCF101, split 1: see configs/_base_/probe_videos.py.
 
-Only tests; the paper has no figure for it that is known. Frozen features, [CLS] before the projection, of 8 frames in
-one clip x 3 crops of 224 x 224 pixels, averaged; logistic regression, its penalty chosen on a fifth of the training
-videos (views and fifth are ours). Batch: 16 videos on each GPU; the training set goes through the model once.
+There are three splits; for the others set the numbers in the names of the files.
 """
 
 from mmengine.config import read_base
 
-from omnivl.datasets.samplers import EpochSampler
-from omnivl.engine import EvaluationLoop
-from omnivl.evaluation import LinearProbeEvaluation
-from omnivl.weights import StageReader
-
 with read_base():
     from .._base_.datasets.ucf101 import *
-    from .._base_.models.omnivl_base import *
-    from .._base_.pipelines.action_224 import *
-    from .._base_.runtime import *
+    from .._base_.probe_videos import *
 
-load_from = dict(type=StageReader, file='work_dirs/pretrain_joint', start_video_from_image=False)
-
-loader = dict(batch_size=16, num_workers=12, sampler=dict(type=EpochSampler, shuffle=False))
 test_dataloader = {'ucf101.linear_probe': dict(loader, dataset=dict(ucf101_test, pipeline=views_1x3_pipeline))}
 test_evaluator = {
     'ucf101.linear_probe': dict(
         type=LinearProbeEvaluation, train=dict(loader, dataset=dict(ucf101_train, pipeline=views_1x3_pipeline))
     )
 }
-test_cfg = dict(type=EvaluationLoop, amp='bf16')

@@ -1,6 +1,6 @@
 """What every task of an inferencer does: batches of visuals through the encoder, texts through theirs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,15 +81,7 @@ class BatchRunner:
         """
         rows: list[Answer] = [dict(input=visual.name, modality=visual.modality) for visual in visuals]
         waiting: dict[tuple, Waiting] = {}
-        for number, visual in enumerate(track(visuals, label)):
-            try:
-                item = self.preparation(visual)
-            except BrokenVisualError as error:
-                rows[number]['error'] = error.reason
-                continue
-            except (ValueError, OSError) as error:  # of a transform, as CenterCrop's
-                rows[number]['error'] = str(error)
-                continue
+        for number, item in self.prepare_each(visuals, rows, label):
             # What is of one size goes into one batch.
             shapes = tuple((name, *values.shape) for name, values in item['inputs'].items())
             group = waiting.setdefault(shapes, [])
@@ -99,6 +91,27 @@ class BatchRunner:
         for group in waiting.values():
             self._flush(group, work, rows)
         return rows
+
+    def prepare_each(
+        self, visuals: Sequence[Visual], rows: Sequence[Answer], label: str
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Load visuals one after the other.
+
+        Args:
+            visuals: From ``read_visuals``.
+            rows: One per visual; that of one that cannot be loaded gets ``error``.
+            label: Shown before the progress bar.
+
+        Yields:
+            Number of each of the others and what ``Preparation`` makes of it.
+        """
+        for number, visual in enumerate(track(visuals, label)):
+            try:
+                yield number, self.preparation(visual)
+            except BrokenVisualError as error:
+                rows[number]['error'] = error.reason
+            except (ValueError, OSError) as error:  # of a transform, as CenterCrop's
+                rows[number]['error'] = str(error)
 
     def _flush(self, group: Waiting, work: Work, rows: list[Answer]) -> None:
         """Does the task on a batch and empties it."""

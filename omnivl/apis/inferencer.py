@@ -1,4 +1,4 @@
-"""One line from a picture or a clip to a caption, an answer, a match, a class, a search or features."""
+"""One line from a picture or a clip to a caption, an answer, a match, a class, a search, features or attention."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,9 +9,10 @@ from omnivl.errors import OmniVLValueError
 from omnivl.evaluation import CaptionEvaluation
 from omnivl.evaluation.qa import QAEvaluation
 from omnivl.models.interfaces import Answers, Classifies, Writes, offered_by, serving
+from omnivl.visualization.attention import draw_word_attention
 
 from .base import Answer
-from .inputs import all_texts
+from .inputs import all_texts, read_visuals
 from .retrieval import GallerySearcher
 from .tasks import answering, captioning, classifying, classifying_by_head, matching
 
@@ -195,6 +196,42 @@ class OmniVLInferencer(GallerySearcher):
             rows = self._text_rows(x)[0]
             return rows[0] if isinstance(x, str) else rows
         return self.answer_each(x, modality, self.project, 'features')
+
+    @torch.no_grad()
+    def attention(
+        self,
+        x: Any,
+        text: str,
+        words: Sequence[str] | None = None,
+        layer: int | None = None,
+        kind: str = 'attention',
+        modality: str | None = None,
+    ) -> Answer | list[Answer]:
+        """Draw where the alignment decoder looks for the words of a text, over an image or the frames of a clip.
+
+        Args:
+            x: See the class.
+            text: The text.
+            words: The words to draw; None = all.
+            layer: See ``omnivl.visualization.attention.attend``.
+            kind: ``'attention'``, ``'contrast'`` or ``'relevance'``, see there.
+            modality: See :meth:`caption`.
+
+        Returns:
+            ``text`` as the model gets it and ``picture``, a ``PIL.Image``.
+
+        Raises:
+            OmniVLValueError: There is no such word, layer or kind.
+        """
+        (cleaned,), _ = self.texts(text)
+        visuals, single = read_visuals(x, modality)
+        rows: list[Answer] = [dict(input=visual.name, modality=visual.modality) for visual in visuals]
+        for number, item in self.prepare_each(visuals, rows, 'attention'):
+            shown = visuals[number].modality
+            frames = item['inputs'][shown].permute(0, 2, 3, 1).numpy()
+            picture = draw_word_attention(self.model, frames, cleaned, shown, words, layer, kind)
+            rows[number] |= dict(text=cleaned, picture=picture)
+        return rows[0] if single else rows
 
     @staticmethod
     def _single_text(rows: Answer | list[Answer], text: str | Sequence[str], key: str) -> Answer | list[Answer]:

@@ -1,6 +1,5 @@
 from .base import VisualDataset
 from .broken import BrokenCounter, BrokenVisual, SkippedItem
-from .captions import CaptionDataset
 from .choices import ChoiceDataset
 from .collate import collate_samples
 from .errors import AnnotationError, BrokenVisualError
@@ -8,7 +7,7 @@ from .labels import LabelDataset
 from .mixed import MixedDataset
 from .pairs import PairDataset
 from .qa import QADataset
-from .retrieval import RetrievalDataset
+from .retrieval import CaptionDataset, RetrievalDataset
 from .samplers import EpochSampler, SampleKey
 from .target_ids import caption_target_id, class_target_id
 from .workers import init_worker

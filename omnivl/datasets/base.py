@@ -7,7 +7,7 @@ import os
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from mmengine.logging import print_log
@@ -25,6 +25,17 @@ from .storage import CompactRows
 
 # More broken files in a row than this are no accident.
 MAX_REPLACEMENTS = 20
+
+
+class DatasetOptions(TypedDict, total=False):
+    """Arguments of VisualDataset that its subclasses hand on as they are."""
+
+    seed: int
+    broken: str
+    max_broken_share: float
+    bad_files: str | None
+    max_items: int | None
+    lazy_init: bool
 
 
 class VisualDataset(Dataset):
@@ -46,9 +57,14 @@ class VisualDataset(Dataset):
             are left out.
         max_items: Number of items to use; None = all.
         lazy_init: Read the annotations not now, but in ``full_init()``, which MMEngine's dataloader builder calls.
+
+    Attributes:
+        classes: Names of the classes of a label set, once it is read; None for other sets.
+        draws_anew: Whether an item is drawn anew in every epoch; an evaluation shows the same each time.
     """
 
     classes: list[str] | None = None
+    draws_anew: bool = True
 
     def __init__(
         self,
@@ -89,7 +105,7 @@ class VisualDataset(Dataset):
         return self.reader.modality
 
     def full_init(self) -> None:
-        """Reads the annotations, once."""
+        """Read the annotations, once."""
         if self.rows is not None:
             return
         self.rows = CompactRows(self.select_rows(self.make_rows(self._records())))
@@ -106,21 +122,21 @@ class VisualDataset(Dataset):
 
     @abstractmethod
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
-        """Turns records into the rows to keep; one row is one item, and begins with the visual and its clip."""
+        """Turn records into the rows to keep; one row is one item, and begins with the visual and its clip."""
 
     @abstractmethod
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """What is known of an item without loading it, without random draws."""
+        """Return what is known of an item without loading it, without random draws."""
 
     def select_rows(self, rows: Iterable[tuple]) -> Iterable[tuple]:
-        """Applies ``max_items``: the first ones, and nothing after them is read."""
+        """Apply ``max_items``: the first ones, and nothing after them is read."""
         for number, row in enumerate(rows):
             if number == self.max_items:
                 return
             yield row
 
     def iter_visuals(self) -> Iterator[tuple[str, tuple[float, float] | None]]:
-        """Yields path and clip of every item; where the annotations were not read yet, they are, and are not kept."""
+        """Yield path and clip of every item; where the annotations were not read yet, they are, and are not kept."""
         rows = self.rows
         if rows is None:
             yield from (row[:2] for row in self.select_rows(self.make_rows(self._records())))
@@ -131,7 +147,7 @@ class VisualDataset(Dataset):
         """Random part of the item that is not the pipeline's; nothing here."""
 
     def tokenize(self, text: str) -> np.ndarray:
-        """Turns a text into ids just as the pipeline does with the text of an item: cleaned by the same rule.
+        """Turn a text into ids just as the pipeline does with the text of an item: cleaned by the same rule.
 
         Args:
             text: Such as a filled prompt.
@@ -150,15 +166,11 @@ class VisualDataset(Dataset):
             raise OmniVLValueError(f'{type(self).__name__} {self.name!r}: its pipeline has no TokenizeText')
         return results['text_ids']
 
-    def generator_epoch(self, epoch: int) -> int:
-        """The epoch that goes into the seed of an item's draws."""
-        return epoch
-
     def __len__(self) -> int:
         return len(self._full_rows())
 
     def __getitem__(self, key: int | SampleKey) -> dict[str, Any] | SkippedItem:
-        """Loads an item.
+        """Load an item.
 
         Args:
             key: Index (then the epoch is 0) or SampleKey.
@@ -209,7 +221,7 @@ class VisualDataset(Dataset):
         )
 
     def _generator(self, index: int, epoch: int, attempt: int) -> np.random.Generator:
-        seeds = [self.seed, self.generator_epoch(epoch), zlib.crc32(self.name.encode()), index]
+        seeds = [self.seed, epoch if self.draws_anew else 0, zlib.crc32(self.name.encode()), index]
         return np.random.default_rng([*seeds, attempt] if attempt else seeds)
 
     def _check_index(self, index: int) -> int:
@@ -219,13 +231,14 @@ class VisualDataset(Dataset):
 
     def _full_rows(self) -> CompactRows:
         self.full_init()
+        assert self.rows is not None
         return self.rows
 
     def _annotation_place(self) -> str:
         return self.reader.ann_file or self.reader.visual_root
 
     def _records(self) -> Iterator[Record]:
-        """The reader's records without those of ``bad_files``."""
+        """Read the records, without those of ``bad_files``."""
         bad = set()
         if self.bad_files is not None:
             require_file(self.bad_files, 'bad_files', type(self).__name__)

@@ -37,12 +37,12 @@ class SkippedItem(NamedTuple):
 
 
 def attach_broken(sample: VLDataSample, broken: Iterable[BrokenVisual]) -> None:
-    """Notes broken files in a sample's meta field ``broken``, which is how they reach the main process."""
+    """Note broken files in a sample's meta field ``broken``, which is how they reach the main process."""
     sample.set_metainfo({'broken': [*sample.get('broken', []), *broken]})
 
 
 class BrokenCounter:
-    """Counts samples and broken files per source, in the main process.
+    """Count samples and broken files per source, in the main process.
 
     Args:
         max_shares: Largest share of broken files that is put up with, by source. Files of a source that is not named
@@ -59,7 +59,7 @@ class BrokenCounter:
 
     @classmethod
     def from_dataset(cls, dataset: Any, grace: int = 100) -> BrokenCounter:
-        """A counter with the ``max_broken_share`` of a dataset, or of each source of a MixedDataset.
+        """Make a counter with the ``max_broken_share`` of a dataset, or of each source of a MixedDataset.
 
         Foreign datasets have none, so of them nothing is ever too much.
         """
@@ -68,7 +68,7 @@ class BrokenCounter:
         return cls({source.name: source.max_broken_share for source in known}, grace)
 
     def update(self, data_samples: Iterable[VLDataSample]) -> list[BrokenVisual]:
-        """Counts a batch.
+        """Count a batch.
 
         Args:
             data_samples: The samples of a collated batch.
@@ -86,7 +86,7 @@ class BrokenCounter:
         return new
 
     def check(self) -> None:
-        """Raises a RuntimeError when a source has more broken files than its share."""
+        """Raise a RuntimeError when a source has more broken files than its share."""
         for source, broken in self.broken.items():
             share = self.max_shares.get(source, 1.0)
             if broken > share * max(self.seen[source], self.grace):

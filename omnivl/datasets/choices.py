@@ -20,6 +20,8 @@ class ChoiceDataset(VisualDataset):
     true), ``sample_id, source, rng``. The generator is the same in every epoch. For the arguments see VisualDataset.
     """
 
+    draws_anew = False
+
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
         """One row per question."""
         for record in records:
@@ -31,12 +33,8 @@ class ChoiceDataset(VisualDataset):
             yield record.visual, record.clip, record.id, record.choices, record.answer_index
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """A visual with its texts."""
+        """Return a visual with its texts."""
         visual, clip, record_id, choices, answer_index = self._full_rows()[index]
         info = self._base_info(visual, clip, record_id)
         info.update(captions=choices, answer_index=answer_index)
         return info
-
-    def generator_epoch(self, epoch: int) -> int:
-        """One generator for all epochs: this is for evaluation."""
-        return 0

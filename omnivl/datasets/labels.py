@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,10 +12,13 @@ from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS, DATASETS
 
 from .annotations import AnnotationReader, Record
-from .base import VisualDataset
+from .base import DatasetOptions, VisualDataset
 from .errors import AnnotationError
 from .prompts import fill_prompt, get_templates
 from .target_ids import class_target_id
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing since Python 3.11
 
 
 @DATASETS.register_module()
@@ -31,13 +34,10 @@ class LabelDataset(VisualDataset):
         templates: ``'clip_image'``, ``'actionclip'`` or a list of sentences with ``{}`` where the class name goes;
             None = no text, for what learns or evaluates classes alone.
         label_space: Classes of equal label space and name are one target of the contrastive loss; None = ``name``.
-        seed: See VisualDataset.
-        broken: See VisualDataset.
-        max_broken_share: See VisualDataset.
-        bad_files: See VisualDataset.
-        max_items: Number of items to use, evenly spaced, as the files are sorted by class; None = all.
-        lazy_init: See VisualDataset.
+        **options: See VisualDataset; ``max_items`` are evenly spaced, as the files are sorted by class.
     """
+
+    classes: list[str]  # since full_init
 
     def __init__(
         self,
@@ -46,16 +46,11 @@ class LabelDataset(VisualDataset):
         name: str,
         templates: str | Sequence[str] | None = None,
         label_space: str | None = None,
-        seed: int = 0,
-        broken: str = 'raise',
-        max_broken_share: float = 0.01,
-        bad_files: str | None = None,
-        max_items: int | None = None,
-        lazy_init: bool = False,
+        **options: Unpack[DatasetOptions],
     ) -> None:
         self.templates = None if templates is None else get_templates(templates)
         self.label_space = name if label_space is None else label_space
-        super().__init__(annotations, pipeline, name, seed, broken, max_broken_share, bad_files, max_items, lazy_init)
+        super().__init__(annotations, pipeline, name, **options)
         if self.templates is None and any(getattr(step, 'text_only', False) for step in self.transforms):
             raise OmniVLValueError(
                 f'LabelDataset {name!r}: its pipeline has transforms of text, but templates=None makes no text; give '
@@ -63,19 +58,20 @@ class LabelDataset(VisualDataset):
             )
 
     def full_init(self) -> None:
-        """Reads classes and annotations, once."""
+        """Read classes and annotations, once."""
         if self.rows is None:
-            if self.reader.classes is None:
+            classes, names = self.reader.classes, self.reader.class_names
+            if classes is None or names is None:
                 raise OmniVLValueError(
                     f'LabelDataset {self.name!r}: {type(self.reader).__name__} reads captions, not classes; '
                     f'captions go into a PairDataset'
                 )
-            self.classes = list(self.reader.class_names)
-            self.class_target_ids = [class_target_id(self.label_space, label) for label in self.reader.classes]
+            self.classes = list(names)
+            self.class_target_ids = [class_target_id(self.label_space, label) for label in classes]
         super().full_init()
 
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
-        index = {label: number for number, label in enumerate(self.reader.classes)}
+        index = {label: number for number, label in enumerate(self.reader.classes or ())}
         for record in records:
             yield record.visual, record.clip, record.id, index[record.label]
 

@@ -21,31 +21,60 @@ def build_loaders(configs: Mapping[str, Any], role: str, seed: int, training: bo
     Args:
         configs: Name -> config of a loader, or a built one.
         role: Name of the config key, for the messages.
-        seed: Seed of the run, which the samplers get, and in training the datasets that draw.
-        training: Whether samplers shuffle when the config does not say.
+        seed: Seed of the run.
+        training: Whether they are for training, see :func:`build_loader`.
 
     Returns:
         Name -> loader.
 
     Raises:
-        OmniVLValueError: If the config is one loader without a name, or none; or if several processes train on data
-            that leaves broken files out, as their batches would differ in size.
+        OmniVLValueError: If the loaders have no names, or one cannot be built.
+    """
+    check_names(configs, role)
+    return {name: build_loader(config, f'{role}.{name}', seed, training) for name, config in configs.items()}
+
+
+def check_names(configs: Any, role: str) -> None:
+    """Make sure that loaders are given by name.
+
+    Args:
+        configs: The value of the config key.
+        role: Name of the key.
+
+    Raises:
+        OmniVLValueError: If the config is one loader without a name, or none.
     """
     if not isinstance(configs, Mapping) or not configs or 'dataset' in configs:
         raise OmniVLValueError(
             f'{role} must name its loaders, as in {role} = dict(image=dict(batch_size=..., dataset=...)); '
             f'got {sorted(configs) if isinstance(configs, Mapping) else configs!r}'
         )
-    loaders = {}
-    for name, config in configs.items():
-        if not isinstance(config, DataLoader):
-            config = with_defaults(config, training)
-            if training:
-                _seed_draws(config['dataset'], seed)
-        loaders[name] = Runner.build_dataloader(config, seed=seed)
-        if training and get_world_size() > 1:
-            _check_even_batches(loaders[name].dataset, f'{role}.{name}')
-    return loaders
+
+
+def build_loader(config: Mapping[str, Any] | DataLoader, place: str, seed: int, training: bool) -> DataLoader:
+    """Build a loader.
+
+    Args:
+        config: Of the loader, or a built one.
+        place: Where it stands in the config, for the messages.
+        seed: Seed of the run, which the sampler gets, and in training the datasets that draw.
+        training: Whether the sampler shuffles when the config does not say.
+
+    Returns:
+        The loader.
+
+    Raises:
+        OmniVLValueError: If several processes train on data that leaves broken files out, as their batches would
+            differ in size.
+    """
+    if not isinstance(config, DataLoader):
+        config = with_defaults(config, training)
+        if training:
+            _seed_draws(config['dataset'], seed)
+    loader = Runner.build_dataloader(config, seed=seed)
+    if training and get_world_size() > 1:
+        _check_even_batches(loader.dataset, place)
+    return loader
 
 
 def _check_even_batches(dataset: Dataset, place: str) -> None:
@@ -57,17 +86,17 @@ def _check_even_batches(dataset: Dataset, place: str) -> None:
             )
 
 
-def with_defaults(config: Mapping[str, Any], training: bool) -> dict[str, Any]:
+def with_defaults(given: Mapping[str, Any], training: bool) -> dict[str, Any]:
     """Fill in what the config of a loader leaves open.
 
     Args:
-        config: Of a loader.
+        given: The config, which is not changed.
         training: Whether samplers shuffle when the config does not say, and workers stay.
 
     Returns:
         A copy with sampler, collation and workers of this project.
     """
-    config = copy.deepcopy(dict(config))
+    config: dict[str, Any] = copy.deepcopy(dict(given))
     sampler = config.setdefault('sampler', dict(type='EpochSampler'))
     if isinstance(sampler, dict):
         # Not left to the defaults of the sampler: a shuffled evaluation would drop the last, smaller batch.
@@ -88,7 +117,7 @@ def with_defaults(config: Mapping[str, Any], training: bool) -> dict[str, Any]:
 
 def _seed_draws(dataset: Any, seed: int) -> None:
     """Give the seed of the run to the datasets that draw (crops, prompts) and have none of their own."""
-    if not isinstance(dataset, Mapping):
+    if not isinstance(dataset, dict):
         return
     if 'seed' in _arguments_of(dataset['type'], DATASETS):
         dataset.setdefault('seed', seed)
@@ -97,5 +126,13 @@ def _seed_draws(dataset: Any, seed: int) -> None:
 
 
 def _arguments_of(kind: str | type, registry: Registry) -> set[str]:
-    kind = registry.get(kind) if isinstance(kind, str) else kind
-    return set() if kind is None else set(inspect.signature(kind).parameters)
+    """Name the arguments of a class, those that it hands on to its bases with ``**options`` included."""
+    found = registry.get(kind) if isinstance(kind, str) else kind
+    names: set[str] = set()
+    for base in () if found is None else inspect.getmro(found):
+        if '__init__' in vars(base):
+            parameters = inspect.signature(vars(base)['__init__']).parameters
+            names |= set(parameters)
+            if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+                break
+    return names

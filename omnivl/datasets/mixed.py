@@ -69,7 +69,7 @@ class MixedDataset(Dataset):
         return [(d.name, int(start), int(end)) for d, start, end in zip(self.datasets, starts, ends)]
 
     def full_init(self) -> None:
-        """Reads the annotations of all sources, once."""
+        """Read the annotations of all sources, once."""
         for dataset in self.datasets:
             dataset.full_init()
         self._ends = np.cumsum([len(dataset) for dataset in self.datasets])
@@ -83,17 +83,18 @@ class MixedDataset(Dataset):
         return dataset[SampleKey(inner, epoch)]
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """What is known of an item without loading it."""
+        """Return what is known of an item without loading it."""
         dataset, inner = self._locate(index)
         return dataset.get_data_info(inner)
 
     def _full_ends(self) -> np.ndarray:
         if self._ends is None:
             self.full_init()
+        assert self._ends is not None
         return self._ends
 
     def _locate(self, index: int) -> tuple[VisualDataset, int]:
-        """The source of an item, and its index there."""
+        """Find the source of an item, and its index there."""
         if not -len(self) <= index < len(self):
             raise IndexError(f'{self.name!r} has {len(self)} items, there is no item {index}')
         index %= len(self)

@@ -102,20 +102,20 @@ def find_overlaps(train: Sequence[VisualDataset], held_out: Sequence[VisualDatas
         The overlaps, and why what could not be read could not.
     """
     held_out = list({_identity(dataset): dataset for dataset in held_out}.values())
-    places: dict[int, dict[str, list[Clip]] | None] = {}
+    places: dict[int, dict[str, list[Clip]]] = {}
     overlaps: list[Overlap] = []
     unread: list[str] = []
     for source in train:
         related = [number for number, other in enumerate(held_out) if _is_related(source, other)]
         for number in related:
             if number not in places:
-                places[number] = _read(held_out[number], _clips_by_place, unread)
+                places[number] = _read(held_out[number], _clips_by_place, unread) or {}
         related = [number for number in related if places[number]]
         if related:
             compare = functools.partial(_compare, held_out=[places[number] for number in related])
             for number, shared in zip(related, _read(source, compare, unread) or ()):
                 if shared:
-                    items = sum(map(len, places[number].values()))
+                    items = sum(len(clips) for clips in places[number].values())
                     overlaps.append(Overlap(source.name, held_out[number].name, items, list(shared.values())))
     return overlaps, unread
 
@@ -123,7 +123,7 @@ def find_overlaps(train: Sequence[VisualDataset], held_out: Sequence[VisualDatas
 def _compare(
     train: VisualDataset, held_out: Sequence[Mapping[str, Sequence[Clip]]]
 ) -> list[dict[tuple[str, Clip], str]]:
-    """What of each set is trained on, with the path by which it is."""
+    """Find what of each set is trained on, with the path by which it is."""
     shared: list[dict[tuple[str, Clip], str]] = [{} for _ in held_out]
     for path, place, clip in _places(train):
         for found, clips in zip(shared, held_out):
@@ -144,7 +144,7 @@ def _by_loader(loaders: Mapping[str, Any] | None) -> dict[str, list[VisualDatase
 
 
 def _sources(config: Any) -> Iterator[VisualDataset]:
-    """The visual datasets of a config, with nothing read and without their pipelines."""
+    """List the visual datasets of a config, with nothing read and without their pipelines."""
     if not isinstance(config, Mapping):
         return
     kind = DATASETS.get(config['type']) if isinstance(config['type'], str) else config['type']

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATASETS
 
 from .annotations import AnnotationReader, Record
-from .base import VisualDataset
+from .base import DatasetOptions, VisualDataset
 from .target_ids import caption_target_id, visual_target_id
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing since Python 3.11
 
 POSITIVES = ('caption', 'visual')
 
@@ -28,12 +31,7 @@ class PairDataset(VisualDataset):
         positives: Which pairs are positives of each other: those with the same words, ``'caption'``; or those of the
             same visual, ``'visual'``, as BLIP finetunes retrieval: where a visual has several captions, each of them
             would else be pushed away from it for the sake of the others.
-        seed: See VisualDataset.
-        broken: See VisualDataset.
-        max_broken_share: See VisualDataset.
-        bad_files: See VisualDataset.
-        max_items: See VisualDataset.
-        lazy_init: See VisualDataset.
+        **options: See VisualDataset.
     """
 
     def __init__(
@@ -42,17 +40,12 @@ class PairDataset(VisualDataset):
         pipeline: Sequence[dict | Callable],
         name: str,
         positives: str = 'caption',
-        seed: int = 0,
-        broken: str = 'raise',
-        max_broken_share: float = 0.01,
-        bad_files: str | None = None,
-        max_items: int | None = None,
-        lazy_init: bool = False,
+        **options: Unpack[DatasetOptions],
     ) -> None:
         if positives not in POSITIVES:
             raise OmniVLValueError(f'PairDataset {name!r}: positives={positives!r}; allowed are {POSITIVES}')
         self.positives = positives
-        super().__init__(annotations, pipeline, name, seed, broken, max_broken_share, bad_files, max_items, lazy_init)
+        super().__init__(annotations, pipeline, name, **options)
 
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
         """One row per caption."""
@@ -65,7 +58,7 @@ class PairDataset(VisualDataset):
                 yield record.visual, record.clip, record.id, text
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """A visual with one of its captions."""
+        """Return a visual with one of its captions."""
         visual, clip, record_id, text = self._full_rows()[index]
         # Captions of one visual share its id, and training lists repeat it row after row.
         info = self._base_info(visual, clip, f'{record_id}#{index}')

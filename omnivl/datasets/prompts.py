@@ -116,7 +116,7 @@ TEMPLATES = {'clip_image': CLIP_IMAGE_TEMPLATES, 'actionclip': ACTIONCLIP_TEMPLA
 
 
 def get_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
-    """Looks up a set of templates, or checks one's own.
+    """Look up a set of templates, or check one's own.
 
     Args:
         templates: ``'clip_image'``, ``'actionclip'`` or a list of sentences with one ``{}`` each.
@@ -143,5 +143,5 @@ def get_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def fill_prompt(template: str, class_name: str) -> str:
-    """Puts a class name into a template (other braces in either are left alone)."""
+    """Put a class name into a template (other braces in either are left alone)."""
     return template.replace('{}', class_name)

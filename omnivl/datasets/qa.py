@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATASETS
 
 from .annotations import AnnotationReader, Record
-from .base import VisualDataset
+from .base import DatasetOptions, VisualDataset
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing since Python 3.11
 
 
 @DATASETS.register_module()
@@ -28,12 +31,7 @@ class QADataset(VisualDataset):
         pipeline: See VisualDataset.
         name: See VisualDataset.
         answer_weight: What the answers to one question weigh in all: 1; BLIP gives those of Visual Genome 0.2.
-        seed: See VisualDataset.
-        broken: See VisualDataset.
-        max_broken_share: See VisualDataset.
-        bad_files: See VisualDataset.
-        max_items: See VisualDataset.
-        lazy_init: See VisualDataset.
+        **options: See VisualDataset.
     """
 
     def __init__(
@@ -42,17 +40,12 @@ class QADataset(VisualDataset):
         pipeline: Sequence[dict | Callable],
         name: str,
         answer_weight: float = 1.0,
-        seed: int = 0,
-        broken: str = 'raise',
-        max_broken_share: float = 0.01,
-        bad_files: str | None = None,
-        max_items: int | None = None,
-        lazy_init: bool = False,
+        **options: Unpack[DatasetOptions],
     ) -> None:
         if not answer_weight > 0:
             raise OmniVLValueError(f'QADataset {name!r}: answer_weight={answer_weight}; it must be above 0')
         self.answer_weight = answer_weight
-        super().__init__(annotations, pipeline, name, seed, broken, max_broken_share, bad_files, max_items, lazy_init)
+        super().__init__(annotations, pipeline, name, **options)
 
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
         """One row per question."""
@@ -65,7 +58,7 @@ class QADataset(VisualDataset):
             yield record.visual, record.clip, record.id, *about
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """A question with what is known of its answers."""
+        """Return a question with what is known of its answers."""
         visual, clip, record_id, question, answers, question_type, answer_type = self._full_rows()[index]
         info = self._base_info(visual, clip, record_id)
         info.update(question=question, question_id=int(record_id) if record_id.isdecimal() else record_id)

@@ -1,4 +1,4 @@
-"""Visuals with all their captions, for evaluation."""
+"""Visuals with all their captions, or to be captioned, for evaluation."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class RetrievalDataset(VisualDataset):
     For the arguments see VisualDataset.
     """
 
+    draws_anew = False
     needs_captions = True
 
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
@@ -45,5 +46,20 @@ class RetrievalDataset(VisualDataset):
         info['captions'] = captions
         return info
 
-    def generator_epoch(self, epoch: int) -> int:
-        return 0
+
+@DATASETS.register_module()
+class CaptionDataset(RetrievalDataset):
+    """One item per visual, whose captions may not be published; segments of a video are visuals of their own.
+
+    ``results``: those of RetrievalDataset, ``references`` (the captions as they were published; official metrics count
+    what cleaning takes away) and, where the annotations have it, ``domain``. For the arguments see VisualDataset.
+    """
+
+    needs_captions = False
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """Return a visual with its captions."""
+        info = super().get_data_info(index)
+        info['references'] = info['captions']
+        domain = self._full_rows()[index][4]
+        return info if domain is None else info | {'domain': domain}

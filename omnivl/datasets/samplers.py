@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from typing import NamedTuple
 
 import numpy as np
 from mmengine.dist import get_dist_info
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATA_SAMPLERS
@@ -21,13 +21,13 @@ class SampleKey(NamedTuple):
         epoch: How often the source was gone through before.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody asks a key for
     epoch: int
 
 
 @DATA_SAMPLERS.register_module()
 class EpochSampler(Sampler[SampleKey]):
-    """Deals every epoch's order over the processes, one global batch after the other.
+    """Deal every epoch's order over the processes, one global batch after the other.
 
     The order is a permutation drawn from (seed, epoch). Global batch k is the same set of samples in the same order for
     any number of processes R, as long as ``R * batch_size`` is the same: process r takes its part of each global batch.
@@ -47,7 +47,7 @@ class EpochSampler(Sampler[SampleKey]):
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: Sized,
         batch_size: int | None = None,
         shuffle: bool = True,
         seed: int | None = 0,
@@ -98,11 +98,11 @@ class EpochSampler(Sampler[SampleKey]):
         self.position = (epoch, batches_done)
 
     def set_epoch(self, epoch: int) -> None:
-        """The name under which MMEngine's own loops ask for the beginning of an epoch."""
+        """Go to the beginning of an epoch; the name under which MMEngine's own loops ask for it."""
         self.set_position(epoch)
 
     def __len__(self) -> int:
-        """Number of samples of this process per epoch, whatever the position."""
+        """Count the samples of this process per epoch, whatever the position."""
         full, rest = divmod(self.size, self.global_batch)
         length = full * (self.batch_size or 1)
         if not self.drop_last:
@@ -115,7 +115,7 @@ class EpochSampler(Sampler[SampleKey]):
         return (SampleKey(int(index), epoch) for index in mine[batches_done * (self.batch_size or 1) :])
 
     def epoch_order(self, epoch: int) -> np.ndarray:
-        """The order of an epoch before it is dealt over the processes; int64 (len(dataset),)."""
+        """Return the order of an epoch before it is dealt over the processes; int64 (len(dataset),)."""
         if not self.shuffle:
             return np.arange(self.size)
         rng = np.random.default_rng([self.seed, epoch])
@@ -125,7 +125,7 @@ class EpochSampler(Sampler[SampleKey]):
         return rng.permutation(np.concatenate(parts))
 
     def _deal(self, order: np.ndarray) -> np.ndarray:
-        """This process's samples of an order; int64 (len(self),)."""
+        """Return this process's samples of an order; int64 (len(self),)."""
         full = len(order) // self.global_batch * self.global_batch
         batches = order[:full].reshape(-1, self.world_size, self.batch_size or 1)
         mine = batches[:, self.rank].reshape(-1)
@@ -135,14 +135,14 @@ class EpochSampler(Sampler[SampleKey]):
 
 
 def _draw(start: int, stop: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws samples of one source; none comes again before all others came; int64 (count,)."""
+    """Draw samples of one source; none comes again before all others came; int64 (count,)."""
     passes = -(-count // (stop - start))
     order = [rng.permutation(stop - start) for _ in range(passes)]
     return start + np.concatenate(order)[:count] if order else np.empty(0, dtype=np.int64)
 
 
 def _weighted_sources(
-    dataset: Dataset, weights: Mapping[str, float] | None, shuffle: bool
+    dataset: Sized, weights: Mapping[str, float] | None, shuffle: bool
 ) -> list[tuple[int, int, int]] | None:
     """First index, end and number of draws per epoch of each source; None without weights."""
     if weights is None:

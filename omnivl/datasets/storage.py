@@ -35,7 +35,7 @@ class CompactRows:
 
     def __getitem__(self, index: int) -> Any:
         start, end = self._offsets[index : index + 2]
-        return pickle.loads(self._bytes[start:end])
+        return pickle.loads(self._bytes[start:end].data)
 
     @property
     def nbytes(self) -> int:

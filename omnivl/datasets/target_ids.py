@@ -20,7 +20,7 @@ def normalise_caption(text: str) -> str:
 
 
 def caption_target_id(text: str) -> int:
-    """The target id of a caption.
+    """Make the target id of a caption.
 
     Args:
         text: The caption; case, punctuation and spacing make no difference.
@@ -32,7 +32,7 @@ def caption_target_id(text: str) -> int:
 
 
 def visual_target_id(path: str, clip: tuple[float, float] | None = None) -> int:
-    """The target id of a visual, the same for all its captions.
+    """Make the target id of a visual, the same for all its captions.
 
     Args:
         path: The file.
@@ -45,7 +45,7 @@ def visual_target_id(path: str, clip: tuple[float, float] | None = None) -> int:
 
 
 def class_target_id(label_space: str, class_name: str) -> int:
-    """The target id of a class.
+    """Make the target id of a class.
 
     Args:
         label_space: The set of classes, e.g. ``'imagenet'``; equal names of different spaces are different classes.

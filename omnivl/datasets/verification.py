@@ -19,6 +19,7 @@ from omnivl.errors import OmniVLValueError
 
 from .base import VisualDataset
 from .errors import BrokenVisualError
+from .transforms import LoadVideo
 
 CHUNK = 32  # frames of a video that are decoded at once
 QUEUED = 4  # files per process that are handed out at a time
@@ -73,7 +74,7 @@ class ReadingPlan:
         return len(self.keys)
 
     def visuals(self, done: np.ndarray) -> Iterator[Visual]:
-        """What is left to read.
+        """List what is left to read.
 
         Args:
             done: Keys of what has been read before; uint64 (M,).
@@ -99,7 +100,7 @@ class ReadingPlan:
 
 
 def loader_of(dataset: VisualDataset) -> list[Callable]:
-    """The beginning of a pipeline, up to the transform that loads the frames.
+    """Return the beginning of a pipeline, up to the transform that loads the frames.
 
     Args:
         dataset: The dataset.
@@ -129,7 +130,7 @@ def read_visual(loader: Loader, visual: Visual) -> str | None:
     """
     load = loader[-1]
     try:
-        if hasattr(load, 'decoder'):  # the transform itself decodes a few frames of a video only
+        if isinstance(load, LoadVideo):  # which decodes a few frames only
             with load.decoder.open(visual.path, load.short_side) as video:
                 first, count = video.window(visual.clip)
                 for start in range(first, first + count, CHUNK):

@@ -15,7 +15,7 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 
 @FUNCTIONS.register_module()
 def init_worker(worker_id: int) -> None:
-    """Makes a worker end when the process that started it is gone; give it to the dataloader as ``worker_init_fn``.
+    """Make a worker end when the process that started it is gone; give it to the dataloader as ``worker_init_fn``.
 
     torch's own watch has two gaps: a worker whose parent is killed before its loop begins takes the process that
     inherits it for its parent and stays for ever (seen with torch 2.15), and one that hangs in a decoder does not look.

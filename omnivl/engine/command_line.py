@@ -2,23 +2,18 @@
 
 import argparse
 import contextlib
-import dis
 import logging
-import re
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from omnivl.datasets.errors import BrokenVisualError
-from omnivl.datasets.overlap import OverlapError
+from omnivl.errors import OmniVLError
 from omnivl.registry import RUNNERS
-from omnivl.storage import CheckpointError
 
 from .config import ConfigError, apply_options, read_config
 from .distributed import LAUNCHERS
@@ -34,17 +29,28 @@ def add_run_options(parser: argparse.ArgumentParser, results: str, work_dir: str
         work_dir: Which one it is by default, for its help.
     """
     parser.add_argument('--work-dir', help=f'folder of {results}; by default {work_dir}')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='change values of the config',
-    )
+    add_cfg_options(parser)
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what starts several processes')
     # Set by old versions of torch's launcher.
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``, which :func:`read_changed_config` puts into the config."""
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='change the config'
+    )
+
+
+def read_changed_config(arguments: argparse.Namespace) -> Config:
+    """Read the config that the options ``config`` and ``cfg_options`` of a command describe.
+
+    Raises:
+        ConfigError: If there is no such file, or if the file or an option names something that does not exist.
+    """
+    cfg = read_config(arguments.config)
+    apply_options(cfg, arguments.cfg_options)
+    return cfg
 
 
 def read_run_config(arguments: argparse.Namespace) -> Config:
@@ -59,8 +65,7 @@ def read_run_config(arguments: argparse.Namespace) -> Config:
     Raises:
         ConfigError: If there is no such file, or if the file or an option names something that does not exist.
     """
-    cfg = read_config(arguments.config)
-    apply_options(cfg, arguments.cfg_options)
+    cfg = read_changed_config(arguments)
     cfg.launcher = arguments.launcher
     cfg.work_dir = arguments.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(arguments.config).stem}'
     return cfg
@@ -71,83 +76,60 @@ def is_test_only(cfg: Config) -> bool:
     return cfg.get('train_dataloader') is None
 
 
-def build_runner(cfg: Config) -> Runner:
-    """Build the runner that the config names, by default ``OmniVLRunner``."""
+def build_runner(cfg: Config, note: str | None) -> Runner:
+    """Build the runner that the config names, by default ``OmniVLRunner``, and make its work directory.
+
+    Args:
+        cfg: The config.
+        note: What the log shall say first.
+
+    Returns:
+        The runner.
+
+    Raises:
+        ConfigError: If there can be no such work directory.
+    """
+    try:
+        Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f'the work directory cannot be made: {error}') from error
     runner_type = cfg.get('runner_type', OmniVLRunner)
     runner_type = RUNNERS.get(runner_type) if isinstance(runner_type, str) else runner_type
-    return runner_type.from_cfg(cfg)
+    runner = runner_type.from_cfg(cfg)
+    if note is not None:
+        runner.logger.info(note)
+    return runner
 
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the command with one line, and without a traceback, where the mistake is not the code's.
+    """End the command with one line, and without a traceback, where a person has to change something.
 
-    ``log_level='DEBUG'`` in the config shows the traceback too.
+    That is what an ``OmniVLError`` is for, and a config that the registry cannot build. All other errors are the
+    code's. ``log_level='DEBUG'`` in the config shows the traceback too.
     """
     try:
         yield
-    except (BrokenVisualError, CheckpointError, ConfigError, OSError, OverlapError) as error:
-        _end_with(error)
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        message = message_of_worker(error) or message_of_registry(error)
-        if message is None and not is_own_message(error):
+    except OmniVLError as error:
+        _end_with(message_of(error))
+    except (KeyError, TypeError) as error:
+        if not _is_of_registry(error):
             raise
-        _end_with(message or error)
+        _end_with(f'the config cannot be built: {error.args[0]}')
 
 
-def is_own_message(error: BaseException) -> bool:
-    """Whether a ``raise`` of omnivl made an error: such ones say what to change; others are mistakes of the code.
-
-    Args:
-        error: As it was caught.
-
-    Returns:
-        False also for errors that Python itself makes while it runs code of omnivl, such as those of ``int('x')``.
-    """
-    module, place = _origin(error)
-    if not module.startswith('omnivl.'):
-        return False
-    return dis.opname[place.tb_frame.f_code.co_code[place.tb_lasti]] == 'RAISE_VARARGS'
+def message_of(error: OmniVLError) -> str:
+    """Return what an error says, without the traceback of a loader's worker that torch puts before it."""
+    kind = type(error)
+    return str(error).rpartition(f'\n{kind.__module__}.{kind.__qualname__}: ')[2].strip()
 
 
-def message_of_registry(error: BaseException) -> str | None:
-    """What is wrong with a dict of the config that names a component without what it needs, or one that is not there.
-
-    Args:
-        error: As it was caught.
-
-    Returns:
-        The message; None if the error comes from somewhere else.
-    """
-    module, _ = _origin(error)
-    if not isinstance(error, KeyError | TypeError) or module != 'mmengine.registry.build_functions':
-        return None
-    return f'the config cannot be built: {error.args[0] if error.args else error}'
+def _is_of_registry(error: Exception) -> bool:
+    """Whether a component was not found, or called without an argument that it needs."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get('__name__') == 'mmengine.registry.build_functions'
 
 
-def _origin(error: BaseException) -> tuple[str, TracebackType]:
-    """Module that raised a caught error, and the innermost entry of its traceback."""
-    place = error.__traceback__
-    while place.tb_next is not None:
-        place = place.tb_next
-    return place.tb_frame.f_globals.get('__name__', ''), place
-
-
-def message_of_worker(error: BaseException) -> str | None:
-    """What a worker of a loader says of a file or of annotations; torch hands it over with the worker's traceback.
-
-    Args:
-        error: As it was caught.
-
-    Returns:
-        The message alone; None if the error is not one of these.
-    """
-    match = re.search(
-        r'^Caught \w+ in DataLoader worker .*^omnivl\.datasets\.errors\.\w+: (.*)', str(error), re.S | re.M
-    )
-    return None if match is None else match[1].strip()
-
-
-def _end_with(error: Exception | str) -> None:
+def _end_with(message: str) -> None:
     print_log(traceback.format_exc(), logger='current', level=logging.DEBUG)
-    sys.exit(f'error: {error}')
+    sys.exit(f'error: {message}')

@@ -17,6 +17,8 @@ from torch.utils.data import DataLoader
 import omnivl.registry
 from omnivl.errors import OmniVLValueError
 
+from .streams import split_losses
+
 # Keys that the runner and tools/train.py read beside the arguments of MMEngine's Runner.
 EXTRA_KEYS = (
     'activation_checkpointing',
@@ -31,6 +33,7 @@ EXTRA_KEYS = (
     'sync_bn',
 )
 LOADER_KEYS = ('batch_sampler', 'collate_fn', 'dataset', 'disable_subprocess_warning', 'num_batch_per_epoch', 'sampler')
+TASK_KEYS = ('losses',)  # of a loader for training
 # Arguments that the runner passes, or that MMEngine takes out of the config before it builds the component.
 INJECTED = (
     'type',
@@ -42,6 +45,9 @@ INJECTED = (
     'convert_to_iter_based',
     'param_name',
 )
+# Likeness from which a name at the top is taken for a slip: load_form for load_from, but not train_loader for
+# train_dataloader, which a config may well call its own.
+SLIP = 0.88
 
 
 class ConfigError(OmniVLValueError):
@@ -113,8 +119,10 @@ def check_config(cfg: Config) -> None:
         ConfigError: With all slips that were found, each with its place and what was probably meant.
     """
     known = known_keys()
-    problems = []
-    for key, value in cfg.items():
+    problems: list[str] = []
+    values = dict(cfg.items())
+    values['train_dataloader'], _ = split_losses(cfg.get('train_dataloader'))
+    for key, value in values.items():
         if key in known:
             problems += _check_value(value, key)
         elif (meant := _slip(key, known)) is not None:
@@ -193,7 +201,7 @@ def _allowed_keys(node: Any, where: str) -> list[str] | None:
     if 'type' in node:
         return _arguments(node['type'])
     if re.fullmatch(r'(train|val|test)_dataloader\.[^.]+(\.[^.]+)?', where) and 'dataset' in node:
-        return _loader_keys()
+        return _loader_keys(where)
     return None if not len(node) or where in ('default_hooks', 'env_cfg', 'randomness') else []
 
 
@@ -235,13 +243,15 @@ def _check_loaders(loaders: Any, path: str) -> Iterator[str]:
     if not isinstance(loaders, Mapping):
         return
     for name, loader in loaders.items():
-        if isinstance(loader, Mapping):
-            for key in set(loader) - set(_loader_keys()):
-                yield f'{path}.{name}.{key}: {_no_such_key(key, "a loader", _loader_keys())}'
+        if isinstance(loader, Mapping) and 'type' not in loader:  # with one it is a stream, checked like a component
+            known = _loader_keys(path)
+            for key in set(loader) - set(known):
+                yield f'{path}.{name}.{key}: {_no_such_key(key, "a loader", known)}'
 
 
-def _loader_keys() -> list[str]:
-    return [*inspect.signature(DataLoader.__init__).parameters, *LOADER_KEYS]
+def _loader_keys(path: str) -> list[str]:
+    of_tasks = TASK_KEYS if path.startswith('train_dataloader') else ()
+    return [*inspect.signature(DataLoader.__init__).parameters, *LOADER_KEYS, *of_tasks]
 
 
 def _arguments(kind: Any) -> list[str] | None:
@@ -265,7 +275,7 @@ def _parameters(component: Callable) -> set[str] | None:
     for base in component.__mro__:
         if '__init__' not in vars(base):
             continue
-        parameters = inspect.signature(base.__init__).parameters
+        parameters = inspect.signature(vars(base)['__init__']).parameters
         names |= set(parameters)
         if base is object or not _takes_any(parameters):
             return names
@@ -297,23 +307,8 @@ def _name(kind: Any) -> str:
 
 
 def _slip(key: str, known: set[str]) -> str | None:
-    """The known key that a name of the config was probably meant to be."""
+    """Return the known key that a name of the config was probably meant to be."""
     if key.startswith('_'):
         return None
-    for name in difflib.get_close_matches(key, sorted(known), n=3, cutoff=0.8):
-        if _edits(key, name) <= (2 if len(name) > 8 else 1):
-            return name
-    return None
-
-
-def _edits(first: str, second: str) -> int:
-    """Number of letters to insert, delete, replace or swap (two neighbours) to make one word of the other."""
-    rows = [list(range(len(second) + 1))]
-    for i, a in enumerate(first, 1):
-        row = [i]
-        for j, b in enumerate(second, 1):
-            row.append(min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a != b)))
-            if i > 1 and j > 1 and a == second[j - 2] and first[i - 2] == b:
-                row[-1] = min(row[-1], rows[-2][j - 2] + 1)
-        rows.append(row)
-    return rows[-1][-1]
+    near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=SLIP)
+    return near[0] if near else None

@@ -5,11 +5,11 @@ import inspect
 import os
 import subprocess
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as torch_dist
-from mmengine.model import MMDistributedDataParallel
+from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -56,16 +56,19 @@ def init_process_group(
     torch_dist.init_process_group(backend=backend or 'nccl', timeout=datetime.timedelta(seconds=timeout))
 
 
-def wrap_distributed(model: nn.Module, options: Mapping[str, Any]) -> MMDistributedDataParallel:
+def wrap_distributed(
+    model: nn.Module, wrapper: type[MMDistributedDataParallel], options: Mapping[str, Any]
+) -> MMDistributedDataParallel:
     """Wrap a model so that gradients are averaged over the processes.
 
     Unused parameters are looked for by default, because an image step uses no parameter of the temporal path; without
-    it the step after would wait for their gradients for ever. In a run of one modality, where every step uses the same
+    it the step after would wait for their gradients for ever. In a run of one task, where every step uses the same
     parameters, ``model_wrapper_cfg = dict(find_unused_parameters=False)`` or ``dict(static_graph=True)`` saves that
-    look; neither is right when modalities alternate.
+    look; neither is right when tasks alternate.
 
     Args:
         model: The model, on its device.
+        wrapper: ``MMDistributedDataParallel`` or a class that derives from it.
         options: Arguments of ``torch.nn.parallel.DistributedDataParallel``.
 
     Returns:
@@ -79,7 +82,12 @@ def wrap_distributed(model: nn.Module, options: Mapping[str, Any]) -> MMDistribu
         find_unused_parameters=not options.get('static_graph', False),
     )
     # The queues are made of gathered features, hence equal on all ranks.
-    return MMDistributedDataParallel(module=model, **{sync_buffers: False, **defaults, **options})
+    return wrapper(module=model, **{sync_buffers: False, **defaults, **options})
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return a model without its distributed wrapper."""
+    return cast(nn.Module, model.module) if is_model_wrapper(model) else model
 
 
 def _pytorch_environment(port: int | None) -> None:

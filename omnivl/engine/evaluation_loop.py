@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop
+from mmengine.runner import BaseLoop, Runner
 
 from omnivl.datasets.loaders import build_loaders
 from omnivl.errors import OmniVLValueError
@@ -17,10 +16,10 @@ from omnivl.registry import EVALUATIONS, LOOPS
 from omnivl.storage.files import write_json
 
 from .config import ConfigError
+from .distributed import unwrapped
 from .run_state import get_random_state, set_random_state
 from .streams import LoaderGroup
 
-UNSEEN = '_unseen'
 PRECISIONS = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
@@ -30,9 +29,8 @@ class EvaluationLoop(BaseLoop):
 
     Writes ``metrics.json`` and ``predictions/<name>.json``, for a test into the work directory, for a validation into
     its folder ``val``; after each evaluation, so that a later one that fails costs nothing (``run.missing`` names what
-    is not there). An evaluation ``image.retrieval_unseen`` writes its figures beside those of ``image.retrieval``
-    (``image.retrieval.t2i_r1_unseen``). Leaves the mode of the model and all random states as they were, so that a run
-    with validation trains as one without.
+    is not there). Leaves the mode of the model and all random states as they were, so that a run with validation trains
+    as one without.
 
     Args:
         runner: The runner.
@@ -50,7 +48,7 @@ class EvaluationLoop(BaseLoop):
 
     def __init__(
         self,
-        runner: Any,
+        runner: Runner,
         dataloader: Mapping[str, Any],
         evaluator: Mapping[str, Any],
         stage: str,
@@ -100,7 +98,9 @@ class EvaluationLoop(BaseLoop):
         """
         self.runner.call_hook(f'before_{self.stage}')
         self.runner.call_hook(f'before_{self.stage}_epoch')
-        metrics, chance, protocol, seconds, to_submit = {}, {}, {}, {}, {}
+        metrics: dict[str, float] = {}
+        chance: dict[str, float] = {}
+        protocol, seconds, to_submit = {}, {}, {}
         for name, evaluation in self.evaluator.items():
             start = time.perf_counter()
             result = self._evaluate(name, evaluation)
@@ -125,7 +125,7 @@ class EvaluationLoop(BaseLoop):
         return metrics
 
     def _evaluate(self, name: str, evaluation: Any) -> Any:
-        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        model = unwrapped(self.runner.model)
         self.runner.logger.info(f'Evaluating {name} with {type(evaluation).__name__} ...')
         with unchanged(model), self._autocast(model):
             return evaluation.run(model, self.dataloader[name], progress=name)
@@ -184,14 +184,13 @@ def flat_names(name: str, metrics: Mapping[str, float]) -> dict[str, float]:
     """Put the name of an evaluation before its metrics.
 
     Args:
-        name: Name of the evaluation; a last ``_unseen`` becomes the end of the metric.
+        name: Name of the evaluation.
         metrics: Metric -> figure.
 
     Returns:
-        ``'<name>.<metric>'`` or ``'<name>.<metric>_unseen'`` -> figure.
+        ``'<name>.<metric>'`` -> figure.
     """
-    suffix = UNSEEN if name.endswith(UNSEEN) else ''
-    return {f'{name.removesuffix(UNSEEN)}.{metric}{suffix}': float(value) for metric, value in metrics.items()}
+    return {f'{name}.{metric}': float(value) for metric, value in metrics.items()}
 
 
 def nested(metrics: Mapping[str, float]) -> dict[str, Any]:

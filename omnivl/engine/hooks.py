@@ -1,4 +1,4 @@
-"""Hooks of training: time and ETA, what the log shows of each modality, checkpoints that survive a kill, progress."""
+"""Hooks of training: time and ETA, what the log shows of each task, checkpoints that survive a kill, progress."""
 
 import datetime
 import math
@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import Runner
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 
 from omnivl.errors import OmniVLFloatingPointError
@@ -17,9 +18,10 @@ from omnivl.registry import HOOKS
 from omnivl.storage.checkpoint import write_last_checkpoint
 from omnivl.storage.progress import terminal_bar
 
+from .loops import AlternatingTrainLoop, tasks_of
 from .optim import updates_done
 
-WINDOW = 20  # iterations of a modality that its speed is averaged over
+WINDOW = 20  # iterations of a task that its speed is averaged over
 
 
 @HOOKS.register_module()
@@ -27,7 +29,7 @@ class StepTimerHook(Hook):
     """Measures each step, the wait for its data, and the time to go.
 
     The time of a step includes its wait for data, but neither validation nor checkpoints; the ETA includes those, too.
-    An image step and a video step differ in cost, so the ETA counts what is left of each.
+    Steps of different tasks differ in cost, so the ETA counts what is left of each.
     """
 
     priority = 'NORMAL'
@@ -38,21 +40,22 @@ class StepTimerHook(Hook):
         self.seconds = 0.0
         self.started = 0.0
 
-    def before_train(self, runner: Any) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Start the clock."""
         self.started = time.perf_counter()
 
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Start the clock of the step."""
         self.begin = time.perf_counter()
-        self.samples_before = runner.train_loop.streams[runner.train_loop.modality].samples
+        loop = tasks_of(runner)
+        self.samples_before = loop.streams[loop.task].samples
 
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Write down the times."""
-        loop, hub = runner.train_loop, runner.message_hub
+        loop, hub = tasks_of(runner), runner.message_hub
         now = time.perf_counter()
         step = now - self.begin + loop.waited
-        name = loop.modality
+        name = loop.task
         self.seconds += step
         self.times[name].append(step)
         self.samples[name].append(loop.streams[name].samples - self.samples_before)
@@ -63,7 +66,7 @@ class StepTimerHook(Hook):
         )
         hub.update_info('eta', self._remaining(loop) * (now - self.started) / self.seconds)
 
-    def _remaining(self, loop: Any) -> float:
+    def _remaining(self, loop: AlternatingTrainLoop) -> float:
         done, total = loop.schedule.counts_before(loop.iter + 1), loop.schedule.counts_before(loop.max_iters)
         measured = [duration for times in self.times.values() for duration in times]
         average = sum(measured) / len(measured)
@@ -76,49 +79,45 @@ class StepTimerHook(Hook):
 
 @HOOKS.register_module()
 class TrainingMonitorHook(Hook):
-    """Stops at losses that are no numbers and at too many broken files; logs the losses and the data by modality."""
+    """Stops at losses that are no numbers and at too many broken files; logs the losses and the data by task."""
 
     priority = 'HIGH'  # before anything is saved or stepped
 
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Look at what the step returned.
-
-        Raises:
-            OmniVLFloatingPointError: If a loss is not finite.
-            OmniVLRuntimeError: If a source has more broken files than it may.
-        """
-        loop, hub = runner.train_loop, runner.message_hub
-        stream = loop.streams[loop.modality]
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Stop if a loss is not finite or a source has more broken files than it may; else log."""
+        loop, hub = tasks_of(runner), runner.message_hub
+        stream = loop.streams[loop.task]
         self._check_losses(loop, outputs)
         for key, value in outputs.items():
             if 'loss' in key:
                 hub.update_scalar(f'train/{stream.name}/{key}', value)
         hub.update_scalar(f'train/{stream.name}/samples', stream.samples)
-        hub.update_scalar(f'train/{stream.name}/epochs', stream.epochs)
+        if stream.epochs is not None:
+            hub.update_scalar(f'train/{stream.name}/epochs', stream.epochs)
         for broken in stream.count_broken(data_batch):
             runner.logger.warning(f'broken file of {broken.source}: {broken.path} ({broken.reason})')
         if stream.broken:
             hub.update_scalar(f'train/{stream.name}/broken', stream.broken)
 
-    def after_train(self, runner: Any) -> None:
+    def after_train(self, runner: Runner) -> None:
         """Say what was trained on."""
-        for name, stream in runner.train_loop.streams.items():
+        for name, stream in tasks_of(runner).streams.items():
             speed = runner.message_hub.log_scalars.get(f'train/{name}/samples_per_second')
             pace = f', {speed.current():.1f} samples/s' if speed is not None else ''
             lost = f', broken: {stream.counter.summary()}' if stream.broken else ''
+            passes = f', {stream.epochs:.2f} epochs' if stream.epochs is not None else ''
             runner.logger.info(
-                f'{name}: {stream.samples} samples in {stream.batches_given} batches, '
-                f'{stream.epochs:.2f} epochs{pace}{lost}'
+                f'{name}: {stream.samples} samples in {stream.batches_given} batches{passes}{pace}{lost}'
             )
 
     @staticmethod
-    def _check_losses(loop: Any, outputs: dict[str, float]) -> None:
+    def _check_losses(loop: AlternatingTrainLoop, outputs: dict[str, float]) -> None:
         losses = {key: value for key, value in outputs.items() if 'loss' in key}
         if all(math.isfinite(value) for value in losses.values()):
             return
         listed = ', '.join(f'{key} = {value:.4g}' for key, value in losses.items())
         raise OmniVLFloatingPointError(
-            f'iteration {loop.iter + 1} ({loop.modality}): a loss is not finite ({listed}). The weights are spoilt, '
+            f'iteration {loop.iter + 1} ({loop.task}): a loss is not finite ({listed}). The weights are damaged, '
             'the last checkpoint is not. Lower the learning rate, lengthen the warm-up, clip gradients '
             '(optim_wrapper.clip_grad), or use bf16 or fp32 instead of fp16'
         )
@@ -142,6 +141,8 @@ class WholeCheckpointHook(CheckpointHook):
         **kwargs: Other arguments of ``mmengine.hooks.CheckpointHook``.
     """
 
+    out_dir: str | None
+
     def __init__(
         self,
         interval: int = -1,
@@ -151,14 +152,16 @@ class WholeCheckpointHook(CheckpointHook):
         rule: str | list[str] = 'greater',
         **kwargs: Any,
     ) -> None:
-        rule = rule if save_best is not None else None
-        super().__init__(interval, by_epoch, max_keep_ckpts=max_keep_ckpts, save_best=save_best, rule=rule, **kwargs)
+        options = dict(kwargs, rule=None if save_best is None else rule)
+        super().__init__(interval, by_epoch, max_keep_ckpts=max_keep_ckpts, save_best=save_best, **options)
         self.saved_iteration = -1
         self.waiting: int | None = None  # epoch or iteration in the name of the checkpoint that waits
 
-    def before_train(self, runner: Any) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Find out where to save, and what a resumed run has saved."""
-        self.out_dir = runner.work_dir if self.out_dir is None else str(Path(self.out_dir) / Path(runner.work_dir).name)
+        work_dir = Path(runner.work_dir)
+        self.folder = work_dir if self.out_dir is None else Path(self.out_dir) / work_dir.name
+        self.out_dir = str(self.folder)
         self.file_backend = get_file_backend(self.out_dir)
         info = runner.message_hub.runtime_info
         self.keep_ckpt_ids = list(info.get('keep_ckpt_ids', ()))
@@ -168,40 +171,40 @@ class WholeCheckpointHook(CheckpointHook):
             self.best_ckpt_path_dict = {key: info.get(f'best_ckpt_{key}') for key in self.key_indicators}
         # A run killed right after its last checkpoint has nothing new to save when it resumes.
         step = runner.epoch if self.by_epoch else runner.iter
-        if runner.iter and (Path(self.out_dir) / self.filename_tmpl.format(step)).is_file():
+        if runner.iter and (self.folder / self.filename_tmpl.format(step)).is_file():
             self.saved_iteration = runner.iter
         runner.logger.info(f'Checkpoints will be saved to {self.out_dir}')
 
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Save every ``interval`` iterations, and where a save waited for the end of an accumulation."""
         if self.waiting is not None and updates_done(runner.optim_wrapper):
             self._save_with_step(runner, self.waiting if self.by_epoch else batch_idx + 1, batch_idx + 1)
         else:
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
-    def after_train(self, runner: Any) -> None:
+    def after_train(self, runner: Runner) -> None:
         """Save the end of the run, if that is not done."""
         if self.save_last and self.saved_iteration != runner.iter:
             self._save_with_step(runner, runner.epoch if self.by_epoch else runner.iter, runner.iter)
         super().after_train(runner)
 
-    def _save_checkpoint(self, runner: Any) -> None:
+    def _save_checkpoint(self, runner: Runner) -> None:
         if updates_done(runner.optim_wrapper):
             super()._save_checkpoint(runner)
         else:
             self.waiting = (runner.epoch if self.by_epoch else runner.iter) + 1
 
-    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:
-        self._save_with_step(runner, step, runner.train_loop.state_dict()['iteration'])
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        self._save_with_step(runner, step, tasks_of(runner).state_dict()['iteration'])
 
-    def _save_with_step(self, runner: Any, step: int, iteration: int) -> None:
-        removed = []
+    def _save_with_step(self, runner: Runner, step: int, iteration: int) -> None:
+        removed: list[int] = []
         if self.max_keep_ckpts > 0:
             kept = [kept for kept in self.keep_ckpt_ids if kept != step] + [step]
             removed, self.keep_ckpt_ids = kept[: -self.max_keep_ckpts], kept[-self.max_keep_ckpts :]
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         name = self.filename_tmpl.format(step)
-        self.last_ckpt = str(Path(self.out_dir) / name)
+        self.last_ckpt = str(self.folder / name)
         runner.save_checkpoint(
             self.out_dir,
             name,
@@ -213,7 +216,7 @@ class WholeCheckpointHook(CheckpointHook):
         if is_main_process():
             write_last_checkpoint(runner.work_dir, self.last_ckpt)
             for old in removed:
-                (Path(self.out_dir) / self.filename_tmpl.format(old)).unlink(missing_ok=True)
+                (self.folder / self.filename_tmpl.format(old)).unlink(missing_ok=True)
 
 
 @HOOKS.register_module()
@@ -226,23 +229,23 @@ class ProgressLineHook(Hook):
         self.bar = terminal_bar(BarColumn(), TaskProgressColumn(), TextColumn('{task.description}'))
         self.task = self.bar.add_task('')
 
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Draw the line, which stays while the step runs."""
         if not self.bar.disable:
-            loop = runner.train_loop
+            loop = tasks_of(runner)
             self.bar.update(self.task, completed=loop.iter, total=loop.max_iters, description=self._line(runner))
             self.bar.start()
             self.bar.console.show_cursor(True)  # an error in the step must not leave the terminal without one
 
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Clear the line."""
         if not self.bar.disable:
             self.bar.stop()
 
     @staticmethod
-    def _line(runner: Any) -> str:
-        """Say which iteration, epoch and modality it is, and how long the run will take."""
-        loop = runner.train_loop
+    def _line(runner: Runner) -> str:
+        """Say which iteration, epoch and task it is, and how long the run will take."""
+        loop = tasks_of(runner)
         eta = runner.message_hub.get_info('eta')
         left = '' if eta is None else f', {datetime.timedelta(seconds=int(eta))} left'
-        return f'iteration {loop.iter}/{loop.max_iters}, epoch {loop.epoch + 1}, {loop.modality}{left}'
+        return f'iteration {loop.iter}/{loop.max_iters}, epoch {loop.epoch + 1}, {loop.task}{left}'

@@ -4,35 +4,27 @@ import datetime
 from typing import Any
 
 from mmengine.registry import LOG_PROCESSORS
-from mmengine.runner import LogProcessor
+from mmengine.runner import LogProcessor, Runner
+
+from .loops import AlternatingTrainLoop
 
 
 @LOG_PROCESSORS.register_module()
 class OmniVLLogProcessor(LogProcessor):
-    """MMEngine's log processor with a training line grouped by modality.
+    """MMEngine's log processor with a training line grouped by task.
 
-    Curves get every scalar (``loss``, ``image/loss_univlc``, ``temperature``); the line says nothing twice.
+    Curves get every scalar (``loss``, ``<task>/loss_univlc``, ``temperature``); the line says nothing twice.
     """
 
-    def get_log_after_iter(self, runner: Any, batch_idx: int, mode: str) -> tuple[dict[str, Any], str]:
-        """Put together what is logged after an iteration.
-
-        Args:
-            runner: The runner.
-            batch_idx: Number of the batch.
-            mode: ``'train'``, ``'val'`` or ``'test'``.
-
-        Returns:
-            The scalars for the curves, and the line for the terminal.
-        """
+    def get_log_after_iter(self, runner: Runner, batch_idx: int, mode: str) -> tuple[dict[str, Any], str]:
+        """Return the scalars for the curves, and the line for the terminal."""
         tag, line = super().get_log_after_iter(runner, batch_idx, mode)
-        if mode != 'train' or not hasattr(runner.train_loop, 'streams'):
+        if mode != 'train' or not isinstance(runner.train_loop, AlternatingTrainLoop):
             return tag, line
         values = {key.removeprefix('train/'): value for key, value in tag.items()}
-        return tag, '  '.join(self._parts(runner, values))
+        return tag, '  '.join(self._parts(runner, runner.train_loop, values))
 
-    def _parts(self, runner: Any, values: dict[str, Any]) -> list[str]:
-        loop = runner.train_loop
+    def _parts(self, runner: Runner, loop: AlternatingTrainLoop, values: dict[str, Any]) -> list[str]:
         iteration = str(loop.iter + 1).rjust(len(str(loop.max_iters)))
         parts = [f'Iter(train) [{iteration}/{loop.max_iters}]', f'lr: {values["lr"]:.4e}']
         eta = runner.message_hub.get_info('eta')

@@ -1,21 +1,21 @@
-"""The train loop: whole batches of one modality at a time, in one schedule that is the same on every rank."""
+"""The train loop: batches of one task at a time, in one schedule that is the same on every rank."""
 
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
-from mmengine.runner import BaseLoop
+from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 
-from omnivl.datasets.loaders import build_loaders
 from omnivl.errors import OmniVLValueError
+from omnivl.models.interfaces import Trains, offered_by
 from omnivl.registry import LOOPS
 
 from .schedule import Schedule
-from .streams import LoaderGroup, LoaderStream
+from .streams import LoaderGroup, build_streams, split_losses
 
 # How far the hooks of an iteration have come when a checkpoint is written inside them; what is left runs on resume.
 ITERATION, EPOCH, DONE = 'iteration', 'epoch', 'done'
@@ -23,19 +23,22 @@ ITERATION, EPOCH, DONE = 'iteration', 'epoch', 'done'
 
 @LOOPS.register_module()
 class AlternatingTrainLoop(BaseLoop):
-    """Draws each batch from one of several named loaders.
+    """Alternates between named tasks: each has a loader of its own, and may have losses of its own.
 
-    Iterations are the unit of everything; an epoch is one pass over the loader ``epoch_by``, at whose end the hooks of
-    MMEngine (``after_train_epoch``) are called, so that schedulers by epoch step there.
+    Two tasks may be on the same modality, with different pipelines, batch sizes and losses. Iterations are the unit of
+    everything; an epoch is one pass over the loader of the task ``epoch_by``, at whose end the hooks of MMEngine
+    (``after_train_epoch``) are called, so that schedulers by epoch step there.
 
     Args:
         runner: The runner.
-        dataloader: Name -> config of a loader, e.g. ``dict(image=dict(...), video=dict(...))``.
+        dataloader: Task -> config of its loader, e.g. ``dict(image=dict(...), video=dict(...))``; with a key
+            ``losses``, such as ``('univlc', 'vlm')``, the task computes only these of the model's. See also
+            ``build_streams``.
         max_iters: Length of the run in iterations. Give exactly one of ``max_iters``, ``max_epochs`` and ``phases``.
         max_epochs: Length of the run in epochs of ``epoch_by``.
-        epoch_by: Name of the loader that epochs are counted on; by default the first.
-        proportions: Name -> share of the batches; ``None`` means equal shares, ``'size'`` as many as each loader has,
-            so that all loaders end their epochs together.
+        epoch_by: Task that epochs are counted on; by default the first.
+        proportions: Task -> share of the batches; ``None`` means equal shares, ``'size'`` as many as each loader has,
+            so that all tasks end their epochs together.
         phases: Runs with other proportions one after the other: ``[dict(iters=1000, proportions=dict(image=1)),
             dict(iters=500, proportions=dict(image=1, video=1))]``.
         seed: Seed of the alternation; by default the seed of the run.
@@ -45,7 +48,7 @@ class AlternatingTrainLoop(BaseLoop):
 
     def __init__(
         self,
-        runner: Any,
+        runner: Runner,
         dataloader: Mapping[str, Any],
         max_iters: int | None = None,
         max_epochs: int | None = None,
@@ -56,40 +59,20 @@ class AlternatingTrainLoop(BaseLoop):
         val_begin: int = 1,
         val_interval: int | None = None,
     ) -> None:
-        loaders = build_loaders(dataloader, 'train_dataloader', runner.seed, training=True)
+        loaders, self.losses = split_losses(dataloader)
+        self._check_losses(runner.bare_model)
+        self.streams = build_streams(loaders, runner.seed)
         self.seed = runner.seed if seed is None else seed
-        self.streams = {name: LoaderStream(name, loader, self.seed) for name, loader in loaders.items()}
-        self.epoch_by = next(iter(loaders)) if epoch_by is None else epoch_by
+        self.epoch_by = next(iter(self.streams)) if epoch_by is None else epoch_by
         self._check_name('epoch_by', self.epoch_by)
-        if sum(option is not None for option in (max_iters, max_epochs, phases)) != 1:
-            raise OmniVLValueError(
-                'train_cfg needs exactly one of max_iters, max_epochs and phases; got '
-                f'max_iters={max_iters}, max_epochs={max_epochs}, phases={phases}'
-            )
-        if phases is not None and proportions is not None:
-            raise OmniVLValueError('train_cfg: with phases, give the proportions inside each phase')
-        for phase in phases or ():
-            if not phase.get('iters') or not set(phase) <= {'iters', 'proportions'}:
-                raise OmniVLValueError(
-                    f'train_cfg.phases: each phase is dict(iters=..., proportions=...); got {dict(phase)}'
-                )
-        if phases is None:
-            phases = [dict(iters=max_iters, proportions=proportions)]
-        self.schedule = Schedule([(phase['iters'], self._proportions(phase)) for phase in phases], self.seed)
+        self.schedule = Schedule(self._phases(max_iters, max_epochs, phases, proportions), self.seed)
         self._by_epoch = max_epochs is not None
-        epoch_length = self.streams[self.epoch_by].length
-        if self._by_epoch:
-            self._max_epochs = int(max_epochs)
-            self._max_iters = self.schedule.run_length(self.epoch_by, self._max_epochs * epoch_length)
-        else:
-            self._max_iters = int(self.schedule.steps)
-            batches = self.schedule.counts_before(self._max_iters).get(self.epoch_by, 0)
-            self._max_epochs = math.ceil(batches / epoch_length)
-        super().__init__(runner, LoaderGroup(loaders, self._epoch_iterations(epoch_length)))
+        self._max_iters, self._max_epochs = self._run_length(max_epochs)
+        super().__init__(runner, LoaderGroup(self.streams, self._epoch_iterations()))
         self.val_begin = val_begin
         self.val_interval = val_interval or (self._max_epochs if self._by_epoch else self._max_iters)
         self.stop_training = False  # set by MMEngine's EarlyStoppingHook
-        self.modality = self.epoch_by  # of the current batch
+        self.task = self.epoch_by  # of the current batch
         self.waited = 0.0  # seconds that the current batch kept the model waiting
         self._iter = 0  # of the current iteration, as hooks see it
         self._epoch = 0
@@ -137,7 +120,7 @@ class AlternatingTrainLoop(BaseLoop):
         return self.runner.model
 
     def state_dict(self) -> dict[str, Any]:
-        """Write down the place of the run: iteration, epoch, position in every loader.
+        """Write down the place of the run: iteration, epoch, position in every stream.
 
         Returns:
             Plain values; :meth:`load_state_dict` goes on after the last completed iteration.
@@ -159,11 +142,11 @@ class AlternatingTrainLoop(BaseLoop):
             Warnings about what makes the run differ from an unbroken one.
 
         Raises:
-            OmniVLValueError: If the loaders have other names now.
+            OmniVLValueError: If the tasks have other names now.
         """
         if set(state['streams']) != set(self.streams):
             raise OmniVLValueError(
-                f'the checkpoint was written by a run with the loaders {sorted(state["streams"])}, train_dataloader '
+                f'the checkpoint was written by a run with the tasks {sorted(state["streams"])}, train_dataloader '
                 f'now has {sorted(self.streams)}: resume with the config of that run, or start a new stage from its '
                 'weights with load_from instead of resume'
             )
@@ -177,10 +160,10 @@ class AlternatingTrainLoop(BaseLoop):
 
     def _run_iteration(self) -> None:
         self.runner.model.train()
-        self.modality = self.schedule.name_at(self._iter)
-        stream = self.streams[self.modality]
+        self.task = self.schedule.name_at(self._iter)
+        stream = self.streams[self.task]
         start = time.perf_counter()
-        batch = next(stream)
+        batch = next(stream) | dict(task=self.task, losses=self.losses[self.task])
         self.waited = time.perf_counter() - start
         self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=batch)
         outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
@@ -213,14 +196,47 @@ class AlternatingTrainLoop(BaseLoop):
         due = count >= self.val_begin and count % self.val_interval == 0
         return due and (ends_epoch or not self._by_epoch)
 
-    def _proportions(self, phase: Mapping[str, Any]) -> dict[str, float]:
-        proportions = phase.get('proportions')
+    def _phases(
+        self,
+        max_iters: int | None,
+        max_epochs: int | None,
+        phases: Sequence[Mapping[str, Any]] | None,
+        proportions: Mapping[str, float] | str | None,
+    ) -> list[tuple[int | None, dict[str, float]]]:
+        """Return steps and shares of each phase; a run counted in epochs is one phase without end."""
+        if sum(option is not None for option in (max_iters, max_epochs, phases)) != 1:
+            raise OmniVLValueError(
+                'train_cfg needs exactly one of max_iters, max_epochs and phases; got '
+                f'max_iters={max_iters}, max_epochs={max_epochs}, phases={phases}'
+            )
+        if phases is None:
+            return [(None if max_iters is None else int(max_iters), self._shares(proportions))]
+        if proportions is not None:
+            raise OmniVLValueError('train_cfg: with phases, give the proportions inside each phase')
+        for phase in phases:
+            if not phase.get('iters') or not set(phase) <= {'iters', 'proportions'}:
+                raise OmniVLValueError(
+                    f'train_cfg.phases: each phase is dict(iters=..., proportions=...); got {dict(phase)}'
+                )
+        return [(int(phase['iters']), self._shares(phase.get('proportions'))) for phase in phases]
+
+    def _run_length(self, max_epochs: int | None) -> tuple[int, int]:
+        """Return the length of the run in iterations and in epochs."""
+        if max_epochs is not None:
+            batches = int(max_epochs) * self._length_of(self.epoch_by, 'max_epochs')
+            return self.schedule.run_length(self.epoch_by, batches), int(max_epochs)
+        assert self.schedule.steps is not None
+        batches = self.schedule.counts_before(self.schedule.steps).get(self.epoch_by, 0)
+        length = self.streams[self.epoch_by].length
+        return self.schedule.steps, 1 if length is None else math.ceil(batches / length)
+
+    def _shares(self, proportions: Mapping[str, float] | str | None) -> dict[str, float]:
         if proportions is None:
             return dict.fromkeys(self.streams, 1)
         if isinstance(proportions, str):
             if proportions != 'size':
                 raise OmniVLValueError(f"train_cfg.proportions is {proportions!r}; allowed: 'size' or a dict of shares")
-            return {name: stream.length for name, stream in self.streams.items()}
+            return {name: self._length_of(name, 'proportions') for name in self.streams}
         for name, share in proportions.items():
             self._check_name('proportions', name)
             if not share >= 0:
@@ -230,16 +246,44 @@ class AlternatingTrainLoop(BaseLoop):
             raise OmniVLValueError(f'train_cfg.proportions is {dict(proportions)}; one share must be above 0')
         return shares
 
+    def _check_losses(self, model: nn.Module) -> None:
+        trains = offered_by(model, Trains)
+        known = () if trains is None else trains.loss_names
+        for task, names in self.losses.items():
+            unknown = set(names or ()) - set(known)
+            if unknown:
+                raise OmniVLValueError(
+                    f'train_dataloader.{task}.losses names {", ".join(map(repr, sorted(unknown)))}; '
+                    f'{type(model).__name__} has {", ".join(known) or "no losses with names"}'
+                )
+
     def _check_name(self, option: str, name: str) -> None:
         if name not in self.streams:
             raise OmniVLValueError(f'train_cfg.{option} names {name!r}; train_dataloader has {sorted(self.streams)}')
 
-    def _epoch_iterations(self, epoch_length: int) -> int:
-        """Iterations of the first epoch, for schedulers that convert epochs to iterations."""
-        try:
-            return self.schedule.step_after(self.epoch_by, epoch_length)
-        except ValueError:  # a run without any batch, or without a whole epoch, of this loader
+    def _length_of(self, name: str, option: str) -> int:
+        length = self.streams[name].length
+        if length is None:
+            raise OmniVLValueError(
+                f'train_cfg.{option} counts epochs of {name!r}, which is a stream without a length: give max_iters and '
+                'a dict of proportions instead'
+            )
+        return length
+
+    def _epoch_iterations(self) -> int:
+        """Return the iterations of the first epoch, for schedulers that convert epochs to iterations."""
+        length = self.streams[self.epoch_by].length
+        if length is None:
             return self._max_iters
+        try:
+            return self.schedule.step_after(self.epoch_by, length)
+        except ValueError:  # a run without any batch, or without a whole epoch, of this task
+            return self._max_iters
+
+
+def tasks_of(runner: Runner) -> AlternatingTrainLoop:
+    """Return the train loop of a runner, for what asks after its tasks."""
+    return cast(AlternatingTrainLoop, runner.train_loop)
 
 
 def count_samples(batch: Any) -> int:

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIMIZERS
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+
+from .distributed import unwrapped
 
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 # Parts of names whose parameters are not decayed although they have two dimensions or more.
@@ -162,10 +163,9 @@ class DecayGroupsConstructor:
         Returns:
             The optimizer wrapper.
         """
-        model = model.module if is_model_wrapper(model) else model
         config = dict(self.config)
         optimizer_config = dict(config.pop('optimizer'))
-        groups = self.groups(model, optimizer_config['lr'], optimizer_config.get('weight_decay', 0.0))
+        groups = self.groups(unwrapped(model), optimizer_config['lr'], optimizer_config.get('weight_decay', 0.0))
         for group in groups:
             size = sum(parameter.numel() for parameter in group['params'])
             print_log(

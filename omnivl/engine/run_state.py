@@ -93,7 +93,7 @@ def restore(runner: Runner, content: Mapping[str, Any], source: str) -> list[str
 
     Raises:
         CheckpointError: If the model or the schedulers are others now.
-        OmniVLValueError: If the loaders are others now.
+        OmniVLValueError: If the tasks are others now.
     """
     load_state_dict(runner.bare_model, content['state_dict'], source)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)

@@ -7,17 +7,21 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import all_gather_object, broadcast_object_list, is_distributed, is_main_process
-from mmengine.model import is_model_wrapper, revert_sync_batchnorm
+from mmengine.model import MMDistributedDataParallel, is_model_wrapper, revert_sync_batchnorm
+from mmengine.registry import MODEL_WRAPPERS, Registry
 from mmengine.runner import BaseLoop, LogProcessor, Runner, set_random_seed
 from mmengine.visualization import Visualizer
 from torch import nn
 
 from omnivl.errors import OmniVLValueError
-from omnivl.registry import RUNNERS
+from omnivl.models.interfaces import HasParts, TakesWeights, offered_by, serving
+from omnivl.registry import LOOPS, RUNNERS
 from omnivl.storage import checkpoint as files
 from omnivl.storage.files import remove_leftovers
+from omnivl.weights import load_weights
 
 from .distributed import init_process_group, wrap_distributed
+from .evaluation_loop import EvaluationLoop
 from .log_processor import OmniVLLogProcessor
 from .run_state import check_resumable, collect, get_random_state, restore, set_random_state
 
@@ -39,6 +43,10 @@ class OmniVLRunner(Runner):
     """
 
     loaded_from: str | None = None
+    # Of MMEngine's Runner, whose own annotations say less.
+    _has_loaded: bool
+    _resume: bool | str
+    _randomness_cfg: dict[str, Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._resume_content: dict[str, Any] | None = None
@@ -87,22 +95,23 @@ class OmniVLRunner(Runner):
         """Move the model to its device and, with several processes, wrap it in DDP.
 
         Args:
-            model_wrapper_cfg: Arguments of ``DistributedDataParallel``; with another ``type`` it is left to MMEngine.
+            model_wrapper_cfg: Arguments of ``DistributedDataParallel``; with the ``type`` of a wrapper that does not
+                derive from MMEngine's it is left to MMEngine.
             model: The model.
 
         Returns:
             The model or its wrapper.
         """
         options = dict(model_wrapper_cfg or {})
-        own = options.pop('type', 'MMDistributedDataParallel') == 'MMDistributedDataParallel'
-        if not own or is_model_wrapper(model):
+        wrapper = named_class(options.pop('type', MMDistributedDataParallel), MODEL_WRAPPERS)
+        if not issubclass(wrapper, MMDistributedDataParallel) or is_model_wrapper(model):
             return super().wrap_model(model_wrapper_cfg, model)
         model = model.to(get_device())
         if not self.distributed:
             return revert_sync_batchnorm(model)
         if 'find_unused_parameters' in self.cfg:
             options.setdefault('find_unused_parameters', self.cfg.find_unused_parameters)
-        return wrap_distributed(model, options)
+        return wrap_distributed(model, wrapper, options)
 
     def build_log_processor(self, log_processor: LogProcessor | dict) -> LogProcessor:
         """Build the log processor, by default one that counts iterations.
@@ -139,7 +148,7 @@ class OmniVLRunner(Runner):
         Args:
             hooks: Name -> config of a hook.
         """
-        defaults = dict(
+        defaults: dict[str, dict[str, Any]] = dict(
             runtime_info=dict(type='RuntimeInfoHook'),
             timer=dict(type='StepTimerHook'),
             monitor=dict(type='TrainingMonitorHook'),
@@ -149,9 +158,9 @@ class OmniVLRunner(Runner):
             progress=dict(type='ProgressLineHook'),
         )
         for name, hook in {**defaults, **(hooks or {})}.items():
+            if isinstance(hook, Mapping) and 'type' not in hook:
+                hook = {**defaults.get(name, {}), **hook}
             if hook is not None:
-                if isinstance(hook, Mapping) and name in defaults and 'type' not in hook:
-                    hook = defaults[name] | dict(hook)
                 self.register_hook(hook)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
@@ -201,9 +210,7 @@ class OmniVLRunner(Runner):
         elif isinstance(self._load_from, str | Path):
             self.load_checkpoint(str(self._load_from))
         elif self._load_from is not None:
-            from omnivl.weights import load_weights
-
-            reports = load_weights(self.bare_model, self._load_from)
+            reports = load_weights(serving(self.bare_model, HasParts, 'load_from'), self._load_from)
             self.loaded_from = '; '.join(report.source for report in reports)
 
     def start_at_random(self) -> None:
@@ -232,9 +239,9 @@ class OmniVLRunner(Runner):
         if not isinstance(options, files.LoadOptions):
             options = files.LoadOptions(**(options or {}))
         weights = dict(files.weights_of(content, filename))
-        adapt = getattr(self.bare_model, 'adapt_state_dict', None)  # position embeddings of another resolution
-        if adapt is not None:
-            adapt(weights)
+        taker = offered_by(self.bare_model, TakesWeights)
+        if taker is not None:
+            taker.adapt_state_dict(weights)
         report = files.load_state_dict(self.bare_model, weights, filename, options)
         self._has_loaded = True
         self.loaded_from = filename
@@ -242,9 +249,8 @@ class OmniVLRunner(Runner):
             if keys:
                 self.logger.warning(f'{filename}: {len(keys)} keys {title}: {", ".join(keys)}')
         self.logger.info(f'Loaded the weights of {filename}')
-        after_load = getattr(self.bare_model, 'after_load', None)  # the momentum twin starts from the weights
-        if after_load is not None:
-            after_load()
+        if taker is not None:
+            taker.after_load()
         return content
 
     def resume(self, filename: str) -> None:
@@ -340,7 +346,8 @@ class OmniVLRunner(Runner):
 
     def _read_last_checkpoint(self) -> dict[str, Any] | None:
         # The first rank decides: a file may be whole for one and not yet seen by another.
-        content, found = None, [None]
+        content: dict[str, Any] | None = None
+        found: list[str | None] = [None]
         if is_main_process():
             path, content, problems = files.load_last_checkpoint(self.work_dir)
             for problem in problems:
@@ -374,8 +381,20 @@ class OmniVLRunner(Runner):
 
 def _with_stage(loop: BaseLoop | dict, stage: str) -> BaseLoop | dict:
     """Tell an evaluation loop what it is for; MMEngine hands over only its data."""
-    kind = loop.get('type') if isinstance(loop, dict) else None
-    # A name may be the whole path of the class: that is what a dumped config has, such as the one in a work directory.
-    if getattr(kind, '__name__', str(kind)).rpartition('.')[2] == 'EvaluationLoop':
+    if isinstance(loop, dict) and issubclass(named_class(loop.get('type'), LOOPS), EvaluationLoop):
         return dict(loop, stage=stage)
     return loop
+
+
+def named_class(kind: str | type | None, registry: Registry) -> type:
+    """Return the class that the ``type`` of a config stands for: a name, the whole path of a dump, or the class.
+
+    Args:
+        kind: The ``type``.
+        registry: Where names are looked up.
+
+    Returns:
+        The class; ``object`` where the registry knows none, which it says itself when it builds.
+    """
+    kind = registry.get(kind) if isinstance(kind, str) else kind
+    return kind if isinstance(kind, type) else object

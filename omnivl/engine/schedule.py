@@ -1,5 +1,6 @@
 """Which loader gives the batch of which step: a pure function of the seed and the step, the same on every rank."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -87,9 +88,7 @@ class Schedule:
 
     def __init__(self, phases: Sequence[tuple[int | None, Mapping[str, float]]], seed: int) -> None:
         self.mixtures = [Mixture(proportions, seed) for _, proportions in phases]
-        self.starts = [0]
-        for steps, _ in phases[:-1]:
-            self.starts.append(self.starts[-1] + steps)
+        self.starts = [0, *itertools.accumulate(steps for steps, _ in phases[:-1] if steps is not None)]
         last = phases[-1][0]
         self.steps = None if last is None else self.starts[-1] + last
 

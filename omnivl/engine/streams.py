@@ -1,103 +1,84 @@
-"""Streams over data loaders that know their place and can start anywhere."""
+"""Streams of batches, one per task of the train loop, that know their place and can start anywhere."""
 
 import zlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sized
+from typing import Any, cast
 
 from mmengine.dist import get_world_size
 from torch.utils.data import DataLoader, Dataset
 
 from omnivl.datasets import BrokenCounter, BrokenVisual
+from omnivl.datasets.loaders import build_loader, check_names
 from omnivl.errors import OmniVLValueError
+from omnivl.registry import STREAMS
+
+Batch = dict[str, Any]
 
 
-class LoaderGroup:
-    """Several data loaders under their names, in the shape that MMEngine's hooks expect of one.
+class Stream(ABC):
+    """The batches of one task, without end: all that the train loop and its hooks ask for.
 
-    Args:
-        loaders: Name -> loader.
-        length: What ``len()`` says: the steps of an epoch in training, all batches in evaluation.
-    """
-
-    def __init__(self, loaders: Mapping[str, DataLoader], length: int) -> None:
-        self.loaders = dict(loaders)
-        self.length = length
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, name: str) -> DataLoader:
-        return self.loaders[name]
-
-    @property
-    def dataset(self) -> Dataset:
-        """The dataset of the first loader."""
-        return next(iter(self.loaders.values())).dataset
-
-
-class LoaderStream:
-    """An endless stream of the batches of one loader, epoch after epoch, that can go on from any place.
+    A stream need not know how long it is (shards read one after the other); it has no epochs then.
 
     Args:
-        name: Name of the loader.
-        loader: The loader; its sampler must have ``set_position(epoch, batches_done)``.
-        seed: Seed of what little the loader itself draws.
+        name: Name of the task.
+        counter: Counts broken files against the share that each source may have.
 
-    Raises:
-        OmniVLValueError: If the sampler cannot be positioned, or an epoch has no batch.
+    Attributes:
+        length: Batches of an epoch; None = it has no epochs.
+        dataset: What the batches are of, for hooks of MMEngine that look at it; None = nothing they could use.
+        samples: Samples given so far by all ranks; the loop counts them.
     """
 
-    def __init__(self, name: str, loader: DataLoader, seed: int) -> None:
-        if not hasattr(loader.sampler, 'set_position'):
-            raise OmniVLValueError(
-                f'the sampler of train_dataloader.{name} is a {type(loader.sampler).__name__}, which cannot start in '
-                "the middle of an epoch; use sampler=dict(type='EpochSampler') or one with set_position(epoch, batches)"
-            )
+    length: int | None = None
+    dataset: Dataset | None = None
+
+    def __init__(self, name: str, counter: BrokenCounter) -> None:
         self.name = name
-        self.loader = loader
-        self.seed = seed
-        self.epoch = 0
-        self.batches_done = 0
+        self.counter = counter
         self.samples = 0
-        self.counter = BrokenCounter.from_dataset(loader.dataset)
-        loader.sampler.set_position(0, 0)
-        self.length = len(loader)
-        if self.length == 0:
-            raise OmniVLValueError(
-                f'an epoch of train_dataloader.{name} has no batch: {len(loader.dataset)} samples, batch size '
-                f'{loader.batch_size}, {get_world_size()} processes'
-            )
-        self._iterator: Iterator[Any] | None = None
 
-    def __iter__(self) -> 'LoaderStream':
+    def __iter__(self) -> 'Stream':
         return self
 
-    def __next__(self) -> Any:
-        if self.batches_done >= self.length:
-            self.epoch, self.batches_done, self._iterator = self.epoch + 1, 0, None
-        if self._iterator is None:
-            self.loader.sampler.set_position(self.epoch, self.batches_done)
-            if self.loader.generator is not None:
-                self.loader.generator.manual_seed(zlib.crc32(f'{self.name}-{self.seed}-{self.epoch}'.encode()))
-            self._iterator = iter(self.loader)
-        batch = next(self._iterator)
-        self.batches_done += 1
-        return batch
+    @abstractmethod
+    def __next__(self) -> Batch:
+        """Return the next collated batch."""
+
+    @property
+    @abstractmethod
+    def batches_given(self) -> int:
+        """Number of batches given so far."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Write down the place, in plain values."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Mapping[str, Any]) -> str | None:
+        """Go to a place written down before, without loading what comes before it.
+
+        Args:
+            state: What :meth:`state_dict` returned.
+
+        Returns:
+            A warning if the place is only about the same.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the workers; the stream can go on later, with new ones."""
 
     @property
     def epochs_completed(self) -> int:
         """Number of epochs whose batches were all given."""
-        return self.epoch + (self.batches_done >= self.length)
+        return self.batches_given // self.length if self.length else 0
 
     @property
-    def batches_given(self) -> int:
-        """Number of batches given in all epochs."""
-        return self.epoch * self.length + self.batches_done
-
-    @property
-    def epochs(self) -> float:
-        """Progress in epochs."""
-        return self.epoch + self.batches_done / self.length
+    def epochs(self) -> float | None:
+        """Progress in epochs; None where there are none."""
+        return self.batches_given / self.length if self.length else None
 
     @property
     def broken(self) -> int:
@@ -121,17 +102,68 @@ class LoaderStream:
             self.counter.check()
         return new
 
+
+class LoaderStream(Stream):
+    """The batches of a loader, epoch after epoch.
+
+    Args:
+        name: Name of the task.
+        loader: Its sampler must have ``set_position(epoch, batches)``, as ``EpochSampler`` has.
+        seed: Seed of the loader's own draws.
+
+    Raises:
+        OmniVLValueError: If the sampler cannot be positioned, or an epoch has no batch.
+    """
+
+    length: int
+
+    def __init__(self, name: str, loader: DataLoader, seed: int) -> None:
+        if not hasattr(loader.sampler, 'set_position'):
+            raise OmniVLValueError(
+                f'the sampler of train_dataloader.{name} is a {type(loader.sampler).__name__}, which cannot start in '
+                "the middle of an epoch, as a resumed run must; use sampler=dict(type='EpochSampler') or give yours a "
+                'method set_position(epoch, batches)'
+            )
+        super().__init__(name, BrokenCounter.from_dataset(loader.dataset))
+        self.loader = loader
+        self.sampler: Any = loader.sampler  # torch says no more of it than that it is iterable
+        self.dataset = loader.dataset
+        self.seed = seed
+        self.epoch = 0
+        self.batches_done = 0  # of the epoch
+        self.sampler.set_position(0, 0)
+        self.length = len(loader)
+        if self.length == 0:
+            raise OmniVLValueError(
+                f'an epoch of train_dataloader.{name} has no batch: {len(cast(Sized, loader.dataset))} samples, batch '
+                f'size {loader.batch_size}, {get_world_size()} processes'
+            )
+        self._iterator: Iterator[Batch] | None = None
+
+    def __next__(self) -> Batch:
+        if self.batches_done >= self.length:
+            self.epoch, self.batches_done, self._iterator = self.epoch + 1, 0, None
+        if self._iterator is None:
+            self.sampler.set_position(self.epoch, self.batches_done)
+            if self.loader.generator is not None:
+                self.loader.generator.manual_seed(zlib.crc32(f'{self.name}-{self.seed}-{self.epoch}'.encode()))
+            self._iterator = iter(self.loader)
+        batch = next(self._iterator)
+        self.batches_done += 1
+        return batch
+
+    @property
+    def batches_given(self) -> int:
+        """Number of batches given in all epochs."""
+        return self.epoch * self.length + self.batches_done
+
     def close(self) -> None:
         """End the workers; the stream can go on later, with new ones."""
         self._iterator = None
         self.loader._iterator = None  # where torch keeps persistent workers
 
     def state_dict(self) -> dict[str, Any]:
-        """Write down the place.
-
-        Returns:
-            Epoch, batches done, samples and broken files so far, and the samples per batch over all ranks.
-        """
+        """Write down epoch, batches done, samples and broken files so far, and the samples per batch over all ranks."""
         return dict(
             epoch=self.epoch,
             batches_done=self.batches_done,
@@ -166,3 +198,81 @@ class LoaderStream:
     @property
     def _global_batch(self) -> int:
         return (self.loader.batch_size or 1) * get_world_size()
+
+
+class LoaderGroup:
+    """Several data loaders, or streams, under their names, in the shape that MMEngine's hooks expect of one loader.
+
+    Args:
+        loaders: Name -> loader.
+        length: What ``len()`` says: the steps of an epoch in training, all batches in evaluation.
+    """
+
+    def __init__(self, loaders: Mapping[str, DataLoader | Stream], length: int) -> None:
+        self.loaders = dict(loaders)
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, name: str) -> DataLoader | Stream:
+        return self.loaders[name]
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """The dataset of the first loader."""
+        return next(iter(self.loaders.values())).dataset
+
+
+def build_streams(configs: Mapping[str, Any], seed: int) -> dict[str, Stream]:
+    """Build the streams of the train loop.
+
+    Args:
+        configs: Task -> config of a loader, or of a stream of ``STREAMS``, which has a ``type``; or a built one.
+        seed: Seed of the run.
+
+    Returns:
+        Task -> stream.
+
+    Raises:
+        OmniVLValueError: If the tasks have no names, or a loader cannot be built or positioned.
+    """
+    check_names(configs, 'train_dataloader')
+    streams: dict[str, Stream] = {}
+    for name, config in configs.items():
+        if isinstance(config, Stream):
+            streams[name] = config
+        elif isinstance(config, Mapping) and 'type' in config:
+            streams[name] = STREAMS.build(config, default_args=dict(name=name, seed=seed))
+        else:
+            loader = build_loader(config, f'train_dataloader.{name}', seed, training=True)
+            streams[name] = LoaderStream(name, loader, seed)
+    return streams
+
+
+def split_losses(configs: Any) -> tuple[Any, dict[str, tuple[str, ...] | None]]:
+    """Take the key ``losses`` out of the configs of tasks.
+
+    Args:
+        configs: Task -> config of its loader; what is no dict is left as it is.
+
+    Returns:
+        The configs without it, and task -> names of its losses, None = all that the model has.
+
+    Raises:
+        OmniVLValueError: If it is not a list of names.
+    """
+    if not isinstance(configs, Mapping):
+        return configs, {}
+    losses: dict[str, tuple[str, ...] | None] = dict.fromkeys(configs)
+    rest = dict(configs)
+    for name, config in configs.items():
+        if isinstance(config, Mapping) and 'losses' in config:
+            if isinstance(config['losses'], str) or not config['losses']:
+                raise OmniVLValueError(
+                    f'train_dataloader.{name}.losses is {config["losses"]!r}; give a list of names, such as '
+                    "('univlc', 'vlm'), or leave it out for all losses"
+                )
+            rest[name] = {key: value for key, value in config.items() if key != 'losses'}
+            losses[name] = tuple(config['losses'])
+    return rest, losses

@@ -135,11 +135,14 @@ class OmniVL(nn.Module):
             )
         return self._tokenizer
 
-    def adapt_state_dict(self, state_dict: dict[str, Tensor], prefix: str = '') -> None:
-        """Fit the position embeddings of weights about to be loaded to this model's resolution and clip length."""
+    def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        """Fit the position embeddings of weights about to be loaded to this model's resolution and clip length.
+
+        Those of the momentum encoder, whose names end alike, too.
+        """
         fit = getattr(self.visual_encoder, 'fit_position_embeddings', None)  # a matter of each encoder
-        if fit is not None:
-            fit(state_dict, f'{prefix}visual_encoder.')
+        for key in [key for key in state_dict if key.endswith('visual_encoder.pos_embed')] if fit else []:
+            fit(state_dict, key.removesuffix('pos_embed'))
 
     def encode(self, batch: VLBatch) -> VisualFeatures:
         """Encode the visuals of a batch to tokens (B, S, D) and the [CLS] vector (B, D)."""

@@ -28,11 +28,24 @@ def terminal_bar(*columns: ProgressColumn) -> Progress:
 
     No thread draws it: loaders fork their workers while it is shown, and a lock that a thread holds then would be held
     in the worker for ever. Whoever moves it calls ``refresh``.
+
+    Args:
+        *columns: Parts of the bar, from left to right.
+
+    Returns:
+        The bar; ``disable`` says that it is never drawn.
     """
     console = Console(stderr=True)
     hidden = not (is_main_process() and console.is_terminal)
-    options = dict(auto_refresh=False, redirect_stdout=False, redirect_stderr=False, transient=True)
-    return Progress(*columns, console=console, disable=hidden, **options)
+    return Progress(
+        *columns,
+        console=console,
+        disable=hidden,
+        auto_refresh=False,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        transient=True,
+    )
 
 
 class ProgressBar:
@@ -46,9 +59,18 @@ class ProgressBar:
     """
 
     def __init__(self, label: str, total: int | None, done: int = 0, lines_every: float = math.inf) -> None:
-        times = (TimeElapsedColumn(), TextColumn('so far'), TimeRemainingColumn(), TextColumn('left'))
-        ahead = (BarColumn(), MofNCompleteColumn(), TaskProgressColumn())
-        self.bar = terminal_bar(TextColumn('{task.description}'), *ahead, *times, TextColumn('{task.fields[note]}'))
+        self.columns: list[ProgressColumn] = [
+            TextColumn('{task.description}'),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn('so far'),
+            TimeRemainingColumn(),
+            TextColumn('left'),
+            TextColumn('{task.fields[note]}'),
+        ]
+        self.bar = terminal_bar(*self.columns)
         self.task = self.bar.add_task(label, total=total, completed=done, note='')
         self.lines = self.bar.disable and is_main_process() and lines_every < math.inf
         self.interval = lines_every if self.bar.disable else REFRESH
@@ -74,7 +96,7 @@ class ProgressBar:
         self.shown = time.monotonic()
         if self.lines:
             (task,) = self.bar.tasks
-            self.bar.console.print(*(column(task) for column in self.bar.columns if not isinstance(column, BarColumn)))
+            self.bar.console.print(*(column(task) for column in self.columns if not isinstance(column, BarColumn)))
         else:
             self.bar.refresh()
 

@@ -22,7 +22,8 @@ TRAINING_CODE = (
     *(f'omnivl/{name}/**/*.py' for name in ('datasets', 'engine', 'models', 'storage', 'structures', 'weights')),
 )
 TEST_CODE = (*TRAINING_CODE, 'tools/test.py', 'omnivl/evaluation/**/*.py')
-REPORT_CODE = ('projects/demo/make_report.py', 'projects/demo/report/**/*.*')
+PAGE_CODE = ('projects/demo/report/*.py', 'projects/demo/report/templates/**/*.*')
+REPORT_CODE = ('projects/demo/make_report.py', *PAGE_CODE)
 SMOKE_NOTE = ('--note', 'A smoke run: a tiny corpus and a handful of steps. The figures mean nothing.')
 # The warm-up (the first scheduler) and the decay (the second) have to fit into eight steps, too.
 SMOKE_TRAINING = (

@@ -154,7 +154,8 @@ class StepRunner:
             self.child = subprocess.Popen(
                 command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
             )
-            for chunk in iter(partial(self.child.stdout.read1, 1 << 16), b''):
+            assert self.child.stdout is not None
+            for chunk in iter(partial(os.read, self.child.stdout.fileno(), 1 << 16), b''):
                 sys.stdout.buffer.write(chunk)
                 sys.stdout.buffer.flush()
                 file.write(chunk)

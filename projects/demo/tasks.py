@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .quickstart import CORPUS_CODE, SMOKE_NOTE, STAGE1, STAGE2, TEST_CODE, TRAINING_CODE, Quickstart
+from .quickstart import CORPUS_CODE, PAGE_CODE, SMOKE_NOTE, STAGE1, STAGE2, TEST_CODE, TRAINING_CODE, Quickstart
 from .steps import Step, StepRunner, explain, find_folder, is_done, last_checkpoint, read_settings, say
 
 # Task -> the task whose training it is tested on, or None where nothing is trained. Each has a config of its name.
-TRAINED_BY = {
+TRAINED_BY: dict[str, str | None] = {
     'image_retrieval': 'image_retrieval',
     'video_retrieval': 'video_retrieval',
     'image_caption': 'image_caption',
@@ -27,7 +27,7 @@ TRAINED_BY = {
 }
 VARIANTS = {'from_scratch': 'from random weights', 'finetuned': 'from the pretrained model'}
 TASKS_CODE = ('projects/demo/make_tasks.py', *CORPUS_CODE[1:], 'projects/demo/corpus/tasks/*.py')
-TABLE_CODE = ('projects/demo/collect_tasks.py', 'projects/demo/report/**/*.*')
+TABLE_CODE = ('projects/demo/collect_tasks.py', *PAGE_CODE)
 # A batch of image classification is larger than the set of the tiny corpus.
 SMOKE_CORPUS = ('--smoke', '--num-lone', '40')
 SMOKE_TRAINING = ('train_cfg.max_iters=4', 'default_hooks.logger.interval=2', 'param_scheduler=[]')
@@ -59,15 +59,16 @@ class DemoTasks:
         yield corpus
         # The tasks do not depend on each other: each goes on from the pretrained model and the corpus.
         base = (corpus.key, self.stage2.key)
-        training: dict[str | None, dict[str, Step]] = {None: {}}
+        trainings: dict[str, dict[str, Step]] = {}
         tests = []
         for task in self.tasks:
             owner = TRAINED_BY[task]
-            if owner not in training:
-                training[owner] = {variant: self.train(owner, variant, base) for variant in VARIANTS}
-                yield from training[owner].values()
+            if owner is not None and owner not in trainings:
+                trainings[owner] = {variant: self.train(owner, variant, base) for variant in VARIANTS}
+                yield from trainings[owner].values()
             for variant in VARIANTS:
-                tests.append(self.test(task, variant, training[owner].get(variant), base))
+                training = None if owner is None else trainings[owner][variant]
+                tests.append(self.test(task, variant, training, base))
                 yield tests[-1]
         yield self.collect(tests)
 
@@ -185,7 +186,7 @@ def main() -> None:
     settings = {config: read_settings(config) for config in (STAGE1, STAGE2)}
     quickstart = Quickstart(start_data, start, smoke, settings)
     stage2 = next(step for step in quickstart.steps() if step.name == 'stage2')
-    trained = {TRAINED_BY[task] for task in tasks} - {None}
+    trained = {owner for task in tasks if (owner := TRAINED_BY[task]) is not None}
     # Pretraining, corpus, report; and of each variant the trainings and the tests.
     runner = StepRunner('demo_tasks', 3 + len(VARIANTS) * (len(trained) + len(tasks)), work_dir, data)
     say(f"OmniVL's downstream tasks: corpus in {data}, everything else in {work_dir}\nTasks: {' '.join(tasks)}")

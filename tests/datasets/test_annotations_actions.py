@@ -52,7 +52,7 @@ def test_something_something(ssv2, tmp_path):
     assert reader.classes[10] == 'Tearing something that tears'
     assert reader.class_names[10] == 'tearing something that tears'
     first, second = reader
-    assert (first.id, first.visual, first.modality) == ('78687', f'{tmp_path}/78687.webm', 'video')
+    assert (first.id, first.visual, reader.modality) == ('78687', f'{tmp_path}/78687.webm', 'video')
     assert first.label == 'Holding something next to something' and first.clip is None
     assert second.label == 'Tearing something that tears'
     assert next(iter(ssv2(path_template='{id}.mp4'))).visual == f'{tmp_path}/78687.mp4'
@@ -103,7 +103,7 @@ def test_ucf101(ucf, tmp_path):
     assert reader.classes == ['ApplyEyeMakeup', 'HandstandPushups', 'YoYo']
     assert reader.class_names == ['apply eye makeup', 'handstand pushups', 'yo yo']
     first, second = reader
-    assert first.id == 'ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01' and first.modality == 'video'
+    assert first.id == 'ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01' and reader.modality == 'video'
     assert second.visual == f'{tmp_path}/HandstandPushups/v_HandStandPushups_g01_c01.avi'
     assert [record.label for record in ucf(UCF_TRAIN)] == ['ApplyEyeMakeup', 'HandstandPushups']
     assert [record.label for record in ucf(UCF_TEST.replace('\n', '\r\n'))] == ['YoYo', 'ApplyEyeMakeup']

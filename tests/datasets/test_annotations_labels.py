@@ -115,7 +115,7 @@ def test_kinetics_paths_and_classes(kinetics, tmp_path):
         'abseiling/-3B32lodo2M_000059_000069.mp4',
         'air_drumming/--nQbRBEz2s_000104_000114.mp4',
     ]
-    assert [(record.label, record.modality, record.clip) for record in records][2] == ('air drumming', 'video', None)
+    assert (records[2].label, records[2].clip, reader.modality) == ('air drumming', None, 'video')
     # The file of a clip is the clip already; and the classes are those of all splits.
     reader = kinetics(split='validate', path_template='{label}/{youtube_id}.mkv')
     assert [record.visual for record in reader] == [str(tmp_path / 'air drumming/--nQbRBEz2s.mkv')]
@@ -171,8 +171,8 @@ def test_mmaction_list_allows_spaces_in_paths_and_other_delimiters(mmaction, tmp
         ('air drumming/a b.mp4', 'air drumming'),
         ('abseiling/c.mp4', 'abseiling'),
     ]
-    (record,) = mmaction('a,b.jpg,1\n', delimiter=',', modality='image')
-    assert (record.visual, record.label, record.modality) == (str(tmp_path / 'a,b.jpg'), 'air drumming', 'image')
+    (record,) = reader = mmaction('a,b.jpg,1\n', delimiter=',', modality='image')
+    assert (record.visual, record.label, reader.modality) == (str(tmp_path / 'a,b.jpg'), 'air drumming', 'image')
 
 
 def test_mmaction_errors(mmaction):

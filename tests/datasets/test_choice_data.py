@@ -27,18 +27,19 @@ CHOICES = ['a man sings', 'a dog runs', 'a car', 'a cat', 'nothing']
 
 def test_multiple_choice_in_both_published_forms(build, tmp_path):
     rows = [{'video': f'video{7010 + n}.mp4', 'caption': CHOICES, 'answer': n} for n in (0, 4)]
-    vindlu = list(build('MultipleChoiceList', rows, 'msrvtt_mc_test.json'))
+    reader = build('MultipleChoiceList', rows, 'msrvtt_mc_test.json')
+    vindlu = list(reader)
     lines = ''.join(
         json.dumps({'qid': n, 'clip_name': f'video{7010 + n}', 'options': CHOICES, 'answer': n}) + '\n' for n in (0, 4)
     )
     fields = dict(visual_field='clip_name', choices_field='options', path_template='{visual}.mp4')
     clipbert = list(build('MultipleChoiceList', lines, 'msrvtt_mc_test.jsonl', **fields))
     for records in (vindlu, clipbert):
-        assert [(r.visual, r.modality, r.choices, r.answer_index) for r in records] == [
-            (f'{tmp_path}/video{7010 + n}.mp4', 'video', CHOICES, n) for n in (0, 4)
+        assert [(r.visual, r.choices, r.answer_index) for r in records] == [
+            (f'{tmp_path}/video{7010 + n}.mp4', CHOICES, n) for n in (0, 4)
         ]
     assert [r.id for r in vindlu] == ['0', '1'] and [r.id for r in clipbert] == ['0', '4']
-    assert vindlu[0].text == []
+    assert vindlu[0].text == [] and reader.modality == 'video'
 
 
 @pytest.mark.parametrize(

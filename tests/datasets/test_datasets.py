@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from torch.utils.data import DataLoader
 
 from omnivl.datasets import (
@@ -20,6 +21,7 @@ from omnivl.datasets import (
 )
 from omnivl.datasets.prompts import ACTIONCLIP_TEMPLATES, CLIP_IMAGE_TEMPLATES, TEMPLATES, fill_prompt, get_templates
 from omnivl.datasets.storage import CompactRows
+from omnivl.engine.config import ConfigError, check_config
 from omnivl.registry import DATASETS
 from omnivl.structures import VLDataSample
 
@@ -297,3 +299,14 @@ def test_a_prompt_gets_the_ids_of_an_item_with_that_text(files, tmp_path):
     assert np.array_equal(dataset.tokenize('A photo.'), [2, 5, 6, 3])
     with pytest.raises(ValueError, match='its pipeline has no TokenizeText'):
         labels(files).tokenize('a photo')
+
+
+@pytest.mark.parametrize('kind', ['PairDataset', 'QADataset', 'LabelDataset', 'RetrievalDataset'])
+def test_options_of_the_base_class_are_handed_on_and_checked(files, kind):
+    config = {'type': kind, 'annotations': labels(files).reader, 'pipeline': [], 'name': 'x', 'lazy_init': True}
+    assert DATASETS.build(config | {'max_items': 3, 'seed': 5}).max_items == 3
+    check_config(Config(dict(test_dataloader=dict(x=dict(dataset=dict(type=kind, max_items=3))))))
+    with pytest.raises(TypeError, match='max_item'):
+        DATASETS.build(config | {'max_item': 3})
+    with pytest.raises(ConfigError, match=r'max_item.*max_items'):
+        check_config(Config(dict(test_dataloader=dict(x=dict(dataset=dict(type=kind, max_item=3))))))

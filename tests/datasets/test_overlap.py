@@ -22,13 +22,13 @@ class ClipReader(AnnotationReader):
     reads = 0
 
     def __init__(self, rows, visual_root=''):
-        super().__init__(None, visual_root)
+        super().__init__('', visual_root)
         self.rows = rows
 
     def read(self):
         type(self).reads += 1
         for number, (path, clip) in enumerate(self.rows):
-            yield Record(str(number), self.path(path), 'video', ['a caption'], clip=clip)
+            yield Record(str(number), self.path(path), ['a caption'], clip=clip)
 
 
 def pairs(rows, name='train', **options):

@@ -70,9 +70,9 @@ def vqa(write, tmp_path):
 
 
 def test_vqa_v2(vqa, tmp_path):
-    first, second = vqa()
+    first, second = reader = vqa()
     assert first.visual == f'{tmp_path}/val2014/COCO_val2014_000000262148.jpg'
-    assert (first.id, first.question, first.modality) == ('262148000', 'Where is he looking?', 'image')
+    assert (first.id, first.question, reader.modality) == ('262148000', 'Where is he looking?', 'image')
     assert first.answers == ['down'] * 10 and (first.answer_type, first.question_type) == ('other', 'is it')
     assert second.answers == TEN and second.answer_type == 'yes/no'
 
@@ -151,9 +151,11 @@ def test_blip_lists(write, tmp_path):
 def test_video_questions(write, tmp_path, name, row, options, expected):
     row |= {'question': 'what is he doing?', 'answer': 'singing'}
     path = write(json.dumps(row) + '\n' if name.endswith('l') else [row], name)
-    (record,) = ANNOTATIONS.build(dict(type='VideoQAList', ann_file=path, visual_root=str(tmp_path), **options))
+    (record,) = reader = ANNOTATIONS.build(
+        dict(type='VideoQAList', ann_file=path, visual_root=str(tmp_path), **options)
+    )
     name = 'line 1' if name.endswith('l') else expected[1]
-    assert (record.visual, record.id, record.modality) == (f'{tmp_path}/{expected[0]}', name, 'video')
+    assert (record.visual, record.id, reader.modality) == (f'{tmp_path}/{expected[0]}', name, 'video')
     assert record.answers == ['singing'] and record.answer_type == row.get('answer_type')
 
 

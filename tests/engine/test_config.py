@@ -85,14 +85,14 @@ def test_the_whole_path_of_a_class_is_no_way_round_the_check():
 
 
 def test_options_find_names_with_dots():
-    loaders = {name: dict(batch_size=4, dataset={}) for name in ('image.retrieval', 'image.retrieval_unseen')}
+    loaders = {name: dict(batch_size=4, dataset={}) for name in ('image.retrieval', 'image.retrieval_other')}
     cfg = config(test_dataloader=loaders)
     apply_options(
-        cfg, {'test_dataloader.image.retrieval.batch_size': 2, 'test_dataloader.image.retrieval_unseen.num_workers': 1}
+        cfg, {'test_dataloader.image.retrieval.batch_size': 2, 'test_dataloader.image.retrieval_other.num_workers': 1}
     )
     assert cfg.test_dataloader == {
         'image.retrieval': dict(batch_size=2, dataset={}),
-        'image.retrieval_unseen': dict(batch_size=4, dataset={}, num_workers=1),
+        'image.retrieval_other': dict(batch_size=4, dataset={}, num_workers=1),
     }
     with pytest.raises(ConfigError, match=r"test_dataloader has no 'image', there are image\.retrieval, image\.ret"):
         apply_options(cfg, {'test_dataloader.image.retrievl.batch_size': 2})

@@ -11,7 +11,7 @@ from runs import run_ranks, train
 from omnivl.engine import ConfigError
 from omnivl.engine.evaluation_loop import flat_names, nested, unchanged
 
-NAMES = ('image.retrieval', 'image.retrieval_unseen', 'video.retrieval')
+NAMES = ('image.retrieval', 'image.retrieval_other', 'video.retrieval')
 
 
 def evaluation(stage, names=NAMES, **options):
@@ -26,9 +26,8 @@ def no_training():
     return dict.fromkeys(('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'))
 
 
-def test_names_and_the_unseen_suffix():
+def test_a_metric_is_named_after_its_evaluation():
     assert flat_names('image.retrieval', dict(t2i_r1=1)) == {'image.retrieval.t2i_r1': 1.0}
-    assert flat_names('image.retrieval_unseen', dict(t2i_r1=1)) == {'image.retrieval.t2i_r1_unseen': 1.0}
 
 
 def test_the_tree_of_figures():
@@ -43,15 +42,15 @@ def test_test_writes_its_files(make_runner):
     runner = make_runner(**evaluation('test'), **no_training())
     metrics = runner.test()
     assert set(metrics) == {
-        *('image.retrieval.r1', 'image.retrieval.r5', 'image.retrieval.r1_unseen', 'image.retrieval.r5_unseen'),
+        *('image.retrieval.r1', 'image.retrieval.r5', 'image.retrieval_other.r1', 'image.retrieval_other.r5'),
         *('video.retrieval.r1', 'video.retrieval.r5'),
     }
     written = json.loads(Path(runner.work_dir, 'metrics.json').read_text())
-    assert written['image']['retrieval']['r5_unseen'] == 50.0
+    assert written['image']['retrieval_other']['r5'] == 50.0
     assert written['chance']['video']['retrieval']['r1'] == 0.5
     assert set(written['protocol']) == set(written['seconds']) == set(NAMES)
     assert written['run']['missing'] == []
-    rows = json.loads(Path(runner.work_dir, 'predictions/image.retrieval_unseen.json').read_text())
+    rows = json.loads(Path(runner.work_dir, 'predictions/image.retrieval_other.json').read_text())
     assert [row['sample_id'] for row in rows] == ['0', '1']  # 6 samples in batches of 4
 
 
@@ -63,7 +62,7 @@ def test_a_failing_evaluation_costs_no_figures_of_those_before(make_runner, monk
     with pytest.raises(ZeroDivisionError):
         runner.test()
     written = json.loads(Path(runner.work_dir, 'metrics.json').read_text())
-    assert set(written['image']['retrieval']) == {'r1', 'r5', 'r1_unseen', 'r5_unseen'} and 'video' not in written
+    assert set(written['image']) == {'retrieval', 'retrieval_other'} and 'video' not in written
     assert written['run']['missing'] == ['video.retrieval']
 
 

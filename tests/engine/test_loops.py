@@ -22,7 +22,7 @@ class DiaryHook(Hook):
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         self.diary.append(data_batch['modality'][0])
-        assert set(data_batch['modality']) == {runner.train_loop.modality}
+        assert set(data_batch['modality']) == {runner.train_loop.task}
 
     def after_train_epoch(self, runner):
         self.diary.append(f'epoch {runner.epoch}')

@@ -179,12 +179,12 @@ def test_a_moved_work_directory_is_resumed(tmp_path):
     assert train(tmp_path / 'new', 'moved-2', resume=True).loaded_from == str(tmp_path / 'new/iter_3.pth')
 
 
-def test_other_loaders_are_an_error(tmp_path):
+def test_other_tasks_are_an_error(tmp_path):
     train(tmp_path / 'run', 'loaders-1', stop=dict(after=2))
     images = dict(
         train_dataloader=dict(image=toys.loader('image')), train_cfg=dict(type='AlternatingTrainLoop', max_iters=9)
     )
-    with pytest.raises(ValueError, match=r"loaders \['image', 'video'\], train_dataloader now has \['image'\]"):
+    with pytest.raises(ValueError, match=r"tasks \['image', 'video'\], train_dataloader now has \['image'\]"):
         train(tmp_path / 'run', 'loaders-2', resume=True, **images)
 
 

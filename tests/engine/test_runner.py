@@ -3,10 +3,13 @@
 import pytest
 import torch
 import toys
+from mmengine.model import MMDistributedDataParallel
 from runs import assert_equal, run_ranks, train
 
-from omnivl.engine import OmniVLRunner
+from omnivl.engine import EvaluationLoop, OmniVLRunner
+from omnivl.registry import LOOPS
 from omnivl.storage import CheckpointError, load_checkpoint
+from omnivl.weights import WeightReport
 
 
 def no_training():
@@ -25,12 +28,13 @@ def test_training_starts_from_the_weights_of_another_run(tmp_path):
 
 def test_the_model_hears_of_loaded_weights_but_not_of_a_resume(tmp_path, monkeypatch):
     calls = []
+    monkeypatch.setattr(toys.ToyModel, 'adapt_state_dict', lambda self, weights: calls.append('adapt'), raising=False)
     monkeypatch.setattr(toys.ToyModel, 'after_load', lambda self: calls.append('load'), raising=False)
     train(tmp_path / 'one', 'hears-1', stop=dict(after=1))
     train(tmp_path / 'one', 'hears-2', stop=dict(after=2), resume=True)
     assert calls == []
     train(tmp_path / 'two', 'hears-3', stop=dict(after=1), load_from=str(tmp_path / 'one/iter_2.pth'))
-    assert calls == ['load']
+    assert calls == ['adapt', 'load']
 
 
 def test_another_size_and_allowed_differences(tmp_path, make_runner):
@@ -49,15 +53,13 @@ def test_another_size_and_allowed_differences(tmp_path, make_runner):
 
 
 def test_other_sources_go_to_the_weight_readers(make_runner, monkeypatch):
-    import omnivl.weights
-
     given = []
 
     def load(model, source):
         given.append((model, source))
-        return [omnivl.weights.WeightReport(f'{one["type"]}({one["file"]})') for one in source]
+        return [WeightReport(f'{one["type"]}({one["file"]})') for one in source]
 
-    monkeypatch.setattr(omnivl.weights, 'load_weights', load)
+    monkeypatch.setattr('omnivl.engine.runner.load_weights', load)
     source = [dict(type='TimmViTReader', file='a'), dict(type='BERTReader', file='b')]
     runner = make_runner(load_from=source, **no_training())
     runner.load_or_resume()
@@ -103,3 +105,41 @@ def test_changing_one_option_of_a_default_hook_keeps_the_others(make_runner):
     runner = make_runner(default_hooks=dict(logger=dict(interval=7)))
     (logger,) = [hook for hook in runner.hooks if type(hook).__name__ == 'LoggerHook']
     assert logger.interval == 7 and logger.log_metric_by_epoch is False
+
+
+@LOOPS.register_module(force=True)
+class OwnEvaluationLoop(EvaluationLoop):
+    """As a project derives it."""
+
+
+@pytest.mark.parametrize(
+    'kind', ['EvaluationLoop', 'omnivl.engine.EvaluationLoop', EvaluationLoop, 'OwnEvaluationLoop', OwnEvaluationLoop]
+)
+def test_every_evaluation_loop_is_told_its_stage(make_runner, kind):
+    runner = make_runner(
+        test_dataloader=dict(toy=toys.loader('image')),
+        test_evaluator=dict(toy=dict(type='ToyEvaluation')),
+        test_cfg=dict(type='EvaluationLoop'),
+        **no_training(),
+    )
+    assert runner.build_test_loop(dict(type=kind)).stage == 'test'
+
+
+class OwnWrapper(MMDistributedDataParallel):
+    """As a project derives it."""
+
+
+@pytest.mark.parametrize(
+    ('kind', 'expected'),
+    [
+        ({}, MMDistributedDataParallel),
+        (dict(type='MMDistributedDataParallel'), MMDistributedDataParallel),
+        (dict(type=MMDistributedDataParallel), MMDistributedDataParallel),
+        (dict(type=OwnWrapper), OwnWrapper),
+    ],
+)
+def test_every_wrapper_of_ddp_gets_what_a_cpu_needs(make_runner, monkeypatch, kind, expected):
+    runner = make_runner(**no_training())
+    monkeypatch.setattr('omnivl.engine.runner.wrap_distributed', lambda model, wrapper, options: (wrapper, options))
+    runner._distributed = True
+    assert runner.wrap_model(dict(kind, static_graph=True), toys.ToyModel()) == (expected, dict(static_graph=True))

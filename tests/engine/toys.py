@@ -14,8 +14,9 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from omnivl.datasets import SampleKey
-from omnivl.registry import DATASETS, EVALUATIONS, HOOKS, MODELS, WEIGHT_READERS
+from omnivl.datasets import BrokenCounter, SampleKey
+from omnivl.engine.streams import Stream
+from omnivl.registry import DATASETS, EVALUATIONS, HOOKS, MODELS, STREAMS, WEIGHT_READERS
 from omnivl.weights import WeightReader, WeightReport
 
 
@@ -35,7 +36,18 @@ class ToyModel(BaseModel):
         self.register_buffer('steps', torch.zeros((), dtype=torch.long))
         self.spoil_at = spoil_at
 
-    def forward(self, inputs: Tensor, targets: Tensor, modality: list[str], mode: str = 'tensor') -> dict[str, Tensor]:
+    loss_names = ('fit', 'twin')
+    parts = {}
+
+    def forward(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        modality: list[str],
+        task: str,
+        losses: tuple[str, ...] | None,
+        mode: str = 'tensor',
+    ) -> dict[str, Tensor]:
         """Loss of a batch; the queue takes part in it, so it must be restored too."""
         features = self.norm(self.spatial(inputs))
         if modality[0] == 'video':
@@ -54,9 +66,12 @@ class ToyModel(BaseModel):
             self.queue.copy_(torch.cat([new, self.queue])[:8])
         if self.steps == self.spoil_at:
             loss = loss * float('nan')
-        return dict(
-            loss_fit=loss, loss_twin=self.twin.weight.square().sum() + 0 * loss, temperature=loss.detach() * 0 + 0.07
-        )
+        computed = dict(fit=loss, twin=self.twin.weight.square().sum() + 0 * loss)
+        chosen = {f'loss_{name}': computed[name] for name in losses or self.loss_names}
+        return dict(chosen, temperature=loss.detach() * 0 + 0.07)
+
+    def loss(self, batch: None) -> None:
+        """Make it a model that can be trained; forward does."""
 
 
 @DATASETS.register_module()
@@ -81,6 +96,35 @@ class ToyDataset(Dataset):
         rng = np.random.default_rng([epoch, index, len(self.modality)])
         point = rng.normal(size=4).astype(np.float32)
         return dict(inputs=torch.from_numpy(point), targets=torch.tensor(point.sum()), modality=self.modality)
+
+
+@STREAMS.register_module()
+class ToyStream(Stream):
+    """Batches without end and without a length: batch n is drawn with the seed (seed, n)."""
+
+    def __init__(self, name: str, seed: int, batch_size: int) -> None:
+        super().__init__(name, BrokenCounter({}))
+        self.seed = seed
+        self.batch_size = batch_size
+        self.given = 0
+
+    def __next__(self) -> dict:
+        points = torch.from_numpy(np.random.default_rng([self.seed, self.given]).normal(size=(self.batch_size, 4)))
+        self.given += 1
+        return dict(inputs=points.float(), targets=points.float().sum(1), modality=['image'] * self.batch_size)
+
+    @property
+    def batches_given(self) -> int:
+        return self.given
+
+    def state_dict(self) -> dict:
+        return dict(given=self.given, samples=self.samples)
+
+    def load_state_dict(self, state: dict) -> None:
+        self.given, self.samples = state['given'], state['samples']
+
+    def close(self) -> None:
+        pass
 
 
 @EVALUATIONS.register_module()

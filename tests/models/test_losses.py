@@ -6,7 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from omnivl.models.layers.temperature import Temperature
 from omnivl.models.losses import (
+    HardNegatives,
     LanguageLoss,
     MatchingLoss,
     UniVLCLoss,
@@ -178,8 +180,8 @@ def test_a_batch_without_words_has_loss_zero():
     ('make', 'message'),
     [
         (lambda: UniVLCLoss(positives='all'), r"must be one of \('mean', 'sum'\), got 'all'"),
-        (lambda: UniVLCLoss(temperature=0.9), r'must lie in temperature_range=\(0.001, 0.5\), got 0.9'),
-        (lambda: MatchingLoss(uniform_share=2), r'must be in \[0, 1\], got 2'),
+        (lambda: Temperature(0.9), r'must lie in temperature_range=\(0.001, 0.5\), got 0.9'),
+        (lambda: HardNegatives(uniform_share=2), r'must be in \[0, 1\], got 2'),
         (lambda: MatchingLoss(positive_weight=0), 'must be above 0, got 0'),
         (lambda: LanguageLoss(label_smoothing=1), r'must be in \[0, 1\), got 1'),
         (lambda: FeatureQueues(4, -1), 'must not be negative, got -1'),

@@ -1,33 +1,33 @@
-"""The momentum twin and the queues."""
+"""The momentum encoder and the queues."""
 
 import pytest
 import torch
 from torch import nn
 
-from omnivl.models.momentum import FeatureQueues, MomentumTwin
+from omnivl.models.momentum import FeatureQueues, MomentumEncoder
 
 
 @pytest.mark.parametrize('ramp', [False, True])
-def test_twin_is_the_exponential_moving_average(ramp):
+def test_it_is_the_exponential_moving_average(ramp):
     layer = nn.Linear(3, 2)
-    twin = MomentumTwin(dict(layer=layer), momentum=0.9, ramp=ramp)
+    encoder = MomentumEncoder(dict(layer=layer), momentum=0.9, ramp=ramp)
     expected = layer.weight.detach().clone()
     for step in range(12):
         with torch.no_grad():
             layer.weight.add_(torch.randn_like(layer.weight))
-        twin.update(dict(layer=layer))
+        encoder.update(dict(layer=layer))
         m = min(0.9, (1 + step) / (2 + step)) if ramp else 0.9
         expected = m * expected + (1 - m) * layer.weight.detach()
-    assert torch.allclose(twin.twins['layer'].weight, expected, atol=1e-6)
+    assert torch.allclose(encoder.averages['layer'].weight, expected, atol=1e-6)
 
 
-def test_twin_takes_no_gradient_and_stays_in_evaluation_mode(tiny_model, random_batch):
+def test_it_takes_no_gradient_and_stays_in_evaluation_mode(tiny_model, random_batch):
     model = tiny_model().train()
-    assert not model.momentum_twin.training and not model.momentum_twin.twins['text_encoder'].training
+    assert not model.momentum_encoder.training and not model.momentum_encoder.averages['text_encoder'].training
     losses = model.loss(random_batch())
     sum(value for key, value in losses.items() if 'loss' in key).backward()
-    assert all(p.grad is None and not p.requires_grad for p in model.momentum_twin.parameters())
-    assert all(p.grad is not None for p in model.visual_proj.parameters())
+    assert all(p.grad is None and not p.requires_grad for p in model.momentum_encoder.parameters())
+    assert all(p.grad is not None for p in model.trunk.visual_proj.parameters())
 
 
 def test_queues_wrap_around_like_a_ring():
@@ -71,4 +71,4 @@ def test_candidates_survive_a_later_push():
 
 def test_momentum_out_of_range_has_its_message():
     with pytest.raises(ValueError, match=r'momentum must be in \[0, 1\], got 1.5'):
-        MomentumTwin(dict(layer=nn.Linear(1, 1)), momentum=1.5)
+        MomentumEncoder(dict(layer=nn.Linear(1, 1)), momentum=1.5)

@@ -38,7 +38,7 @@ def train(config, batches, rank=None):
     negatives = NEGATIVES if rank is None else NEGATIVES[rank * half : (rank + 1) * half] - rank * half
     # One row of the first half has no negative: the halves then count differently many pairs.
     valid = torch.arange(SIZE) != 1 if rank is None else torch.arange(SIZE)[rank * half : (rank + 1) * half] != 1
-    model.matching_loss.sample_pairs = lambda *_: matching_pairs((negatives, valid), (negatives, valid))
+    model.negatives.forward = lambda *_: matching_pairs((negatives, valid), (negatives, valid))
     wrapped = model if rank is None else DistributedDataParallel(model, find_unused_parameters=True)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     history = []
@@ -62,7 +62,7 @@ def work(rank, port, config, batches, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize('share', ['blip', 'none'])
 def test_two_processes_equal_one(share, tiny_config, random_batch, tmp_path):
-    config = tiny_config(share=share)
+    config = tiny_config(trunk=dict(share=share))
     batches = [
         random_batch(size=SIZE, modality=modality, seed=seed, targets=[0, 1, 2, 1, 3, 4])
         for seed, modality in enumerate(('image', 'video', 'image'))

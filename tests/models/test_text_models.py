@@ -1,5 +1,7 @@
 """The text encoder against Hugging Face's BERT, and the laws of the two decoders."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from transformers import BertConfig, BertForPreTraining, BertModel
@@ -43,13 +45,14 @@ def test_text_encoder_is_hugging_faces_bert(size, seed, tmp_path):
     torch.manual_seed(seed)
     reference = bert(BertModel, **size)
     torch.save(reference.state_dict(), tmp_path / 'bert.bin')
-    holder = torch.nn.Module()
-    holder.text_encoder = TextEncoder(62, **size).eval()
-    report = BERTReader(str(tmp_path / 'bert.bin'), models=('text_encoder',)).load(holder)
+    encoder = TextEncoder(62, **size).eval()
+    report = BERTReader(str(tmp_path / 'bert.bin'), models=('text_encoder',)).load(
+        SimpleNamespace(parts=dict(text_encoder=encoder))
+    )
     ids, mask = padded_texts(60, [12, 7, 3])
     with torch.no_grad():
         expected = reference(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-        got = holder.text_encoder(ids, mask)
+        got = encoder(ids, mask)
     assert (got.tokens - expected)[mask].abs().max() <= 2e-5
     assert report.left == []
     assert all('pooler' in key for key in report.unused)
@@ -57,21 +60,23 @@ def test_text_encoder_is_hugging_faces_bert(size, seed, tmp_path):
 
 @pytest.mark.parametrize('share', ['blip', 'none'])
 def test_bert_starts_all_text_models_and_the_language_head(share, tiny_model, tmp_path):
-    model = tiny_model(share=share)
+    model = tiny_model(trunk=dict(share=share))
     reference = bert(BertForPreTraining, 16, 2, 2, 24, vocab_size=32)
     torch.save(reference.state_dict(), tmp_path / 'bert.bin')
-    before = model.text_encoder.embeddings.word.weight.detach().clone()
+    before = model.trunk.text_encoder.embeddings.word.weight.detach().clone()
     (report,) = load_weights(model, dict(type='BERTReader', file=str(tmp_path / 'bert.bin')))
-    word = model.text_encoder.embeddings.word.weight
+    word = model.trunk.text_encoder.embeddings.word.weight
     assert torch.equal(word[:32], reference.bert.embeddings.word_embeddings.weight)
     assert torch.equal(word[32:], before[32:])  # [DEC] and [ENC] are ours
     attention = reference.bert.encoder.layer[1].attention.self
-    for part in (model.text_encoder, model.alignment_decoder, model.generation_decoder):
+    for part in (model.trunk.text_encoder, model.trunk.alignment_decoder, model.trunk.generation_decoder):
         assert torch.equal(part.layers[1].self_attention.attention.qkv.weight[16:32], attention.key.weight)
-    assert torch.equal(model.generation_decoder.head.transform.weight, reference.cls.predictions.transform.dense.weight)
+    assert torch.equal(
+        model.trunk.generation_decoder.head.transform.weight, reference.cls.predictions.transform.dense.weight
+    )
     assert report.left and all('cross_attention' in key for key in report.left)
-    assert torch.equal(  # the twin follows what was loaded
-        model.momentum_twin.twins['text_encoder'].embeddings.word.weight, word
+    assert torch.equal(  # the momentum encoder follows what was loaded
+        model.momentum_encoder.averages['text_encoder'].embeddings.word.weight, word
     )
 
 

@@ -1,5 +1,7 @@
 """The unified visual encoder against timm, and the laws of its video path."""
 
+from types import SimpleNamespace
+
 import pytest
 import timm
 import torch
@@ -42,11 +44,9 @@ def test_image_path_is_timms_vit_b16(seed, tmp_path):
             parameter.add_(0.02 * torch.randn_like(parameter))
     torch.save(vit.state_dict(), tmp_path / 'vit.pth')
     encoder = UnifiedVisualEncoder(dict(type='ImageTokenizer'), dict(type='VideoTokenizer')).eval()
-    holder = torch.nn.Module()
-    holder.visual_encoder = encoder
     from omnivl.weights import TimmViTReader
 
-    report = TimmViTReader(str(tmp_path / 'vit.pth')).load(holder)
+    report = TimmViTReader(str(tmp_path / 'vit.pth')).load(SimpleNamespace(parts=dict(visual_encoder=encoder)))
     images = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
         expected = vit.forward_features(images)

@@ -63,6 +63,15 @@ def test_every_task(monkeypatch, capsys, model, photos):
     assert len(rows[0]['feature']) == 8
 
 
+def test_attention_is_drawn(monkeypatch, capsys, model, photos, tmp_path):
+    words = [*model, '--task', 'attention', photos, 'nowhere.png', '--text', 'w1 w2 w3', '--pictures']
+    rows = infer(monkeypatch, capsys, *words, tmp_path / 'all')
+    assert [Path(row['picture']).name for row in rows[:3]] == ['0000.png', '0001.png', '0002.png']
+    assert all(row['text'] == 'w1 w2 w3' for row in rows[:3]) and 'error' in rows[3]
+    some = infer(monkeypatch, capsys, *words, tmp_path / 'some', '--word', 'w2', '--kind', 'contrast')
+    assert Image.open(some[0]['picture']).width < Image.open(rows[0]['picture']).width
+
+
 def test_classes_of_a_head(monkeypatch, capsys, tmp_path, tiny_config, photos):
     config = tiny_config('OmniVLClassifier', num_classes=4)
     pipeline = [dict(type='LoadImage'), dict(type='Resize', size=32), dict(type='PackSample')]
@@ -93,6 +102,7 @@ def test_searching_and_searching_again(monkeypatch, capsys, tmp_path, model, pho
         (['CONFIG', '--task', 'caption'], 'a checkpoint must follow'),
         (['CONFIG', 'CHECKPOINT', '--task', 'caption'], 'there is no input'),
         (['CONFIG', 'CHECKPOINT', '--task', 'answer', 'a.png'], 'needs --text: the question'),
+        (['CONFIG', 'CHECKPOINT', '--task', 'attention', 'a.png', '--text', 'a', '--text', 'b'], 'takes one --text'),
         (['CONFIG', 'CHECKPOINT', '--task', 'retrieve', 'a.png'], 'needs --text or --query'),
         (['CONFIG', 'CHECKPOINT', '--task', 'classify', 'a.png'], 'has no head for classes: give the names'),
         (['CONFIG', 'CHECKPOINT', '--task', 'answer', 'a.png', '--text', 'w1?'], 'does not answer questions'),
@@ -113,4 +123,5 @@ def test_help_has_examples(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(ROOT / 'tools/infer.py'), run_name='__main__')
     text = capsys.readouterr().out
-    assert ended.value.code == 0 and all(f'--task {task}' in text for task in ('caption', 'answer', 'retrieve'))
+    assert ended.value.code == 0
+    assert all(f'--task {task}' in text for task in ('caption', 'answer', 'retrieve', 'attention'))

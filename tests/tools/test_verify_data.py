@@ -10,6 +10,7 @@ from data_config import CLIP_FRAMES, NUM_IMAGES, call_tool, make_data_config
 from mmengine.config import Config
 
 from omnivl.datasets import BrokenVisualError, PairDataset
+from omnivl.datasets.transforms import LoadVideo
 from omnivl.datasets.transforms.decoders import VideoDecoder, VideoReader
 from omnivl.datasets.verification import ReadingPlan, Visual, read_all, read_visual
 from omnivl.registry import DATASETS
@@ -120,7 +121,7 @@ def test_a_clip_is_decoded_to_its_last_frame():
 
         _open = None
 
-    loader = type('LoadAnything', (), dict(decoder=Decoder(), short_side=None))()
+    loader = LoadVideo(num_frames=1, decoder=Decoder())
     assert read_visual([loader], Visual(0, 'toy', 'x', (0.0, 3.0))) is None
     assert asked == [*range(30), 'closed']
     assert 'cannot be decoded: damage' in read_visual([loader], Visual(0, 'toy', 'x', None))

@@ -12,15 +12,13 @@ coco_train = dict(
 )
 # The same from Karpathy's own file.
 coco_train_karpathy = dict(
-    type=PairDataset,
-    name='coco',
+    coco_train,
     annotations=dict(
         type=KarpathyJSON,
         ann_file='data/coco/annotations/dataset_coco.json',
         visual_root='data/coco/images',
         split='train',
     ),
-    broken='replace',
 )
 coco_caption_val = dict(
     type=CaptionDataset,

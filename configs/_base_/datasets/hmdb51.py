@@ -3,25 +3,11 @@
 from omnivl.datasets import LabelDataset
 from omnivl.datasets.annotations import HMDB51Splits
 
-hmdb51_train = dict(
-    type=LabelDataset,
-    name='hmdb51_train',
-    annotations=dict(
-        type=HMDB51Splits,
-        splits_root='data/hmdb51/testTrainMulti_7030_splits',
-        visual_root='data/hmdb51/videos',
-        part='train',
-        split=1,
-    ),
+hmdb51 = dict(
+    type=HMDB51Splits,
+    splits_root='data/hmdb51/testTrainMulti_7030_splits',
+    visual_root='data/hmdb51/videos',
+    split=1,
 )
-hmdb51_test = dict(
-    type=LabelDataset,
-    name='hmdb51_test',
-    annotations=dict(
-        type=HMDB51Splits,
-        splits_root='data/hmdb51/testTrainMulti_7030_splits',
-        visual_root='data/hmdb51/videos',
-        part='test',
-        split=1,
-    ),
-)
+hmdb51_train = dict(type=LabelDataset, name='hmdb51_train', annotations=dict(hmdb51, part='train'))
+hmdb51_test = dict(type=LabelDataset, name='hmdb51_test', annotations=dict(hmdb51, part='test'))

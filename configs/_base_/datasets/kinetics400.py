@@ -18,17 +18,13 @@ kinetics400_train = dict(
 )
 # The same from mmaction2's list.
 kinetics400_train_list = dict(
-    type=LabelDataset,
-    name='kinetics400',
+    kinetics400_train,
     annotations=dict(
         type=MMActionList,
         ann_file='data/kinetics400/kinetics400_train_list_videos.txt',
         visual_root='data/kinetics400/videos_train',
         classes_file='data/kinetics400/label_map_k400.txt',
     ),
-    templates='actionclip',
-    broken='replace',
-    max_broken_share=0.05,
 )
 # The validation set, which is what is reported; many of its clips are gone, so the log counts them.
 kinetics400_test = dict(

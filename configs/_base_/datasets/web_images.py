@@ -7,28 +7,23 @@ Many of these images are gone: what is missing is replaced, counted and reported
 from omnivl.datasets import PairDataset
 from omnivl.datasets.annotations import BLIPCaptionJSON
 
+web = dict(type=PairDataset, broken='replace', max_broken_share=0.05)
 cc3m_train = dict(
-    type=PairDataset,
+    web,
     name='cc3m',
     annotations=dict(
         type=BLIPCaptionJSON, ann_file='data/cc3m/annotations/cc3m_train.json', visual_root='data/cc3m/images'
     ),
-    broken='replace',
-    max_broken_share=0.05,
 )
 cc12m_train = dict(
-    type=PairDataset,
+    web,
     name='cc12m',
     annotations=dict(
         type=BLIPCaptionJSON, ann_file='data/cc12m/annotations/cc12m.json', visual_root='data/cc12m/images'
     ),
-    broken='replace',
-    max_broken_share=0.05,
 )
 sbu_train = dict(
-    type=PairDataset,
+    web,
     name='sbu',
     annotations=dict(type=BLIPCaptionJSON, ann_file='data/sbu/annotations/sbu.json', visual_root='data/sbu/images'),
-    broken='replace',
-    max_broken_share=0.05,
 )

@@ -5,6 +5,8 @@ of the crop, the mirror, two operations of magnitude 5, captions of at most 30 w
 of its prompt, which the model puts before them.
 """
 
+from mmengine.config import read_base
+
 from omnivl.datasets.transforms import (
     CleanCaption,
     LoadImage,
@@ -16,9 +18,10 @@ from omnivl.datasets.transforms import (
     Resize,
     TokenizeText,
 )
-from omnivl.models.tokenizers import WordPieceTokenizer
 
-tokenizer = dict(type=WordPieceTokenizer, vocab_file='data/bert-base-uncased/vocab.txt')
+with read_base():
+    from ..tokenizer import *
+
 augment = [
     dict(type=RandomResizedCrop, size=384, scale=(0.5, 1.0)),
     dict(type=RandomFlip, prob=0.5),

@@ -4,6 +4,8 @@ The paper: random crop to 224 x 224, RandAugment, 8 frames sampled sparsely. BLI
 two operations of magnitude 5, captions of at most 30 word pieces.
 """
 
+from mmengine.config import read_base
+
 from omnivl.datasets.transforms import (
     CenterCrop,
     CleanCaption,
@@ -16,9 +18,10 @@ from omnivl.datasets.transforms import (
     Resize,
     TokenizeText,
 )
-from omnivl.models.tokenizers import WordPieceTokenizer
 
-tokenizer = dict(type=WordPieceTokenizer, vocab_file='data/bert-base-uncased/vocab.txt')
+with read_base():
+    from ..tokenizer import *
+
 augment = [
     dict(type=RandomResizedCrop, size=224, scale=(0.2, 1.0)),
     dict(type=RandomFlip, prob=0.5),

@@ -4,6 +4,8 @@ BLIP's: the range of the crop, two operations of magnitude 5, questions of at mo
 also mirrors half of the pictures; not here, for questions and answers speak of left and right.
 """
 
+from mmengine.config import read_base
+
 from omnivl.datasets.transforms import (
     CleanQuestion,
     LoadImage,
@@ -14,9 +16,10 @@ from omnivl.datasets.transforms import (
     Resize,
     TokenizeText,
 )
-from omnivl.models.tokenizers import WordPieceTokenizer
 
-tokenizer = dict(type=WordPieceTokenizer, vocab_file='data/bert-base-uncased/vocab.txt')
+with read_base():
+    from ..tokenizer import *
+
 ask = [
     dict(type=CleanQuestion, max_words=50),
     dict(type=TokenizeText, tokenizer=tokenizer, max_length=35),

@@ -4,6 +4,8 @@ BLIP's (configs/retrieval_coco.yaml of its code): the range of the crop, the mir
 captions of at most 30 words and 35 word pieces. Paragraphs keep 64 of both, as VindLU has them.
 """
 
+from mmengine.config import read_base
+
 from omnivl.datasets.transforms import (
     CleanCaption,
     LoadImage,
@@ -15,9 +17,10 @@ from omnivl.datasets.transforms import (
     Resize,
     TokenizeText,
 )
-from omnivl.models.tokenizers import WordPieceTokenizer
 
-tokenizer = dict(type=WordPieceTokenizer, vocab_file='data/bert-base-uncased/vocab.txt')
+with read_base():
+    from ..tokenizer import *
+
 describe = [
     dict(type=CleanCaption, max_words=30),
     dict(type=TokenizeText, tokenizer=tokenizer, max_length=35),

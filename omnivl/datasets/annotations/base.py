@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,6 @@ class Record:
     Attributes:
         id: Names the record within its file.
         visual: Path of the image or video.
-        modality: Its name.
         text: The captions; empty for label sets.
         label: The class, one of the reader's ``classes``.
         clip: The part of the video that is meant, (start, end) in seconds; None = all of it.
@@ -37,7 +36,6 @@ class Record:
 
     id: str
     visual: str
-    modality: str
     text: list[str] = field(default_factory=list)
     label: str | None = None
     clip: tuple[float, float] | None = None
@@ -51,40 +49,55 @@ class Record:
 
 
 class AnnotationReader(ABC):
-    """Reads one published annotation dialect; iterating it yields records, in the order of the file.
+    """Read one published annotation dialect; iterating it yields records, in the order of the file.
 
     Files are opened when the iteration begins, so a config can be built on a machine without the data. Whether the
     images and videos exist is not looked up here: that is the broken policy of the dataset, at load time.
 
     Args:
-        ann_file: The annotation file; None for dialects that have none.
+        ann_file: The annotation file; '' for dialects that have none.
         visual_root: Folder that the paths in the file are relative to; '' = the working directory.
         empty: What to do with an empty caption: ``'raise'``, or ``'drop'`` it and count it in ``dropped``.
+        path_template: Where a visual lies under it, for dialects whose file tells no paths; None = as the dialect is
+            published.
 
     Attributes:
-        classes: The classes of a label set, in the order of their indices; None for other sets.
-        class_names: The classes in words, for prompts; parallel to ``classes``.
+        modality: What the visuals are.
+        placeholders: What ``path_template`` may hold, with values of the right types.
         alternatives: Whether it is known of the set that each of a visual's captions tells all of it, so that they
             cannot be the sentences of one paragraph.
         dropped: Number of empty captions that the last iteration dropped.
     """
 
     modality: str = IMAGE.name
-    classes: list[str] | None = None
-    class_names: list[str] | None = None
+    path_template: str = ''
+    placeholders: Mapping[str, str | int] = {}
     alternatives: bool = False
 
-    def __init__(self, ann_file: str | None, visual_root: str, empty: str = 'raise') -> None:
+    def __init__(self, ann_file: str, visual_root: str, empty: str = 'raise', path_template: str | None = None) -> None:
         if empty not in ('raise', 'drop'):
             raise OmniVLValueError(f"{type(self).__name__}: empty={empty!r}; allowed are 'raise' and 'drop'")
-        self.ann_file = None if ann_file is None else os.fspath(ann_file)
+        self.ann_file = os.fspath(ann_file)
         self.visual_root = os.fspath(visual_root)
         self.empty = empty
+        if path_template is not None:
+            self.path_template = path_template
         self.dropped = 0
+        self.fill_template(**self.placeholders)  # a placeholder that is none shows now, and not at the first row
+
+    @property
+    def classes(self) -> list[str] | None:
+        """The classes of a label set, in the order of their indices; None for other sets."""
+        return None
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The classes in words, for prompts; parallel to ``classes``."""
+        return None if self.classes is None else [label.replace('_', ' ') for label in self.classes]
 
     def __iter__(self) -> Iterator[Record]:
         name = type(self).__name__
-        if self.ann_file is not None:
+        if self.ann_file:
             require_file(self.ann_file, 'ann_file', name)
         if self.visual_root:
             require_folder(self.visual_root, 'visual_root', name)
@@ -93,14 +106,14 @@ class AnnotationReader(ABC):
 
     @abstractmethod
     def read(self) -> Iterator[Record]:
-        """Yields the records; the paths were checked before."""
+        """Yield the records; the paths were checked before."""
 
     def error(self, row: int | str | None, field: str | None, message: str) -> AnnotationError:
-        """An error about a row of the annotation file."""
+        """Return an error about a row of the annotation file, to be raised."""
         return AnnotationError(self.ann_file or self.visual_root, row, field, message)
 
-    def captions(self, texts: Iterable[Any], row: int | str, field: str) -> list[str]:
-        """Strips captions and applies the policy for empty ones.
+    def captions(self, texts: Iterable[Any], row: int | str | None, field: str | None) -> list[str]:
+        """Strip captions and apply the policy for empty ones.
 
         Args:
             texts: What the file has where captions should be.
@@ -124,13 +137,16 @@ class AnnotationReader(ABC):
         return kept
 
     def value(self, row: Any, key: str, kinds: type | tuple[type, ...], place: int | str) -> Any:
-        """Takes a field out of a JSON row.
+        """Take a field out of a JSON row.
 
         Args:
             row: The row, which should be an object.
             key: The field.
             kinds: What its value may be.
             place: The place of the row, for the error message.
+
+        Returns:
+            Its value, of one of the kinds and not empty.
         """
         if not isinstance(row, dict):
             raise self.error(place, None, f'expected an object, got {shorten(row)}')
@@ -144,25 +160,36 @@ class AnnotationReader(ABC):
         return value
 
     def path(self, relative: str) -> str:
-        """The path of a visual."""
+        """Return the path of a visual that the file names by a path."""
         return os.path.join(self.visual_root, relative)
 
+    def fill_template(self, **values: str | int) -> str:
+        """Fill ``path_template``.
 
-def fill_template(template: str, owner: str, **values: object) -> str:
-    """Fills a path template.
+        Args:
+            **values: Placeholder -> what stands in its place.
 
-    Raises:
-        OmniVLValueError: The template has a placeholder that there is no value for; names the allowed ones.
-    """
-    try:
-        return template.format(**values)
-    except (KeyError, IndexError, ValueError) as error:
-        raise OmniVLValueError(
-            f'{owner}: path_template={template!r} cannot be filled ({error!r}); the placeholders are {sorted(values)}'
-        ) from error
+        Returns:
+            A path relative to ``visual_root``.
+
+        Raises:
+            OmniVLValueError: The template has a placeholder that there is no value for; names the allowed ones.
+        """
+        try:
+            return self.path_template.format(**values)
+        except (KeyError, IndexError, ValueError) as error:
+            raise OmniVLValueError(
+                f'{type(self).__name__}: path_template={self.path_template!r} cannot be filled ({error!r}); the '
+                f'placeholders are {sorted(values)}'
+            ) from error
+
+
+def named(visual: str) -> dict[str, str | int]:
+    """Return the placeholders of dialects that name a visual: ``visual`` and, without its suffix, ``stem``."""
+    return dict(visual=visual, stem=os.path.splitext(visual)[0])
 
 
 def shorten(value: Any) -> str:
-    """The beginning of what a file holds, for an error message."""
+    """Return the beginning of what a file holds, for an error message."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + '...'

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
 from omnivl.registry import ANNOTATIONS
 from omnivl.structures import IMAGE, VIDEO, check_modality
 
-from .base import AnnotationReader, Record, fill_template, shorten
+from .base import AnnotationReader, Record, named, shorten
 from .files import iter_json_rows, read_json
 
 _HINT = (
@@ -20,7 +19,7 @@ _HINT = (
 
 @ANNOTATIONS.register_module()
 class BLIPCaptionJSON(AnnotationReader):
-    """Reads ``[{image, caption: str | [str], image_id?}]``; COCO, Flickr30k, Visual Genome, CC3M, CC12M and SBU.
+    """Read ``[{image, caption: str | [str], image_id?}]``; COCO, Flickr30k, Visual Genome, CC3M, CC12M and SBU.
 
     One record per row: training lists have one row per caption, test lists one row per image with all its captions.
     Where one caption is true of several videos (``ssv2_ret_label_val_small.json``), the row lists them, and each is a
@@ -46,6 +45,8 @@ class BLIPCaptionJSON(AnnotationReader):
         path_template: Where a visual lies; placeholders ``visual``, as the field has it, and ``stem``, without suffix.
     """
 
+    placeholders = named('')
+
     def __init__(
         self,
         ann_file: str,
@@ -57,16 +58,14 @@ class BLIPCaptionJSON(AnnotationReader):
         empty: str = 'raise',
         path_template: str = '{visual}',
     ) -> None:
-        super().__init__(ann_file, visual_root, empty)
-        fill_template(path_template, type(self).__name__, visual='', stem='')
+        super().__init__(ann_file, visual_root, empty, path_template)
         self.visual_field = visual_field
         self.caption_field = caption_field
         self.id_field = id_field
         self.modality = check_modality(modality, type(self).__name__)
-        self.path_template = path_template
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, row after row."""
+        """Yield the records, row after row."""
         for row, item in iter_json_rows(self.ann_file, _HINT):
             visuals = self._visuals(item, row)
             if self.caption_field not in item:
@@ -82,8 +81,8 @@ class BLIPCaptionJSON(AnnotationReader):
             name = self.value(item, self.id_field, (str, int), row) if self.id_field in item else None
             for number, visual in enumerate(visuals):
                 ident = visual if name is None else f'{name}#{number}' if len(visuals) > 1 else str(name)
-                path = fill_visual(self.path_template, visual, type(self).__name__)
-                yield Record(id=ident, visual=self.path(path), modality=self.modality, text=list(texts))
+                path = self.path(self.fill_template(**named(visual)))
+                yield Record(id=ident, visual=path, text=list(texts))
 
     def _visuals(self, item: Any, row: int | str) -> list[str]:
         visuals = self.value(item, self.visual_field, (str, list), row)
@@ -95,7 +94,7 @@ class BLIPCaptionJSON(AnnotationReader):
 
 @ANNOTATIONS.register_module()
 class CaptionDictJSON(AnnotationReader):
-    """Reads ``{'video0.mp4': caption | [captions]}``, mmaction2's form of MSR-VTT and MSVD.
+    """Read ``{'video0.mp4': caption | [captions]}``, mmaction2's form of MSR-VTT and MSVD.
 
     Args:
         ann_file: The JSON file.
@@ -105,6 +104,8 @@ class CaptionDictJSON(AnnotationReader):
         path_template: Where a visual lies; placeholders ``visual``, as the file has it, and ``stem``, without suffix.
     """
 
+    placeholders = named('')
+
     def __init__(
         self,
         ann_file: str,
@@ -113,13 +114,11 @@ class CaptionDictJSON(AnnotationReader):
         empty: str = 'raise',
         path_template: str = '{visual}',
     ) -> None:
-        super().__init__(ann_file, visual_root, empty)
-        fill_template(path_template, type(self).__name__, visual='', stem='')
+        super().__init__(ann_file, visual_root, empty, path_template)
         self.modality = check_modality(modality, type(self).__name__)
-        self.path_template = path_template
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, in the order of the file."""
+        """Yield the records, in the order of the file."""
         content = read_json(self.ann_file)
         if not isinstance(content, dict):
             raise self.error(None, None, "expected {'video0.mp4': [captions]}; a list is read by BLIPCaptionJSON")
@@ -128,10 +127,5 @@ class CaptionDictJSON(AnnotationReader):
                 raise self.error(None, visual, f'expected a caption or a list of captions, got {shorten(captions)}')
             texts = self.captions([captions] if isinstance(captions, str) else captions, None, visual)
             if texts:
-                path = fill_visual(self.path_template, visual, type(self).__name__)
-                yield Record(id=visual, visual=self.path(path), modality=self.modality, text=texts)
-
-
-def fill_visual(template: str, visual: str, owner: str) -> str:
-    """Fills a path template with a visual as a file names it, and with that name without its suffix."""
-    return fill_template(template, owner, visual=visual, stem=os.path.splitext(visual)[0])
+                path = self.path(self.fill_template(**named(visual)))
+                yield Record(id=visual, visual=path, text=texts)

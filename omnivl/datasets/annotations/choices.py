@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from omnivl.registry import ANNOTATIONS
 from omnivl.structures import VIDEO, check_modality
 
-from .base import AnnotationReader, Record, fill_template
-from .blip import fill_visual
+from .base import AnnotationReader, Record, named
 from .files import iter_json_rows
 
 
 @ANNOTATIONS.register_module()
 class MultipleChoiceList(AnnotationReader):
-    """Reads rows of ``{video, caption: [texts], answer: place of the true one}``, a JSON list or one JSON row per line.
+    """Read rows of ``{video, caption: [texts], answer: place of the true one}``, a JSON list or one JSON row per line.
 
     ===================================  ================  =================  ==================
     file                                 ``visual_field``  ``choices_field``  ``path_template``
@@ -34,6 +33,8 @@ class MultipleChoiceList(AnnotationReader):
         path_template: Where a visual lies; placeholders ``visual``, as the field has it, and ``stem``, without suffix.
     """
 
+    placeholders = named('')
+
     def __init__(
         self,
         ann_file: str,
@@ -45,17 +46,15 @@ class MultipleChoiceList(AnnotationReader):
         modality: str = VIDEO.name,
         path_template: str = '{visual}',
     ) -> None:
-        super().__init__(ann_file, visual_root)
-        fill_template(path_template, type(self).__name__, visual='', stem='')
+        super().__init__(ann_file, visual_root, path_template=path_template)
         self.visual_field = visual_field
         self.choices_field = choices_field
         self.answer_field = answer_field
         self.id_field = id_field
         self.modality = check_modality(modality, type(self).__name__)
-        self.path_template = path_template
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, question after question."""
+        """Yield the records, question after question."""
         for number, (row, item) in enumerate(iter_json_rows(self.ann_file)):
             visual = self.value(item, self.visual_field, str, row)
             choices = self.captions(self.value(item, self.choices_field, list, row), row, self.choices_field)
@@ -68,8 +67,7 @@ class MultipleChoiceList(AnnotationReader):
             name = self.value(item, self.id_field, (int, str), row) if self.id_field in item else number
             yield Record(
                 id=str(name),
-                visual=self.path(fill_visual(self.path_template, visual, type(self).__name__)),
-                modality=self.modality,
+                visual=self.path(self.fill_template(**named(visual))),
                 choices=choices,
                 answer_index=answer,
             )

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in their binary version."""
+"""CIFAR-10 and CIFAR-100 in their binary version; ``LoadCIFAR`` asks here for the layout of the files."""
 
 from __future__ import annotations
 
@@ -6,18 +6,31 @@ import os
 from collections.abc import Iterator
 from functools import cached_property
 
+import numpy as np
+
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
 
-from ..cifar import CLASSES_FILES, FILES, LABEL_BYTES, open_records
 from ..errors import AnnotationError
 from .base import AnnotationReader, Record
 from .files import read_class_list, require_file
 
+SIDE = 32
+PIXELS = 3 * SIDE * SIDE
+# Bytes before the pixels of a record: the class, or in CIFAR-100 the coarse and the fine class.
+LABEL_BYTES = {10: 1, 100: 2}
+FILES = {
+    (10, 'train'): tuple(f'data_batch_{number}.bin' for number in range(1, 6)),
+    (10, 'test'): ('test_batch.bin',),
+    (100, 'train'): ('train.bin',),
+    (100, 'test'): ('test.bin',),
+}
+CLASSES_FILES = {10: 'batches.meta.txt', 100: 'fine_label_names.txt'}
+
 
 @ANNOTATIONS.register_module()
 class CIFARBinary(AnnotationReader):
-    """Reads ``cifar-10-batches-bin`` and ``cifar-100-binary``, as https://www.cs.toronto.edu/~kriz/cifar.html has them.
+    """Read ``cifar-10-batches-bin`` and ``cifar-100-binary``, as https://www.cs.toronto.edu/~kriz/cifar.html has them.
 
     The binary version, since the other is of Python's pickles, which may run code. All pictures of a file are in it, so
     ``visual`` is ``<file>#<number>``, which ``LoadCIFAR`` loads.
@@ -29,7 +42,7 @@ class CIFARBinary(AnnotationReader):
     """
 
     def __init__(self, visual_root: str, split: str, num_classes: int = 10) -> None:
-        super().__init__(None, visual_root)
+        super().__init__('', visual_root)
         if (num_classes, split) not in FILES:
             raise OmniVLValueError(
                 f'CIFARBinary: num_classes={num_classes}, split={split!r}; allowed are {sorted(FILES)}'
@@ -46,13 +59,8 @@ class CIFARBinary(AnnotationReader):
             raise AnnotationError(path, None, 'class', f'{len(classes)} names for {self.num_classes} classes')
         return classes
 
-    @cached_property
-    def class_names(self) -> list[str]:
-        """The classes in words."""
-        return [label.replace('_', ' ') for label in self.classes]
-
     def read(self) -> Iterator[Record]:
-        """Yields the records, file after file."""
+        """Yield the records, file after file."""
         for name in FILES[self.num_classes, self.split]:
             path = self._file(name)
             try:
@@ -65,7 +73,7 @@ class CIFARBinary(AnnotationReader):
                         path, f'record {number}', 'label', f'{label}, but there are {self.num_classes} classes'
                     )
                 visual = f'{path}#{number}'
-                yield Record(id=f'{name}#{number}', visual=visual, modality=self.modality, label=self.classes[label])
+                yield Record(id=f'{name}#{number}', visual=visual, label=self.classes[label])
 
     def _file(self, name: str) -> str:
         path = self.path(name)
@@ -74,3 +82,29 @@ class CIFARBinary(AnnotationReader):
             raise AnnotationError(self.visual_root, None, None, message)
         require_file(path, 'visual_root', 'CIFARBinary')
         return path
+
+
+def open_records(path: str) -> np.ndarray:
+    """Map a file into memory; nothing is read before it is used.
+
+    Args:
+        path: A file that is named as published.
+
+    Returns:
+        uint8 (records, bytes of a label + 3072), the pixels by channel, row and column.
+
+    Raises:
+        OmniVLValueError: The name is not one of CIFAR's, or its size is not that of whole records.
+        OSError: It cannot be read.
+    """
+    name = os.path.basename(path)
+    counts = [count for (count, _), files in FILES.items() if name in files]
+    if not counts:
+        raise OmniVLValueError(f'{name!r} is no binary file of CIFAR: {sorted(sum(FILES.values(), ()))}')
+    width = LABEL_BYTES[counts[0]] + PIXELS
+    size = os.path.getsize(path)
+    if not size or size % width:
+        raise OmniVLValueError(
+            f'{size} bytes are no whole number of records of {width} bytes; is the download complete?'
+        )
+    return np.memmap(path, dtype=np.uint8, mode='r', shape=(size // width, width))

@@ -8,7 +8,7 @@ from typing import Any
 from omnivl.registry import ANNOTATIONS
 from omnivl.structures import IMAGE
 
-from .base import AnnotationReader, Record, fill_template, shorten
+from .base import AnnotationReader, Record, shorten
 from .files import iter_json_list, read_json
 
 DOMAINS = ('in', 'near', 'out')
@@ -16,7 +16,7 @@ DOMAINS = ('in', 'near', 'out')
 
 @ANNOTATIONS.register_module()
 class COCOCaptions(AnnotationReader):
-    """Reads ``{images: [{id, file_name, domain?}], annotations: [{image_id, caption}]}``; a record per image.
+    """Read ``{images: [{id, file_name, domain?}], annotations: [{image_id, caption}]}``; a record per image.
 
     ====================================  ==========================================================================
     file                                  what it is
@@ -37,17 +37,12 @@ class COCOCaptions(AnnotationReader):
         empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
     """
 
+    path_template = '{file_name}'
+    placeholders = dict(file_name='', id=0)
     alternatives = True
 
-    def __init__(
-        self, ann_file: str, visual_root: str, path_template: str = '{file_name}', empty: str = 'raise'
-    ) -> None:
-        super().__init__(ann_file, visual_root, empty)
-        fill_template(path_template, 'COCOCaptions', file_name='', id=0)
-        self.path_template = path_template
-
     def read(self) -> Iterator[Record]:
-        """Yields the records, image after image."""
+        """Yield the records, image after image."""
         content = read_json(self.ann_file)
         images = content.get('images') if isinstance(content, dict) else None
         if not isinstance(images, list):
@@ -73,14 +68,14 @@ class COCOCaptions(AnnotationReader):
     def _record(self, place: str, number: int, image: dict[str, Any]) -> Record:
         # A template that does without the name must do where the file has none.
         file_name = self.value(image, 'file_name', str, place) if '{file_name' in self.path_template else ''
-        path = fill_template(self.path_template, 'COCOCaptions', file_name=file_name, id=number)
+        path = self.fill_template(file_name=file_name, id=number)
         domain = None
         if image.get('domain') is not None:
             domain = self.value(image, 'domain', str, place).removesuffix('-domain')
             if domain not in DOMAINS:
                 allowed = [f'{name}-domain' for name in DOMAINS]
                 raise self.error(place, 'domain', f'expected one of {allowed}, got {shorten(image["domain"])}')
-        return Record(id=str(number), visual=self.path(path), modality=self.modality, domain=domain)
+        return Record(id=str(number), visual=self.path(path), domain=domain)
 
     def _add_captions(self, annotations: list, records: dict[int, Record]) -> None:
         for row, annotation in enumerate(annotations):
@@ -93,7 +88,7 @@ class COCOCaptions(AnnotationReader):
 
 @ANNOTATIONS.register_module()
 class ImageListJSON(AnnotationReader):
-    """Reads ``[{image, img_id}]``: BLIP's ``nocaps_val.json`` and ``nocaps_test.json``, images without captions.
+    """Read ``[{image, img_id}]``: BLIP's ``nocaps_val.json`` and ``nocaps_test.json``, images without captions.
 
     Args:
         ann_file: The JSON file.
@@ -110,8 +105,8 @@ class ImageListJSON(AnnotationReader):
         self.id_field = id_field
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, row after row."""
+        """Yield the records, row after row."""
         for row, item in iter_json_list(self.ann_file, "the official form ({'images': [...]}) is read by COCOCaptions"):
             number = self.value(item, self.id_field, (int, str), row)
             visual = self.path(self.value(item, self.visual_field, str, row))
-            yield Record(id=str(number), visual=visual, modality=self.modality)
+            yield Record(id=str(number), visual=visual)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,7 @@ from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
 from omnivl.structures import VIDEO
 
-from .base import AnnotationReader, Record, fill_template
-from .blip import fill_visual
+from .base import AnnotationReader, Record
 from .files import iter_json_list
 
 # How the published files of sets are called whose captions each tell the whole video; VindLU's lists look all alike.
@@ -19,7 +19,7 @@ _SETS_OF_ALTERNATIVES = ('msrvtt', 'msr_vtt', 'msr-vtt', 'msvd', 'vatex', 'coco'
 
 @ANNOTATIONS.register_module()
 class DiDeMoJSON(AnnotationReader):
-    """Reads ``[{video, description, times, annotation_id}]``: train_data.json, val_data.json, test_data.json.
+    """Read ``[{video, description, times, annotation_id}]``: train_data.json, val_data.json, test_data.json.
 
     One record per description. For retrieval the descriptions of a video are joined by ParagraphCaptions. The lists
     of VindLU (``didemo_ret_train.json``, ``{video, caption: [...]}``) are read by BLIPCaptionJSON, and joined alike.
@@ -35,6 +35,7 @@ class DiDeMoJSON(AnnotationReader):
     """
 
     modality = VIDEO.name
+    placeholders = dict(video='', stem='')
 
     def __init__(
         self,
@@ -44,27 +45,25 @@ class DiDeMoJSON(AnnotationReader):
         seconds: float | None = 30.0,
         empty: str = 'raise',
     ) -> None:
-        super().__init__(ann_file, visual_root, empty)
-        fill_template(path_template, 'DiDeMoJSON', video='', stem='')
+        super().__init__(ann_file, visual_root, empty, path_template)
         if seconds is not None and seconds <= 0:
             raise OmniVLValueError(f'DiDeMoJSON: seconds={seconds}; it must be above 0, or None for whole videos')
-        self.path_template = path_template.replace('{video}', '{visual}')
         self.seconds = seconds
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, row after row."""
+        """Yield the records, row after row."""
         clip = None if self.seconds is None else (0.0, float(self.seconds))
         for row, item in iter_json_list(self.ann_file, "VindLU's lists are read by BLIPCaptionJSON"):
-            video = self.value(item, VIDEO.name, str, row)
+            video = self.value(item, VIDEO.name, str, row)  # the field of a video is called so
             texts = self.captions([item.get('description')], row, 'description')
             if texts:
-                path = self.path(fill_visual(self.path_template, video, 'DiDeMoJSON'))
-                yield Record(id=video, visual=path, modality=self.modality, text=texts, clip=clip)
+                path = self.path(self.fill_template(video=video, stem=os.path.splitext(video)[0]))
+                yield Record(id=video, visual=path, text=texts, clip=clip)
 
 
 @ANNOTATIONS.register_module()
 class ParagraphCaptions(AnnotationReader):
-    """Joins all captions of a video, in the order of the file, to one: paragraph retrieval on DiDeMo.
+    """Join all captions of a video, in the order of the file, to one: paragraph retrieval on DiDeMo.
 
     Only where the captions are sentences about one part of the video after the other. Sets whose captions each tell all
     of it (MSR-VTT, MSVD, COCO) are refused: their paragraph would give away the answer several times over.
@@ -86,7 +85,7 @@ class ParagraphCaptions(AnnotationReader):
         self.modality = reader.modality
 
     def read(self) -> Iterator[Record]:
-        """Yields a record per video, in the order of the first captions."""
+        """Yield a record per video, in the order of the first captions."""
         joined: dict[tuple, Record] = {}
         for record in self.reader:
             first = joined.setdefault((record.visual, record.clip), record)

@@ -7,7 +7,7 @@ import difflib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from omnivl.errors import OmniVLFileNotFoundError
 
@@ -21,21 +21,21 @@ _JSONL_HINT = 'a file with one row per line must end in .jsonl'
 
 
 def require_file(path: str, option: str, reader: str) -> None:
-    """Raises a FileNotFoundError that names the option to change, unless ``path`` is a file."""
+    """Raise a FileNotFoundError that names the option to change, unless ``path`` is a file."""
     if not os.path.isfile(path):
         kind = 'is a folder' if os.path.isdir(path) else 'does not exist'
         raise OmniVLFileNotFoundError(f'{reader}: the file {path!r} {kind}; set {option!r} in the config')
 
 
 def require_folder(path: str, option: str, reader: str) -> None:
-    """Raises a FileNotFoundError that names the option to change, unless ``path`` is a folder."""
+    """Raise a FileNotFoundError that names the option to change, unless ``path`` is a folder."""
     if not os.path.isdir(path):
         kind = 'is a file' if os.path.isfile(path) else 'does not exist'
         raise OmniVLFileNotFoundError(f'{reader}: the folder {path!r} {kind}; set {option!r} in the config')
 
 
 def iter_delimited(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Reads a CSV or TSV file.
+    """Read a CSV or TSV file.
 
     Args:
         path: The file, UTF-8 with or without a byte order mark.
@@ -45,7 +45,7 @@ def iter_delimited(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]
     Yields:
         Line number (from 1, the last line of the row) and the fields; empty lines are left out.
     """
-    quoting = csv.QUOTE_NONE if delimiter == '\t' else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == '\t' else csv.QUOTE_MINIMAL
     with open(path, encoding='utf-8-sig', newline='') as file:
         reader = csv.reader(file, delimiter=delimiter, quoting=quoting)
         while True:
@@ -60,7 +60,7 @@ def iter_delimited(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]
 
 
 def iter_table(path: str, delimiter: str, required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Reads a CSV or TSV file whose first row names the columns.
+    """Read a CSV or TSV file whose first row names the columns.
 
     Args:
         path: The file.
@@ -88,7 +88,7 @@ def iter_table(path: str, delimiter: str, required: Sequence[str]) -> Iterator[t
 
 
 def iter_lines(path: str) -> Iterator[tuple[int, str]]:
-    """Yields line number (from 1) and text of every line that is not empty, without the line break."""
+    """Yield line number (from 1) and text of every line that is not empty, without the line break."""
     with open(path, encoding='utf-8-sig') as file:
         line = 0
         try:
@@ -101,7 +101,7 @@ def iter_lines(path: str) -> Iterator[tuple[int, str]]:
 
 
 def iter_json_list(path: str, hint: str) -> Iterator[tuple[int, Any]]:
-    """Reads a JSON list element by element: a list of 14 million rows never is in memory at once.
+    """Read a JSON list element by element: a list of 14 million rows never is in memory at once.
 
     Args:
         path: The file.
@@ -130,7 +130,7 @@ def iter_json_list(path: str, hint: str) -> Iterator[tuple[int, Any]]:
 
 
 def iter_json_rows(path: str, hint: str = _JSONL_HINT) -> Iterator[tuple[int | str, Any]]:
-    """Reads rows of JSON: one per line where the name ends in ``.jsonl``, else the elements of a list.
+    """Read rows of JSON: one per line where the name ends in ``.jsonl``, else the elements of a list.
 
     Args:
         path: The file.
@@ -164,7 +164,7 @@ class _JSONStream:
         return self.buffer[:20]
 
     def fill(self) -> bool:
-        """Drops what was decoded and reads more; False at the end of the file."""
+        """Drop what was decoded and reads more; False at the end of the file."""
         try:
             more = self.file.read(_CHUNK)
         except UnicodeDecodeError as error:
@@ -175,7 +175,7 @@ class _JSONStream:
         return bool(more)
 
     def peek(self) -> str:
-        """The next character that is no white space; '' at the end of the file."""
+        """Find the next character that is no white space; '' at the end of the file."""
         while True:
             while self.position < len(self.buffer):
                 if self.buffer[self.position] not in _WHITESPACE:
@@ -185,7 +185,7 @@ class _JSONStream:
                 return ''
 
     def value(self, row: int) -> Any:
-        """Decodes the next value of the array."""
+        """Decode the next value of the array."""
         self.peek()
         while True:
             try:
@@ -205,7 +205,13 @@ class _JSONStream:
 
 
 def read_json(path: str) -> Any:
-    """Reads a whole JSON file (of a moderate size).
+    """Read a whole JSON file (of a moderate size).
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it holds.
 
     Raises:
         AnnotationError: The file is not JSON; names the line.
@@ -220,7 +226,13 @@ def read_json(path: str) -> Any:
 
 
 def read_class_list(path: str) -> list[str]:
-    """Reads class names, one per line, in the order of their indices.
+    """Read class names, one per line, in the order of their indices.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The names.
 
     Raises:
         AnnotationError: A class stands there twice, or there is none.
@@ -237,7 +249,7 @@ def read_class_list(path: str) -> list[str]:
 
 
 def unknown_label_message(label: str, allowed: Sequence[str]) -> str:
-    """Says which labels are allowed (the first ones, and those spelled alike)."""
+    """Say which labels are allowed (the first ones, and those spelled alike)."""
     shown = ', '.join(repr(name) for name in allowed[:8])
     more = f', ... ({len(allowed)} in all)' if len(allowed) > 8 else ''
     close = difflib.get_close_matches(label, allowed, n=1)

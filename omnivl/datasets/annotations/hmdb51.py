@@ -20,7 +20,7 @@ PARTS = {'train': '1', 'test': '2'}
 
 @ANNOTATIONS.register_module()
 class HMDB51Splits(AnnotationReader):
-    """Reads a folder of ``<class>_test_split<number>.txt`` with lines ``video.avi 0|1|2`` (testTrainMulti_7030_splits).
+    """Read a folder of ``<class>_test_split<number>.txt`` with lines ``video.avi 0|1|2`` (testTrainMulti_7030_splits).
 
     mmaction2's lists (``hmdb51_train_split_1_videos.txt``) are read by ``MMActionList``.
 
@@ -34,7 +34,7 @@ class HMDB51Splits(AnnotationReader):
     modality = VIDEO.name
 
     def __init__(self, splits_root: str, visual_root: str, part: str, split: int = 1) -> None:
-        super().__init__(None, visual_root)
+        super().__init__('', visual_root)
         if part not in PARTS:
             raise OmniVLValueError(f'HMDB51Splits: part={part!r}; allowed are {sorted(PARTS)}')
         if split not in (1, 2, 3):
@@ -56,13 +56,8 @@ class HMDB51Splits(AnnotationReader):
             raise AnnotationError(self.splits_root, None, None, f'has no files <class>{self._suffix}')
         return sorted(name.removesuffix(self._suffix) for name in names)
 
-    @cached_property
-    def class_names(self) -> list[str]:
-        """The classes in words: 'brush hair'."""
-        return [label.replace('_', ' ') for label in self.classes]
-
     def read(self) -> Iterator[Record]:
-        """Yields the records, class after class."""
+        """Yield the records, class after class."""
         for label in self.classes:
             file = os.path.join(self.splits_root, label + self._suffix)
             for line, text in iter_lines(file):
@@ -72,4 +67,4 @@ class HMDB51Splits(AnnotationReader):
                 if part == PARTS[self.part]:
                     relative = f'{label}/{video.strip()}'
                     stem = os.path.splitext(relative)[0]
-                    yield Record(id=stem, visual=self.path(relative), modality=self.modality, label=label)
+                    yield Record(id=stem, visual=self.path(relative), label=label)

@@ -16,7 +16,7 @@ from .imagenet import ImageNetFolder
 
 @ANNOTATIONS.register_module()
 class ClassImageList(ImageNetFolder):
-    """Reads lines ``class/image``, the class being the folder.
+    """Read lines ``class/image``, the class being the folder.
 
     ==========================================  ============  ==========
     file                                        ``suffix``    images
@@ -46,7 +46,7 @@ class ClassImageList(ImageNetFolder):
         self.suffix = suffix
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, row after row."""
+        """Yield the records, row after row."""
         allowed = set(self.classes)
         for line, text in iter_lines(self.ann_file):
             name = text.strip()
@@ -55,12 +55,12 @@ class ClassImageList(ImageNetFolder):
                 raise self.error(f'line {line}', None, f'expected "class/image", got {text!r}')
             if label not in allowed:
                 raise self.error(f'line {line}', 'class', unknown_label_message(label, self.classes))
-            yield Record(id=name, visual=self.path(name + self.suffix), modality=self.modality, label=label)
+            yield Record(id=name, visual=self.path(name + self.suffix), label=label)
 
 
 @ANNOTATIONS.register_module()
 class OxfordPetsList(AnnotationReader):
-    """Reads Oxford-IIIT Pets: lines ``Abyssinian_100 1 1 1`` (image, breed, species, number within the species).
+    """Read Oxford-IIIT Pets: lines ``Abyssinian_100 1 1 1`` (image, breed, species, number within the species).
 
     Args:
         ann_file: ``annotations/trainval.txt`` or ``test.txt``.
@@ -86,19 +86,14 @@ class OxfordPetsList(AnnotationReader):
             raise AnnotationError(self.classes_file, None, 'breed', message)
         return [breeds[number] for number in sorted(breeds)]
 
-    @cached_property
-    def class_names(self) -> list[str]:
-        """The breeds in words: 'american bulldog'."""
-        return [label.replace('_', ' ') for label in self.classes]
-
     def read(self) -> Iterator[Record]:
-        """Yields the records, row after row."""
+        """Yield the records, row after row."""
         for place, image, number in self._rows(self.ann_file):
             label = _breed(image)
             if number > len(self.classes) or self.classes[number - 1] != label:
                 message = f'breed {number} is not {label!r} in {self.classes_file}, which has {len(self.classes)}'
                 raise self.error(place, 'breed', message)
-            yield Record(id=image, visual=self.path(f'{image}.jpg'), modality=self.modality, label=label)
+            yield Record(id=image, visual=self.path(f'{image}.jpg'), label=label)
 
     @staticmethod
     def _rows(path: str) -> Iterator[tuple[str, str, int]]:

@@ -17,7 +17,7 @@ _SUFFIXES = ('.jpeg', '.jpg', '.png', '.bmp', '.webp', '.ppm')
 
 @ANNOTATIONS.register_module()
 class ImageNetFolder(AnnotationReader):
-    """Reads ``<visual_root>/<split>/<class>/*.JPEG``; classes and files in alphabetic order.
+    """Read ``<visual_root>/<split>/<class>/*.JPEG``; classes and files in alphabetic order.
 
     Args:
         visual_root: The folder.
@@ -35,7 +35,7 @@ class ImageNetFolder(AnnotationReader):
         class_names_file: str | None = None,
         classes_file: str | None = None,
     ) -> None:
-        super().__init__(None, os.path.join(visual_root, split) if split else visual_root)
+        super().__init__('', os.path.join(visual_root, split) if split else visual_root)
         self.class_names_file = class_names_file
         self.classes_file = classes_file
 
@@ -92,7 +92,7 @@ class ImageNetFolder(AnnotationReader):
         return words
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, row after row."""
+        """Yield the records, row after row."""
         found = False
         for label in self.classes:
             folder = os.path.join(self.visual_root, label)
@@ -100,8 +100,6 @@ class ImageNetFolder(AnnotationReader):
             for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
                 if name.lower().endswith(_SUFFIXES):
                     found = True
-                    yield Record(
-                        id=f'{label}/{name}', visual=os.path.join(folder, name), modality=self.modality, label=label
-                    )
+                    yield Record(id=f'{label}/{name}', visual=os.path.join(folder, name), label=label)
         if not found:
             raise AnnotationError(self.visual_root, None, None, f'the class folders hold no images ({_SUFFIXES})')

@@ -13,7 +13,7 @@ from .files import read_json
 
 @ANNOTATIONS.register_module()
 class KarpathyJSON(AnnotationReader):
-    """Reads ``{images: [{filepath, filename, split, sentences: [{raw}], cocoid | imgid}]}``.
+    """Read ``{images: [{filepath, filename, split, sentences: [{raw}], cocoid | imgid}]}``.
 
     ``filepath`` is missing in the Flickr file. One record per image, with all its captions.
 
@@ -32,7 +32,7 @@ class KarpathyJSON(AnnotationReader):
         self.split = split
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, row after row."""
+        """Yield the records, row after row."""
         images = read_json(self.ann_file)
         images = images.get('images') if isinstance(images, dict) else None
         if not isinstance(images, list):
@@ -67,6 +67,5 @@ class KarpathyJSON(AnnotationReader):
         return Record(
             id=str(self.value(image, key, (int, str), row)),
             visual=self.path(os.path.join(folder, filename)),
-            modality=self.modality,
             text=texts,
         )

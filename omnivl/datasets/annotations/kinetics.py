@@ -10,13 +10,13 @@ from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
 from omnivl.structures import VIDEO, check_modality
 
-from .base import AnnotationReader, Record, fill_template
+from .base import AnnotationReader, Record
 from .files import iter_lines, iter_table, read_class_list, require_file, unknown_label_message
 
 
 @ANNOTATIONS.register_module()
 class KineticsCSV(AnnotationReader):
-    """Reads ``label,youtube_id,time_start,time_end,split[,is_cc]``.
+    """Read ``label,youtube_id,time_start,time_end,split[,is_cc]``.
 
     The downloaded file is the clip already, so ``clip`` of the records stays None.
 
@@ -31,6 +31,7 @@ class KineticsCSV(AnnotationReader):
     """
 
     modality = VIDEO.name
+    placeholders = dict(label='', class_folder='', youtube_id='', time_start=0, time_end=0)
 
     def __init__(
         self,
@@ -40,12 +41,9 @@ class KineticsCSV(AnnotationReader):
         classes_file: str | None = None,
         path_template: str = '{class_folder}/{youtube_id}_{time_start:06d}_{time_end:06d}.mp4',
     ) -> None:
-        super().__init__(ann_file, visual_root)
-        values = {'label': '', 'class_folder': '', 'youtube_id': '', 'time_start': 0, 'time_end': 0}
-        fill_template(path_template, 'KineticsCSV', **values)
+        super().__init__(ann_file, visual_root, path_template=path_template)
         self.split = split
         self.classes_file = classes_file
-        self.path_template = path_template
 
     @cached_property
     def classes(self) -> list[str]:
@@ -55,11 +53,6 @@ class KineticsCSV(AnnotationReader):
             return read_class_list(self.classes_file)
         require_file(self.ann_file, 'ann_file', 'KineticsCSV')
         return sorted({row['label'] for _, row in self._rows()})
-
-    @cached_property
-    def class_names(self) -> list[str]:
-        """The labels as words."""
-        return [label.replace('_', ' ') for label in self.classes]
 
     def _rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         columns = ['label', 'youtube_id', 'time_start', 'time_end'] + (['split'] if self.split is not None else [])
@@ -71,7 +64,7 @@ class KineticsCSV(AnnotationReader):
             yield line, row
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, row after row."""
+        """Yield the records, row after row."""
         allowed = set(self.classes)
         splits: set[str] = set()
         found = False
@@ -88,18 +81,14 @@ class KineticsCSV(AnnotationReader):
             start, end = (self._seconds(row, column, place) for column in ('time_start', 'time_end'))
             if end <= start:
                 raise self.error(place, 'time_end', f'{end} is not after time_start ({start})')
-            relative = fill_template(
-                self.path_template,
-                'KineticsCSV',
+            relative = self.fill_template(
                 label=label,
                 class_folder=label.replace(' ', '_'),
                 youtube_id=row['youtube_id'],
                 time_start=start,
                 time_end=end,
             )
-            yield Record(
-                id=os.path.splitext(relative)[0], visual=self.path(relative), modality=self.modality, label=label
-            )
+            yield Record(id=os.path.splitext(relative)[0], visual=self.path(relative), label=label)
         if self.split is not None and not found:
             raise self.error(None, 'split', f'no row has split {self.split!r}; the file has {sorted(splits)}')
 
@@ -112,7 +101,7 @@ class KineticsCSV(AnnotationReader):
 
 @ANNOTATIONS.register_module()
 class MMActionList(AnnotationReader):
-    """Reads lines ``path label``, the label being an index: mmaction's and VideoMAE's lists, mmpretrain's meta files.
+    """Read lines ``path label``, the label being an index: mmaction's and VideoMAE's lists, mmpretrain's meta files.
 
     The line is split at its last delimiter, so paths may contain spaces.
 
@@ -145,13 +134,8 @@ class MMActionList(AnnotationReader):
         require_file(self.classes_file, 'classes_file', 'MMActionList')
         return read_class_list(self.classes_file)
 
-    @cached_property
-    def class_names(self) -> list[str]:
-        """The class names as words."""
-        return [label.replace('_', ' ') for label in self.classes]
-
     def read(self) -> Iterator[Record]:
-        """Yields the records, row after row."""
+        """Yield the records, row after row."""
         for line, text in iter_lines(self.ann_file):
             place = f'line {line}'
             relative, found, label = text.strip().rpartition(self.delimiter)
@@ -164,6 +148,4 @@ class MMActionList(AnnotationReader):
                 raise self.error(
                     place, 'label', f'index {label}, but {self.classes_file} names classes 0 to {len(self.classes) - 1}'
                 )
-            yield Record(
-                id=relative, visual=self.path(relative), modality=self.modality, label=self.classes[int(label)]
-            )
+            yield Record(id=relative, visual=self.path(relative), label=self.classes[int(label)])

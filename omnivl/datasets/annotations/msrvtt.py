@@ -8,7 +8,7 @@ from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
 from omnivl.structures import VIDEO
 
-from .base import AnnotationReader, Record, fill_template
+from .base import AnnotationReader, Record
 from .files import iter_table, read_json, require_file
 
 _HINT = (
@@ -19,7 +19,7 @@ _HINT = (
 
 @ANNOTATIONS.register_module()
 class MSRVTTJSON(AnnotationReader):
-    """Reads ``{videos: [{video_id, split}], sentences: [{video_id, caption}]}``; a record per video, with all captions.
+    """Read ``{videos: [{video_id, split}], sentences: [{video_id, caption}]}``; a record per video, with all captions.
 
     ==============================  ==================================  ================================================
     set                             ``ann_file``                        option
@@ -42,6 +42,7 @@ class MSRVTTJSON(AnnotationReader):
     """
 
     modality = VIDEO.name
+    placeholders = dict(video='')
     alternatives = True
 
     def __init__(
@@ -53,24 +54,23 @@ class MSRVTTJSON(AnnotationReader):
         path_template: str = '{video}.mp4',
         empty: str = 'raise',
     ) -> None:
-        super().__init__(ann_file, visual_root, empty)
+        super().__init__(ann_file, visual_root, empty, path_template)
         if videos_file is not None and split is not None:
             raise OmniVLValueError('MSRVTTJSON: videos_file and split both choose the videos; give one of them')
-        fill_template(path_template, 'MSRVTTJSON', video='')
         self.videos_file = videos_file
         self.split = split
-        self.path_template = path_template
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, in the order of ``videos_file`` or of the file's list of videos."""
+        """Yield the records, in the order of ``videos_file`` or of the file's list of videos."""
         content = read_json(self.ann_file)
-        lists = [content.get(key) for key in ('videos', 'sentences')] if isinstance(content, dict) else [None]
-        if not all(isinstance(rows, list) for rows in lists):
+        content = content if isinstance(content, dict) else {}
+        videos, sentences = content.get('videos'), content.get('sentences')
+        if not isinstance(videos, list) or not isinstance(sentences, list):
             raise self.error(None, None, _HINT)
-        wanted = self._listed() if self.videos_file is not None else self._of_split(lists[0])
+        wanted = self._of_split(videos) if self.videos_file is None else self._listed(self.videos_file)
         captions: dict[str, list[str]] = {video: [] for video in wanted}
         known = set()
-        for row, sentence in enumerate(lists[1]):
+        for row, sentence in enumerate(sentences):
             place = f'sentence {row}'
             video = self.value(sentence, 'video_id', str, place)
             known.add(video)
@@ -80,14 +80,15 @@ class MSRVTTJSON(AnnotationReader):
             if video not in known:
                 raise self.error(None, 'sentences', f'no caption of {video!r}, which {wanted[video]} names')
             if texts:
-                path = fill_template(self.path_template, 'MSRVTTJSON', video=video)
-                yield Record(id=video, visual=self.path(path), modality=self.modality, text=texts)
+                path = self.fill_template(video=video)
+                yield Record(id=video, visual=self.path(path), text=texts)
 
-    def _listed(self) -> dict[str, str]:
+    @staticmethod
+    def _listed(videos_file: str) -> dict[str, str]:
         """Video -> where it is named."""
-        require_file(self.videos_file, 'videos_file', 'MSRVTTJSON')
-        rows = iter_table(self.videos_file, ',', ('video_id',))
-        return {row['video_id']: f'{self.videos_file}, line {line},' for line, row in rows}
+        require_file(videos_file, 'videos_file', 'MSRVTTJSON')
+        rows = iter_table(videos_file, ',', ('video_id',))
+        return {row['video_id']: f'{videos_file}, line {line},' for line, row in rows}
 
     def _of_split(self, videos: list) -> dict[str, str]:
         """Video -> where it is named."""
@@ -105,7 +106,7 @@ class MSRVTTJSON(AnnotationReader):
 
 @ANNOTATIONS.register_module()
 class MSRVTTTestCSV(AnnotationReader):
-    """Reads ``key, vid_key, video_id, sentence``: MSRVTT_JSFUSION_test.csv, the 1000 pairs of the test set 1kA.
+    """Read ``key, vid_key, video_id, sentence``: MSRVTT_JSFUSION_test.csv, the 1000 pairs of the test set 1kA.
 
     Args:
         ann_file: The CSV file.
@@ -115,22 +116,17 @@ class MSRVTTTestCSV(AnnotationReader):
     """
 
     modality = VIDEO.name
+    path_template = '{video}.mp4'
+    placeholders = dict(video='')
     alternatives = True
 
-    def __init__(
-        self, ann_file: str, visual_root: str, path_template: str = '{video}.mp4', empty: str = 'raise'
-    ) -> None:
-        super().__init__(ann_file, visual_root, empty)
-        fill_template(path_template, 'MSRVTTTestCSV', video='')
-        self.path_template = path_template
-
     def read(self) -> Iterator[Record]:
-        """Yields the records, row after row."""
+        """Yield the records, row after row."""
         for line, row in iter_table(self.ann_file, ',', ('video_id', 'sentence')):
             place = f'line {line}'
             if not row['video_id']:
                 raise self.error(place, 'video_id', 'the field is empty')
             texts = self.captions([row['sentence']], place, 'sentence')
             if texts:
-                path = fill_template(self.path_template, 'MSRVTTTestCSV', video=row['video_id'])
-                yield Record(id=row['video_id'], visual=self.path(path), modality=self.modality, text=texts)
+                path = self.fill_template(video=row['video_id'])
+                yield Record(id=row['video_id'], visual=self.path(path), text=texts)

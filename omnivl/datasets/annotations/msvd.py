@@ -8,13 +8,13 @@ from omnivl.registry import ANNOTATIONS
 from omnivl.structures import VIDEO
 
 from ..errors import AnnotationError
-from .base import AnnotationReader, Record, fill_template
+from .base import AnnotationReader, Record
 from .files import iter_lines, require_file
 
 
 @ANNOTATIONS.register_module()
 class MSVDText(AnnotationReader):
-    """Reads lines of a video's name and one description of it: AllVideoDescriptions.txt.
+    """Read lines of a video's name and one description of it: AllVideoDescriptions.txt.
 
     One record per video, with all its captions (41 on average). Lines that begin with ``#`` are comments. Lists are
     read by BLIPCaptionJSON (VindLU) and CaptionDictJSON (mmaction2).
@@ -30,6 +30,7 @@ class MSVDText(AnnotationReader):
     """
 
     modality = VIDEO.name
+    placeholders = dict(video='')
     alternatives = True
 
     def __init__(
@@ -41,17 +42,15 @@ class MSVDText(AnnotationReader):
         path_template: str = '{video}.avi',
         empty: str = 'raise',
     ) -> None:
-        super().__init__(ann_file, visual_root, empty)
-        fill_template(path_template, 'MSVDText', video='')
+        super().__init__(ann_file, visual_root, empty, path_template)
         self.videos_file = videos_file
         self.names_file = names_file
-        self.path_template = path_template
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, in the order of ``videos_file`` or of the first descriptions."""
+        """Yield the records, in the order of ``videos_file`` or of the first descriptions."""
         wanted = self._wanted()
         captions: dict[str, list[str]] = {video: [] for video in wanted or ()}
-        known = set()
+        known: set[str] = set()
         for line, text in iter_lines(self.ann_file):
             if text.startswith('#'):
                 continue
@@ -60,11 +59,11 @@ class MSVDText(AnnotationReader):
             if wanted is None or video in wanted:
                 captions.setdefault(video, []).extend(self.captions([caption], f'line {line}', None))
         for video, texts in captions.items():
-            if video not in known:
+            if wanted is not None and video not in known:
                 raise self.error(None, None, f'no description of {video!r}, which {wanted[video]} names')
             if texts:
-                path = fill_template(self.path_template, 'MSVDText', video=video)
-                yield Record(id=video, visual=self.path(path), modality=self.modality, text=texts)
+                path = self.fill_template(video=video)
+                yield Record(id=video, visual=self.path(path), text=texts)
 
     def _wanted(self) -> dict[str, str] | None:
         """Video -> where it is named; None for all."""
@@ -86,7 +85,7 @@ class MSVDText(AnnotationReader):
 
 
 def read_video_names(path: str, owner: str) -> dict[str, str]:
-    """Reads MSVD's ``youtube_mapping.txt``, lines of a YouTube name and ``vid<number>``.
+    """Read MSVD's ``youtube_mapping.txt``, lines of a YouTube name and ``vid<number>``.
 
     Args:
         path: The file.

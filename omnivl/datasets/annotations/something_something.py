@@ -10,7 +10,7 @@ from omnivl.registry import ANNOTATIONS
 from omnivl.structures import VIDEO
 
 from ..errors import AnnotationError
-from .base import AnnotationReader, Record, fill_template
+from .base import AnnotationReader, Record
 from .files import iter_json_list, read_json, require_file, unknown_label_message
 
 _HINT = 'the lists of mmaction (lines "path label") are read by MMActionList'
@@ -18,7 +18,7 @@ _HINT = 'the lists of mmaction (lines "path label") are read by MMActionList'
 
 @ANNOTATIONS.register_module()
 class SomethingSomethingJSON(AnnotationReader):
-    """Reads ``something-something-v2-{train,validation}.json``: ``[{id, label, template, placeholders}]``.
+    """Read ``something-something-v2-{train,validation}.json``: ``[{id, label, template, placeholders}]``.
 
     The class is the template: 'Holding [something]' in a row is 'Holding something' in the list of classes. The test
     file is published without templates; the validation set is the one that is reported. mmaction2's lists
@@ -32,12 +32,11 @@ class SomethingSomethingJSON(AnnotationReader):
     """
 
     modality = VIDEO.name
+    placeholders = dict(id='')
 
     def __init__(self, ann_file: str, visual_root: str, labels_file: str, path_template: str = '{id}.webm') -> None:
-        super().__init__(ann_file, visual_root)
-        fill_template(path_template, 'SomethingSomethingJSON', id='')
+        super().__init__(ann_file, visual_root, path_template=path_template)
         self.labels_file = labels_file
-        self.path_template = path_template
 
     @cached_property
     def classes(self) -> list[str]:
@@ -61,15 +60,15 @@ class SomethingSomethingJSON(AnnotationReader):
         return [label.lower() for label in self.classes]
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, clip after clip."""
+        """Yield the records, clip after clip."""
         allowed = set(self.classes)
         for row, item in iter_json_list(self.ann_file, _HINT):
             name = str(self.value(item, 'id', (str, int), row))
             label = self._label(item, row)
             if label not in allowed:
                 raise self.error(row, 'template', unknown_label_message(label, self.classes))
-            relative = fill_template(self.path_template, 'SomethingSomethingJSON', id=name)
-            yield Record(id=name, visual=self.path(relative), modality=self.modality, label=label)
+            relative = self.fill_template(id=name)
+            yield Record(id=name, visual=self.path(relative), label=label)
 
     def _label(self, item: dict[str, Any], row: int) -> str:
         if 'template' not in item:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
 
-from .base import AnnotationReader, Record, fill_template
+from .base import AnnotationReader, Record
 from .files import iter_delimited
 
 # The published column orders. None of these files has a header.
@@ -24,7 +24,7 @@ _ROWS_PER_SHARD = 10000
 
 @ANNOTATIONS.register_module()
 class CaptionTSV(AnnotationReader):
-    """Reads one caption per line; the image is found through a path column or through a template.
+    """Read one caption per line; the image is found through a path column or through a template.
 
     The published files hold addresses, not paths. Where the downloaded images lie is said by ``path_template``; its
     placeholders are ``row`` (from 0, without the header), ``shard`` (``row // 10000``) and ``url_crc32``. The default
@@ -43,6 +43,8 @@ class CaptionTSV(AnnotationReader):
         empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
     """
 
+    placeholders = dict(row=0, shard=0, url_crc32=0)
+
     def __init__(
         self,
         ann_file: str,
@@ -53,7 +55,7 @@ class CaptionTSV(AnnotationReader):
         delimiter: str = '\t',
         empty: str = 'raise',
     ) -> None:
-        super().__init__(ann_file, visual_root, empty)
+        super().__init__(ann_file, visual_root, empty, path_template)
         self.columns: tuple[str, ...] | None = None
         if columns != 'header':
             if isinstance(columns, str) and columns not in COLUMNS:
@@ -66,13 +68,11 @@ class CaptionTSV(AnnotationReader):
                 raise OmniVLValueError(
                     f"CaptionTSV: columns={list(self.columns)}; 'caption' must be there, beside others of {_KNOWN}"
                 )
-        fill_template(path_template, 'CaptionTSV', row=0, shard=0, url_crc32=0)
         self.skip_header = skip_header
-        self.path_template = path_template
         self.delimiter = delimiter
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, row after row."""
+        """Yield the records, row after row."""
         columns = self.columns
         rows = iter_delimited(self.ann_file, self.delimiter)
         if columns is None or self.skip_header:
@@ -88,7 +88,7 @@ class CaptionTSV(AnnotationReader):
             texts = self.captions([values['caption']], place, 'caption')
             if texts:
                 relative = self._relative_path(values, row, place)
-                yield Record(id=relative, visual=self.path(relative), modality=self.modality, text=texts)
+                yield Record(id=relative, visual=self.path(relative), text=texts)
 
     def _relative_path(self, values: dict[str, str], row: int, place: str) -> str:
         if 'path' in values:
@@ -98,4 +98,4 @@ class CaptionTSV(AnnotationReader):
         if 'url_crc32' in self.path_template and 'url' not in values:
             raise self.error(place, 'url', f'path_template={self.path_template!r} needs the column')
         crc = zlib.crc32(values.get('url', '').encode())
-        return fill_template(self.path_template, 'CaptionTSV', row=row, shard=row // _ROWS_PER_SHARD, url_crc32=crc)
+        return self.fill_template(row=row, shard=row // _ROWS_PER_SHARD, url_crc32=crc)

@@ -17,7 +17,7 @@ from .files import iter_lines, require_file, unknown_label_message
 
 @ANNOTATIONS.register_module()
 class UCF101List(AnnotationReader):
-    """Reads ``trainlist01.txt`` (lines ``Class/v_x.avi 1``) and ``testlist01.txt`` (the same without the number).
+    """Read ``trainlist01.txt`` (lines ``Class/v_x.avi 1``) and ``testlist01.txt`` (the same without the number).
 
     The class is the folder; where a line has the number of the class too, the two must agree. mmaction2's lists
     (``ucf101_train_split_1_videos.txt``), which count classes from 0, are read by ``MMActionList``.
@@ -38,7 +38,7 @@ class UCF101List(AnnotationReader):
     def classes(self) -> list[str]:
         """The class folders, in the order of their numbers."""
         require_file(self.classes_file, 'classes_file', 'UCF101List')
-        found = []
+        found: list[str] = []
         for line, text in iter_lines(self.classes_file):
             number, _, name = text.strip().partition(' ')
             if number != str(len(found) + 1) or not name or name in found:
@@ -56,7 +56,7 @@ class UCF101List(AnnotationReader):
         return [re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', label).lower() for label in self.classes]
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, video after video."""
+        """Yield the records, video after video."""
         numbers = {label: number for number, label in enumerate(self.classes, 1)}
         for line, text in iter_lines(self.ann_file):
             place = f'line {line}'
@@ -74,4 +74,4 @@ class UCF101List(AnnotationReader):
                     'count from 0 are read by MMActionList',
                 )
             stem = os.path.splitext(relative)[0]
-            yield Record(id=stem, visual=self.path(relative), modality=self.modality, label=label)
+            yield Record(id=stem, visual=self.path(relative), label=label)

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from omnivl.registry import ANNOTATIONS
 from omnivl.structures import VIDEO
 
-from .base import AnnotationReader, Record, fill_template
+from .base import AnnotationReader, Record
 from .files import iter_json_rows
 from .msvd import read_video_names
 
 
 @ANNOTATIONS.register_module()
 class VideoQAList(AnnotationReader):
-    """Reads rows of ``{video, question, answer, question_id?, answer_type?}``, a JSON list or one JSON row per line.
+    """Read rows of ``{video, question, answer, question_id?, answer_type?}``, a JSON list or one JSON row per line.
 
     ======================================  =================  ====================================
     file                                    ``video_field``    ``path_template``
@@ -38,6 +38,7 @@ class VideoQAList(AnnotationReader):
     """
 
     modality = VIDEO.name
+    placeholders = dict(video='')
 
     def __init__(
         self,
@@ -47,14 +48,12 @@ class VideoQAList(AnnotationReader):
         path_template: str = '{video}',
         names_file: str | None = None,
     ) -> None:
-        super().__init__(ann_file, visual_root)
-        fill_template(path_template, 'VideoQAList', video='')
+        super().__init__(ann_file, visual_root, path_template=path_template)
         self.video_field = video_field
-        self.path_template = path_template
         self.names_file = names_file
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, question after question."""
+        """Yield the records, question after question."""
         names = None if self.names_file is None else read_video_names(self.names_file, 'VideoQAList')
         for row, item in iter_json_rows(self.ann_file):
             video = self.value(item, self.video_field, (str, int), row)
@@ -67,8 +66,7 @@ class VideoQAList(AnnotationReader):
             answer_type = item.get('answer_type')
             yield Record(
                 id=str(name),
-                visual=self.path(fill_template(self.path_template, 'VideoQAList', video=video)),
-                modality=self.modality,
+                visual=self.path(self.fill_template(video=video)),
                 question=self.value(item, 'question', str, row),
                 answers=[self.value(item, 'answer', str, row)] if 'answer' in item else None,
                 answer_type=None if answer_type is None else str(answer_type),

@@ -15,7 +15,7 @@ _HINT = 'expected the file as published'
 
 @ANNOTATIONS.register_module()
 class VisualGenome(AnnotationReader):
-    """Reads ``[{id, regions: [{phrase, region_id, image_id, ...}]}]``; one record per image, a caption per region.
+    """Read ``[{id, regions: [{phrase, region_id, image_id, ...}]}]``; one record per image, a caption per region.
 
     The images lie in two folders, VG_100K and VG_100K_2; which one is told by the address in ``image_data.json``.
     (BLIP's ``vg_caption.json`` is read by BLIPCaptionJSON.)
@@ -32,7 +32,7 @@ class VisualGenome(AnnotationReader):
         self.image_file = image_file
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, row after row."""
+        """Yield the records, row after row."""
         require_file(self.image_file, 'image_file', 'VisualGenome')
         paths = self._paths()
         for row, item in iter_json_list(self.ann_file, _HINT):
@@ -46,7 +46,7 @@ class VisualGenome(AnnotationReader):
                     raise self.error(row, field, 'the field is missing')
                 texts += self.captions([region['phrase']], row, field)
             if texts:
-                yield Record(id=str(image_id), visual=self.path(paths[image_id]), modality=self.modality, text=texts)
+                yield Record(id=str(image_id), visual=self.path(paths[image_id]), text=texts)
 
     def _paths(self) -> dict[int, str]:
         """Folder and file name of each image: the last two parts of its address."""

@@ -9,7 +9,7 @@ from omnivl.registry import ANNOTATIONS
 from omnivl.structures import IMAGE
 
 from ..errors import AnnotationError
-from .base import AnnotationReader, Record, fill_template, shorten
+from .base import AnnotationReader, Record, shorten
 from .files import iter_json_list, read_json, require_file
 
 _HINT = "the official files ({'questions': [...]}) are read by VQAv2JSON"
@@ -17,7 +17,7 @@ _HINT = "the official files ({'questions': [...]}) are read by VQAv2JSON"
 
 @ANNOTATIONS.register_module()
 class VQAv2JSON(AnnotationReader):
-    """Reads VQAv2's two files: ``v2_OpenEnded_mscoco_*_questions.json`` and ``v2_mscoco_*_annotations.json``.
+    """Read VQAv2's two files: ``v2_OpenEnded_mscoco_*_questions.json`` and ``v2_mscoco_*_annotations.json``.
 
     ``{questions: [{image_id, question, question_id}], data_subtype}`` and ``{annotations: [{question_id, image_id,
     question_type, answer_type, answers: [10 x {answer}]}]}``. One record per question, with all ten answers.
@@ -30,6 +30,8 @@ class VQAv2JSON(AnnotationReader):
             the file, where ``test-dev2015`` counts as ``test2015``, whose images it asks about.
     """
 
+    placeholders = dict(image_id=0, subtype='')
+
     def __init__(
         self,
         ann_file: str,
@@ -37,13 +39,11 @@ class VQAv2JSON(AnnotationReader):
         answers_file: str | None = None,
         path_template: str = '{subtype}/COCO_{subtype}_{image_id:012d}.jpg',
     ) -> None:
-        super().__init__(ann_file, visual_root)
-        fill_template(path_template, 'VQAv2JSON', image_id=0, subtype='')
+        super().__init__(ann_file, visual_root, path_template=path_template)
         self.answers_file = answers_file
-        self.path_template = path_template
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, question after question."""
+        """Yield the records, question after question."""
         subtype, questions = self._questions()
         annotations = self._annotations()
         seen: set[int] = set()
@@ -55,7 +55,6 @@ class VQAv2JSON(AnnotationReader):
             record = Record(
                 id=str(number),
                 visual=self._visual(self.value(item, 'image_id', int, row), subtype),
-                modality=self.modality,
                 question=self.value(item, 'question', str, row),
             )
             if annotations is not None:
@@ -74,7 +73,7 @@ class VQAv2JSON(AnnotationReader):
             yield record
 
     def _visual(self, image_id: int, subtype: str) -> str:
-        return self.path(fill_template(self.path_template, 'VQAv2JSON', image_id=image_id, subtype=subtype))
+        return self.path(self.fill_template(image_id=image_id, subtype=subtype))
 
     def _questions(self) -> tuple[str, list]:
         content = read_json(self.ann_file)
@@ -111,7 +110,7 @@ class VQAv2JSON(AnnotationReader):
 
 @ANNOTATIONS.register_module()
 class BLIPQuestionJSON(AnnotationReader):
-    """Reads ``[{question_id?, question, answer: [str] | str, image}]``: vqa_train.json, vqa_test.json, vg_qa.json.
+    """Read ``[{question_id?, question, answer: [str] | str, image}]``: vqa_train.json, vqa_test.json, vg_qa.json.
 
     A row without ``answer`` is of a test set; one without ``question_id`` is named after its place. The list is
     streamed.
@@ -122,14 +121,13 @@ class BLIPQuestionJSON(AnnotationReader):
     """
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, question after question."""
+        """Yield the records, question after question."""
         for row, item in iter_json_list(self.ann_file, _HINT):
             visual = self.path(self.value(item, IMAGE.name, str, row))
             name = self.value(item, 'question_id', (int, str), row) if 'question_id' in item else row
             yield Record(
                 id=str(name),
                 visual=visual,
-                modality=self.modality,
                 question=self.value(item, 'question', str, row),
                 answers=self._answers(item, row),
             )
@@ -144,7 +142,7 @@ class BLIPQuestionJSON(AnnotationReader):
 
 
 def read_answer_list(path: str) -> list[str]:
-    """Reads the answers to choose from: ``[answer]`` (answer_list.json) or ``{answer: index}`` (train_ans2label.json).
+    """Read the answers to choose from: ``[answer]`` (answer_list.json) or ``{answer: index}`` (train_ans2label.json).
 
     Args:
         path: The JSON file.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from omnivl.registry import ANNOTATIONS
 from omnivl.structures import VIDEO
 
-from .base import AnnotationReader, Record, fill_template
+from .base import AnnotationReader, Record
 from .files import iter_table
 
 _REQUIRED = ('videoid', 'page_dir', 'name')
@@ -15,7 +15,7 @@ _REQUIRED = ('videoid', 'page_dir', 'name')
 
 @ANNOTATIONS.register_module()
 class WebVidCSV(AnnotationReader):
-    """Reads ``videoid, contentUrl, duration, page_dir, name``; the name is the caption.
+    """Read ``videoid, contentUrl, duration, page_dir, name``; the name is the caption.
 
     Args:
         ann_file: The CSV file.
@@ -25,27 +25,16 @@ class WebVidCSV(AnnotationReader):
     """
 
     modality = VIDEO.name
-
-    def __init__(
-        self,
-        ann_file: str,
-        visual_root: str,
-        path_template: str = '{page_dir}/{videoid}.mp4',
-        empty: str = 'raise',
-    ) -> None:
-        super().__init__(ann_file, visual_root, empty)
-        fill_template(path_template, 'WebVidCSV', page_dir='', videoid='')
-        self.path_template = path_template
+    path_template = '{page_dir}/{videoid}.mp4'
+    placeholders = dict(page_dir='', videoid='')
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, row after row."""
+        """Yield the records, row after row."""
         for line, row in iter_table(self.ann_file, ',', _REQUIRED):
             place = f'line {line}'
             if not row['videoid']:
                 raise self.error(place, 'videoid', 'the field is empty')
             texts = self.captions([row['name']], place, 'name')
             if texts:
-                relative = fill_template(
-                    self.path_template, 'WebVidCSV', page_dir=row['page_dir'], videoid=row['videoid']
-                )
-                yield Record(id=row['videoid'], visual=self.path(relative), modality=self.modality, text=texts)
+                relative = self.fill_template(page_dir=row['page_dir'], videoid=row['videoid'])
+                yield Record(id=row['videoid'], visual=self.path(relative), text=texts)

@@ -9,7 +9,7 @@ from typing import Any
 from omnivl.registry import ANNOTATIONS
 from omnivl.structures import VIDEO
 
-from .base import AnnotationReader, Record, fill_template, shorten
+from .base import AnnotationReader, Record, shorten
 from .files import iter_json_list, read_json
 
 ANY_SUFFIX = '.*'
@@ -17,7 +17,7 @@ ANY_SUFFIX = '.*'
 
 @ANNOTATIONS.register_module()
 class YouCook2JSON(AnnotationReader):
-    """Reads ``{database: {<video>: {subset, recipe_type, annotations: [{id, segment, sentence}]}}}``.
+    """Read ``{database: {<video>: {subset, recipe_type, annotations: [{id, segment, sentence}]}}}``.
 
     This is ``youcookii_annotations_trainval.json``. One record per segment, (start, end) in seconds. The annotations
     of the test set are not published; everybody tests on the subset ``validation``.
@@ -32,6 +32,7 @@ class YouCook2JSON(AnnotationReader):
     """
 
     modality = VIDEO.name
+    placeholders = dict(subset='', recipe_type='', video='')
 
     def __init__(
         self,
@@ -41,13 +42,11 @@ class YouCook2JSON(AnnotationReader):
         path_template: str = '{subset}/{recipe_type}/{video}.*',
         empty: str = 'raise',
     ) -> None:
-        super().__init__(ann_file, visual_root, empty)
-        fill_template(path_template, 'YouCook2JSON', subset='', recipe_type='', video='')
-        self.path_template = path_template
+        super().__init__(ann_file, visual_root, empty, path_template)
         self.split = split
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, video after video and segment after segment."""
+        """Yield the records, video after video and segment after segment."""
         content = read_json(self.ann_file)
         database = content.get('database') if isinstance(content, dict) else None
         if not isinstance(database, dict):
@@ -60,7 +59,7 @@ class YouCook2JSON(AnnotationReader):
             if self.split is not None and subset != self.split:
                 continue
             values = dict(subset=subset, recipe_type=str(item.get('recipe_type', '')), video=video)
-            path = self.path(fill_template(self.path_template, 'YouCook2JSON', **values))
+            path = self.path(self.fill_template(**values))
             path = _with_suffix(path, folders) if path.endswith(ANY_SUFFIX) else path
             for row, segment in enumerate(self.value(item, 'annotations', list, video)):
                 place = f'{video}, annotation {row}'
@@ -68,14 +67,14 @@ class YouCook2JSON(AnnotationReader):
                 texts = self.captions([segment.get('sentence')], place, 'sentence')
                 if texts:
                     name = f'{video}_{segment.get("id", row)}'
-                    yield Record(id=name, visual=path, modality=self.modality, text=texts, clip=clip)
+                    yield Record(id=name, visual=path, text=texts, clip=clip)
         if self.split is not None and self.split not in subsets:
             raise self.error(None, 'subset', f'no video is of {self.split!r}; the file has {sorted(subsets)}')
 
 
 @ANNOTATIONS.register_module()
 class VideoSegmentList(AnnotationReader):
-    """Reads ``[{video_path, ts: [start, end], caption}]``, seconds: LAVIS' ``train_annotations.json`` of YouCook2.
+    """Read ``[{video_path, ts: [start, end], caption}]``, seconds: LAVIS' ``train_annotations.json`` of YouCook2.
 
     Args:
         ann_file: The JSON file.
@@ -103,19 +102,26 @@ class VideoSegmentList(AnnotationReader):
         self.segment_field = segment_field
 
     def read(self) -> Iterator[Record]:
-        """Yields the records, row after row."""
+        """Yield the records, row after row."""
         for row, item in iter_json_list(self.ann_file, "the official form ({'database': ...}) is read by YouCook2JSON"):
             visual = self.value(item, self.visual_field, str, row)
             clip = read_segment(self, item, self.segment_field, row)
             texts = self.captions([item.get(self.caption_field)], row, self.caption_field)
             if texts:
-                yield Record(
-                    id=f'{visual}#{row}', visual=self.path(visual), modality=self.modality, text=texts, clip=clip
-                )
+                yield Record(id=f'{visual}#{row}', visual=self.path(visual), text=texts, clip=clip)
 
 
 def read_segment(reader: AnnotationReader, row: Any, field: str, place: int | str) -> tuple[float, float]:
-    """Takes start and end, in seconds, out of a JSON row.
+    """Take start and end out of a JSON row.
+
+    Args:
+        reader: Whose row it is.
+        row: The row.
+        field: Field of a list of the two.
+        place: The place of the row, for the error message.
+
+    Returns:
+        Start and end in seconds.
 
     Raises:
         AnnotationError: They are no two numbers, or the end is not after the start.
@@ -128,11 +134,14 @@ def read_segment(reader: AnnotationReader, row: Any, field: str, place: int | st
 
 
 def _with_suffix(path: str, folders: dict[str, dict[str, str]]) -> str:
-    """Puts the suffix of the file in the place of ``.*``; .mp4 if there is none, which the broken policy then meets.
+    """Put the suffix of the file in the place of ``.*``; .mp4 if there is none, which the broken policy then meets.
 
     Args:
         path: Ends in ``.*``.
         folders: What was listed before: folder -> name without suffix -> name.
+
+    Returns:
+        The path of the file.
     """
     folder, name = os.path.split(path)
     if folder not in folders:

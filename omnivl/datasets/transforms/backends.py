@@ -1,6 +1,7 @@
 """The three video decoders; see ``decoders.py`` for what they share and how they differ."""
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ class DecordDecoder(VideoDecoder):
 
 
 class _DecordReader(VideoReader):
+    _video: Any  # of decord, which has no types; None while there is none
+
     def __init__(self, path: str, short_side: int | None) -> None:
         import decord
 
@@ -65,7 +68,7 @@ class _DecordReader(VideoReader):
 
 
 def _unpadded(frame: np.ndarray) -> np.ndarray:
-    """Undoes a slip of decord, which counts the padding at the end of narrow rows as channels."""
+    """Undo a slip of decord, which counts the padding at the end of narrow rows as channels."""
     height, width, channels = frame.shape
     return frame if channels == 3 else frame.reshape(height, -1)[:, : width * 3].reshape(height, width, 3)
 
@@ -87,8 +90,9 @@ class _PyAVReader(VideoReader):
             if not self._container.streams.video:
                 raise BrokenVisualError(path, 'it has no video stream')
             self._stream = self._container.streams.video[0]
+            self._time_base = float(self._stream.time_base or 0)  # seconds per unit of the stamps
             self._stamps, self._keys = self._index(path)
-            super().__init__(path, self._stamps * float(self._stream.time_base), float(self._stream.average_rate or 0))
+            super().__init__(path, self._stamps * self._time_base, float(self._stream.average_rate or 0))
         except BaseException:
             self._container.close()
             raise
@@ -97,7 +101,8 @@ class _PyAVReader(VideoReader):
         self._reformatter = av.video.reformatter.VideoReformatter()
         # Since PyAV 17 it starts a pool of threads, one per core, unless told not to.
         self._threads = {'threads': 1} if int(av.__version__.split('.')[0]) >= 17 else {}
-        self._decoded, self._position = None, None
+        self._decoded: Iterator[Any] = iter(())
+        self._position: int | None = None
         self._reopen()  # the index was read to the end of the file; also the cheapest way back to its start
 
     def _reopen(self) -> None:
@@ -142,7 +147,7 @@ class _PyAVReader(VideoReader):
             found = self._decode_to(stamp)
             if found is not None:
                 return found
-        raise BrokenVisualError(self.path, f'frame at {stamp * float(self._stream.time_base):.3f} s is missing')
+        raise BrokenVisualError(self.path, f'frame at {stamp * self._time_base:.3f} s is missing')
 
     def _decode_to(self, stamp: int) -> np.ndarray | None:
         for frame in self._decoded:
@@ -160,7 +165,7 @@ class _PyAVReader(VideoReader):
         return np.rot90(array, round(frame.rotation / 90)) if frame.rotation else array
 
     def close(self) -> None:
-        self._decoded = None
+        self._decoded = iter(())
         self._container.close()
 
 
@@ -178,12 +183,13 @@ class _OpenCVReader(VideoReader):
 
         self._file, self._short_side = path, short_side
         self._rewind()
-        fps, times = self._video.get(cv2.CAP_PROP_FPS), []
+        fps, moments = self._video.get(cv2.CAP_PROP_FPS), []
         while self._video.grab():
-            times.append(self._video.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+            moments.append(self._video.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        times = np.array(moments)
         if (np.diff(times) <= 0).any():  # raw streams and MPEG-PS, whose times OpenCV does not know
             times = np.arange(len(times)) / fps
-        super().__init__(path, np.array(times), fps)
+        super().__init__(path, times, fps)
         self._rewind()
 
     def _rewind(self) -> None:
@@ -214,7 +220,7 @@ class _OpenCVReader(VideoReader):
                     raise BrokenVisualError(self.path, f'frame {self._position} is missing')
                 self._position += 1
             frame = cv2.cvtColor(self._video.retrieve()[1], cv2.COLOR_BGR2RGB)
-            height, width = reduced_size(*frame.shape[:2], self._short_side)
+            height, width = reduced_size(frame.shape[0], frame.shape[1], self._short_side)
             if (height, width) != frame.shape[:2]:
                 frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
             frames.append(frame)

@@ -9,7 +9,7 @@ PROVIDERS = {'frames': 'LoadImage or LoadVideo', 'text_ids': 'TokenizeText', 'ca
 
 
 def require(results: dict[str, Any], transform: object, keys: Sequence[str]) -> None:
-    """Checks that the keys a transform reads are there.
+    """Check that the keys a transform reads are there.
 
     Args:
         results: The dict that travels through the pipeline.
@@ -28,7 +28,7 @@ def require(results: dict[str, Any], transform: object, keys: Sequence[str]) -> 
 
 
 def as_size(size: int | Sequence[int], transform: str) -> tuple[int, int]:
-    """Reads a size argument.
+    """Read a size argument.
 
     Args:
         size: Side of a square, or (height, width), in pixels.
@@ -47,7 +47,7 @@ def as_size(size: int | Sequence[int], transform: str) -> tuple[int, int]:
 
 
 def as_share(value: float, name: str, transform: str) -> float:
-    """Reads an argument that must lie in [0, 1].
+    """Read an argument that must lie in [0, 1].
 
     Args:
         value: The argument.

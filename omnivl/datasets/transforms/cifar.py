@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from omnivl.datasets.cifar import PIXELS, SIDE, open_records
+from omnivl.datasets.annotations.cifar import PIXELS, SIDE, open_records
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.registry import TRANSFORMS
 
@@ -18,13 +18,13 @@ open_once = lru_cache(maxsize=8)(open_records)
 
 @TRANSFORMS.register_module()
 class LoadCIFAR(LoadImage):
-    """Loads ``<file>.bin#<number>`` of ``CIFARBinary`` as a clip of one frame; all else as ``LoadImage`` does.
+    """Load ``<file>.bin#<number>`` of ``CIFARBinary`` as a clip of one frame; all else as ``LoadImage`` does.
 
     Required keys: ``visual``. Added keys: ``frames``. Arguments are those of ``LoadImage``.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Adds ``frames``, uint8 (1, H, W, 3) RGB; raises BrokenVisualError if the file is missing or broken."""
+        """Add ``frames``, uint8 (1, H, W, 3) RGB; raise BrokenVisualError if the file is missing or broken."""
         require(results, self, ('visual',))
         visual = str(results['visual'])
         path, _, number = visual.rpartition('#')

@@ -15,7 +15,7 @@ _MATROSKA_SEGMENT_ID = b'\x18\x53\x80\x67'
 
 
 def missing_part(path: str) -> str | None:
-    """Says what a file lacks: nothing at all, a part of an MP4/MOV, AVI or Matroska/WebM, or the file itself.
+    """Say what a file lacks: nothing at all, a part of an MP4/MOV, AVI or Matroska/WebM, or the file itself.
 
     Args:
         path: The video file.
@@ -81,7 +81,7 @@ def _missing_in_matroska(stream: BinaryIO, size: int) -> str | None:
 
 
 def _variable_length_integer(stream: BinaryIO) -> int | None:
-    """The number at the stream's position, or None if it is missing or stands for 'unknown' (all bits set)."""
+    """Read the number at the stream's position, or None if it is missing or stands for 'unknown' (all bits set)."""
     first = stream.read(1)
     if not first or first[0] == 0:
         return None

@@ -29,7 +29,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from omnivl.datasets.errors import BrokenVisualError
-from omnivl.errors import OmniVLIndexError, OmniVLValueError
+from omnivl.errors import OmniVLImportError, OmniVLIndexError, OmniVLValueError
 from omnivl.registry import VIDEO_DECODERS
 
 from .containers import missing_part
@@ -40,7 +40,7 @@ MODULES = {'decord': 'decord', 'pyav': 'av', 'opencv': 'cv2'}
 
 @contextmanager
 def reported_as_broken(path: str, what: str) -> Iterator[None]:
-    """Turns whatever a decoding library raises into the one error that the broken-file policy knows."""
+    """Turn whatever a decoding library raises into the one error that the broken-file policy knows."""
     try:
         yield
     except (BrokenVisualError, MemoryError):
@@ -77,7 +77,7 @@ class VideoReader(ABC):
         return len(self.times)
 
     def window(self, clip: tuple[float, float] | None) -> tuple[int, int]:
-        """The frames shown in a span of time.
+        """Find the frames shown in a span of time.
 
         Args:
             clip: Start and end in seconds from the first frame, end excluded; None for the whole video.
@@ -104,7 +104,7 @@ class VideoReader(ABC):
         return first, max(int(last) - first, 1)
 
     def frames(self, indices: np.ndarray) -> np.ndarray:
-        """Decodes frames.
+        """Decode frames.
 
         Args:
             indices: Which, in any order, repeats allowed; int64 (T,) in [0, num_frames).
@@ -125,11 +125,11 @@ class VideoReader(ABC):
 
     @abstractmethod
     def _read(self, indices: np.ndarray) -> list[np.ndarray]:
-        """Decodes frames of distinct, rising indices; one uint8 (H, W, 3) each."""
+        """Decode frames of distinct, rising indices; one uint8 (H, W, 3) each."""
 
     @abstractmethod
     def close(self) -> None:
-        """Frees the file; the reader cannot be used after it."""
+        """Free the file; the reader cannot be used after it."""
 
     def __enter__(self) -> 'VideoReader':
         return self
@@ -139,10 +139,10 @@ class VideoReader(ABC):
 
 
 class VideoDecoder(ABC):
-    """Opens videos. Holds no open file, so it travels to the workers of a data loader."""
+    """Open videos. Holds no open file, so it travels to the workers of a data loader."""
 
     def open(self, path: str, short_side: int | None = None) -> VideoReader:
-        """Opens a video, for a short time: readers are closed after each sample.
+        """Open a video, for a short time: readers are closed after each sample.
 
         Args:
             path: The file.
@@ -163,7 +163,7 @@ class VideoDecoder(ABC):
 
     @abstractmethod
     def _open(self, path: str, short_side: int | None) -> VideoReader:
-        """Opens a file that exists; may raise anything."""
+        """Open a file that exists; may raise anything."""
 
 
 def reduced_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:
@@ -183,7 +183,7 @@ def _installed() -> tuple[str, ...]:
             importlib.import_module(MODULES[name])
             names.append(name)
     if not names:
-        raise ImportError(f'none of the video decoders {AUTO_ORDER} can be imported; install one: pip install av')
+        raise OmniVLImportError(f'none of the video decoders {AUTO_ORDER} can be imported; install one: pip install av')
     print_log(f'videos are decoded by {" then ".join(names)}', logger='current')
     return tuple(names)
 
@@ -204,7 +204,7 @@ class AutoDecoder(VideoDecoder):
 
 
 def build_decoder(decoder: str | dict[str, Any] | VideoDecoder) -> VideoDecoder:
-    """Builds a decoder from a config.
+    """Build a decoder from a config.
 
     Args:
         decoder: ``'auto'``, a registered name, a config dict, or a decoder.
@@ -214,7 +214,7 @@ def build_decoder(decoder: str | dict[str, Any] | VideoDecoder) -> VideoDecoder:
 
     Raises:
         OmniVLValueError: If there is no decoder of that name.
-        ImportError: If its library cannot be imported.
+        OmniVLImportError: If its library cannot be imported.
     """
     if isinstance(decoder, VideoDecoder):
         return decoder
@@ -228,7 +228,7 @@ def build_decoder(decoder: str | dict[str, Any] | VideoDecoder) -> VideoDecoder:
             try:
                 importlib.import_module(MODULES[kind])
             except Exception as error:
-                raise ImportError(
+                raise OmniVLImportError(
                     f'video decoder {kind!r} cannot be imported ({error}); install {MODULES[kind]!r} or set '
                     "LoadVideo's decoder to 'auto'"
                 ) from error

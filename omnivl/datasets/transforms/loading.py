@@ -21,7 +21,7 @@ WHITE = (255, 255, 255, 255)
 
 
 def keep_opencv_single_threaded() -> None:
-    """Turns OpenCV's thread pool off inside a worker: the workers are the parallelism, and a forked pool may hang.
+    """Turn OpenCV's thread pool off inside a worker: the workers are the parallelism, and a forked pool may hang.
 
     MMEngine's Runner does it too (``env_cfg.mp_cfg.opencv_num_threads``), but only in its own process, which spawned
     workers do not inherit. The main process keeps what the user has set.
@@ -31,7 +31,7 @@ def keep_opencv_single_threaded() -> None:
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
-    """Turns a picture of any usual mode into 8-bit RGB, over white where it is transparent.
+    """Turn a picture of any usual mode into 8-bit RGB, over white where it is transparent.
 
     Args:
         image: An open PIL image; of an animation the frame it stands on (the first after opening).
@@ -55,7 +55,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def jpeg_is_whole(data: bytes) -> bool:
-    """Looks for the end-of-image marker behind the start of the scan, where FF D9 can be nothing else.
+    """Look for the end-of-image marker behind the start of the scan, where FF D9 can be nothing else.
 
     A thumbnail inside the EXIF segment has such a marker too, so the segments before the scan are walked by length.
 
@@ -77,7 +77,7 @@ def jpeg_is_whole(data: bytes) -> bool:
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Loads an image as a clip of one frame.
+    """Load an image as a clip of one frame.
 
     Required keys: ``visual``. Added keys: ``frames``.
 
@@ -99,7 +99,7 @@ class LoadImage(BaseTransform):
         self.short_side = short_side
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Adds ``frames``, uint8 (1, H, W, 3) RGB; raises BrokenVisualError if the file is missing or broken."""
+        """Add ``frames``, uint8 (1, H, W, 3) RGB; raise BrokenVisualError if the file is missing or broken."""
         require(results, self, ('visual',))
         keep_opencv_single_threaded()
         path = str(results['visual'])
@@ -133,7 +133,7 @@ class LoadImage(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadVideo(BaseTransform):
-    """Decodes a fixed number of frames of a video, sampled sparsely: one from each of equal segments.
+    """Decode a fixed number of frames of a video, sampled sparsely: one from each of equal segments.
 
     Required keys: ``visual``; ``rng`` if ``random``. Optional keys: ``clip`` (start and end in seconds, or None).
     Added keys: ``frames``; ``pts_seconds``, when each of them is shown, in seconds from the first frame of the file,

@@ -16,7 +16,7 @@ from omnivl.structures import FRAMES, MODALITIES
 
 
 class Packer(ABC):
-    """Makes the tensors of one kind, without a state of its own.
+    """Make the tensors of one kind, without a state of its own.
 
     Attributes:
         key: Where the transforms leave the values in ``results``.
@@ -84,7 +84,7 @@ class Packer(ABC):
 
 @PACKERS.register_module(FRAMES)
 class FramePacker(Packer):
-    """Packs frames uint8 (T, H, W, 3) as uint8 (T, 3, H, W), contiguous; all clips of a batch are of one size."""
+    """Pack frames uint8 (T, H, W, 3) as uint8 (T, 3, H, W), contiguous; all clips of a batch are of one size."""
 
     key = 'frames'
 

@@ -1,6 +1,6 @@
 """RandAugment for clips (Cubuk et al. 2019, arXiv:1909.13719): one draw of operations and signs for all frames."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -20,7 +20,7 @@ GREY = (128, 128, 128)
 
 
 def _over_all_frames(operation: Callable[[Image.Image], Image.Image], frames: np.ndarray) -> np.ndarray:
-    """Applies an operation that looks at the histogram: one of the whole clip, so that it does not flicker."""
+    """Apply an operation that looks at the histogram: one of the whole clip, so that it does not flicker."""
     tall = Image.fromarray(np.ascontiguousarray(frames).reshape(-1, *frames.shape[2:]))
     return np.asarray(operation(tall)).reshape(frames.shape)
 
@@ -32,8 +32,8 @@ def _with_torchvision(
     return operation(tensor, factor).permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def warp(frames: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Warps all frames by one affine map, bilinear, grey outside.
+def warp(frames: np.ndarray, matrix: Sequence[Sequence[float]]) -> np.ndarray:
+    """Warp all frames by one affine map, bilinear, grey outside.
 
     Args:
         frames: uint8 (T, H, W, 3).
@@ -46,10 +46,18 @@ def warp(frames: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     around = np.array(matrix, dtype=np.float64)
     around[:, 2] += middle - around[:, :2] @ middle
-    options = {'flags': cv2.INTER_LINEAR, 'borderMode': cv2.BORDER_CONSTANT, 'borderValue': GREY}
-    return np.stack(
-        [cv2.warpAffine(np.ascontiguousarray(frame), around, (width, height), **options) for frame in frames]
-    )
+    warped = [
+        cv2.warpAffine(
+            np.ascontiguousarray(frame),
+            around,
+            (width, height),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=GREY,
+        )
+        for frame in frames
+    ]
+    return np.stack(warped)
 
 
 def _rotate(frames: np.ndarray, amount: float) -> np.ndarray:
@@ -77,7 +85,7 @@ OPERATIONS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
 
 @TRANSFORMS.register_module()
 class RandAugment(BaseTransform):
-    """Applies a few operations drawn from a list, with the same strength and sign for all frames.
+    """Apply a few operations drawn from a list, with the same strength and sign for all frames.
 
     The list leaves colours alone (no posterise, solarise, invert or hue), because captions name them.
 
@@ -106,7 +114,7 @@ class RandAugment(BaseTransform):
         self.prob = as_share(prob, 'prob', 'RandAugment')
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Augments ``frames``."""
+        """Augment ``frames``."""
         require(results, self, ('frames', 'rng'))
         rng = results['rng']
         for index in rng.integers(len(self.operations), size=self.num_ops):

@@ -15,7 +15,7 @@ _MARKS = re.compile(r'[.!"()*#:;~]')
 
 
 def clean_caption(caption: str, max_words: int | None = None) -> str:
-    """Cleans a caption as ALBEF and BLIP do: lower case, marks become spaces, spaces are squeezed, cut to some words.
+    """Clean a caption as ALBEF and BLIP do: lower case, marks become spaces, spaces are squeezed, cut to some words.
 
     Args:
         caption: Any text.
@@ -24,14 +24,11 @@ def clean_caption(caption: str, max_words: int | None = None) -> str:
     Returns:
         The cleaned caption; empty if nothing but marks and spaces was there.
     """
-    words = _MARKS.sub(' ', caption.lower()).split()
-    return ' '.join(words[:max_words])
+    return _first_words(_MARKS.sub(' ', caption.lower()), max_words)
 
 
 def clean_question(question: str, max_words: int | None = None) -> str:
-    """Cleans a question as ALBEF and BLIP do: lower case, marks vanish (``?`` stays), cut to some words.
-
-    Unlike in captions no space takes the place of a mark; spaces are squeezed, which word pieces do not see.
+    """Clean a question as ALBEF and BLIP do: like a caption, but marks vanish and leave no space (``?`` stays).
 
     Args:
         question: Any text.
@@ -40,15 +37,43 @@ def clean_question(question: str, max_words: int | None = None) -> str:
     Returns:
         The cleaned question; empty if nothing but marks and spaces was there.
     """
-    words = _MARKS.sub('', question.lower()).split()
-    return ' '.join(words[:max_words])
+    # BLIP leaves double spaces in questions; they are squeezed here too, which word pieces do not see.
+    return _first_words(_MARKS.sub('', question.lower()), max_words)
+
+
+def _first_words(text: str, max_words: int | None) -> str:
+    return ' '.join(text.split()[:max_words])
+
+
+class CleanText(BaseTransform):
+    """Base of what cleans text: a text of which nothing is left is like a broken file, so the dataset's policy decides.
+
+    Args:
+        max_words: Number of words that are kept; None keeps all.
+    """
+
+    text_only = True  # see VisualDataset.tokenize
+
+    def __init__(self, max_words: int | None) -> None:
+        if max_words is not None and (not isinstance(max_words, int) or max_words < 1):
+            raise OmniVLValueError(
+                f'{type(self).__name__}: max_words must be a positive int or None, got {max_words!r}'
+            )
+        self.max_words = max_words
+
+    def _checked(self, cleaned: str, text: str, kind: str, results: dict[str, Any]) -> str:
+        if not cleaned:
+            path = str(results.get('visual', results.get('sample_id', 'a sample')))
+            raise BrokenVisualError(path, f'its {kind} {text!r} is empty after cleaning')
+        return cleaned
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(max_words={self.max_words})'
 
 
 @TRANSFORMS.register_module()
-class CleanCaption(BaseTransform):
-    """Cleans ``text`` and ``captions``, see :func:`clean_caption`.
-
-    A caption of which nothing is left is treated like a broken file: the policy of the dataset decides.
+class CleanCaption(CleanText):
+    """Clean ``text`` and ``captions``, see :func:`clean_caption`.
 
     Required keys: ``text`` or ``captions``. Modified keys: those of the two that are there.
 
@@ -56,15 +81,11 @@ class CleanCaption(BaseTransform):
         max_words: Number of words that are kept; None keeps all. BLIP keeps 30 in pretraining.
     """
 
-    text_only = True  # see VisualDataset.tokenize
-
     def __init__(self, max_words: int | None = 30) -> None:
-        if max_words is not None and (not isinstance(max_words, int) or max_words < 1):
-            raise OmniVLValueError(f'CleanCaption: max_words must be a positive int or None, got {max_words!r}')
-        self.max_words = max_words
+        super().__init__(max_words)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Cleans the texts; raises BrokenVisualError if nothing is left of one."""
+        """Clean the texts; raise BrokenVisualError if nothing is left of one."""
         if 'captions' not in results:
             require(results, self, ('text',))
         if results.get('text') is not None:
@@ -74,21 +95,12 @@ class CleanCaption(BaseTransform):
         return results
 
     def _clean(self, caption: str, results: dict[str, Any]) -> str:
-        cleaned = clean_caption(caption, self.max_words)
-        if not cleaned:
-            path = str(results.get('visual', results.get('sample_id', 'a sample')))
-            raise BrokenVisualError(path, f'its caption {caption!r} is empty after cleaning')
-        return cleaned
-
-    def __repr__(self) -> str:
-        return f'CleanCaption(max_words={self.max_words})'
+        return self._checked(clean_caption(caption, self.max_words), caption, 'caption', results)
 
 
 @TRANSFORMS.register_module()
-class CleanQuestion(BaseTransform):
-    """Cleans ``question``, see :func:`clean_question`; answers stay as they are, as in BLIP.
-
-    A question of which nothing is left is treated like a broken file: the policy of the dataset decides.
+class CleanQuestion(CleanText):
+    """Clean ``question``, see :func:`clean_question`; answers stay as they are, as in BLIP.
 
     Required and modified keys: ``question``.
 
@@ -96,30 +108,20 @@ class CleanQuestion(BaseTransform):
         max_words: Number of words that are kept; None keeps all. BLIP keeps 50.
     """
 
-    text_only = True  # see VisualDataset.tokenize
-
     def __init__(self, max_words: int | None = 50) -> None:
-        if max_words is not None and (not isinstance(max_words, int) or max_words < 1):
-            raise OmniVLValueError(f'CleanQuestion: max_words must be a positive int or None, got {max_words!r}')
-        self.max_words = max_words
+        super().__init__(max_words)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Cleans the question; raises BrokenVisualError if nothing is left of it."""
+        """Clean the question; raise BrokenVisualError if nothing is left of it."""
         require(results, self, ('question',))
-        cleaned = clean_question(results['question'], self.max_words)
-        if not cleaned:
-            path = str(results.get('visual', results.get('sample_id', 'a sample')))
-            raise BrokenVisualError(path, f'its question {results["question"]!r} is empty after cleaning')
-        results['question'] = cleaned
+        question = results['question']
+        results['question'] = self._checked(clean_question(question, self.max_words), question, 'question', results)
         return results
-
-    def __repr__(self) -> str:
-        return f'CleanQuestion(max_words={self.max_words})'
 
 
 @TRANSFORMS.register_module()
 class TokenizeText(BaseTransform):
-    """Turns text into word-piece ids, unpadded.
+    """Turn text into word-piece ids, unpadded.
 
     Required keys: ``text``, ``captions`` or ``question``. Added keys: ``text_ids`` from ``text`` or ``question``,
     ``caption_ids`` from ``captions``, ``answer_ids`` from ``distinct_answers``; int64 (L,) each, [CLS] first and [SEP]
@@ -141,7 +143,7 @@ class TokenizeText(BaseTransform):
         self.max_length = max_length
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Adds ``text_ids``, ``caption_ids`` and ``answer_ids``."""
+        """Add ``text_ids``, ``caption_ids`` and ``answer_ids``."""
         if 'captions' not in results and 'question' not in results:
             require(results, self, ('text',))
         if results.get('text') is not None:

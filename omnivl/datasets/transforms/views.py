@@ -18,7 +18,7 @@ from .base import as_size, require
 
 @TRANSFORMS.register_module()
 class ThreeCrop(BaseTransform):
-    """Cuts three crops out of the frames, at both ends and in the middle of their longer side (TSN, Wang et al. 2016).
+    """Cut three crops out of the frames, at both ends and in the middle of their longer side (TSN, Wang et al. 2016).
 
     Required keys: ``frames``. Optional keys: ``num_views``, of the clips that were loaded, ``pts_seconds``. Modified
     keys: ``frames``, to (3 * V * T, h, w, 3), crop after crop, and ``pts_seconds``, to (3 * V * T,). Added keys:
@@ -33,7 +33,7 @@ class ThreeCrop(BaseTransform):
         self.size = as_size(size, 'ThreeCrop')
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Cuts ``frames``; raises ValueError if they are smaller than the crop."""
+        """Cut ``frames``; raise OmniVLValueError if they are smaller than the crop."""
         require(results, self, ('frames',))
         height, width = results['frames'].shape[1:3]
         down, right = height - self.size[0], width - self.size[1]
@@ -58,7 +58,7 @@ class ThreeCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ShuffleFrames(BaseTransform):
-    """Puts the frames of every view into a random order, to see what a model knows without time.
+    """Put the frames of every view into a random order, to see what a model knows without time.
 
     For test pipelines: a model that understands motion must do worse with it. Each view is shuffled by itself. The time
     stamps stay where they are, or a model that reads them could put the frames back in order.
@@ -67,7 +67,7 @@ class ShuffleFrames(BaseTransform):
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Shuffles ``frames`` within their views."""
+        """Shuffle ``frames`` within their views."""
         require(results, self, ('frames', 'rng'))
         frames = results['frames']
         views = frames.reshape(results.get('num_views', 1), -1, *frames.shape[1:])  # (V, T, H, W, 3)

@@ -24,7 +24,7 @@ from .base import as_share, as_size, require
 
 
 def resize_frames(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scales all frames, bicubic with antialiasing.
+    """Scale all frames, bicubic with antialiasing.
 
     Args:
         frames: uint8 (T, H, W, 3).
@@ -42,7 +42,7 @@ def resize_frames(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class Resize(BaseTransform):
-    """Scales the frames.
+    """Scale the frames.
 
     Required and modified keys: ``frames``.
 
@@ -57,7 +57,7 @@ class Resize(BaseTransform):
         self.keep_ratio = keep_ratio
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Scales ``frames``."""
+        """Scale ``frames``."""
         require(results, self, ('frames',))
         size = self.size
         if self.keep_ratio:
@@ -73,7 +73,7 @@ class Resize(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CenterCrop(BaseTransform):
-    """Cuts out the middle of the frames.
+    """Cut out the middle of the frames.
 
     Required and modified keys: ``frames``.
 
@@ -85,7 +85,7 @@ class CenterCrop(BaseTransform):
         self.size = as_size(size, 'CenterCrop')
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Cuts ``frames``; raises ValueError if they are smaller than the crop."""
+        """Cut ``frames``; raise OmniVLValueError if they are smaller than the crop."""
         require(results, self, ('frames',))
         height, width = results['frames'].shape[1:3]
         if height < self.size[0] or width < self.size[1]:
@@ -103,7 +103,7 @@ class CenterCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomResizedCrop(BaseTransform):
-    """Cuts a random box out of the frames, the same for all, and scales it.
+    """Cut a random box out of the frames, the same for all, and scale it.
 
     The box has a share of the area drawn from ``scale`` and an aspect drawn log-uniformly from ``ratio``; after ten
     boxes that do not fit, the largest centred one with an allowed aspect is taken (Szegedy et al. 2015; torchvision).
@@ -129,19 +129,19 @@ class RandomResizedCrop(BaseTransform):
             raise OmniVLValueError(f'RandomResizedCrop: scale must be 0 < smallest <= largest <= 1, got {scale}')
         if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
             raise OmniVLValueError(f'RandomResizedCrop: ratio must be 0 < smallest <= largest, got {ratio}')
-        self.scale = tuple(scale)
-        self.ratio = tuple(ratio)
+        self.scale = scale[0], scale[1]
+        self.ratio = ratio[0], ratio[1]
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Crops and scales ``frames``."""
+        """Crop and scale ``frames``."""
         require(results, self, ('frames', 'rng'))
         frames = results['frames']
-        top, left, height, width = self.draw_box(*frames.shape[1:3], results['rng'])
+        top, left, height, width = self.draw_box(frames.shape[1], frames.shape[2], results['rng'])
         results['frames'] = resize_frames(frames[:, top : top + height, left : left + width], self.size)
         return results
 
     def draw_box(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-        """Draws a box.
+        """Draw a box.
 
         Args:
             height: Height of the frames, in pixels.
@@ -170,7 +170,7 @@ class RandomResizedCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomFlip(BaseTransform):
-    """Mirrors all frames left to right, or none.
+    """Mirror all frames left to right, or none.
 
     Not for captions that speak of left and right: the text is left as it is.
 
@@ -184,7 +184,7 @@ class RandomFlip(BaseTransform):
         self.prob = as_share(prob, 'prob', 'RandomFlip')
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Mirrors ``frames`` with probability ``prob``."""
+        """Mirror ``frames`` with probability ``prob``."""
         require(results, self, ('frames', 'rng'))
         if results['rng'].random() < self.prob:
             results['frames'] = np.ascontiguousarray(results['frames'][:, :, ::-1])
@@ -196,7 +196,7 @@ class RandomFlip(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomShift(BaseTransform):
-    """Moves all frames by the same few pixels; the edge is repeated into the gap.
+    """Move all frames by the same few pixels; the edge is repeated into the gap.
 
     Required keys: ``frames``, ``rng``. Modified keys: ``frames``.
 
@@ -210,7 +210,7 @@ class RandomShift(BaseTransform):
         self.max_shift = max_shift
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Moves ``frames``."""
+        """Move ``frames``."""
         require(results, self, ('frames', 'rng'))
         down, right = results['rng'].integers(-self.max_shift, self.max_shift, size=2, endpoint=True)
         results['frames'] = shift_frames(results['frames'], int(down), int(right))
@@ -221,7 +221,7 @@ class RandomShift(BaseTransform):
 
 
 def shift_frames(frames: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Moves frames, repeating the edge: ``out[t, y, x] = frames[t, clip(y - down), clip(x - right)]``.
+    """Move frames, repeating the edge: ``out[t, y, x] = frames[t, clip(y - down), clip(x - right)]``.
 
     Args:
         frames: uint8 (T, H, W, 3).
@@ -255,7 +255,7 @@ class ColorContrast(BaseTransform):
         self.contrast = as_share(contrast, 'contrast', 'ColorContrast')
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Changes the contrast of ``frames``."""
+        """Change the contrast of ``frames``."""
         require(results, self, ('frames', 'rng'))
         factor = results['rng'].uniform(1 - self.contrast, 1 + self.contrast)
         table = np.rint((np.arange(256) - self.MID_GREY) * factor + self.MID_GREY).clip(0, 255).astype(np.uint8)

@@ -70,7 +70,7 @@ class TrunkModel(BaseModel):
         self._check_losses(built)
         needed = {part for loss in built for need in loss.needs for part in self.step_type.made_with.get(need, ())}
         held = set(PARTS if parts is None else parts) | needed
-        self.trunk = MODELS.build(dict(trunk, parts=[part for part in PARTS if part in held]))
+        self.trunk = MODELS.build(dict(trunk, parts=sorted(held)))
         self.losses = nn.ModuleDict({loss.name: loss for loss in built})
 
     @classmethod
@@ -106,7 +106,7 @@ class TrunkModel(BaseModel):
 
     def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Fit weights about to be loaded to this model's resolution and clip length."""
-        self.trunk.adapt_state_dict(state_dict, 'trunk.')
+        self.trunk.adapt_state_dict(state_dict)
 
     def after_load(self) -> None:
         """Do nothing: no part follows another."""

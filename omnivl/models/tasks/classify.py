@@ -1,5 +1,6 @@
 """Classification of images and videos by a linear head on the visual's [CLS] vector."""
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import torch
@@ -71,6 +72,11 @@ class OmniVLClassifier(TrunkModel):
         self.head = nn.Linear(self.trunk.visual_encoder.width, num_classes)
         nn.init.normal_(self.head.weight, std=HEAD_STD)
         nn.init.zeros_(self.head.bias)
+
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """Name -> part; the head is one."""
+        return {**self.trunk.parts, 'head': self.head}
 
     def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Fit weights about to be loaded; a head for another number of classes starts anew."""

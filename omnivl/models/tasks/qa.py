@@ -23,6 +23,8 @@ from ..omnivl import reorder_cache, shift_for_writing
 from .base import TrainingStep, TrunkModel
 
 METHODS = ('beam', 'greedy')
+# What the names of weights begin with: of pretraining's decoder, and of the one that answers.
+GENERATION, ANSWERS = 'trunk.generation_decoder.', 'answer_decoder.'
 
 
 class Questions(NamedTuple):
@@ -110,11 +112,16 @@ class OmniVLQA(TrunkModel):
         return self.trunk.tokenizer
 
     def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
-        """Fit weights about to be loaded; cross-attention made for visual tokens of another width starts anew."""
+        """Fit weights about to be loaded: those of a generation decoder go into the answer decoder.
+
+        Its cross-attention, where it was made for visual tokens of another width, starts anew.
+        """
         super().adapt_state_dict(state_dict)
+        for key in [key for key in state_dict if key.startswith(GENERATION)]:
+            state_dict.setdefault(ANSWERS + key.removeprefix(GENERATION), state_dict.pop(key))
         own = self.state_dict()
         for key in [key for key in state_dict if '.cross_attention.attention.key_value.' in key]:
-            if key.startswith('answer_decoder.') and state_dict[key].shape != own[key].shape:
+            if key.startswith(ANSWERS) and state_dict[key].shape != own[key].shape:
                 print_log(f'{key}: left at its initial value, as answers look at questions here', 'current')
                 del state_dict[key]
 

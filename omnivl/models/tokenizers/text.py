@@ -267,7 +267,7 @@ def read_vocabulary(vocab_file: str | Path) -> dict[str, int]:
     if not path.is_file():
         raise OmniVLFileNotFoundError(
             f'no vocabulary at {path}: make one with "python tools/train_tokenizer.py --captions FILE --out {path}" '
-            f"(or --data FOLDER for the demo corpus), or put the vocab.txt of BERT's uncased base model there"
+            "or put the vocab.txt of BERT's uncased base model there"
         )
     with path.open(encoding='utf-8') as lines:
         pieces = [line.rstrip('\n') for line in lines]
@@ -291,8 +291,8 @@ def read_vocabulary(vocab_file: str | Path) -> dict[str, int]:
 def train_vocabulary(texts: Iterable[str], size: int, lowercase: bool = True) -> list[str]:
     """Make a word-piece vocabulary from texts; the same texts in any order give the same vocabulary.
 
-    Where every word fits into ``size``, every word is one piece and nothing else is learned (a closed world such as the
-    demo's); single characters are kept beside them, so new words can still be spelled. Otherwise pieces are merged as
+    Where every word fits into ``size``, every word is one piece and nothing else is learned (a small closed
+    world); single characters are kept beside them, so new words can still be spelled. Otherwise pieces are merged as
     BERT's are, by the ``tokenizers`` library.
 
     Args:

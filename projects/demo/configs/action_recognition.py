@@ -7,7 +7,6 @@ nobody can be right in more than half of the cases then.
 
 from mmengine.config import read_base
 
-from omnivl.evaluation import ClassificationEvaluation
 from omnivl.models import OmniVLClassifier
 
 with read_base():
@@ -17,25 +16,18 @@ with read_base():
     from ._base_.pipelines.pixels_64 import *
     from ._base_.schedules.finetune import *
 
-max_iters = 180
-
 model = dict(type=OmniVLClassifier, trunk=trunk, num_classes=8)
 train_dataloader = dict(video=dict(train_loader, dataset=dict(ssv2['train'], pipeline=video_label_pipeline)))
-train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
-param_scheduler = [
-    dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.01, by_epoch=False, begin=warmup, end=max_iters),
-]
+train_cfg.max_iters = param_scheduler[1].end = 180
 
-evaluation = dict(type=ClassificationEvaluation)
 val_dataloader = {
     'video.classification': dict(test_loader, dataset=dict(ssv2['val'], pipeline=video_label_test_pipeline))
 }
-val_evaluator = {'video.classification': evaluation}
+val_evaluator = {'video.classification': classification}
 test_dataloader = {
     'video.classification': dict(test_loader, dataset=dict(ssv2['test'], pipeline=video_label_test_pipeline)),
     'video.classification_shuffled': dict(
         test_loader, dataset=dict(ssv2['test'], pipeline=video_label_shuffled_pipeline)
     ),
 }
-test_evaluator = {'video.classification': evaluation, 'video.classification_shuffled': evaluation}
+test_evaluator = {'video.classification': classification, 'video.classification_shuffled': classification}

@@ -5,7 +5,6 @@ Twin of configs/omnivl/caption_coco.py for two CPU cores: LM alone, no prompt, 3
 
 from mmengine.config import read_base
 
-from omnivl.evaluation import CaptionEvaluation
 from omnivl.models import OmniVLCaption
 
 with read_base():
@@ -15,18 +14,11 @@ with read_base():
     from ._base_.pipelines.pixels_64 import *
     from ._base_.schedules.finetune import *
 
-max_iters = 300
-
 model = dict(type=OmniVLCaption, trunk=trunk, label_smoothing=0.0)
 train_dataloader = dict(image=dict(train_loader, batch_size=32, dataset=dict(coco_train, pipeline=image_pipeline)))
-train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
-param_scheduler = [
-    dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.01, by_epoch=False, begin=warmup, end=max_iters),
-]
+train_cfg.max_iters = param_scheduler[1].end = 300
 
-evaluation = dict(type=CaptionEvaluation, methods=dict(beam=dict(num_beams=3)), max_length=28, official=True)
 val_dataloader = {'image.caption': dict(test_loader, dataset=dict(coco_caption['val'], pipeline=image_test_pipeline))}
-val_evaluator = {'image.caption': evaluation}
+val_evaluator = {'image.caption': official_captions}
 test_dataloader = {'image.caption': dict(test_loader, dataset=dict(coco_caption['test'], pipeline=image_test_pipeline))}
-test_evaluator = {'image.caption': evaluation}
+test_evaluator = {'image.caption': official_captions}

@@ -5,7 +5,6 @@ Twin of configs/omnivl/classify_imagenet.py for two CPU cores. Batch 32 x 1 proc
 
 from mmengine.config import read_base
 
-from omnivl.evaluation import ClassificationEvaluation
 from omnivl.models import OmniVLClassifier
 
 with read_base():
@@ -15,24 +14,17 @@ with read_base():
     from ._base_.pipelines.pixels_64 import *
     from ._base_.schedules.finetune import *
 
-max_iters = 200
-
 model = dict(type=OmniVLClassifier, trunk=trunk, num_classes=20)
 train_dataloader = dict(
     image=dict(train_loader, batch_size=32, dataset=dict(things['train'], pipeline=image_label_pipeline))
 )
-train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
-param_scheduler = [
-    dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.01, by_epoch=False, begin=warmup, end=max_iters),
-]
+train_cfg.max_iters = param_scheduler[1].end = 200
 
-evaluation = dict(type=ClassificationEvaluation)
 val_dataloader = {
     'image.classification': dict(test_loader, dataset=dict(things['val'], pipeline=image_label_test_pipeline))
 }
-val_evaluator = {'image.classification': evaluation}
+val_evaluator = {'image.classification': classification}
 test_dataloader = {
     'image.classification': dict(test_loader, dataset=dict(things['test'], pipeline=image_label_test_pipeline))
 }
-test_evaluator = {'image.classification': evaluation}
+test_evaluator = {'image.classification': classification}

@@ -13,9 +13,8 @@ with read_base():
     from ._base_.datasets.tasks import *
     from ._base_.models.omnivl_tiny import *
     from ._base_.pipelines.pixels_64 import *
-    from ._base_.schedules.finetune import *
+    from ._base_.schedules.test import *
 
-load_from = optim_wrapper = None
 
 probe = dict(
     type=LinearProbeEvaluation,

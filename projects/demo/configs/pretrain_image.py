@@ -47,7 +47,7 @@ param_scheduler = [
 ]
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=500, max_keep_ckpts=2))
 
-# The image stage is judged on images.
+# The image stage is scored on images.
 val_dataloader = {
     'image.retrieval': dict(image_loader, dataset=dict(image_text['val'], pipeline=image_test_pipeline)),
     'image.caption': dict(image_loader, dataset=dict(image_text['val'], pipeline=image_test_pipeline)),
@@ -59,4 +59,3 @@ val_evaluator = {
     'image.zero_shot': dict(type=ZeroShotEvaluation, templates=image_templates),
 }
 val_cfg = dict(type=EvaluationLoop)
-test_cfg = dict(type=EvaluationLoop)

@@ -27,10 +27,7 @@ train_dataloader.video = dict(
     ),
 )
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, proportions=dict(image=1, video=1), val_interval=425)
-param_scheduler = [
-    dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
-    dict(type=CosineAnnealingLR, by_epoch=False, begin=warmup, T_max=max_iters - warmup, eta_min_ratio=0.05),
-]
+param_scheduler[1].T_max = max_iters - warmup
 optim_wrapper.optimizer.lr = 8e-4
 load_from = dict(type=StageReader, file=f'{demo_work_dir}/stage1')
 

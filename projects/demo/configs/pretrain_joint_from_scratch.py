@@ -9,7 +9,4 @@ max_iters = 3000
 
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, proportions=dict(image=1, video=1))
 load_from = None
-param_scheduler = [
-    dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
-    dict(type=CosineAnnealingLR, by_epoch=False, begin=warmup, T_max=max_iters - warmup, eta_min_ratio=0.05),
-]
+param_scheduler[1].T_max = max_iters - warmup

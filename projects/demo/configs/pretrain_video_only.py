@@ -10,7 +10,4 @@ max_iters = 2000
 train_dataloader = dict(video=train_dataloader.video)
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
 load_from = None
-param_scheduler = [
-    dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
-    dict(type=CosineAnnealingLR, by_epoch=False, begin=warmup, T_max=max_iters - warmup, eta_min_ratio=0.05),
-]
+param_scheduler[1].T_max = max_iters - warmup

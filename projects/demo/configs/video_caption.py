@@ -5,7 +5,6 @@ Twin of configs/omnivl/caption_youcook2.py for two CPU cores: LM alone, no promp
 
 from mmengine.config import read_base
 
-from omnivl.evaluation import CaptionEvaluation
 from omnivl.models import OmniVLCaption
 
 with read_base():
@@ -15,20 +14,13 @@ with read_base():
     from ._base_.pipelines.pixels_64 import *
     from ._base_.schedules.finetune import *
 
-max_iters = 300
-
 model = dict(type=OmniVLCaption, trunk=trunk, label_smoothing=0.0)
 train_dataloader = dict(video=dict(train_loader, dataset=dict(youcook2_train, pipeline=video_pipeline)))
-train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
-param_scheduler = [
-    dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.01, by_epoch=False, begin=warmup, end=max_iters),
-]
+train_cfg.max_iters = param_scheduler[1].end = 300
 
-evaluation = dict(type=CaptionEvaluation, methods=dict(beam=dict(num_beams=3)), max_length=28, official=True)
 val_dataloader = {'video.caption': dict(test_loader, dataset=dict(youcook2_eval['val'], pipeline=video_test_pipeline))}
-val_evaluator = {'video.caption': evaluation}
+val_evaluator = {'video.caption': official_captions}
 test_dataloader = {
     'video.caption': dict(test_loader, dataset=dict(youcook2_eval['test'], pipeline=video_test_pipeline))
 }
-test_evaluator = {'video.caption': evaluation}
+test_evaluator = {'video.caption': official_captions}

@@ -6,7 +6,6 @@ The second test shuffles the frames, so that a motion cannot be told from its re
 
 from mmengine.config import read_base
 
-from omnivl.engine import EvaluationLoop
 from omnivl.evaluation import MultipleChoiceEvaluation
 from omnivl.models import OmniVLRetrieval
 
@@ -15,10 +14,9 @@ with read_base():
     from ._base_.datasets.tasks import *
     from ._base_.models.omnivl_tiny import *
     from ._base_.pipelines.pixels_64 import *
-    from ._base_.schedules.finetune import *
+    from ._base_.schedules.test import *
 
 model = dict(type=OmniVLRetrieval, trunk=trunk, losses=[univlc, vlm], **contrast)
-load_from = optim_wrapper = None
 
 evaluation = dict(type=MultipleChoiceEvaluation, score_with='match')
 test_dataloader = {

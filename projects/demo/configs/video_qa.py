@@ -15,15 +15,9 @@ with read_base():
     from ._base_.models.omnivl_tiny import *
     from ._base_.schedules.finetune import *
 
-max_iters = 320
-
 model = dict(type=OmniVLQA, trunk=trunk, label_smoothing=0.0)
 train_dataloader = dict(video=dict(train_loader, dataset=dict(video_qa['train'], pipeline=video_pipeline)))
-train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
-param_scheduler = [
-    dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.01, by_epoch=False, begin=warmup, end=max_iters),
-]
+train_cfg.max_iters = param_scheduler[1].end = 320
 
 # The first two words tell what a question is about: 'what is' asks for the motion.
 evaluation = dict(

@@ -5,7 +5,6 @@ Twin of configs/omnivl/retrieval_msrvtt_9k.py for two CPU cores: UniVLC and VLM,
 
 from mmengine.config import read_base
 
-from omnivl.evaluation import RetrievalEvaluation
 from omnivl.models import OmniVLRetrieval
 
 with read_base():
@@ -15,17 +14,10 @@ with read_base():
     from ._base_.pipelines.pixels_64 import *
     from ._base_.schedules.finetune import *
 
-max_iters = 350
-
 model = dict(type=OmniVLRetrieval, trunk=trunk, losses=[univlc, vlm], **contrast)
 train_dataloader = dict(video=dict(train_loader, dataset=dict(msrvtt_train, pipeline=video_pipeline)))
-train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
-param_scheduler = [
-    dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.01, by_epoch=False, begin=warmup, end=max_iters),
-]
+train_cfg.max_iters = param_scheduler[1].end = 350
 
-retrieval = dict(type=RetrievalEvaluation, rerank_k=16, rerank_with='match+scaled_similarity')
 val_dataloader = {'video.retrieval': dict(test_loader, dataset=dict(msrvtt_eval['val'], pipeline=video_test_pipeline))}
 val_evaluator = {'video.retrieval': retrieval}
 test_dataloader = {

@@ -14,18 +14,12 @@ with read_base():
     from ._base_.models.omnivl_tiny import *
     from ._base_.schedules.finetune import *
 
-max_iters = 900
-
 model = dict(type=OmniVLQA, trunk=trunk, label_smoothing=0.0)
 train_dataloader = dict(
     image=dict(train_loader, batch_size=32, dataset=dict(image_qa['train'], pipeline=image_pipeline))
 )
-train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
+train_cfg.max_iters = param_scheduler[1].end = 900
 optim_wrapper.optimizer.lr = 1e-3
-param_scheduler = [
-    dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
-    dict(type=LinearLR, start_factor=1.0, end_factor=0.01, by_epoch=False, begin=warmup, end=max_iters),
-]
 
 evaluation = dict(
     type=QAEvaluation, protocol='vqav2', answer_list=image_answers, methods=('rank', 'generate'), max_length=4

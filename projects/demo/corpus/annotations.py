@@ -51,7 +51,7 @@ def write_annotations(root: Path, items: Sequence[Item], parameters: CorpusParam
 
 
 def slots() -> dict[str, dict[str, tuple[str, ...]]]:
-    """The words of each attribute that a caption can get right or wrong, per modality."""
+    """List the words of each attribute that a caption can get right or wrong, per modality."""
     return {
         'image': {'colour': COLOURS, 'shape': SHAPES, 'relation': RELATIONS},
         'video': {'colour': COLOURS, 'shape': SHAPES, 'action': ACTIONS},
@@ -59,7 +59,7 @@ def slots() -> dict[str, dict[str, tuple[str, ...]]]:
 
 
 def karpathy(items: Sequence[Item]) -> dict:
-    """Captioned pictures of all splits in the form of Karpathy's ``dataset_coco.json``.
+    """Put the captioned pictures of all splits into the form of Karpathy's ``dataset_coco.json``.
 
     Args:
         items: Items of kind ``images``.
@@ -86,7 +86,7 @@ def karpathy(items: Sequence[Item]) -> dict:
 
 
 def vqa(items: Sequence[Item], split: str, seed: int) -> tuple[dict, dict]:
-    """Questions about pictures in the two files of VQAv2.
+    """Ask questions about pictures, in the two files of VQAv2.
 
     Args:
         items: Items of kind ``images`` of one split; the number is the ``image_id``.
@@ -121,7 +121,7 @@ def vqa(items: Sequence[Item], split: str, seed: int) -> tuple[dict, dict]:
 
 
 def msrvtt_qa(items: Sequence[Item], seed: int) -> list[dict]:
-    """Questions about clips in the form of ``msrvtt_qa_train.json`` (VindLU, singularity, mmaction2).
+    """Ask questions about clips, in the form of ``msrvtt_qa_train.json`` (VindLU, singularity, mmaction2).
 
     Args:
         items: Items of kind ``videos`` of one split.

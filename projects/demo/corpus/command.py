@@ -11,7 +11,6 @@ from pathlib import Path
 from omnivl.errors import OmniVLError
 
 from .manifest import Parameters
-from .progress import Progress
 
 
 def make_corpus(
@@ -28,7 +27,7 @@ def make_corpus(
         out: The folder where none is given.
         helps: Parameter -> what it is.
         smoke: Parameters of a corpus for tests of the machinery; its class has the usual ones.
-        write: Takes the folder, parameters, ``processes`` and ``report``; returns whether it had to write.
+        write: Takes the folder, parameters, ``processes`` and ``lines_every``; returns whether it had to write.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path(out), help='folder of the corpus (%(default)s)')
@@ -44,7 +43,7 @@ def make_corpus(
     start = time.monotonic()
     try:
         parameters = replace(smoke if args.smoke else usual, **given)
-        written = write(args.out, parameters, processes=args.processes, report=Progress())
+        written = write(args.out, parameters, processes=args.processes, lines_every=10)
     except (OmniVLError, OSError, ImportError) as error:
         sys.exit(f'{Path(sys.argv[0]).stem}: {error}')
     seconds = time.monotonic() - start

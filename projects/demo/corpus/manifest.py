@@ -110,7 +110,7 @@ def fingerprint(root: Path, folders: Sequence[str] = CorpusParameters.folders) -
 
 
 def is_finished(root: Path, parameters: Parameters) -> bool:
-    """Whether a whole and unchanged corpus with these parameters is there already.
+    """Tell whether a whole and unchanged corpus with these parameters is there already.
 
     Args:
         root: Folder of the corpus.

@@ -3,9 +3,10 @@
 import itertools
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -15,8 +16,8 @@ from .world import (
     AnyScene,
     ClipScene,
     LoneScene,
-    LongScene,
     PictureScene,
+    Scene,
     clip_scenes,
     lone_scenes,
     picture_scenes,
@@ -29,10 +30,11 @@ CAPTIONED_VIDEOS = 0.7
 # Share of the scenes of lone shapes that go to each of val and test.
 HELD_OUT_LONE = 0.15
 VIDEOS_PER_FOLDER = 500
+Shown = TypeVar('Shown')
 
 
 @dataclass(frozen=True)
-class Item:
+class Item(Generic[Shown]):
     """One file of the corpus.
 
     Attributes:
@@ -47,10 +49,10 @@ class Item:
     split: str
     number: int
     path: str
-    scene: PictureScene | LoneScene | ClipScene | LongScene
+    scene: Shown
 
     def rng(self, seed: int) -> np.random.Generator:
-        """The generator of all draws of this file, independent of every other file.
+        """Return the generator of all draws of this file, independent of every other file.
 
         Args:
             seed: Of the corpus.
@@ -73,13 +75,13 @@ def plan_corpus(parameters: CorpusParameters) -> list[Item]:
     pictures, lone, clips = split_world(parameters.seed, parameters.num_eval)
     captioned_images = round(parameters.num_images * CAPTIONED_IMAGES)
     captioned_videos = round(parameters.num_videos * CAPTIONED_VIDEOS)
-    sources = {
+    sources: dict[str, tuple[Mapping[str, Sequence[Scene]], int, Sequence[str]]] = {
         'images': (pictures, captioned_images, SPLITS),
         'image_labels': (lone, parameters.num_images - captioned_images, SPLITS[:3]),
         'videos': (clips, captioned_videos, SPLITS),
         'video_labels': (clips, parameters.num_videos - captioned_videos, SPLITS[:3]),
     }
-    items = []
+    items: list[Item] = []
     for kind, (scenes, num_train, splits) in sources.items():
         number = 0
         for split in splits:
@@ -115,7 +117,7 @@ def draw_scenes(
     scenes: Sequence[AnyScene],
     count: int,
     rng: np.random.Generator,
-    kind_of: Callable[[AnyScene], Hashable] = attrgetter('kind'),
+    kind_of: Callable[[AnyScene], Any] = attrgetter('kind'),
 ) -> list[AnyScene]:
     """Draw scenes as evenly as can be: the kinds in turn, and every scene of a kind before any of it comes twice.
 
@@ -136,12 +138,12 @@ def draw_scenes(
 
 
 def purpose_rng(seed: int, purpose: str, *numbers: int) -> np.random.Generator:
-    """The generator of the draws for one purpose, independent of every other.
+    """Return the generator of the draws for one purpose, independent of every other.
 
     Args:
         seed: Of the corpus.
         purpose: What is drawn.
-        numbers: Of the file or sentence that it is drawn for.
+        *numbers: Of the file or sentence that it is drawn for.
 
     Returns:
         A fresh generator, the same at every call.
@@ -165,17 +167,17 @@ def count_items(items: Sequence[Item]) -> dict[str, dict[str, int]]:
 
 
 def youtube_id(number: int) -> str:
-    """The made-up id of a labelled clip, eleven characters like a real one."""
+    """Return the made-up id of a labelled clip, eleven characters like a real one."""
     return f'demo{number:07d}'
 
 
 def page_dir(number: int) -> str:
-    """Folder of a captioned clip, named after the numbers in it as WebVid's are."""
+    """Return the folder of a captioned clip, named after the numbers in it as WebVid's are."""
     first = (number - 1) // VIDEOS_PER_FOLDER * VIDEOS_PER_FOLDER + 1
     return f'{first:06d}_{first + VIDEOS_PER_FOLDER - 1:06d}'
 
 
-def _path(kind: str, split: str, number: int, scene: AnyScene, seconds: int) -> str:
+def _path(kind: str, split: str, number: int, scene: Scene, seconds: int) -> str:
     if kind == 'images':
         return f'images/{split}/{number:05d}.jpg'
     if kind == 'image_labels':

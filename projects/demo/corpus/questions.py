@@ -98,7 +98,7 @@ def ten_answers(question: Question, rng: np.random.Generator) -> list[dict]:
 
 
 def _ask_relation(scene: PictureScene, rng: np.random.Generator) -> Question:
-    """Is the one here of the other? As often yes as no, and a no is wrong in the relation or in a shape."""
+    """Ask whether the one is here of the other: as often yes as no, and a no is wrong in the relation or in a shape."""
     first, second, relation = scene.first, scene.second, scene.relation
     truth = bool(rng.integers(2))
     if not truth and rng.integers(2):

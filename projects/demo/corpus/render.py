@@ -84,7 +84,7 @@ class ClipLayout:
     backwards: bool
 
     def at(self, progress: float) -> Sprite:
-        """The mover at a progress of 0 (first frame) to 1 (last frame), before ``backwards``."""
+        """Return the mover at a progress of 0 (first frame) to 1 (last frame), before ``backwards``."""
         share = min(max((progress - self.moment) * self.steepness + 0.5, 0.0), 1.0)
         states = {
             name: getattr(self.start, name) * (1 - share) + getattr(self.end, name) * share
@@ -215,7 +215,7 @@ def _inside(radius: float) -> tuple[float, float]:
 
 
 def _beside(first: float, second: float, first_leads: bool, rng: np.random.Generator) -> tuple[float, float]:
-    """Coordinates of two shapes of these radii that do not touch; the leading one has the smaller coordinate."""
+    """Draw coordinates of two shapes of these radii that do not touch; the leading one has the smaller coordinate."""
     leading, trailing = (first, second) if first_leads else (second, first)
     apart = EXTENT * (leading + trailing) + GAP
     slack = WORLD - 2 * MARGIN - EXTENT * (leading + trailing) - apart
@@ -226,7 +226,7 @@ def _beside(first: float, second: float, first_leads: bool, rng: np.random.Gener
 
 
 def _sprite(thing: Thing, x: float, y: float, radius: float, rng: np.random.Generator) -> Sprite:
-    """A thing at a place, with a tint and a turn of its own."""
+    """Put a thing at a place, with a tint and a turn of its own."""
     paint = np.array(PAINT[thing.colour]) + rng.normal(0, 3, size=3) + rng.normal(0, 5)
     return Sprite(thing, x, y, radius, angle=rng.uniform(-0.12, 0.12), paint=tuple(np.clip(paint, 0, 255)))
 
@@ -237,7 +237,7 @@ def _pixels(size: int) -> np.ndarray:
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A soft gradient in a random direction; float32 (1, size, size, 3)."""
+    """Draw a soft gradient in a random direction; float32 (1, size, size, 3)."""
     light, dark = (np.array(colour, dtype=np.float32) for colour in BACKGROUNDS[rng.integers(len(BACKGROUNDS))])
     angle = rng.uniform(0, 2 * np.pi)
     pixels = _pixels(size) / WORLD - 0.5

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from omnivl.errors import OmniVLFileNotFoundError
 
@@ -20,7 +21,7 @@ def training_texts(root: str | Path) -> Iterator[str]:
     Args:
         root: Folder of a demo corpus.
 
-    Returns:
+    Yields:
         One text after the other; none of them from val or test.
 
     Raises:
@@ -45,5 +46,5 @@ def training_texts(root: str | Path) -> Iterator[str]:
     yield from (prompt.format(action) for prompt in VIDEO_PROMPTS for action in ACTIONS)
 
 
-def _read_json(path: Path) -> dict | list:
+def _read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding='utf-8'))

@@ -134,22 +134,22 @@ class LongScene:
 
 
 Scene = PictureScene | LoneScene | ClipScene
-AnyScene = TypeVar('AnyScene', PictureScene, LoneScene, ClipScene)
+AnyScene = TypeVar('AnyScene', bound=Scene)
 
 
 def all_things() -> list[Thing]:
-    """Every colour-shape pair of the world, the unseen ones included."""
+    """List every colour-shape pair of the world, the unseen ones included."""
     return [Thing(colour, shape) for colour in COLOURS for shape in SHAPES]
 
 
 def picture_scenes() -> list[PictureScene]:
-    """Every picture of two different things."""
+    """List every picture of two different things."""
     pairs = itertools.permutations(all_things(), 2)
     return [PictureScene(first, second, relation) for first, second in pairs for relation in RELATIONS]
 
 
 def lone_scenes() -> list[LoneScene]:
-    """Every picture of one thing."""
+    """List every picture of one thing."""
     return [
         LoneScene(thing, size, cell)
         for thing in all_things()
@@ -159,7 +159,7 @@ def lone_scenes() -> list[LoneScene]:
 
 
 def clip_scenes() -> list[ClipScene]:
-    """Every clip of two different things."""
+    """List every clip of two different things."""
     pairs = itertools.permutations(all_things(), 2)
     return [ClipScene(mover, other, action) for mover, other in pairs for action in ACTIONS]
 

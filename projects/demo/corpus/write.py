@@ -4,6 +4,7 @@ Every file has a generator of its own, so the bytes do not depend on the number 
 versions of numpy, Pillow and PyAV (and the libjpeg and x264 within).
 """
 
+import math
 import multiprocessing
 import shutil
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from omnivl.errors import OmniVLRuntimeError
+from omnivl.storage.progress import ProgressBar
 
 from .annotations import write_annotations
 from .manifest import MANIFEST, CorpusParameters, Parameters, is_finished, write_manifest
@@ -24,7 +26,6 @@ from .world import ClipScene
 
 # Says that a folder is a corpus in the making, ours to overwrite.
 UNFINISHED = '.unfinished'
-Report = Callable[[int, int], None]
 
 
 class Recipe(NamedTuple):
@@ -44,7 +45,7 @@ class Recipe(NamedTuple):
 
 
 def write_corpus(
-    out: str | Path, parameters: CorpusParameters, processes: int = 1, report: Report | None = None
+    out: str | Path, parameters: CorpusParameters, processes: int = 1, lines_every: float = math.inf
 ) -> bool:
     """Make the demo corpus by :func:`follow`.
 
@@ -52,15 +53,15 @@ def write_corpus(
         out: Folder of the corpus.
         parameters: Sizes and seed.
         processes: As in :func:`follow`.
-        report: As in :func:`follow`.
+        lines_every: As in :func:`follow`.
 
     Returns:
         True where it was written, False where it was there.
     """
-    return follow(Recipe(parameters, plan_corpus, write_item, write_annotations), out, processes, report)
+    return follow(Recipe(parameters, plan_corpus, write_item, write_annotations), out, processes, lines_every)
 
 
-def follow(recipe: Recipe, out: str | Path, processes: int = 1, report: Report | None = None) -> bool:
+def follow(recipe: Recipe, out: str | Path, processes: int = 1, lines_every: float = math.inf) -> bool:
     """Make a corpus, unless a finished one with the same parameters is there.
 
     What an interrupted run or other parameters left is removed first. The manifest comes last, so a folder with a
@@ -70,7 +71,7 @@ def follow(recipe: Recipe, out: str | Path, processes: int = 1, report: Report |
         recipe: What to make.
         out: Folder of the corpus.
         processes: Processes that draw and encode.
-        report: Called with the number of files done and of all files, now and then.
+        lines_every: Seconds between lines about the progress where there is no terminal; by default there are none.
 
     Returns:
         True where it was written, False where it was there.
@@ -86,13 +87,13 @@ def follow(recipe: Recipe, out: str | Path, processes: int = 1, report: Report |
     items = recipe.plan(parameters)
     for folder in sorted({(root / item.path).parent for item in items}):
         folder.mkdir(parents=True, exist_ok=True)
-    report = report or _no_report
-    if processes > 1:
-        _write_in_processes(root, recipe, processes, len(items), report)
-    else:
-        for done, item in enumerate(items, start=1):
-            recipe.write_item(root, item, parameters)
-            report(done, len(items))
+    with ProgressBar('files', len(items), lines_every=lines_every) as bar:
+        if processes > 1:
+            _write_in_processes(root, recipe, processes, len(items), bar)
+        else:
+            for item in items:
+                recipe.write_item(root, item, parameters)
+                bar.step()
     recipe.write_annotations(root, items, parameters)
     write_manifest(root, parameters, count_items(items))
     (root / UNFINISHED).unlink()
@@ -153,8 +154,8 @@ def _clear(root: Path, folders: Sequence[str]) -> None:
         shutil.rmtree(root / name)
 
 
-def _write_in_processes(root: Path, recipe: Recipe, processes: int, total: int, report: Report) -> None:
-    """Deal the items to processes like cards, and report on all of them together."""
+def _write_in_processes(root: Path, recipe: Recipe, processes: int, total: int, bar: ProgressBar) -> None:
+    """Deal the items to processes like cards, and count those of all of them."""
     context = multiprocessing.get_context('spawn')
     done = context.Value('i', 0)
     workers = [
@@ -163,27 +164,26 @@ def _write_in_processes(root: Path, recipe: Recipe, processes: int, total: int, 
     ]
     for worker in workers:
         worker.start()
-    while any(worker.is_alive() for worker in workers):
+    counted = 0
+    while counted < done.value or any(worker.is_alive() for worker in workers):
         workers[0].join(timeout=0.2)
-        report(done.value, total)
+        reached = done.value
+        for _ in range(counted, reached):
+            bar.step()
+        counted = reached
         if any(worker.exitcode for worker in workers):
             for worker in workers:
                 worker.terminate()
             raise OmniVLRuntimeError('a process that writes the corpus failed; its message is above')
     if done.value != total:
         raise OmniVLRuntimeError(f'only {done.value} of {total} files were written; run the command again')
-    report(total, total)
 
 
 def _write_share(root: Path, recipe: Recipe, index: int, processes: int, done: Synchronized) -> None:
     parent = multiprocessing.parent_process()
     for item in recipe.plan(recipe.parameters)[index::processes]:
-        if not parent.is_alive():  # killed without a chance to stop us
+        if parent is not None and not parent.is_alive():  # killed without a chance to stop us
             return
         recipe.write_item(root, item, recipe.parameters)
         with done.get_lock():
             done.value += 1
-
-
-def _no_report(done: int, total: int) -> None:
-    """Say nothing."""

@@ -5,6 +5,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
 from .run_files import Curve
 
@@ -86,6 +87,9 @@ def running_mean(values: list[float], share: float = 0.05) -> list[float]:
 def import_matplotlib() -> ModuleType:
     """Import matplotlib's pyplot, without a display.
 
+    Returns:
+        The module.
+
     Raises:
         ImportError: It is not installed; says how to install it.
     """
@@ -101,7 +105,7 @@ def import_matplotlib() -> ModuleType:
     return pyplot
 
 
-def _dress(axes) -> None:
+def _dress(axes: Any) -> None:
     """Take away what is not needed and give the rest the stand-in colours."""
     axes.spines[['top', 'right', 'left']].set_visible(False)
     axes.spines['bottom'].set_color(GRID)

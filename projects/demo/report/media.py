@@ -13,8 +13,7 @@ from omnivl.datasets.errors import BrokenVisualError
 from omnivl.datasets.transforms import LoadImage
 from omnivl.datasets.transforms.decoders import build_decoder
 from omnivl.errors import OmniVLFileNotFoundError
-
-VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov')
+from omnivl.structures.modality import VIDEO, modality_of_path
 
 
 class Picture(NamedTuple):
@@ -89,7 +88,7 @@ class MediaReader:
         file = next((place for place in (Path(path), self.root / path) if place.exists()), None)
         if file is None:
             raise OmniVLFileNotFoundError(f'{path} is neither there nor under {self.root}')
-        if file.suffix.lower() in VIDEO_SUFFIXES:
+        if modality_of_path(str(file)) == VIDEO.name:
             with self.decoder.open(str(file)) as video:
                 first, count = video.window(clip)
                 frames = video.frames(first + np.linspace(0, count - 1, self.num_frames).round().astype(np.int64))

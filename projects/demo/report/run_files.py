@@ -11,6 +11,8 @@ from omnivl.errors import OmniVLFileNotFoundError
 
 STAGES = ('stage1', 'stage2')
 MODALITIES = ('image', 'video')
+# How the evaluations on combinations that training never had are called, and their figures.
+UNSEEN = '_unseen'
 # Modules of a checkpoint that only training needs; they are counted apart.
 TRAINING_ONLY = ('momentum', 'queue')
 
@@ -32,12 +34,13 @@ class RunFiles:
     """Everything the report shows.
 
     Attributes:
-        metrics: What ``tools/test.py`` wrote: modality -> task -> measure -> percent; and ``chance``, ``protocol``.
+        metrics: What ``tools/test.py`` wrote: modality -> task -> measure -> percent; and ``chance``, ``protocol``. The
+            figures of ``retrieval_unseen`` stand beside those of ``retrieval``, as ``t2i_r1_unseen``.
         predictions: Evaluation, e.g. ``'image.retrieval'`` -> its rows.
         scalars: Stage -> logged rows in the order of their steps.
         seconds: Step of the quickstart -> seconds.
         parameters: Module -> number of parameters; a weight that two modules share is counted with the first.
-        training_only: Numbers that only training needs (momentum twin, queues).
+        training_only: Numbers that only training needs (momentum encoder, queues).
         corpus: The manifest of the demo corpus, as far as there is one.
     """
 
@@ -125,7 +128,7 @@ def read_run(work_dir: Path, data: Path) -> RunFiles:
         )
     parameters, training_only = count_parameters(work_dir)
     return RunFiles(
-        metrics=_read_json(metrics_file),
+        metrics=_with_unseen_beside(_read_json(metrics_file)),
         predictions={file.stem: _read_json(file) for file in sorted((work_dir / 'test/predictions').glob('*.json'))},
         scalars={stage: read_scalars(work_dir / stage) for stage in STAGES if (work_dir / stage).is_dir()},
         seconds=_read_json(work_dir / 'seconds.json', {}),
@@ -133,6 +136,17 @@ def read_run(work_dir: Path, data: Path) -> RunFiles:
         training_only=training_only,
         corpus=_read_json(data / 'manifest.json', {}),
     )
+
+
+def _with_unseen_beside(metrics: dict[str, Any]) -> dict[str, Any]:
+    for tree in (metrics, metrics.get('chance', {})):
+        for modality in MODALITIES:
+            tasks = tree.get(modality, {})
+            for name in [name for name in tasks if name.endswith(UNSEEN)]:
+                figures = tasks.pop(name)
+                beside = tasks.setdefault(name.removesuffix(UNSEEN), {})
+                beside |= {measure + UNSEEN: value for measure, value in figures.items()}
+    return metrics
 
 
 def read_scalars(stage_dir: Path) -> list[dict[str, Any]]:
@@ -183,7 +197,7 @@ def _count_by_module(state: Mapping[str, Any]) -> tuple[dict[str, int], int]:
     counts: dict[str, int] = {}
     training_only, seen = 0, set()
     for name, tensor in state.items():
-        module, *rest = name.split('.')
+        module, *rest = name.removeprefix('trunk.').split('.')
         if not rest or tensor.data_ptr() in seen or not tensor.is_floating_point():
             continue
         seen.add(tensor.data_ptr())

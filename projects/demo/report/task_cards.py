@@ -32,9 +32,9 @@ def task_examples(run: TaskRun, media: MediaReader) -> RetrievalGrid | CardGrid:
     return answer_cards(run.predictions, modality, media)
 
 
-def _with_nearest(row: Row) -> Row:
+def _with_nearest(row: Row) -> dict[str, Any]:
     said = row['greedy'] if 'greedy' in row else row['beam']
-    return row | {'greedy': said, 'references': nearest_first(said, row['references'])}
+    return {**row, 'greedy': said, 'references': nearest_first(said, row['references'])}
 
 
 def nearest_first(said: str, references: Sequence[str]) -> list[str]:

@@ -78,7 +78,7 @@ class TaskRun:
         return f'projects/demo/configs/{self.task}.py'
 
     def entry(self) -> dict[str, Any]:
-        """What ``metrics.json`` says of the task."""
+        """Return what ``metrics.json`` says of the task."""
         first, *others = (_without_none(asdict(figures)) for figures in self.figures)
         more = {figures.pop('metric'): figures for figures in others}
         return first | dict(
@@ -207,19 +207,19 @@ def _direction(rows: Rows) -> float | None:
 
 
 def reverse_of(text: str) -> str:
-    """What the same clip played backwards shows; the text itself if it names no motion."""
+    """Tell what the same clip played backwards shows; the text itself if it names no motion."""
     return ' '.join(BACKWARDS.get(word, word) for word in text.split())
 
 
 def truth_of(row: Mapping[str, Any]) -> str:
-    """The true answer, sentence or class of a prediction."""
+    """Return the true answer, sentence or class of a prediction."""
     if 'answers' in row:
         return row['answers'][0]
     return row['choices'][row['answer_index']] if 'choices' in row else row['label']
 
 
 def answer_of(row: Mapping[str, Any]) -> str:
-    """What the model said: the ranked answer, the chosen sentence, the likeliest class."""
+    """Return what the model said: the ranked answer, the chosen sentence, the likeliest class."""
     if 'answers' in row:
         return row['rank']
     return row['choices'][row['predicted']] if 'choices' in row else row['predicted']

@@ -71,12 +71,13 @@ def test_curves_take_their_colours_from_the_page(page):
 def test_final_metrics_join_figures_chance_and_cost(fake_work_dir, page):
     metrics = json.loads((fake_work_dir / 'metrics.json').read_text())
     assert metrics['image']['retrieval']['t2i_r1'] == 82.0
+    assert metrics['image']['retrieval']['t2i_r1_unseen'] == 62.0 and 'retrieval_unseen' not in metrics['image']
     assert metrics['chance']['image']['retrieval']['t2i_r1'] == 25.0
     assert metrics['seconds']['stage1'] == 171.3
     assert metrics['seconds']['evaluations'] == {'image.retrieval': 1.5}
     assert metrics['steps'] == {'stage1': 900, 'stage2': 1200}
     assert metrics['versions']['torch']
-    # Shared embeddings once; the momentum twin and the queues apart.
+    # Shared embeddings once; the momentum encoder and the queues apart.
     parts = metrics['parameters']
     assert parts['text_encoder'] == 600 * 96 and parts['generation_decoder'] == 700 * 96
     assert parts['total'] == sum(parts[name] for name in parts if name not in ('total', 'training_only'))

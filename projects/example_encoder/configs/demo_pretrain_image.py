@@ -2,7 +2,7 @@
 
 from mmengine.config import read_base
 
-from projects.example_encoder.timm_frame_encoder import TimmFrameEncoder
+from projects.example_encoder.model import TimmFrameEncoder
 
 with read_base():
     from ...demo.configs.pretrain_image import *

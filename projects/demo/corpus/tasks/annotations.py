@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ..plan import Item, purpose_rng, youtube_id
 from ..world import SPLITS, UNSEEN_THINGS, all_things
@@ -47,7 +48,7 @@ def write_task_annotations(root: Path, items: Sequence[Item], parameters: TaskPa
 
 
 def coco_captions(items: Sequence[Item], parameters: TaskParameters) -> dict:
-    """Captioned pictures in COCO's own form, as caption scoring wants it.
+    """Put captioned pictures into COCO's own form, as caption scoring wants it.
 
     Args:
         items: Items of kind ``coco`` of one split.
@@ -56,7 +57,8 @@ def coco_captions(items: Sequence[Item], parameters: TaskParameters) -> dict:
     Returns:
         ``images`` and ``annotations``, and what stands around them.
     """
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for item in items:
         size = {'height': parameters.size, 'width': parameters.size}
         images.append({'id': item.number, 'file_name': PurePosixPath(item.path).name, **size})
@@ -95,7 +97,7 @@ def youcook2(items: Sequence[Item], seed: int) -> dict[str, dict]:
 
 
 def sentences(item: Item, seed: int) -> list[str]:
-    """The captions of a picture of ``coco`` or a clip of ``msrvtt``.
+    """Return the captions of a picture of ``coco`` or a clip of ``msrvtt``.
 
     Args:
         item: The file.
@@ -109,9 +111,9 @@ def sentences(item: Item, seed: int) -> list[str]:
 
 
 def _write_coco(folder: Path, items: Sequence[Item], parameters: TaskParameters) -> None:
-    """BLIP's lists: a row per caption for training, a row per picture for val and test; these in COCO's form, too."""
+    """Write BLIP's lists: a row per caption for training, a row per picture for val and test, also in COCO's form."""
     for split in SPLITS[:3]:
-        rows = []
+        rows: list[dict[str, Any]] = []
         of_split = [item for item in items if item.split == split]
         for item in of_split:
             captions = sentences(item, parameters.seed)
@@ -127,9 +129,10 @@ def _write_coco(folder: Path, items: Sequence[Item], parameters: TaskParameters)
 
 
 def _write_msrvtt(folder: Path, items: Sequence[Item], seed: int) -> None:
-    """The files of the retrieval split (CLIP4Clip's), and the multiple-choice lists (VindLU's)."""
+    """Write the files of the retrieval split (CLIP4Clip's) and the multiple-choice lists (VindLU's)."""
     names = {'train': 'train', 'val': 'validate', 'test': 'test'}
-    videos, captions = [], []
+    videos: list[dict[str, Any]] = []
+    captions: list[dict[str, Any]] = []
     for item in items:
         times = {'start time': 0.0, 'end time': FRAMES_PER_CLIP / FPS}
         name = PurePosixPath(item.path).stem
@@ -139,8 +142,8 @@ def _write_msrvtt(folder: Path, items: Sequence[Item], seed: int) -> None:
     info = {'contributor': 'omnivl', 'description': 'The demo world of omnivl', 'version': '1.0'}
     _write_json(folder / 'MSRVTT_data.json', {'info': info, 'videos': videos, 'sentences': captions})
     of_split = {split: [item for item in items if item.split == split] for split in SPLITS[:3]}
-    rows = [(PurePosixPath(item.path).stem,) for item in of_split['train']]
-    _write_csv(folder / 'MSRVTT_train.9k.csv', ('video_id',), rows)
+    names_9k = [(PurePosixPath(item.path).stem,) for item in of_split['train']]
+    _write_csv(folder / 'MSRVTT_train.9k.csv', ('video_id',), names_9k)
     for split, name in (('val', 'MSRVTT_val.csv'), ('test', 'MSRVTT_JSFUSION_test.csv')):
         rows = [
             (f'ret{place}', f'msr{item.number}', PurePosixPath(item.path).stem, sentences(item, seed)[0])

@@ -1,10 +1,10 @@
 """Which file of the task corpus shows which scene, made from the parameters alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from ..plan import Item, draw_scenes, purpose_rng, split_world, youtube_id
-from ..world import SPLITS, ClipScene, LoneScene, LongScene, Thing
+from ..world import SPLITS, LoneScene, LongScene, Scene, Thing
 from .parameters import CLIPS_PER_LONG_VIDEO, TaskParameters
 
 # As published: the test set of the field is YouCook2's validation part, and testing has no annotations. Here it has,
@@ -31,8 +31,8 @@ def plan_tasks(parameters: TaskParameters) -> list[Item]:
         'things': (parameters.num_lone, *twice),
         'youcook2': (parameters.num_long, *(count // CLIPS_PER_LONG_VIDEO for count in once)),
     }
-    scenes = {'coco': pictures, 'things': lone}
-    items = []
+    scenes: dict[str, Mapping[str, Sequence[Scene]]] = {'coco': pictures, 'things': lone}
+    items: list[Item] = []
     for kind, counts in sizes.items():
         number = 0
         for split, count in zip(SPLITS, counts):  # the first three; test_unseen is a matter of the pretraining
@@ -42,8 +42,8 @@ def plan_tasks(parameters: TaskParameters) -> list[Item]:
     return items
 
 
-def _drawn(kind: str, split: str, scenes: Sequence[LoneScene | ClipScene], count: int, seed: int) -> list:
-    """The scenes of the files of one kind and split."""
+def _drawn(kind: str, split: str, scenes: Sequence[Scene], count: int, seed: int) -> list:
+    """Draw the scenes of the files of one kind and split."""
     rng = purpose_rng(seed, f'{kind} {split}')
     if kind == 'things':  # the class is the thing, colour and shape
         return draw_scenes(scenes, count, rng, attrgetter('thing'))
@@ -62,7 +62,7 @@ def _drawn(kind: str, split: str, scenes: Sequence[LoneScene | ClipScene], count
 
 
 def coco_file(split: str, number: int) -> str:
-    """Name of a picture, relative to ``coco/images``; as in COCO, val and test of Karpathy are parts of val2014.
+    """Name a picture, relative to ``coco/images``; as in COCO, val and test of Karpathy are parts of val2014.
 
     Args:
         split: One of the splits.
@@ -76,7 +76,7 @@ def coco_file(split: str, number: int) -> str:
 
 
 def class_folder(thing: Thing) -> str:
-    """Folder of the class of a lone shape.
+    """Name the folder of the class of a lone shape.
 
     Args:
         thing: The shape.
@@ -87,13 +87,13 @@ def class_folder(thing: Thing) -> str:
     return str(thing).replace(' ', '_')
 
 
-def _path(kind: str, split: str, number: int, scene: LoneScene | ClipScene | LongScene) -> str:
+def _path(kind: str, split: str, number: int, scene: Scene | LongScene) -> str:
     if kind == 'coco':
         return f'coco/images/{coco_file(split, number)}'
     if kind == 'msrvtt':
         return f'msrvtt/videos/video{number}.mp4'
     if kind == 'ssv2':
         return f'ssv2/videos/{number}.mp4'
-    if kind == 'things':
+    if isinstance(scene, LoneScene):
         return f'things/{split}/{class_folder(scene.thing)}/{number:05d}.jpg'
     return f'youcook2/videos/{YOUCOOK2_SUBSETS[split]}/{youtube_id(number)}.mp4'

@@ -124,7 +124,7 @@ def five_choices(scene: ClipScene, rng: np.random.Generator) -> tuple[list[str],
 
 
 def _other_looks(scene: ClipScene, rng: np.random.Generator) -> ClipScene:
-    """The scene with another colour or shape of one of its things, so that it is one that training may have, too."""
+    """Change a colour or shape of a scene, so that the scene is one that training may have, too."""
     place = ('mover', 'other')[rng.integers(2)]
     old = getattr(scene, place)
     if rng.integers(2):
@@ -132,11 +132,12 @@ def _other_looks(scene: ClipScene, rng: np.random.Generator) -> ClipScene:
     else:
         things = [Thing(old.colour, shape) for shape in SHAPES]
     things = [thing for thing in things if thing not in UNSEEN_THINGS and thing not in scene.things]
-    return replace(scene, **{place: things[rng.integers(len(things))]})
+    thing = things[rng.integers(len(things))]
+    return replace(scene, mover=thing) if place == 'mover' else replace(scene, other=thing)
 
 
 def _words(scene: ClipScene) -> Mapping[str, object]:
-    """What the templates of clips may say."""
+    """Return what the templates of clips may say."""
     acts = ACTS[scene.action]
     verb, _, where = acts.partition(' ')
     act = f'{verb.removesuffix("s")} {where}'.strip()

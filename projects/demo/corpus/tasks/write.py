@@ -1,5 +1,6 @@
 """Writes the corpus of the downstream tasks with the machinery of the demo corpus."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,30 +9,30 @@ from PIL import Image
 from ..plan import Item
 from ..render import render_clip, render_picture
 from ..world import ClipScene, LongScene
-from ..write import Recipe, Report, follow, write_clip
+from ..write import Recipe, follow, write_clip
 from .annotations import write_task_annotations
 from .parameters import FPS, FRAMES_PER_CLIP, TaskParameters
 from .plan import plan_tasks
 
 
-def write_tasks(out: str | Path, parameters: TaskParameters, processes: int = 1, report: Report | None = None) -> bool:
+def write_tasks(out: str | Path, parameters: TaskParameters, processes: int = 1, lines_every: float = math.inf) -> bool:
     """Make the corpus, unless a finished one with the same parameters is there.
 
     Args:
         out: Folder of the corpus.
         parameters: Sizes and seed.
         processes: Processes that draw and encode.
-        report: Called with the number of files done and of all files, now and then.
+        lines_every: Seconds between lines about the progress where there is no terminal; by default there are none.
 
     Returns:
         True where it was written, False where it was there.
 
     Raises:
-        FileExistsError: The folder holds files of the same names that this function did not write.
-        RuntimeError: A process failed.
+        OmniVLRuntimeError: The folder holds files of the same names that this function did not write, or a process
+            failed.
     """
     recipe = Recipe(parameters, plan_tasks, write_task_item, write_task_annotations)
-    return follow(recipe, out, processes, report)
+    return follow(recipe, out, processes, lines_every)
 
 
 def write_task_item(root: Path, item: Item, parameters: TaskParameters) -> None:

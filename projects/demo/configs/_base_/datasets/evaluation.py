@@ -3,15 +3,15 @@
 from mmengine.config import read_base
 
 from omnivl.datasets.samplers import EpochSampler
-from omnivl.evaluation import CaptionEvaluation, RetrievalEvaluation, ZeroShotEvaluation
+from omnivl.evaluation import CaptionEvaluation, ZeroShotEvaluation
 
 with read_base():
     from ..pipelines.pixels_64 import *
+    from ..schedules.test import *
     from .pretrain import *
 
 image_loader = dict(batch_size=50, num_workers=0, sampler=dict(type=EpochSampler, shuffle=False))
 video_loader = dict(batch_size=25, num_workers=0, sampler=dict(type=EpochSampler, shuffle=False))
-retrieval = dict(type=RetrievalEvaluation, rerank_k=16, rerank_with='match+scaled_similarity')
 caption = dict(type=CaptionEvaluation, slots=f'{data_root}/annotations/slots.json', max_length=20)
 
 test_dataloader = {

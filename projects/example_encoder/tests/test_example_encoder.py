@@ -1,17 +1,15 @@
 """The encoder's laws, and a training step of its config."""
 
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+from omnivl.registry import MODELS
+from omnivl.structures import VLBatch
 
-from omnivl.registry import MODELS  # noqa: E402
-from omnivl.structures import VLBatch  # noqa: E402
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
