@@ -236,7 +236,7 @@ def test_a_module_that_is_not_there_is_named(monkeypatch, tmp_path, capsys):
     path = tmp_path / 'config.py'
     path.write_text('from nowhere import Model\n\nmodel = dict(type=Model)')
     assert call_tool(monkeypatch, 'get_flops.py', path) == 1
-    assert 'error: Failed to import nowhere' in capsys.readouterr().err
+    assert 'the config cannot be built: Failed to import nowhere' in capsys.readouterr().err
 
 
 def test_help_has_an_example(monkeypatch, capsys):
