@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from beside_blip import SEP, add_size_options, build_pair, take_turns, timed, write_json
+from beside_blip import add_size_options, build_pair, take_turns, timed, write_json
 from torch import Tensor, nn
 from transformers import BlipForConditionalGeneration
 
@@ -51,15 +51,15 @@ def their_captions(model: nn.Module, pixels: Tensor, args: argparse.Namespace) -
     return ids[:, 1:].tolist()
 
 
-def our_captions(model: OmniVL, tokens: Tensor, args: argparse.Namespace) -> list[list[int]]:
+def our_captions(trunk: OmniVL, tokens: Tensor, args: argparse.Namespace) -> list[list[int]]:
     """Word pieces of the captions of visuals, given as tokens (B, S, D)."""
-    key_values = model.visual_key_values(tokens, decoders=('generation',))
+    writing = trunk.begin_writing(tokens)
     return beam_search(
-        lambda ids, cache: model.decoder_step(ids, cache, key_values),
-        model.reorder_cache,
-        torch.full((len(tokens), 1), model.tokenizer.decoder_id),
-        end_id=SEP,
-        pad_id=model.tokenizer.pad_id,
+        writing.step,
+        writing.reorder,
+        writing.start_ids,
+        end_id=writing.end_id,
+        pad_id=writing.pad_id,
         max_length=args.length,
         min_length=args.length,
         num_beams=args.beams,
@@ -83,15 +83,16 @@ def main() -> None:
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    theirs, ours = build_pair(BlipForConditionalGeneration, args)
+    theirs, model = build_pair(BlipForConditionalGeneration, args)
+    ours = model.trunk
     pixels = torch.randn(args.batch, 3, args.size, args.size)
     vision, states = theirs.vision_model, theirs.vision_model(pixel_values=pixels)
-    tokens = ours.encode_visual(pixels[:, None], 'image').tokens
+    tokens = ours.visual_encoder(pixels[:, None], 'image').tokens
     theirs.vision_model = KnownStates(states)
     functions = {THEIRS: lambda: their_captions(theirs, pixels, args), OURS: lambda: our_captions(ours, tokens, args)}
     if args.vision:
         functions['vision of transformers'] = lambda: vision(pixel_values=pixels)
-        functions['vision of omnivl'] = lambda: ours.encode_visual(pixels[:, None], 'image')
+        functions['vision of omnivl'] = lambda: ours.visual_encoder(pixels[:, None], 'image')
     with ExitStack() as stack:
         packing, _ = timed(lambda: stack.enter_context(ours.generation_decoder.packed()))
         captions = SimpleNamespace(theirs=functions[THEIRS](), ours=functions[OURS]())  # also warms up
