@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from evaluation_fakes import FIRST, SEP, FakeModel, loader, sample
+from omnivl.models.caption import prompt_pieces
 
 from omnivl.evaluation import CaptionEvaluation
 from omnivl.evaluation.captioning import read_slots
-from omnivl.models.caption import prompt_pieces
 
 SLOTS = {'colour': ['w0', 'w1', 'w2'], 'shape': ['w3', 'w4']}
 
