@@ -129,7 +129,7 @@ def share_like_blip(parts: Mapping[str, nn.Module]) -> None:
     models = {
         name: parts[name] for name in ('text_encoder', 'alignment_decoder', 'generation_decoder') if name in parts
     }
-    depths = [len(model.layers) for model in models.values()]
+    depths = [len(cast(nn.ModuleList, model.layers)) for model in models.values()]
     if len(set(depths)) > 1:
         raise OmniVLValueError(f"share='blip' needs one depth for the text models, got {depths}")
     _share('embeddings', list(models.values()))
