@@ -30,7 +30,7 @@ from omnivl.engine.command_line import one_line_errors
 from omnivl.models.decoders.base import GroundedDecoder
 from omnivl.models.omnivl import OmniVL
 from omnivl.registry import MODELS
-from omnivl.structures import MODALITIES
+from omnivl.structures import FRAMES, MODALITIES
 
 LOSSES = ('contrastive', 'matching', 'language')
 PAIRS = 3  # of a sample in VLM: its own, one with a wrong visual, one with a wrong text
@@ -273,12 +273,13 @@ def measure(model: OmniVL, sizes: Sizes) -> dict[str, Part]:
     parts = count_parameters(model)
     trained = isinstance(model, OmniVLCaption | OmniVLPretrain | OmniVLQA)
     passes = {'forward': False, 'step': True} if trained else {'forward': False}
-    for modality in MODALITIES:
+    visuals = [name for name, modality in MODALITIES.items() if modality.kind == FRAMES]
+    for modality in visuals:
         for name, train in passes.items():
             for part, flops in Meter(model, modality, sizes, train).run().items():
                 parts[part].flops[f'{modality} {name}'] = flops
     total = Part(sum(part.parameters for part in parts.values()))
-    for column in [f'{modality} {name}' for modality in MODALITIES for name in passes]:
+    for column in [f'{modality} {name}' for modality in visuals for name in passes]:
         total.flops[column] = sum(part.flops.get(column, 0) for part in parts.values())
     return {**parts, 'total': total}
 

@@ -43,28 +43,14 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_changed_config(arguments: argparse.Namespace) -> Config:
-    """Read the config that the options ``config`` and ``cfg_options`` of a command describe.
-
-    Raises:
-        ConfigError: If there is no such file, or if the file or an option names something that does not exist.
-    """
+    """Read the config that the options ``config`` and ``cfg_options`` of a command describe."""
     cfg = read_config(arguments.config)
     apply_options(cfg, arguments.cfg_options)
     return cfg
 
 
 def read_run_config(arguments: argparse.Namespace) -> Config:
-    """Read the config and put the options of :func:`add_run_options` into it.
-
-    Args:
-        arguments: The options.
-
-    Returns:
-        The config; its ``work_dir`` is that of a training.
-
-    Raises:
-        ConfigError: If there is no such file, or if the file or an option names something that does not exist.
-    """
+    """Read the config, with the options of :func:`add_run_options`; its ``work_dir`` is that of a training."""
     cfg = read_changed_config(arguments)
     cfg.launcher = arguments.launcher
     cfg.work_dir = arguments.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(arguments.config).stem}'
@@ -79,15 +65,7 @@ def is_test_only(cfg: Config) -> bool:
 def build_runner(cfg: Config, note: str | None) -> Runner:
     """Build the runner that the config names, by default ``OmniVLRunner``, and make its work directory.
 
-    Args:
-        cfg: The config.
-        note: What the log shall say first.
-
-    Returns:
-        The runner.
-
-    Raises:
-        ConfigError: If there can be no such work directory.
+    The log begins with ``note``, if there is one.
     """
     try:
         Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
