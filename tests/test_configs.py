@@ -85,15 +85,15 @@ def test_model_and_data_share_their_tokenizer_and_resolution(path):
         for source in loader.dataset.get('datasets', [loader.dataset]):
             steps = {getattr(step.type, '__name__', str(step.type)).split('.')[-1]: step for step in source.pipeline}
             if 'TokenizeText' in steps:
-                assert steps['TokenizeText'].tokenizer.vocab_file == cfg.model.tokenizer.vocab_file
-                assert steps['TokenizeText'].max_length <= cfg.model.text_encoder.max_length
+                assert steps['TokenizeText'].tokenizer.vocab_file == cfg.model.trunk.tokenizer.vocab_file
+                assert steps['TokenizeText'].max_length <= cfg.model.trunk.text_encoder.max_length
             else:
                 # Classes need no text; a captioned set without word pieces is a slip.
                 assert getattr(source.type, '__name__', str(source.type)).endswith('LabelDataset')
             for name in {'RandomResizedCrop', 'Resize', 'CenterCrop'} & steps.keys():
-                assert steps[name].size == cfg.model.visual_encoder.image_size
-            if 'LoadVideo' in steps and 'num_frames' in cfg.model.visual_encoder:
-                assert steps['LoadVideo'].num_frames == cfg.model.visual_encoder.num_frames
+                assert steps[name].size == cfg.model.trunk.visual_encoder.image_size
+            if 'LoadVideo' in steps and 'num_frames' in cfg.model.trunk.visual_encoder:
+                assert steps['LoadVideo'].num_frames == cfg.model.trunk.visual_encoder.num_frames
             if 'CleanQuestion' in steps:
                 assert 'RandomFlip' not in steps, 'questions speak of left and right'
 

@@ -46,7 +46,7 @@ class EvaluationLoop(BaseLoop):
 
     Raises:
         OmniVLValueError: If data and evaluations do not have the same names, or ``amp`` is none of these.
-        OmniVLTypeError: If the model cannot serve an evaluation.
+        OmniVLTypeError: If the model cannot serve an evaluation; the message says what it lacks.
         ConfigError: If there is a ``submission_dir``, but no evaluation has anything for a server.
     """
 
@@ -71,14 +71,14 @@ class EvaluationLoop(BaseLoop):
             )
         if amp is not None and amp not in PRECISIONS:
             raise OmniVLValueError(f'{stage}_cfg.amp is {amp!r}; allowed: None, {", ".join(map(repr, PRECISIONS))}')
-        loaders = build_loaders(dataloader, f'{stage}_dataloader', runner.seed, training=False)
-        super().__init__(runner, LoaderGroup(loaders, sum(len(loader) for loader in loaders.values())))
         self.evaluator: dict[str, Evaluation] = {
             name: EVALUATIONS.build(config) if isinstance(config, Mapping) else config
             for name, config in evaluator.items()
         }
-        for name, evaluation in self.evaluator.items():
+        for name, evaluation in self.evaluator.items():  # before any data is looked for
             evaluation.check(unwrapped(runner.model), name)
+        loaders = build_loaders(dataloader, f'{stage}_dataloader', runner.seed, training=False)
+        super().__init__(runner, LoaderGroup(loaders, sum(len(loader) for loader in loaders.values())))
         self.stage = stage
         self.amp = amp
         self.save_predictions = save_predictions

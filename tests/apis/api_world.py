@@ -81,7 +81,7 @@ def evaluation_parts(root, pipelines):
 
 
 def write_config(root, model, **changes):
-    tokenizer = model['tokenizer']
+    tokenizer = model['trunk']['tokenizer']
     size = [dict(type='Resize', size=32, keep_ratio=True), dict(type='CenterCrop', size=32)]
     text = [dict(type='CleanCaption', max_words=10), dict(type='TokenizeText', tokenizer=tokenizer, max_length=9)]
     pipelines = {
@@ -103,6 +103,7 @@ def write_checkpoint(path, config, seed=0):
         for parameter in model.parameters():
             parameter.add_(0.15 * torch.randn_like(parameter))
         # A word piece that leaves no trace in a text ([PAD], [UNK], [CLS], [MASK], [DEC], [ENC]) is never written.
-        model.generation_decoder.head.bias[[0, 1, 2, 4, -2, -1]] = -100
+        if 'generation_decoder' in model.parts:
+            model.parts['generation_decoder'].head.bias[[0, 1, 2, 4, -2, -1]] = -100
     torch.save(dict(state_dict=model.state_dict()), path)
     return path

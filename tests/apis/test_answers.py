@@ -10,7 +10,7 @@ def answerer(tiny_config, world, tmp_path):
         return OmniVLInferencer(config, checkpoint, device='cpu', batch_size=batch_size)
 
     model = tiny_config('OmniVLQA')
-    tokenize = dict(type='TokenizeText', tokenizer=model['tokenizer'], max_length=9)
+    tokenize = dict(type='TokenizeText', tokenizer=model['trunk']['tokenizer'], max_length=9)
     size = dict(type='Resize', size=32)
     text = [dict(type='CleanQuestion', max_words=10), tokenize, dict(type='PackSample')]
     config = write_config(

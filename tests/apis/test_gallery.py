@@ -95,7 +95,7 @@ def test_a_changed_model_is_noticed(tmp_path, world, tiny_config, inferencer, fi
         OmniVLInferencer(wider, world.checkpoint, device='cpu').load_gallery(tmp_path / 'index')
     # What features do not depend on may differ.
     weights = torch.load(world.checkpoint)['state_dict']
-    weights['matching_head.bias'] += 1
+    weights['trunk.matching_head.bias'] += 1
     torch.save(dict(state_dict=weights), tmp_path / 'head.pth')
     OmniVLInferencer(world.config, tmp_path / 'head.pth', device='cpu').load_gallery(tmp_path / 'index')
 

@@ -111,7 +111,7 @@ def test_views(config):
     for dataset in (loader.dataset, *([evaluator.train.dataset] if 'train' in evaluator else [])):
         found = steps(dataset.pipeline)
         assert (found['LoadVideo'].get('num_clips', 1), 3 if 'ThreeCrop' in found else 1) == VIEWS[config]
-        assert found['ThreeCrop'].size == cfg.model.visual_encoder.image_size
+        assert found['ThreeCrop'].size == cfg.model.trunk.visual_encoder.image_size
 
 
 def test_clips_that_tell_left_from_right_are_not_mirrored():

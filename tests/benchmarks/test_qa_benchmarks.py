@@ -81,7 +81,7 @@ def test_vqa_v2(tmp_path, config):
 def test_finetuning_blip_has_the_values_of_its_code():
     """configs/vqa.yaml and models/blip_vqa.py: 480 pixels, 2e-5, batch 256, 10 epochs of a cosine, stochastic depth."""
     cfg = Config.fromfile(CONFIGS / 'vqa_v2_from_blip.py')
-    encoder, optimizer, (schedule,) = cfg.model.visual_encoder, cfg.optim_wrapper.optimizer, cfg.param_scheduler
+    encoder, optimizer, (schedule,) = cfg.model.trunk.visual_encoder, cfg.optim_wrapper.optimizer, cfg.param_scheduler
     assert (encoder.image_size, encoder.drop_path, optimizer.lr, optimizer.weight_decay) == (480, 0.1, 2e-5, 0.05)
     assert (cfg.train_cfg.max_epochs, schedule.T_max, schedule.eta_min) == (10, 10, 0.0)
     assert 16 * cfg.train_dataloader.image.batch_size == 256

@@ -219,7 +219,8 @@ def test_values_are_those_the_header_tells(name, batch, k):
     assert (cfg.optim_wrapper.optimizer.lr, cfg.optim_wrapper.optimizer.weight_decay) == (1e-5, 0.05)
     (schedule,) = cfg.param_scheduler
     assert (schedule.end, schedule.end_factor, cfg.train_cfg.max_epochs) == (10, 0.0, 10)
-    assert cfg.model.visual_encoder.image_size == 384 and cfg.model.language_loss is None
+    assert cfg.model.trunk.visual_encoder.image_size == 384
+    assert [loss.type.name for loss in cfg.model.losses] == ['univlc', 'vlm']
     ((task, evaluator),) = cfg.test_evaluator.items()
     assert task == f'{modality}.retrieval' and evaluator.rerank_k == k
 

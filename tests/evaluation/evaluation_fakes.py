@@ -1,4 +1,4 @@
-"""A model with the interface that evaluations use, whose every answer is looked up in tables, and loaders for it.
+"""A model that offers Encodes, Contrasts and Matches with every answer looked up in tables, and loaders for it.
 
 A visual is one pixel that holds its number; a text is the word 'w<number>'. The tables say what is similar and what
 matches, so that the figures can be worked out by hand.
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from omnivl.structures import TextFeatures, VisualFeatures, VLBatch, VLDataSample
+from omnivl.structures import VisualFeatures, VLBatch, VLDataSample
 
 PAD, UNK, CLS, SEP, FIRST = 0, 1, 2, 3, 5
 
@@ -26,21 +26,8 @@ class FakeTokenizer:
         return ' '.join(f'w{token - FIRST}' for token in ids if token >= FIRST)
 
 
-class FakeKeyValues:
-    def __init__(self, visuals):
-        self.visuals = visuals
-
-    def __len__(self):
-        return len(self.visuals)
-
-    def index(self, index):
-        return FakeKeyValues(self.visuals[index])
-
-
 class FakeModel(nn.Module):
     """``visual_features`` (visuals, E), ``text_features`` (words, E) and ``match`` (visuals, words) are the tables."""
-
-    temperature = torch.tensor(0.5)
 
     def __init__(self, visual_features, text_features, match=None):
         super().__init__()
@@ -59,34 +46,34 @@ class FakeModel(nn.Module):
         batch = VLBatch({name: values.float() for name, values in data['inputs'].items()}, num_views=views)
         return {'batch': batch, 'data_samples': samples}
 
-    def encode_visual(self, frames, modality):
+    def temperature_value(self):
+        return 0.5
+
+    def encode(self, batch):
         self.modes.add((self.training, torch.is_grad_enabled()))
-        numbers = frames[:, 0, 0, 0, 0]
+        numbers = batch.frames[:, 0, 0, 0, 0]
         return VisualFeatures(numbers[:, None, None], numbers[:, None])
 
     def project_visual(self, pooled):
         return self.visual_features[pooled[:, 0].long()]
 
-    def encode_text(self, text_ids, text_mask):
+    def embed_text(self, text_ids, text_mask):
         assert text_mask.any(0).all(), 'padded further than the longest text'
-        pooled = torch.stack(
-            [self.text_features[row[mask][1:-1] - FIRST].sum(0) for row, mask in zip(text_ids, text_mask)]
-        )
-        return TextFeatures(None, pooled)
+        summed = [self.text_features[row[mask][1:-1] - FIRST].sum(0) for row, mask in zip(text_ids, text_mask)]
+        return nn.functional.normalize(torch.stack(summed), dim=1)
 
-    def project_text(self, pooled):
-        return nn.functional.normalize(pooled, dim=1)
+    def matching_key_values(self, visual_tokens):
+        assert visual_tokens.dtype == torch.float32
+        numbers = visual_tokens[:, 0, 0].long()
+        self.with_key_values += numbers.tolist()
+        return [(numbers, numbers)]  # of one layer
 
-    def visual_key_values(self, tokens, decoders):
-        assert tokens.dtype == torch.float32
-        self.with_key_values += tokens[:, 0, 0].long().tolist()
-        return FakeKeyValues(tokens[:, 0, 0].long())
-
-    def match_logits(self, text_ids, text_mask, key_values, visual_index):
+    def match_logits(self, text_ids, text_mask, key_values, visual_index=None):
+        ((numbers, _),) = key_values
         if visual_index is None:
-            assert len(key_values) == 1
+            assert len(numbers) == 1
             visual_index = torch.zeros(len(text_ids), dtype=torch.int64)
-        visuals, words = key_values.visuals[visual_index], text_ids[:, 1] - FIRST
+        visuals, words = numbers[visual_index], text_ids[:, 1] - FIRST
         self.scored += list(zip(visuals.tolist(), words.tolist()))
         return torch.stack([torch.full((len(words),), 0.25), self.match[visuals, words].float()], dim=1)
 

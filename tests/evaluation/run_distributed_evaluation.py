@@ -47,10 +47,10 @@ def main(config, out):
     torch.manual_seed(0)
     with open(config) as file:
         model = MODELS.build(json.load(file))
-    model.temperature = torch.tensor(0.1)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
+        model.trunk.temperature.value.fill_(0.1)
     evaluations = {
         'retrieval': RetrievalEvaluation(rerank_k=3, text_batch=4, visual_batch=2, pair_batch=5, dual_softmax=True),
         'caption': CaptionEvaluation(max_length=5),

@@ -5,36 +5,41 @@ import json
 import numpy as np
 import pytest
 import torch
-from evaluation_fakes import FIRST, SEP, FakeModel, loader, sample
+from evaluation_fakes import FIRST, PAD, SEP, FakeModel, loader, sample
 
 from omnivl.evaluation import CaptionEvaluation
 from omnivl.evaluation.captioning import read_slots
-from omnivl.models.caption import prompt_pieces
+from omnivl.models.interfaces import Writing
+from omnivl.models.omnivl import prompt_ids
 
 SLOTS = {'colour': ['w0', 'w1', 'w2'], 'shape': ['w3', 'w4']}
 
 
 class Speaker(FakeModel):
-    """Says of each visual what ``says`` has for it; the cache counts the tokens so far."""
+    """Offers Writes: says of each visual what ``says`` has for it; the cache counts the tokens so far."""
+
+    prompt = ''
 
     def __init__(self, says, vocabulary=20):
         super().__init__(np.eye(len(says)), np.eye(len(says)))
         self.says, self.vocabulary, self.prompts = says, vocabulary, []
 
-    def decoder_step(self, ids, cache, key_values):
-        if cache is None:
-            self.prompts.append(ids.tolist())
-        assert len(ids) % len(key_values) == 0
+    def begin_writing(self, visual_tokens, prompt=None):
+        numbers = visual_tokens[:, 0, 0].long()
+        start = [4, *prompt_ids(self.tokenizer, self.prompt if prompt is None else prompt)]
+        self.prompts.append([start] * len(numbers))
+        starts = torch.tensor(self.prompts[-1])
+        return Writing(lambda ids, cache: self.step(ids, cache, numbers), lambda cache, i: cache[i], starts, SEP, PAD)
+
+    def step(self, ids, cache, numbers):
+        assert len(ids) % len(numbers) == 0
         made = torch.zeros(len(ids), dtype=torch.int64) if cache is None else cache + 1
-        visuals = key_values.visuals.repeat_interleave(len(ids) // len(key_values))
+        visuals = numbers.repeat_interleave(len(ids) // len(numbers))
         logits = torch.zeros(len(ids), self.vocabulary)
         for row, (visual, place) in enumerate(zip(visuals.tolist(), made.tolist())):
             words = [FIRST + word for word in self.says[visual]] + [SEP]
             logits[row, words[min(place, len(words) - 1)]] = 9.0
         return logits, made
-
-    def reorder_cache(self, cache, index):
-        return cache[index]
 
 
 def test_captions_scores_and_predictions():
@@ -70,7 +75,7 @@ def test_prompt_and_lengths():
     result = evaluation.run(model, loader(samples), 'x')
     assert model.prompts == [[[4, FIRST + 7, FIRST + 8]] * 2]
     assert [row['greedy'] for row in result.predictions] == ['w0 w1'] * 2
-    assert prompt_pieces(model.tokenizer, '') == []
+    assert prompt_ids(model.tokenizer, '') == []
     longer = CaptionEvaluation(methods={'greedy': {}}, min_length=6).run(model, loader(samples), 'x')
     assert all(len(row['greedy'].split()) <= 6 for row in longer.predictions)
 
@@ -108,16 +113,16 @@ def test_real_model_says_the_same_with_and_without_its_cache(tiny_model, batch_s
         for start in range(0, 4, batch_size)
     ]
     result = CaptionEvaluation(max_length=6).run(model, data, 'x')
-    tokenizer = model.tokenizer
+    tokenizer = model.trunk.tokenizer
     for number, row in enumerate(result.predictions):
         batch = model.data_preprocessor(
             {'inputs': {'image': frames[number : number + 1]}, 'data_samples': samples[:1]}
         )['batch']
         with torch.no_grad():
-            key_values = model.visual_key_values(model.encode_visual(batch.frames, 'image').tokens)
+            key_values = model.trunk.writing_key_values(model.encode(batch).tokens)
             ids = [tokenizer.decoder_id]
             while len(ids) < 7 and ids[-1] != tokenizer.sep_id:
-                ids.append(int(model.decoder_step(torch.tensor([ids]), None, key_values)[0].argmax()))
+                ids.append(int(model.trunk.generation_decoder.step(torch.tensor([ids]), None, key_values)[0].argmax()))
         assert row['greedy'] == tokenizer.decode(ids)
 
 

@@ -41,7 +41,7 @@ def assert_close(one, other):
 
 def test_two_processes_find_what_one_finds(tiny_config, tmp_path):
     config = tmp_path / 'model.json'
-    config.write_text(json.dumps(tiny_config(type='OmniVL')))
+    config.write_text(json.dumps(tiny_config(type='TrunkModel')))
     run_distributed_evaluation.main(str(config), str(tmp_path / 'one'))
     run(config, tmp_path / 'two', 2)
     expected = json.loads((tmp_path / 'one-False-0.json').read_text())

@@ -92,7 +92,7 @@ def test_a_text_longer_than_others_does_not_change_their_score(tiny_model):
     texts = [['w0', 'w1 w2 w3 w4'], ['w5 w6', 'w7'], ['w1 w2 w3 w4 w5 w6 w7', 'w8']]
     samples = questions(texts, [0, 1, 0])
     for one, words in zip(samples, texts):
-        one.caption_ids = [model.tokenizer.encode(text, 20) for text in words]
+        one.caption_ids = [model.trunk.tokenizer.encode(text, 20) for text in words]
     for score_with in ('match', 'similarity', 'match+similarity'):
         evaluation = MultipleChoiceEvaluation(score_with, pair_batch=4)
         together = evaluation.run(

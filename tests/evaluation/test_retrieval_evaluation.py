@@ -211,19 +211,19 @@ def test_real_model_scores_each_pair_as_it_does_alone(tiny_model):
     frames = torch.randint(0, 256, (5, 1, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     captions = ['w0', 'w1 w2 w3', 'w4 w5', 'w6 w7 w8 w9', 'w10 w11']
     samples = [sample(number, [caption]) for number, caption in enumerate(captions)]
-    tokenizer = model.tokenizer
+    tokenizer = model.trunk.tokenizer
     for packed, caption in zip(samples, captions):
         packed.caption_ids = [tokenizer.encode(caption, 20)]
     data = [{'inputs': {'image': frames}, 'data_samples': samples}]
     batch = model.data_preprocessor(data[0])['batch']
     with torch.no_grad():
-        tokens = model.encode_visual(batch.frames, 'image').tokens
+        tokens = model.encode(batch).tokens
         alone = torch.zeros(5, 5)
         for visual in range(5):
-            key_values = model.visual_key_values(tokens[visual : visual + 1])
+            key_values = model.trunk.matching_key_values(tokens[visual : visual + 1])
             for text, caption in enumerate(captions):
                 ids = torch.from_numpy(tokenizer.encode(caption, 20))[None]
-                logits = model.match_logits(ids, torch.ones_like(ids, dtype=torch.bool), key_values)
+                logits = model.trunk.match_logits(ids, torch.ones_like(ids, dtype=torch.bool), key_values)
                 alone[visual, text] = logits[0, 1] - logits[0, 0]
     for visual_batch, pair_batch in [(5, 100), (2, 3), (5, 7)]:
         evaluation = RetrievalEvaluation(
@@ -307,10 +307,8 @@ def test_two_samples_of_one_id():
 
 @pytest.mark.parametrize('options', [dict(dual_softmax=True), dict(rerank_with='match+scaled_similarity')])
 def test_a_model_without_temperature(tiny_model, options):
-    for model in (tiny_model(type='OmniVL'), tiny_model(contrastive_loss=None, matching_loss=None)):
-        with pytest.raises(
-            ValueError, match=r'x: dual_softmax and .* need the temperature of the contrastive loss, whi'
-        ):
+    for model in (tiny_model(type='OmniVLCaption'), tiny_model(losses=[dict(type='LanguageLoss')])):
+        with pytest.raises(TypeError, match=r'x .*needs a model that compares .* built without .*temperature'):
             RetrievalEvaluation(**options).run(model, [], 'x')
 
 

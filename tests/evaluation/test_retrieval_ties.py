@@ -17,10 +17,10 @@ def test_equal_captions_that_are_kept_tie_exactly_and_are_scored_once(tiny_model
     captions = [['w3 w1 w4']] * 11 + [[f'w{number} w5' for number in range(11)]]
     samples = [sample(number, words) for number, words in enumerate(captions)]
     for one in samples:
-        one.caption_ids = [model.tokenizer.encode(caption, 20) for caption in one.captions]
+        one.caption_ids = [model.trunk.tokenizer.encode(caption, 20) for caption in one.captions]
     scored = []
-    logits = model.match_logits
-    model.match_logits = lambda *arguments: scored.append(len(arguments[0])) or logits(*arguments)
+    logits = model.trunk.match_logits
+    model.trunk.match_logits = lambda *arguments: scored.append(len(arguments[0])) or logits(*arguments)
     evaluation = RetrievalEvaluation(rerank_k=22, duplicate_captions='keep', text_batch=4, pair_batch=5, visual_batch=3)
     found = evaluation.run(model, [{'inputs': {'image': frames}, 'data_samples': samples}], 'x')
     assert found.protocol['texts'] == 22

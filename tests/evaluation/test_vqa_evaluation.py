@@ -28,7 +28,7 @@ class Tokenizer:
 
 
 class Answering(nn.Module):
-    """Says of visual n what ``said[n]`` is: from the list if it is there, and freely."""
+    """Offers Answers: says of visual n what ``said[n]`` is, from the list if it is there, and freely."""
 
     def __init__(self, said):
         super().__init__()
@@ -41,19 +41,22 @@ class Answering(nn.Module):
             'data_samples': data['data_samples'],
         }
 
-    def question_key_values(self, batch):
+    def encode(self, batch):
+        raise NotImplementedError
+
+    def read_questions(self, batch):
         self.calls.append((self.training, torch.is_grad_enabled()))
         return batch.frames[:, 0, 0, 0, 0].long().tolist()
 
-    def rank_answers(self, batch, answer_ids, k, question):
+    def rank_answers(self, batch, answer_ids, k, *, questions):
         self.k = k
         texts = [self.tokenizer.decode(ids) for ids in answer_ids]
-        index = [texts.index(self.said[number]) if self.said[number] in texts else 0 for number in question]
+        index = [texts.index(self.said[number]) if self.said[number] in texts else 0 for number in questions]
         return torch.tensor(index), torch.full((len(index),), -1.5)
 
-    def generate_answers(self, batch, method, num_beams, max_length, question):
+    def generate_answers(self, batch, method, *, num_beams, max_length, questions):
         self.method = method
-        return [(self.said[number], -0.5) for number in question]
+        return [(self.said[number], -0.5) for number in questions]
 
 
 def sample(number, question='is it?', answers=None, modality='image', **types):
