@@ -83,15 +83,15 @@ def build_runner(cfg: Config, note: str | None) -> Runner:
 def one_line_errors() -> Iterator[None]:
     """End the command with one line, and without a traceback, where a person has to change something.
 
-    That is what an ``OmniVLError`` is for, and a config that the registry cannot build. All other errors are the
-    code's. ``log_level='DEBUG'`` in the config shows the traceback too.
+    That is what an ``OmniVLError`` is for, and a config that cannot be built. All other errors are the code's.
+    ``log_level='DEBUG'`` in the config shows the traceback too.
     """
     try:
         yield
     except OmniVLError as error:
         _end_with(message_of(error))
-    except (KeyError, TypeError) as error:
-        if not _is_of_registry(error):
+    except (ImportError, KeyError, TypeError) as error:
+        if not _is_of_config(error):
             raise
         _end_with(f'the config cannot be built: {error.args[0]}')
 
@@ -102,10 +102,10 @@ def message_of(error: OmniVLError) -> str:
     return str(error).rpartition(f'\n{kind.__module__}.{kind.__qualname__}: ')[2].strip()
 
 
-def _is_of_registry(error: Exception) -> bool:
-    """Whether a component was not found, or called without an argument that it needs."""
+def _is_of_config(error: Exception) -> bool:
+    """Whether a component was not found, cannot be imported, or was called without an argument that it needs."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return frame.f_globals.get('__name__') == 'mmengine.registry.build_functions'
+    return frame.f_globals.get('__name__') in ('mmengine.registry.build_functions', 'mmengine.config.lazy')
 
 
 def _end_with(message: str) -> None:

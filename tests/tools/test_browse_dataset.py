@@ -21,7 +21,7 @@ def config(tmp_path, vocab_file):
 def built(config, role, loader):
     cfg = Config.fromfile(config)
     dataset = DATASETS.build(cfg[f'{role}_dataloader'][loader]['dataset'])
-    return dataset, TOKENIZERS.build(cfg.model.tokenizer)
+    return dataset, TOKENIZERS.build(cfg.model.trunk.tokenizer)
 
 
 def texts(dataset, tokenizer, index):

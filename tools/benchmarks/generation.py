@@ -53,9 +53,9 @@ def their_captions(model: nn.Module, pixels: Tensor, args: argparse.Namespace) -
     return ids[:, 1:].tolist()
 
 
-def our_captions(model: OmniVL, tokens: Tensor, args: argparse.Namespace) -> list[list[int]]:
+def our_captions(trunk: OmniVL, tokens: Tensor, args: argparse.Namespace) -> list[list[int]]:
     """Word pieces of the captions of visuals, given as tokens (B, S, D)."""
-    writing = model.begin_writing(tokens)
+    writing = trunk.begin_writing(tokens)
     return beam_search(
         writing.step,
         writing.reorder,
@@ -92,7 +92,8 @@ def main() -> None:
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    theirs, ours = build_pair(BlipForConditionalGeneration, args)
+    theirs, model = build_pair(BlipForConditionalGeneration, args)
+    ours = model.trunk
     pixels = torch.randn(args.batch, 3, args.size, args.size)
     vision, states = theirs.vision_model, theirs.vision_model(pixel_values=pixels)
     tokens = ours.visual_encoder(pixels[:, None], 'image').tokens
