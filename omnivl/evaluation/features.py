@@ -1,12 +1,13 @@
 """Frozen features of a labelled set: extracted once, kept on the device of each rank."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from mmengine.dist import all_gather_object, get_rank
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from omnivl.datasets.loaders import with_defaults
 from omnivl.errors import OmniVLValueError
@@ -39,7 +40,7 @@ class Features(NamedTuple):
 
 
 def pooled_features(model: nn.Module, batch: VLBatch, views: int) -> Tensor:
-    """The [CLS] vector before the projection, averaged over the views of each visual.
+    """Encode visuals to the [CLS] vector before the projection, averaged over the views of each.
 
     Args:
         model: Offers ``Encodes``.
@@ -54,9 +55,9 @@ def pooled_features(model: nn.Module, batch: VLBatch, views: int) -> Tensor:
 
 
 def extract_features(
-    model: nn.Module, loader: Mapping[str, Any] | Iterable, classes: Sequence[str], name: str
+    model: nn.Module, loader: Mapping[str, Any] | DataLoader, classes: Sequence[str], name: str
 ) -> Features:
-    """Runs the model once over a labelled set.
+    """Run the model once over a labelled set.
 
     Args:
         model: In evaluation mode.
@@ -71,7 +72,7 @@ def extract_features(
         OmniVLValueError: The set has other classes, or a process gets no sample of it.
     """
     if isinstance(loader, Mapping):
-        loader = Runner.build_dataloader(with_defaults(loader, training=False), seed=0)
+        loader = cast(DataLoader, Runner.build_dataloader(with_defaults(loader, training=False), seed=0))
     own = dataset_classes(loader, name, 'a linear probe')
     if own != list(classes):
         odd = [f'{mine!r} in place of {theirs!r}' for mine, theirs in zip(own, classes) if mine != theirs]
@@ -89,7 +90,7 @@ def extract_features(
 def _joined(
     vectors: list[Tensor], found: list[tuple[Key, int]], annotations: list[dict[str, Any]], name: str
 ) -> Features:
-    """Puts batches together, and leaves out what an earlier rank, or this one before, has."""
+    """Put batches together, and leave out what an earlier rank, or this one before, has."""
     parts = all_gather_object(found)
     if not all(parts):
         counts = [len(part) for part in parts]

@@ -1,6 +1,6 @@
 """Linear probe: how well classes can be read off the features of a model that is not trained for them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import EVALUATIONS
@@ -50,8 +51,8 @@ class LinearProbeEvaluation(Evaluation):
 
     def __init__(
         self,
-        train: Mapping[str, Any] | Iterable,
-        val: Mapping[str, Any] | Iterable | None = None,
+        train: Mapping[str, Any] | DataLoader,
+        val: Mapping[str, Any] | DataLoader | None = None,
         holdout: float = 0.2,
         strengths: Sequence[float] = STRENGTHS,
         refinements: int = 4,
@@ -74,12 +75,8 @@ class LinearProbeEvaluation(Evaluation):
         self.seed = seed
         self.top_k = check_top_k(top_k)
 
-    def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
-        """Extracts features, chooses the strength, fits and scores.
-
-        Raises:
-            OmniVLValueError: The sets have different classes, or too little is left to train on.
-        """
+    def evaluate(self, model: nn.Module, dataloader: DataLoader, name: str) -> EvaluationResult:
+        """Extract features, choose the strength, fit and score; an error if the sets have different classes."""
         classes = dataset_classes(dataloader, name, 'a linear probe')
         train, held = self._training_features(model, classes, name)
         protocol = dict(
@@ -102,13 +99,13 @@ class LinearProbeEvaluation(Evaluation):
     @staticmethod
     def _scored(
         model: nn.Module,
-        dataloader: Iterable,
+        dataloader: DataLoader,
         centre: Tensor,
         classifier: LinearClassifier,
         classes: Sequence[str],
         name: str,
     ) -> list[dict[str, Any]]:
-        """Rows of this rank's visuals."""
+        """Write the rows of this rank's visuals."""
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):
             batch, views = split_views(batch)
@@ -119,7 +116,7 @@ class LinearProbeEvaluation(Evaluation):
         return rows
 
     def _training_features(self, model: nn.Module, classes: Sequence[str], name: str) -> tuple[Features, Features]:
-        """Features to train on while the strength is chosen, and those that choose it."""
+        """Split off the features that choose the strength from those to train on meanwhile."""
         train = extract_features(model, self.train, classes, f'{name} (training set)')
         if self.val is not None:
             return train, extract_features(model, self.val, classes, f'{name} (validation set)')
@@ -134,7 +131,7 @@ class LinearProbeEvaluation(Evaluation):
         return _select(train, is_held, False), _select(train, is_held, True)
 
     def _sweep(self, train: Features, held: Features, num_classes: int, name: str) -> tuple[float, dict[float, float]]:
-        """The strength that is best on the held-out part, and the accuracy of each that was tried, in percent."""
+        """Choose the strength that is best on the held-out part; also the accuracy of each tried, in percent."""
         accuracies: dict[float, float] = {}
         classifier = None
         tried = self.strengths
@@ -158,7 +155,7 @@ class LinearProbeEvaluation(Evaluation):
 
 
 def held_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Draws a share of the samples, spread evenly over the classes.
+    """Draw a share of the samples, spread evenly over the classes.
 
     Args:
         labels: int64 (n,).
@@ -192,7 +189,7 @@ def _joined(train: Features, held: Features) -> Features:
 
 
 def _mean(vectors: Tensor) -> Tensor:
-    """Mean row over all ranks, (n, D) to (D,)."""
+    """Average the rows of all ranks, (n, D) to (D,)."""
     sums = torch.cat([vectors.sum(dim=0, dtype=torch.float64), vectors.new_tensor([len(vectors)], dtype=torch.float64)])
     all_reduce(sums)
     return (sums[:-1] / sums[-1]).to(vectors.dtype)

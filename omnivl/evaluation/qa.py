@@ -1,11 +1,12 @@
 """Answers to questions about images and videos, chosen from a list or written freely."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from torch import nn
+from torch.utils.data import DataLoader
 
 from omnivl.datasets.annotations import read_answer_list
 from omnivl.errors import OmniVLValueError
@@ -95,8 +96,8 @@ class QAEvaluation(Evaluation):
         """A model that answers questions."""
         return (Answers,)
 
-    def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
-        """Answers every question once with each method."""
+    def evaluate(self, model: nn.Module, dataloader: DataLoader, name: str) -> EvaluationResult:
+        """Answer every question once with each method."""
         answers = read_answer_list(self.answer_list) if isinstance(self.answer_list, str) else self.answer_list
         answerer = serving(model, Answers, name)
         choices = _Choices(answers, answerer.tokenizer, self.max_answer_pieces)
@@ -107,7 +108,8 @@ class QAEvaluation(Evaluation):
         shape = rows[0]['shape']
         for row in rows:
             del row['shape']
-        metrics, chance = {}, {}
+        metrics: dict[str, float] = {}
+        chance: dict[str, float] = {}
         if _are_answered(rows, name):
             metrics, chance = self._metrics(rows, choices)
         protocol = dict(
@@ -127,7 +129,7 @@ class QAEvaluation(Evaluation):
         return EvaluationResult(metrics, chance, rows, protocol)
 
     def submission(self, predictions: Sequence[Row]) -> list[dict[str, Any]] | None:
-        """What VQAv2's server takes: ``[{question_id, answer}]``, the answers of the first method.
+        """Make what VQAv2's server takes: ``[{question_id, answer}]``, the answers of the first method.
 
         Args:
             predictions: Of a result.
@@ -142,7 +144,7 @@ class QAEvaluation(Evaluation):
     def _answer(
         self, model: Answers, batch: VLBatch, samples: Sequence[VLDataSample], choices: '_Choices'
     ) -> list[Row]:
-        """The rows of one batch."""
+        """Answer the questions of one batch."""
         questions = model.read_questions(batch)
         rows = [_describe_question(sample, batch) for sample in samples]
         for method in self.methods:
@@ -241,7 +243,7 @@ def _describe_question(sample: VLDataSample, batch: VLBatch) -> Row:
 
 
 def _are_answered(rows: Sequence[Row], name: str) -> bool:
-    """Whether there is something to compare with; all questions or none."""
+    """Say whether there is something to compare with; all questions or none."""
     without = [row for row in rows if not row['answers']]
     if without and len(without) < len(rows):
         raise OmniVLValueError(
@@ -252,13 +254,13 @@ def _are_answered(rows: Sequence[Row], name: str) -> bool:
 
 
 def _blind_scores(rows: Sequence[Row], score: Score) -> np.ndarray:
-    """Score of each question, float (questions,), if every type of question got its best constant answer."""
+    """Score each question, float (questions,), as if every type of question got its best constant answer."""
     groups: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         groups[row.get('question_type') or _first_words(row, 2)].append(number)
     scores = np.zeros(len(rows))
     for members in groups.values():
-        totals: Counter[str] = Counter()
+        totals: dict[str, float] = defaultdict(float)
         for number in members:
             truth = rows[number]['answers']
             for answer in set(truth):

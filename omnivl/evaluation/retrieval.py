@@ -1,12 +1,13 @@
 """Zero-shot and finetuned retrieval, texts for visuals and visuals for texts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dist import get_rank
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import Contrasts, Matches, serving
@@ -92,7 +93,7 @@ class RetrievalEvaluation(Evaluation):
         """A model with a shared space; for the re-ranking one that scores pairs, too."""
         return (Contrasts,) if self.rerank_k is None else (Contrasts, Matches)
 
-    def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
+    def evaluate(self, model: nn.Module, dataloader: DataLoader, name: str) -> EvaluationResult:
         """Encode everything once, rank, re-rank."""
         scaled = self.dual_softmax or (self.rerank_k is not None and self.rerank_with == 'match+scaled_similarity')
         temperature = serving(model, Contrasts, name).temperature_value() if scaled else None
@@ -104,7 +105,7 @@ class RetrievalEvaluation(Evaluation):
         rankings = [rank_gallery(direction, max(self.rerank_k or 0, SHOWN)) for direction in directions]
         metrics, chance = self._measure(directions, [ranking.ranks for ranking in rankings], '')
         protocol = self._protocol(rows, texts)
-        if self.dual_softmax:
+        if self.dual_softmax and temperature is not None:
             ranks = [dual_softmax_ranks(direction, temperature) for direction in directions]
             weighed = self._measure(directions, ranks, '_dual_softmax')
             metrics, chance = metrics | weighed[0], chance | weighed[1]
@@ -121,9 +122,9 @@ class RetrievalEvaluation(Evaluation):
         return EvaluationResult(metrics, chance, predictions, protocol)
 
     def _encode_visuals(
-        self, model: nn.Module, dataloader: Iterable, name: str
+        self, model: nn.Module, dataloader: DataLoader, name: str
     ) -> tuple[list[dict[str, Any]], dict[tuple[str, str], Tensor]]:
-        """This rank's rows, and for the re-ranking the tokens (S, D) of each in CPU memory."""
+        """Encode this rank's visuals: their rows, and for the re-ranking the tokens (S, D) of each in CPU memory."""
         rows: list[dict[str, Any]] = []
         tokens: dict[tuple[str, str], Tensor] = {}
         contrasts = serving(model, Contrasts, name)
@@ -149,7 +150,7 @@ class RetrievalEvaluation(Evaluation):
         temperature: float | None,
         name: str,
     ) -> tuple[list[np.ndarray], int]:
-        """New scores of the first k items both ways (texts first), and the number of pairs they took."""
+        """Score the first k items anew both ways (texts first); also the number of pairs that took."""
         t2v, v2t = (ranking.top[:, : self.rerank_k] for ranking in rankings)
         pairs = needed_pairs(v2t, t2v, texts.row)
         logits = score_pairs(model, tokens, texts.ids, pairs, self.visual_batch, self.pair_batch, name)
@@ -163,7 +164,7 @@ class RetrievalEvaluation(Evaluation):
     def _measure(
         self, directions: Sequence[Direction], ranks: Sequence[np.ndarray], suffix: str
     ) -> tuple[dict[str, float], dict[str, float]]:
-        """Metrics and their chance levels, of both directions."""
+        """Compute metrics and their chance levels, of both directions."""
         metrics, chance = {}, {}
         for direction, values in zip(directions, ranks):
             counts, size = direction.true_counts, len(direction.gallery)
@@ -175,7 +176,8 @@ class RetrievalEvaluation(Evaluation):
         recalls = [f'{direction.name}_r{k}' for direction in directions for k in self.recall_k]
         for figures in (metrics, chance):
             figures['mean_recall'] = float(np.mean([figures[recall] for recall in recalls]))
-        return tuple({f'{metric}{suffix}': value for metric, value in part.items()} for part in (metrics, chance))
+        named = [{f'{metric}{suffix}': value for metric, value in part.items()} for part in (metrics, chance)]
+        return named[0], named[1]
 
     def _protocol(self, rows: Sequence[dict[str, Any]], texts: CaptionTexts) -> dict[str, Any]:
         protocol = dict(

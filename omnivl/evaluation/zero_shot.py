@@ -1,11 +1,12 @@
 """Classification by prompts: the class whose sentences are most similar to the visual."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from torch import nn
+from torch.utils.data import DataLoader
 
 from omnivl.datasets.prompts import fill_prompt, get_templates
 from omnivl.errors import OmniVLValueError
@@ -51,11 +52,12 @@ class ZeroShotEvaluation(Evaluation):
         """A model with a shared space."""
         return (Contrasts,)
 
-    def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
-        """Encodes prompts and visuals once."""
+    def evaluate(self, model: nn.Module, dataloader: DataLoader, name: str) -> EvaluationResult:
+        """Encode prompts and visuals once."""
         classes = dataset_classes(dataloader, name, 'zero-shot classification')
-        _check_names(dataloader.dataset.classes, name)
-        class_features = self.class_features(model, dataloader.dataset, name)
+        dataset: Any = dataloader.dataset
+        _check_names(dataset.classes, name)
+        class_features = self.class_features(model, dataset, name)
         contrasts = serving(model, Contrasts, name)
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):
@@ -66,7 +68,7 @@ class ZeroShotEvaluation(Evaluation):
         return class_result(gather_rows(rows, name), classes, self.top_k, name, 'zero_shot', protocol)
 
     def class_features(self, model: nn.Module, dataset: Any, name: str) -> np.ndarray:
-        """One unit vector per class, from all its prompts; float32 (C, E).
+        """Make one unit vector per class of all its prompts; float32 (C, E).
 
         The prompts go through the text part of the dataset's pipeline, as those of training did: a full stop that
         training never saw costs half of the accuracy.

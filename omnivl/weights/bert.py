@@ -67,6 +67,12 @@ class BERTReader(WeightReader):
     def text_models(self, model: HasParts) -> list[str]:
         """Name the text models to fill.
 
+        Args:
+            model: The model to be filled.
+
+        Returns:
+            Their names.
+
         Raises:
             OmniVLValueError: There is none.
         """
