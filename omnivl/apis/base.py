@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -119,7 +119,7 @@ class BatchRunner:
             return
         numbers, items = zip(*group)
         group.clear()
-        data = self.model.data_preprocessor(collate_samples(items), False)
+        data = cast(nn.Module, self.model.data_preprocessor)(collate_samples(items), False)
         for number, answer in zip(numbers, work(data['batch'])):
             rows[number].update(answer)
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -185,9 +185,9 @@ def model_checksum(model: nn.Module, preparation: Any) -> str:
     for key, value in sorted(part_state(serving(model, HasParts, 'an index')).items()):
         if key.startswith(FEATURE_PARTS):
             digest.update(f'{key} {value.dtype} {tuple(value.shape)}'.encode())
-            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
-    for _, statistics in sorted(model.data_preprocessor.named_buffers()):
-        digest.update(statistics.cpu().numpy())
+            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    for _, statistics in sorted(cast(nn.Module, model.data_preprocessor).named_buffers()):
+        digest.update(statistics.cpu().numpy().data)
     digest.update(contrasts.tokenizer.definition())
     digest.update('\n'.join(preparation.described()).encode())
     return digest.hexdigest()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from mmengine.config import Config
@@ -28,6 +28,7 @@ from omnivl.structures import MODALITIES
 from .export import load_exported
 from .preparation import loaded_by
 
+Protocol = TypeVar('Protocol', bound=Evaluation)
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 
 
@@ -47,8 +48,8 @@ class LoadedModel:
     evaluations: list[tuple[str, Evaluation]]
     classes: list[str] | None = None
 
-    def evaluation(self, kind: type[Evaluation], modality: str | None = None) -> Evaluation | None:
-        """The first protocol of a kind, if the config has one; for ``modality`` if that is given."""
+    def evaluation(self, kind: type[Protocol], modality: str | None = None) -> Protocol | None:
+        """Find the first protocol of a kind, if the config has one; for ``modality`` if that is given."""
         for of_modality, evaluation in self.evaluations:
             if isinstance(evaluation, kind) and modality in (None, of_modality):
                 return evaluation
@@ -125,7 +126,7 @@ def read_weights(checkpoint: str | Path) -> tuple[str, dict[str, Any]]:
     if not Path(checkpoint).is_dir():
         return str(checkpoint), load_checkpoint(checkpoint)
     path, content, _ = load_last_checkpoint(checkpoint)
-    if path is None:
+    if path is None or content is None:
         raise CheckpointError(f'the folder {checkpoint} has no checkpoint (iter_*.pth or epoch_*.pth)')
     return str(path), content
 

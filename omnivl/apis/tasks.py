@@ -169,8 +169,8 @@ def classifying_by_head(
     """
     count = model.num_classes
     if names is None:
-        are_all = known is not None and len(known) == count  # the data here may be a part of the set
-        names = known if are_all else [f'class {label}' for label in range(count)]
+        known = known or ()  # what is known may be a part of the set
+        names = known if len(known) == count else [f'class {label}' for label in range(count)]
     if len(names) != count:
         raise OmniVLValueError(
             f'the model has a head for {count} classes, got {len(names)} names: give all in order, or none'

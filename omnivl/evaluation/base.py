@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.dist import all_gather_object
@@ -78,7 +78,7 @@ class Evaluation(ABC):
         Returns:
             The result, the same on every rank.
         """
-        model = model.module if is_model_wrapper(model) else model
+        model = cast(nn.Module, model.module) if is_model_wrapper(model) else model
         self.check(model, progress)
         start = time.perf_counter()
         with _evaluation_mode(model):
@@ -147,7 +147,7 @@ def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple
             message = f'{name}: broken file of {broken.source}: {broken.path} ({broken.reason})'
             print_log(message, logger='current', level=logging.WARNING)
         counter.check()
-        data = model.data_preprocessor(data, False)
+        data = cast(nn.Module, model.data_preprocessor)(data, False)
         yield data['batch'], data['data_samples']
     if counter.broken:
         print_log(f'{name}: broken files: {counter.summary()}', logger='current', level=logging.WARNING)

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.dist import broadcast_object_list, get_rank
@@ -155,7 +155,7 @@ class CaptionEvaluation(Evaluation):
             print_log(f'{name}: no caption names a value of the slots {silent}; they are left out', logger='current')
         if not self.official:
             return metrics, all_chance, {}
-        found = [self._official(rows) if get_rank() == 0 else None]  # one rank starts Java, not all of them
+        found: list[Any] = [self._official(rows) if get_rank() == 0 else None]  # one rank starts Java, not all
         broadcast_object_list(found)
         official, skipped = found[0]
         for row, reason in skipped.items():
@@ -267,7 +267,7 @@ def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> S
     """
     if slots is None:
         return None
-    where = 'slots'
+    where, content = 'slots', slots
     if isinstance(slots, str | Path):
         where = str(slots)
         if not Path(slots).is_file():
@@ -275,13 +275,13 @@ def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> S
                 f'no slots at {slots}: set slots of CaptionEvaluation to a JSON file, a dict or None'
             )
         try:
-            slots = json.loads(Path(slots).read_text(encoding='utf-8'))
+            content = json.loads(Path(slots).read_text(encoding='utf-8'))
         except json.JSONDecodeError as error:
             raise OmniVLValueError(f'{where} is not JSON: {error}') from error
-    if isinstance(slots, Mapping) and slots and set(slots) <= set(MODALITIES):
-        if modality not in slots:
+    if isinstance(content, Mapping) and content and set(content) <= set(MODALITIES):
+        if modality not in content:
             raise OmniVLValueError(
-                f'{where} has slots for {sorted(slots)}, but the visuals are of modality {modality!r}'
+                f'{where} has slots for {sorted(content)}, but the visuals are of modality {modality!r}'
             )
-        slots = slots[modality]
-    return Slots(slots)
+        content = content[modality]
+    return Slots(cast(Mapping[str, Sequence[str]], content))  # which looks at what it gets

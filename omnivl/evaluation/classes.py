@@ -123,7 +123,7 @@ def class_result(
     """
     ranks, labels = (np.array([row[key] for row in rows]) for key in ('rank', 'label'))
     by_class = per_class_accuracy(ranks == 1, labels, len(classes))
-    missing = [classes[index] for index in np.flatnonzero(np.isnan(by_class))]
+    missing = [classes[index] for index in np.flatnonzero(np.isnan(by_class)).tolist()]
     if missing:
         print_log(f'{name}: {len(missing)} of {len(classes)} classes have no sample: {missing[:5]}', logger='current')
     facts = dict(

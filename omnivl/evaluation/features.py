@@ -83,7 +83,7 @@ def extract_features(
     for batch, samples in batches(model, loader, name):
         vectors.append(pooled_features(model, *split_views(batch)))
         found += [((sample.source, sample.sample_id), label_of(sample, own, name)) for sample in samples]
-    return _joined(vectors, found, describe_annotations(loader.dataset), name)
+    return _joined(vectors, found, describe_annotations(getattr(loader, 'dataset', None)), name)
 
 
 def _joined(

@@ -1,6 +1,6 @@
 """Answers to questions about images and videos, chosen from a list or written freely."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -107,9 +107,7 @@ class QAEvaluation(Evaluation):
         shape = rows[0]['shape']
         for row in rows:
             del row['shape']
-        metrics, chance = {}, {}
-        if _are_answered(rows, name):
-            metrics, chance = self._metrics(rows, choices)
+        metrics, chance = self._metrics(rows, choices) if _are_answered(rows, name) else ({}, {})
         protocol = dict(
             task='qa',
             protocol=f'VQAv2 soft accuracy, {self.rule} rule' if self.protocol == 'vqav2' else 'exact match',
@@ -258,7 +256,7 @@ def _blind_scores(rows: Sequence[Row], score: Score) -> np.ndarray:
         groups[row.get('question_type') or _first_words(row, 2)].append(number)
     scores = np.zeros(len(rows))
     for members in groups.values():
-        totals: Counter[str] = Counter()
+        totals: dict[str, float] = defaultdict(float)
         for number in members:
             truth = rows[number]['answers']
             for answer in set(truth):

@@ -94,8 +94,7 @@ class RetrievalEvaluation(Evaluation):
 
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """Encode everything once, rank, re-rank."""
-        scaled = self.dual_softmax or (self.rerank_k is not None and self.rerank_with == 'match+scaled_similarity')
-        temperature = serving(model, Contrasts, name).temperature_value() if scaled else None
+        temperature = serving(model, Contrasts, name).temperature_value()
         mine, tokens_by_key = self._encode_visuals(model, dataloader, name)
         rows = gather_rows(mine, name)
         texts = CaptionTexts(rows, merge=self.duplicate_captions == 'merge')
@@ -146,7 +145,7 @@ class RetrievalEvaluation(Evaluation):
         tokens: dict[int, Tensor],
         texts: CaptionTexts,
         rankings: Sequence[Ranking],
-        temperature: float | None,
+        temperature: float,
         name: str,
     ) -> tuple[list[np.ndarray], int]:
         """New scores of the first k items both ways (texts first), and the number of pairs they took."""
@@ -175,7 +174,8 @@ class RetrievalEvaluation(Evaluation):
         recalls = [f'{direction.name}_r{k}' for direction in directions for k in self.recall_k]
         for figures in (metrics, chance):
             figures['mean_recall'] = float(np.mean([figures[recall] for recall in recalls]))
-        return tuple({f'{metric}{suffix}': value for metric, value in part.items()} for part in (metrics, chance))
+        named = [{f'{metric}{suffix}': value for metric, value in part.items()} for part in (metrics, chance)]
+        return named[0], named[1]
 
     def _protocol(self, rows: Sequence[dict[str, Any]], texts: CaptionTexts) -> dict[str, Any]:
         protocol = dict(

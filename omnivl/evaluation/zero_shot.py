@@ -54,8 +54,9 @@ class ZeroShotEvaluation(Evaluation):
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """Encodes prompts and visuals once."""
         classes = dataset_classes(dataloader, name, 'zero-shot classification')
-        _check_names(dataloader.dataset.classes, name)
-        class_features = self.class_features(model, dataloader.dataset, name)
+        dataset: Any = getattr(dataloader, 'dataset', None)
+        _check_names(dataset.classes, name)
+        class_features = self.class_features(model, dataset, name)
         contrasts = serving(model, Contrasts, name)
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):

@@ -38,6 +38,9 @@ class FrameNormalizer(nn.Module):
         std: Standard deviation of each channel.
     """
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         scale = 255 * torch.tensor(std).view(3, 1, 1)

@@ -32,6 +32,6 @@ def draw_frames(values: Sequence[Tensor], height: int) -> list[Image.Image]:
     """Draw clips, uint8 (T, 3, H, W), one below the other, and images side by side; see :func:`draw_values`."""
     clips = [clip.permute(0, 2, 3, 1).numpy() for clip in values]
     if len(clips[0]) > 1:
-        return [frame_strip(clip, height) for clip in clips]
+        return [frame_strip(list(clip), height) for clip in clips]
     groups = [clips[start : start + COLUMNS] for start in range(0, len(clips), COLUMNS)]
     return [frame_strip([clip[0] for clip in group], height) for group in groups]
