@@ -122,7 +122,7 @@ class RetrievalEvaluation(Evaluation):
     def _encode_visuals(
         self, model: nn.Module, dataloader: Iterable, name: str
     ) -> tuple[list[dict[str, Any]], dict[tuple[str, str], Tensor]]:
-        """This rank's rows, and for the re-ranking the tokens (S, D) of each in CPU memory."""
+        """Encode this rank's visuals: their rows, and for the re-ranking the tokens (S, D) of each in CPU memory."""
         rows: list[dict[str, Any]] = []
         tokens: dict[tuple[str, str], Tensor] = {}
         contrasts = serving(model, Contrasts, name)
@@ -148,7 +148,7 @@ class RetrievalEvaluation(Evaluation):
         temperature: float,
         name: str,
     ) -> tuple[list[np.ndarray], int]:
-        """New scores of the first k items both ways (texts first), and the number of pairs they took."""
+        """Score the first k items both ways (texts first) anew; also the number of pairs that took."""
         t2v, v2t = (ranking.top[:, : self.rerank_k] for ranking in rankings)
         pairs = needed_pairs(v2t, t2v, texts.row)
         logits = score_pairs(model, tokens, texts.ids, pairs, self.visual_batch, self.pair_batch, name)
@@ -162,7 +162,7 @@ class RetrievalEvaluation(Evaluation):
     def _measure(
         self, directions: Sequence[Direction], ranks: Sequence[np.ndarray], suffix: str
     ) -> tuple[dict[str, float], dict[str, float]]:
-        """Metrics and their chance levels, of both directions."""
+        """Compute metrics and their chance levels, of both directions."""
         metrics, chance = {}, {}
         for direction, values in zip(directions, ranks):
             counts, size = direction.true_counts, len(direction.gallery)
@@ -213,7 +213,7 @@ def _captions(sample: VLDataSample, name: str) -> dict[str, Any]:
 def _directions(
     rows: Sequence[dict[str, Any]], texts: CaptionTexts, text_features: np.ndarray, name: str
 ) -> tuple[Direction, Direction]:
-    """Texts to visuals, visuals to texts."""
+    """Lay out both directions: texts to visuals, visuals to texts."""
     modalities = sorted({row['modality'] for row in rows})
     if len(modalities) > 1:
         raise OmniVLValueError(f'{name}: one evaluation is of one modality, got {modalities}')
