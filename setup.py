@@ -28,6 +28,7 @@ setup(
         'mmcv-lite>=2.2.0',
         'torch>=2.4',
         'torchvision>=0.19',
+        'typing_extensions>=4.4',
         'timm>=1.0.9',
         'transformers>=4.40',
         'tokenizers>=0.19',

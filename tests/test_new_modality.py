@@ -177,6 +177,6 @@ def test_files_are_found_prepared_and_shown(root):
     pipeline = [LoadSound(), PackSample()]
     assert modality_of(pipeline) == 'sound'
     sound = next(visual for visual in visuals if visual.name.endswith('1.wav'))
-    item = Preparation(dict(sound=pipeline), size=None)(sound)
+    item = Preparation(dict(sound=pipeline), size=(32, 32))(sound)
     (picture,) = draw_values([item['inputs']['sound']], 'sound', height=5)
     assert picture.size == (12, 5)

@@ -172,7 +172,7 @@ def make_sheet(arguments: argparse.Namespace) -> Image.Image:
     """
     cfg = read_config(arguments.config)
     loaders = choose_loaders(cfg, arguments.role, arguments.loader)
-    tokenizer = TOKENIZERS.build(copy.deepcopy(cfg.model.tokenizer))
+    tokenizer = TOKENIZERS.build(copy.deepcopy(cfg.model.trunk.tokenizer))
     share = -(-arguments.number // len(loaders))
     parts = []
     for name, loader in loaders.items():

@@ -2,8 +2,9 @@
 
 Nothing is computed: the model lives on torch's meta device, so large ones take a second too. A multiply-add counts as
 two operations (papers often give multiply-adds and call them FLOPs). Counted are matrix products, convolutions and
-attention; forward is one visual with one text through every part once, step is the share of one sample in a training
-step: forward and backward, the three pairs of VLM, the momentum twin and the queues.
+attention; forward is one visual with one text through every part that the losses need, step is the share of one sample
+in a training step: forward and backward, the three pairs of VLM, the momentum encoder and the queues. A model without
+losses has its features counted. Any model that has ``parts`` can be counted (``HasParts`` of its interfaces).
 
 Examples:
     python tools/get_flops.py configs/omnivl/pretrain_joint.py
@@ -12,28 +13,31 @@ Examples:
 """
 
 import argparse
+import copy
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from omnivl.models.caption import OmniVLCaption
-from omnivl.models.pretrain import OmniVLPretrain
-from omnivl.models.qa import OmniVLQA
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from omnivl.engine import ConfigError, read_config
 from omnivl.engine.command_line import one_line_errors
-from omnivl.models.decoders.base import GroundedDecoder
-from omnivl.models.omnivl import OmniVL
+from omnivl.models.interfaces import HasImageSize, HasParts, offered_by
+from omnivl.models.losses import MatchingPairs
 from omnivl.registry import MODELS
-from omnivl.structures import MODALITIES
+from omnivl.structures import FRAMES, MODALITIES, VLBatch
 
-LOSSES = ('contrastive', 'matching', 'language')
-PAIRS = 3  # of a sample in VLM: its own, one with a wrong visual, one with a wrong text
+REST = 'heads and losses'  # what is in no other line
+MOMENTUM = 'momentum encoder'
+DEVICE = 'meta'
 
 
 class Sizes(NamedTuple):
@@ -42,7 +46,7 @@ class Sizes(NamedTuple):
     Attributes:
         size: Side of a picture in pixels.
         frames: Frames of a clip.
-        words: Word pieces of a text, the first and the last ([CLS] and [SEP]) included.
+        words: Word pieces of a text, the first and the last ([CLS] and [SEP]) and a prompt included.
     """
 
     size: int
@@ -65,6 +69,27 @@ class Part:
     flops: dict[str, int] = field(default_factory=dict)
 
 
+class NoVocabulary:
+    """Stands in for a tokenizer, whose file nobody needs for counting: every token has the same id."""
+
+    vocab_size = 0
+    pad_id = unk_id = cls_id = sep_id = decoder_id = encoder_id = 0
+
+    def encode(self, text: str, max_length: int) -> list[int]:
+        """Make [CLS] and [SEP] of any text: a prompt is part of the words that are asked for."""
+        return [self.cls_id, self.sep_id]
+
+
+class NumbersAreZero(TorchDispatchMode):
+    """Within it, a number that a model reads out of a tensor is 0: on the meta device tensors have no values."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """Compute everything else as it is."""
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return 0
+        return func(*args, **(kwargs or {}))
+
+
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -81,73 +106,91 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def build_model(config: Any) -> OmniVL:
-    """Build a model without memory for its weights.
-
-    Args:
-        config: Config of the model.
-
-    Returns:
-        The model, on the meta device.
+def build_model(config: Mapping[str, Any]) -> nn.Module:
+    """Build the model of a config without memory for its weights.
 
     Raises:
-        ConfigError: It is no model of this project.
+        ConfigError: It does not say what its parts are.
     """
-    with torch.device('meta'):
+    config = copy.deepcopy(config)
+    if 'trunk' in config:
+        config['trunk']['tokenizer'] = dict(type=NoVocabulary)
+    with torch.device(DEVICE):
         model = MODELS.build(config)
-    if not isinstance(model, OmniVL):
-        raise ConfigError(f'model is a {type(model).__name__}; its parts are known of OmniVL and its children only')
+    if offered_by(model, HasParts) is None:
+        raise ConfigError(f'model is a {type(model).__name__}, which does not say what its parts are (HasParts)')
     return model
 
 
-def count_parameters(model: OmniVL) -> dict[str, Part]:
-    """Count the parameters of each part.
+def lines_of(model: nn.Module) -> dict[str, list[nn.Module]]:
+    """Line of the table -> the modules that belong to it; one that two parts share belongs to both.
 
-    Args:
-        model: The model.
-
-    Returns:
-        The lines of the table, without operations.
+    A part that is a single layer has no line of its own, nor has the head of a decoder; tokenizers have one.
     """
-    visual = model.visual_encoder
-    heads = [model.visual_proj, model.text_proj, model.matching_head, model.generation_decoder.head]
-    heads.append(getattr(model, 'contrastive_loss', None))  # its temperature
-    modules = {
-        'image tokenizer': [getattr(visual, 'image_tokenizer', None)],
-        'video tokenizer': [getattr(visual, 'video_tokenizer', None)],
-        'visual encoder': [visual],
-        'text encoder': [model.text_encoder],
-        'alignment decoder': [model.alignment_decoder],
-        'generation decoder': [model.generation_decoder],
-        'heads and losses': heads,
-        'momentum twin': [getattr(model, 'momentum_twin', None)],
-    }
-    inside = dict.fromkeys(('visual encoder', 'generation decoder'), frozenset())
-    inside['visual encoder'] = _parameters([*modules['image tokenizer'], *modules['video tokenizer']])
-    inside['generation decoder'] = _parameters(heads)
+    roots: dict[str, nn.Module] = {}
+    for name, part in model.parts.items():
+        for modality in MODALITIES:
+            if hasattr(part, f'{modality}_tokenizer'):
+                roots[f'{modality} tokenizer'] = getattr(part, f'{modality}_tokenizer')
+        if any(True for _ in part.children()):
+            roots[name.replace('_', ' ')] = part
+    heads = [part.head for part in roots.values() if hasattr(part, 'head')]
+    momentum = getattr(model, 'momentum_encoder', None)
+    ends = {*roots.values(), *heads, momentum}
+    lines = {name: list(_inside(root, ends)) for name, root in roots.items()}
+    lines[REST] = [*_inside(model, ends), *(module for head in heads for module in head.modules())]
+    if momentum is not None:
+        lines[MOMENTUM] = list(momentum.modules())
+    return lines
+
+
+def _inside(module: nn.Module, ends: set[nn.Module | None]) -> Iterator[nn.Module]:
+    yield module
+    for child in module.children():
+        if child not in ends:
+            yield from _inside(child, ends)
+
+
+def count_parameters(model: nn.Module) -> dict[str, Part]:
+    """Make the lines of the table, without operations; those that have no parameters are left out."""
     parts: dict[str, Part] = {}
     seen: set[nn.Parameter] = set()
-    for name, members in modules.items():
-        own = _parameters(members) - inside.get(name, frozenset())
+    for name, modules in lines_of(model).items():
+        own = {parameter for module in modules for parameter in module.parameters(recurse=False)}
         if own:
             parts[name] = Part(_size(own - seen), _size(own & seen))
         seen |= own
     return parts
 
 
-def _parameters(modules: Iterable[nn.Module | None]) -> frozenset[nn.Parameter]:
-    return frozenset(parameter for module in modules if module is not None for parameter in module.parameters())
-
-
 def _size(parameters: Iterable[nn.Parameter]) -> int:
     return sum(parameter.numel() for parameter in parameters)
 
 
-class Meter:
-    """Counts the operations of one pass over one sample, part by part.
+def make_batch(modality: str, sizes: Sizes) -> VLBatch:
+    """Make one sample with all that a task may ask for: a text that is a question too, an answer, a class."""
+    time = sizes.frames if MODALITIES[modality].has_time else 1
+    one = torch.zeros(1, dtype=torch.int64, device=DEVICE)
+    ids = torch.zeros(1, sizes.words, dtype=torch.int64, device=DEVICE)
+    real = torch.ones_like(ids, dtype=torch.bool)
+    return VLBatch(
+        {modality: torch.zeros(1, time, 3, sizes.size, sizes.size, device=DEVICE)},
+        text_ids=ids,
+        text_mask=real,
+        target_ids=one,
+        labels=one,
+        answer_ids=ids,
+        answer_mask=real,
+        answer_weights=torch.ones(1, device=DEVICE),
+        answer_owner=one,
+    )
 
-    Each part is run by itself on inputs of the right shape, so that its operations, backward ones included, are known
-    to be its own; parts that share weights could not be told apart otherwise.
+
+class Meter:
+    """Counts the operations of one pass over one sample, line by line of the table.
+
+    An operation belongs to the line whose module is at work. In the backward pass no module is at work, so each node of
+    autograd's graph is given to the line that made it, when a module returns; it says so before it is run.
 
     Args:
         model: On the meta device.
@@ -156,142 +199,113 @@ class Meter:
         train: Whether it is a training step.
     """
 
-    def __init__(self, model: OmniVL, modality: str, sizes: Sizes, train: bool) -> None:
+    def __init__(self, model: nn.Module, modality: str, sizes: Sizes, train: bool) -> None:
         self.model = model.train(train)
-        self.modality = modality
+        self.batch = make_batch(modality, sizes)
         self.train = train
+        self.lines: dict[nn.Module, list[str]] = {}
+        for name, modules in lines_of(model).items():
+            for module in modules:
+                self.lines.setdefault(module, []).append(name)
         self.flops: Counter[str] = Counter()
-        time = sizes.frames if MODALITIES[modality].has_time else 1
-        self.frames = torch.zeros(1, time, 3, sizes.size, sizes.size, device='meta')
-        self.ids = torch.zeros(1, sizes.words, dtype=torch.int64, device='meta')
-
-    def count(self, part: str, function: Callable[[], Any], backward: bool = True, inside: str | None = None) -> None:
-        """Add the operations of a function that returns tensors to a part, and take them off the one it is inside."""
-        with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(self.train and backward):
-            outputs = function()
-            if self.train and backward:
-                sum(output.sum() for output in _tensors(outputs)).backward()
-        self.flops[part] += counter.get_total_flops()
-        if inside is not None:
-            self.flops[inside] -= counter.get_total_flops()
-
-    def leaf(self, *shape: int) -> Tensor:
-        """A float tensor that stands for the output of another part."""
-        return torch.zeros(shape, device='meta', requires_grad=self.train)
+        self.counter = FlopCounterMode(display=False)
+        self.counted = 0
+        self.at_work = [REST]  # the innermost line last
+        self.nodes: set[Any] = set()
 
     def run(self) -> Counter[str]:
-        """Count everything.
-
-        Returns:
-            Part -> FLOPs.
-        """
-        model = self.model
-        self.count('visual encoder', lambda: model.encode_visual(self.frames, self.modality))
-        tokenizer = getattr(model.visual_encoder, f'{self.modality}_tokenizer', None)
-        if tokenizer is not None:
-            self.count(f'{self.modality} tokenizer', lambda: tokenizer(self.frames), inside='visual encoder')
-        with torch.no_grad():
-            tokens = self.leaf(*model.encode_visual(self.frames, self.modality).tokens.shape)
-        if isinstance(model, OmniVLQA):
-            self.matching(tokens, 1, head=False)
-            self.language(self.leaf(1, self.ids.shape[1], model.text_encoder.width), own_keys=True)
-            return self.flops
-        if isinstance(model, OmniVLCaption):
-            self.language(tokens, own_keys=True)
-            return self.flops
-        wanted = {name for name in LOSSES if not self.train or getattr(model, f'{name}_loss') is not None}
-        if 'contrastive' in wanted:
-            self.contrast()
-        if 'matching' in wanted:
-            self.matching(tokens, PAIRS if self.train else 1)
-        if 'language' in wanted:
-            self.language(tokens, own_keys=model.share != 'blip' or 'matching' not in wanted)
+        """Count everything: line -> operations."""
+        with NumbersAreZero(), self.counter, torch.set_grad_enabled(self.train), self._watching():
+            if self.train:
+                losses = self.model.loss(self.batch)
+                self._enter(self.model)
+                sum(value for name, value in losses.items() if name.startswith('loss_')).backward()
+            else:
+                self.forward()
+            self._book()
+        self.model.zero_grad()
         return self.flops
 
-    def contrast(self) -> None:
-        """Text encoder, projections; in training the momentum twin and the comparison with the queues."""
-        model, mask = self.model, self.ids == 0
-        self.count('text encoder', lambda: model.encode_text(self.ids, mask))
-        visual, text = self.leaf(1, model.visual_encoder.width), self.leaf(1, model.text_encoder.width)
-        self.count('heads and losses', lambda: (model.project_visual(visual), model.project_text(text)))
-        if self.train:
-            twins = model.momentum_twin.twins
-            self.count('momentum twin', lambda: twins['visual_encoder'](self.frames, self.modality), backward=False)
-            self.count('momentum twin', lambda: twins['text_encoder'](self.ids, mask), backward=False)
-            self.count('momentum twin', lambda: twins['visual_proj'](visual), backward=False)
-            self.count('momentum twin', lambda: twins['text_proj'](text), backward=False)
-            width = model.visual_proj.out_features
-            candidates = torch.zeros(1 + model.queues.length, width, device='meta')
-            both = self.leaf(2, width)  # the visual against the texts and the text against the visuals
-            self.count('heads and losses', lambda: both @ candidates.T)
+    def forward(self) -> None:
+        """Compute what the losses need, of a visual and its own text; without losses, the features."""
+        losses = getattr(self.model, 'losses', None)
+        if not losses:
+            self.model(self.batch, mode='tensor')
+            return
+        step = self.model.step_type(self.model, self.batch)
+        own, match = self.batch.target_ids, torch.ones_like(self.batch.target_ids)
+        step.pairs = MatchingPairs(own, own, match, match.bool())  # a step draws negatives where none are put
+        for loss in losses.values():
+            for need in loss.needs:
+                getattr(step, need)
 
-    def matching(self, tokens: Tensor, texts: int, head: bool = True) -> None:
-        """Keys and values of the visual, the alignment decoder over them, the matching head."""
-        model, ids = self.model, self.ids.expand(texts, -1)
-        keys = self.keys(model.alignment_decoder, tokens, 'alignment decoder')
-        self.count('alignment decoder', lambda: model.alignment_decoder(ids, ids == 0, keys))
-        if head:
-            fused = self.leaf(texts, model.matching_head.in_features)
-            self.count('heads and losses', lambda: model.matching_head(fused))
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        hooks = register_module_forward_pre_hook(self._enter), register_module_forward_hook(self._leave)
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
-    def language(self, tokens: Tensor, own_keys: bool) -> None:
-        """The generation decoder over visual tokens, or over a question, and the prediction of word pieces."""
-        decoder, ids = self.model.generation_decoder, self.ids[:, :-1]
-        keys = self.keys(decoder, tokens, 'generation decoder' if own_keys else None)
-        self.count('generation decoder', lambda: decoder(ids, keys))
-        words = decoder.embeddings.word.weight
-        states = self.leaf(1, ids.shape[1], words.shape[1])
-        self.count('heads and losses', lambda: decoder.head(states, words), inside='generation decoder')
+    def _book(self) -> None:
+        """Give what was computed since the last change of lines to the one at work."""
+        total = self.counter.get_total_flops()
+        self.flops[self.at_work[-1]] += total - self.counted
+        self.counted = total
 
-    def keys(self, decoder: GroundedDecoder, tokens: Tensor, part: str | None) -> list[tuple[Tensor, Tensor]]:
-        """Stand-ins for keys and values; making them is counted for a part, if one is given."""
-        if part is not None:
-            self.count(part, lambda: decoder.project_visual(tokens))
-        with torch.no_grad():
-            made = decoder.project_visual(tokens)
-        return [(self.leaf(*key.shape), self.leaf(*value.shape)) for key, value in made]
+    def _enter(self, module: nn.Module, *_: Any) -> None:
+        self._book()
+        lines = self.lines.get(module, [REST])
+        self.at_work.append(self.at_work[-1] if self.at_work[-1] in lines else lines[0])
+
+    def _leave(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
+        self._book()
+        line = self.at_work.pop()
+        waiting = [tensor.grad_fn for tensor in _tensors(outputs)]
+        while waiting:
+            node = waiting.pop()
+            if node is not None and node not in self.nodes:
+                self.nodes.add(node)
+                node.register_prehook(partial(self._resume, line))
+                waiting += [before for before, _ in node.next_functions]
+
+    def _resume(self, line: str, *_: Any) -> None:
+        self._book()
+        self.at_work = [line]
 
 
-def _tensors(outputs: Any) -> Iterable[Tensor]:
+def _tensors(outputs: Any) -> Iterator[Tensor]:
     if isinstance(outputs, Tensor):
         yield outputs
-    else:
+    elif isinstance(outputs, Mapping):
+        yield from _tensors(list(outputs.values()))
+    elif isinstance(outputs, list | tuple):
         for output in outputs:
             yield from _tensors(output)
 
 
-def measure(model: OmniVL, sizes: Sizes) -> dict[str, Part]:
-    """Make the table.
+def measure(model: nn.Module, sizes: Sizes) -> dict[str, Part]:
+    """Make the table: a line for each part, and their sum as ``'total'``.
 
-    Args:
-        model: On the meta device.
-        sizes: What is put through it.
-
-    Returns:
-        A line for each part, and their sum as ``'total'``. A model without losses has no training steps.
+    A model without losses has no training steps.
     """
     parts = count_parameters(model)
-    trained = isinstance(model, OmniVLCaption | OmniVLPretrain | OmniVLQA)
-    passes = {'forward': False, 'step': True} if trained else {'forward': False}
-    for modality in MODALITIES:
+    passes = {'forward': False, 'step': True} if getattr(model, 'losses', None) else {'forward': False}
+    visuals = [name for name, modality in MODALITIES.items() if modality.kind == FRAMES]
+    for modality in visuals:
         for name, train in passes.items():
             for part, flops in Meter(model, modality, sizes, train).run().items():
-                parts[part].flops[f'{modality} {name}'] = flops
+                if flops:
+                    parts[part].flops[f'{modality} {name}'] = flops
     total = Part(sum(part.parameters for part in parts.values()))
-    for column in [f'{modality} {name}' for modality in MODALITIES for name in passes]:
+    for column in [f'{modality} {name}' for modality in visuals for name in passes]:
         total.flops[column] = sum(part.flops.get(column, 0) for part in parts.values())
     return {**parts, 'total': total}
 
 
 def format_table(parts: dict[str, Part]) -> str:
-    """Write the table for people.
-
-    Args:
-        parts: From :func:`measure`.
-
-    Returns:
-        Lines of text; parameters in millions, operations in units of 1e9.
-    """
+    """Write the table from ``measure`` for people: parameters in millions, operations in units of 1e9."""
     columns = list(parts['total'].flops)
     rows = [['part', 'parameters', 'shared', *(f'{column}, GFLOPs' for column in columns)]]
     for name, part in parts.items():
@@ -307,20 +321,11 @@ def format_table(parts: dict[str, Part]) -> str:
     return '\n'.join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
-def choose_sizes(arguments: argparse.Namespace, config: Any, model: OmniVL) -> Sizes:
-    """Put the options of the command line and the config together.
-
-    Args:
-        arguments: The options.
-        config: Config of the model.
-        model: The model.
-
-    Returns:
-        The sizes.
-    """
-    encoder = config['visual_encoder']
-    grid = getattr(model.visual_encoder, 'grid', None)
-    size = grid[0] * model.visual_encoder.image_tokenizer.patch_size if grid else encoder.get('image_size', 224)
+def choose_sizes(arguments: argparse.Namespace, config: Mapping[str, Any], model: nn.Module) -> Sizes:
+    """Put the options of the command line, the visual encoder and its config together."""
+    encoder = config.get('trunk', config).get('visual_encoder', {})
+    sized = offered_by(model.parts.get('visual_encoder'), HasImageSize)
+    size = sized.image_size[0] if sized is not None else encoder.get('image_size', 224)
     return Sizes(arguments.size or size, arguments.frames or encoder.get('num_frames', 8), arguments.words)
 
 

@@ -8,6 +8,7 @@ import torch
 from omnivl.errors import OmniVLValueError
 from omnivl.evaluation import CaptionEvaluation
 from omnivl.evaluation.qa import QAEvaluation
+from omnivl.models.decoders.generation import packed_decoders
 from omnivl.models.interfaces import Answers, Classifies, Writes, offered_by, serving
 from omnivl.visualization.attention import draw_word_attention
 
@@ -79,7 +80,8 @@ class OmniVLInferencer(GallerySearcher):
             min_length=known.min_length if min_length is None else min_length,
         )
         writes = serving(self.model, Writes, 'caption')
-        return self.answer_each(x, modality, captioning(writes, protocol, method), 'captions')
+        with packed_decoders(self.model):
+            return self.answer_each(x, modality, captioning(writes, protocol, method), 'captions')
 
     @torch.no_grad()
     def answer(

@@ -171,4 +171,4 @@ def build_pipeline(configs: Any) -> list[Any]:
 
 def modality_of(pipeline: list[Any]) -> str | None:
     """Tell what a pipeline loads first, by the loaders of the table of modalities; None if that cannot be told."""
-    return next((found for step in pipeline if (found := loaded_by(step)) is not None), None)
+    return next((found.name for step in pipeline if (found := loaded_by(step)) is not None), None)

@@ -22,7 +22,7 @@ from omnivl.datasets.transforms import (
 )
 from omnivl.errors import OmniVLTypeError, OmniVLValueError
 from omnivl.registry import TRANSFORMS
-from omnivl.structures import MODALITIES
+from omnivl.structures import FRAMES, MODALITIES, Modality
 
 from .inputs import Visual, frames_in_memory, local_file
 
@@ -49,7 +49,8 @@ class Preparation:
     @staticmethod
     def _fitted(steps: Sequence[Any], size: tuple[int, int] | None) -> list[Any]:
         steps = [_one_view(step) for step in steps]
-        loads = [number for number, step in enumerate(steps) if loaded_by(step) is not None]
+        loaded = [loaded_by(step) for step in steps]
+        loads = [number for number, modality in enumerate(loaded) if modality is not None and modality.kind == FRAMES]
         sizes = [step for step in steps if isinstance(step, Resize | CenterCrop | RandomResizedCrop)]
         if size is None or sizes or not loads:
             return steps
@@ -156,9 +157,9 @@ class Preparation:
         return lines
 
 
-def loaded_by(step: Any) -> str | None:
+def loaded_by(step: Any) -> Modality | None:
     """Return the modality whose files a transform loads; None for other transforms."""
-    loads = (name for name, modality in MODALITIES.items() if isinstance(step, TRANSFORMS.get(modality.loader)))
+    loads = (modality for modality in MODALITIES.values() if isinstance(step, TRANSFORMS.get(modality.loader)))
     return next(loads, None)
 
 

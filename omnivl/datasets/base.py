@@ -1,7 +1,5 @@
 """What all datasets have in common: compact rows, seeded draws, and the policy for broken files."""
 
-from __future__ import annotations
-
 import operator
 import os
 import zlib
@@ -193,7 +191,7 @@ class VisualDataset(Dataset):
     def _load(self, index: int, epoch: int, attempt: int = 0) -> dict[str, Any]:
         info = self.get_data_info(index)
         info['rng'] = self._generator(index, epoch, attempt)
-        self.draw_text(info, info['rng'])
+        self.draw_text(info, info['rng'])  # before the pixels: which prompt is drawn does not depend on the crops
         for transform in self.transforms:
             info = transform(info)
             if info is None:
@@ -221,6 +219,7 @@ class VisualDataset(Dataset):
         )
 
     def _generator(self, index: int, epoch: int, attempt: int) -> np.random.Generator:
+        # crc32 and not hash(), which differs from one process to the next for a string.
         seeds = [self.seed, epoch if self.draws_anew else 0, zlib.crc32(self.name.encode()), index]
         return np.random.default_rng([*seeds, attempt] if attempt else seeds)
 

@@ -1,7 +1,5 @@
 """Broken images and videos: what became of them, counted where it can be seen."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -58,7 +56,7 @@ class BrokenCounter:
         self.last: dict[str, BrokenVisual] = {}
 
     @classmethod
-    def from_dataset(cls, dataset: Any, grace: int = 100) -> BrokenCounter:
+    def from_dataset(cls, dataset: Any, grace: int = 100) -> 'BrokenCounter':
         """Make a counter with the ``max_broken_share`` of a dataset, or of each source of a MixedDataset.
 
         Foreign datasets have none, so of them nothing is ever too much.

@@ -1,7 +1,5 @@
 """Visuals with texts to choose from, one item per question."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Any
 

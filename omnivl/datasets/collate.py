@@ -43,6 +43,7 @@ def collate_samples(items: Sequence[dict[str, Any] | SkippedItem]) -> dict[str, 
             f'the samples of a batch are of one modality or combination of them, got {sorted(combinations)}: give each '
             'a dataloader of its own'
         )
+    # Joined here and not in the main process: a worker stacks right into shared memory.
     batch: dict[str, Any] = dict(inputs={}, masks={}, pts_seconds={})
     for name in kept[0]['inputs']:
         packer = packer_of(name)

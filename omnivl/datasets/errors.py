@@ -3,8 +3,6 @@
 Each can also be made of its whole message: that is how pickle, and torch for the workers of a loader, hand it over.
 """
 
-from __future__ import annotations
-
 from omnivl.errors import OmniVLRuntimeError, OmniVLValueError
 
 

@@ -1,12 +1,11 @@
 """Visuals with a class, whose text is a prompt."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS, DATASETS
@@ -16,9 +15,6 @@ from .base import DatasetOptions, VisualDataset
 from .errors import AnnotationError
 from .prompts import fill_prompt, get_templates
 from .target_ids import class_target_id
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack  # in typing since Python 3.11
 
 
 @DATASETS.register_module()
@@ -78,7 +74,7 @@ class LabelDataset(VisualDataset):
     def select_rows(self, rows: Iterable[tuple]) -> Iterable[tuple]:
         if self.max_items is None:
             return rows
-        rows = list(rows)
+        rows = list(rows)  # how many there are must be known before the first is taken
         count = min(self.max_items, len(rows))
         return [rows[number * len(rows) // count] for number in range(count)]
 

@@ -16,34 +16,13 @@ from omnivl.registry import DATA_SAMPLERS, DATASETS
 
 
 def build_loaders(configs: Mapping[str, Any], role: str, seed: int, training: bool) -> dict[str, DataLoader]:
-    """Build the loaders of a loop.
-
-    Args:
-        configs: Name -> config of a loader, or a built one.
-        role: Name of the config key, for the messages.
-        seed: Seed of the run.
-        training: Whether they are for training, see :func:`build_loader`.
-
-    Returns:
-        Name -> loader.
-
-    Raises:
-        OmniVLValueError: If the loaders have no names, or one cannot be built.
-    """
+    """Build the loaders of a loop, by name, from configs or built ones; ``role`` is the key of the config."""
     check_names(configs, role)
     return {name: build_loader(config, f'{role}.{name}', seed, training) for name, config in configs.items()}
 
 
 def check_names(configs: Any, role: str) -> None:
-    """Make sure that loaders are given by name.
-
-    Args:
-        configs: The value of the config key.
-        role: Name of the key.
-
-    Raises:
-        OmniVLValueError: If the config is one loader without a name, or none.
-    """
+    """Raise an error if the config key ``role`` holds one loader without a name, or none."""
     if not isinstance(configs, Mapping) or not configs or 'dataset' in configs:
         raise OmniVLValueError(
             f'{role} must name its loaders, as in {role} = dict(image=dict(batch_size=..., dataset=...)); '

@@ -1,7 +1,5 @@
 """Several sources of one modality behind one dataloader."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -98,5 +96,6 @@ class MixedDataset(Dataset):
         if not -len(self) <= index < len(self):
             raise IndexError(f'{self.name!r} has {len(self)} items, there is no item {index}')
         index %= len(self)
+        # An index that is the end of a source belongs to the next one.
         source = int(np.searchsorted(self._full_ends(), index, side='right'))
         return self.datasets[source], index - self.sources[source][1]

@@ -1,7 +1,5 @@
 """Images and videos that are trained and tested on: such figures say nothing about new ones, so they are refused."""
 
-from __future__ import annotations
-
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,9 +1,9 @@
 """Visuals with captions, one item per caption."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATASETS
@@ -11,9 +11,6 @@ from omnivl.registry import DATASETS
 from .annotations import AnnotationReader, Record
 from .base import DatasetOptions, VisualDataset
 from .target_ids import caption_target_id, visual_target_id
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack  # in typing since Python 3.11
 
 POSITIVES = ('caption', 'visual')
 

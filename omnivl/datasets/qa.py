@@ -1,19 +1,16 @@
 """Visuals with questions, one item per question."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATASETS
 
 from .annotations import AnnotationReader, Record
 from .base import DatasetOptions, VisualDataset
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack  # in typing since Python 3.11
 
 
 @DATASETS.register_module()
@@ -61,6 +58,7 @@ class QADataset(VisualDataset):
         """Return a question with what is known of its answers."""
         visual, clip, record_id, question, answers, question_type, answer_type = self._full_rows()[index]
         info = self._base_info(visual, clip, record_id)
+        # Servers know questions by numbers, and want them back as numbers.
         info.update(question=question, question_id=int(record_id) if record_id.isdecimal() else record_id)
         if answers:
             weights = {answer: count / len(answers) for answer, count in Counter(answers).items()}

@@ -1,7 +1,5 @@
 """Visuals with all their captions, or to be captioned, for evaluation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Any
 

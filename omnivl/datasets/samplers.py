@@ -1,7 +1,5 @@
 """The order of the samples: seeded, independent of the number of processes, and resumable at any batch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sized
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """A list of small rows that costs as little memory as its pickled bytes."""
 
-from __future__ import annotations
-
 import pickle
 from array import array
 from collections.abc import Iterable

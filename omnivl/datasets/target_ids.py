@@ -5,8 +5,6 @@ identical captions of different images meet, and so do images of one class, whil
 class. With 63 bits two of 20 million targets collide with a probability of 2e-5.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 

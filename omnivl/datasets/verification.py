@@ -1,7 +1,5 @@
 """Reading every image and video of some datasets once, from the first to the last pixel, in parallel."""
 
-from __future__ import annotations
-
 import multiprocessing
 import signal
 from collections import Counter

@@ -43,28 +43,14 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_changed_config(arguments: argparse.Namespace) -> Config:
-    """Read the config that the options ``config`` and ``cfg_options`` of a command describe.
-
-    Raises:
-        ConfigError: If there is no such file, or if the file or an option names something that does not exist.
-    """
+    """Read the config that the options ``config`` and ``cfg_options`` of a command describe."""
     cfg = read_config(arguments.config)
     apply_options(cfg, arguments.cfg_options)
     return cfg
 
 
 def read_run_config(arguments: argparse.Namespace) -> Config:
-    """Read the config and put the options of :func:`add_run_options` into it.
-
-    Args:
-        arguments: The options.
-
-    Returns:
-        The config; its ``work_dir`` is that of a training.
-
-    Raises:
-        ConfigError: If there is no such file, or if the file or an option names something that does not exist.
-    """
+    """Read the config, with the options of :func:`add_run_options`; its ``work_dir`` is that of a training."""
     cfg = read_changed_config(arguments)
     cfg.launcher = arguments.launcher
     cfg.work_dir = arguments.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(arguments.config).stem}'
@@ -79,15 +65,7 @@ def is_test_only(cfg: Config) -> bool:
 def build_runner(cfg: Config, note: str | None) -> Runner:
     """Build the runner that the config names, by default ``OmniVLRunner``, and make its work directory.
 
-    Args:
-        cfg: The config.
-        note: What the log shall say first.
-
-    Returns:
-        The runner.
-
-    Raises:
-        ConfigError: If there can be no such work directory.
+    The log begins with ``note``, if there is one.
     """
     try:
         Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
@@ -105,15 +83,15 @@ def build_runner(cfg: Config, note: str | None) -> Runner:
 def one_line_errors() -> Iterator[None]:
     """End the command with one line, and without a traceback, where a person has to change something.
 
-    That is what an ``OmniVLError`` is for, and a config that the registry cannot build. All other errors are the
-    code's. ``log_level='DEBUG'`` in the config shows the traceback too.
+    That is what an ``OmniVLError`` is for, and a config that cannot be built. All other errors are the code's.
+    ``log_level='DEBUG'`` in the config shows the traceback too.
     """
     try:
         yield
     except OmniVLError as error:
         _end_with(message_of(error))
-    except (KeyError, TypeError) as error:
-        if not _is_of_registry(error):
+    except (ImportError, KeyError, TypeError) as error:
+        if not _is_of_config(error):
             raise
         _end_with(f'the config cannot be built: {error.args[0]}')
 
@@ -124,10 +102,10 @@ def message_of(error: OmniVLError) -> str:
     return str(error).rpartition(f'\n{kind.__module__}.{kind.__qualname__}: ')[2].strip()
 
 
-def _is_of_registry(error: Exception) -> bool:
-    """Whether a component was not found, or called without an argument that it needs."""
+def _is_of_config(error: Exception) -> bool:
+    """Whether a component was not found, cannot be imported, or was called without an argument that it needs."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return frame.f_globals.get('__name__') == 'mmengine.registry.build_functions'
+    return frame.f_globals.get('__name__') in ('mmengine.registry.build_functions', 'mmengine.config.lazy')
 
 
 def _end_with(message: str) -> None:

@@ -55,19 +55,10 @@ class ConfigError(OmniVLValueError):
 
 
 def read_config(path: str | Path) -> Config:
-    """Read a config and look for misspelt keys.
+    """Read a config; a file that is not there and misspelt keys are errors.
 
     A config under ``projects/`` imports the code beside it as ``projects.<name>``; the folder that holds ``projects``
     is put on the path for that.
-
-    Args:
-        path: The config.
-
-    Returns:
-        The config.
-
-    Raises:
-        ConfigError: If there is no such file, or if it names something that does not exist.
     """
     path = Path(path)
     if not path.is_file():
@@ -88,14 +79,7 @@ def _listing(folder: Path) -> str:
 
 
 def check_schedule(cfg: Config) -> None:
-    """Look for schedules that begin after the end of the run, as a run of a few steps to try a config has them.
-
-    Args:
-        cfg: The config, with the options of the command line in it.
-
-    Raises:
-        ConfigError: If there is one.
-    """
+    """Raise a ConfigError if a schedule begins after the end of the run, as in a short run to try a config."""
     length = (cfg.get('train_cfg') or {}).get('max_iters')
     for number, schedule in enumerate(cfg.get('param_scheduler') or ()):
         begin = schedule.get('begin', 0)
@@ -107,16 +91,10 @@ def check_schedule(cfg: Config) -> None:
 
 
 def check_config(cfg: Config) -> None:
-    """Look for misspelt keys in a config.
+    """Raise a ConfigError with all misspelt keys of a config, each with its place and what was probably meant.
 
     At the top a config may define names of its own (``data_root``); one that is nearly a known key is taken for a slip.
     Inside, every dict with a ``type`` is held against the arguments of what it names.
-
-    Args:
-        cfg: The config.
-
-    Raises:
-        ConfigError: With all slips that were found, each with its place and what was probably meant.
     """
     known = known_keys()
     problems: list[str] = []
@@ -169,7 +147,7 @@ def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
 
 
 def _split_path(node: Any, path: str) -> list[str]:
-    """The keys on a dotted path, of which some may have dots themselves; unknown ones up to the next dot."""
+    """Return the keys on a dotted path, of which some may have dots themselves; unknown ones up to the next dot."""
     parts, steps = path.split('.'), []
     while parts:
         names = ['.'.join(parts[:count]) for count in range(1, len(parts) + 1)]
@@ -184,11 +162,7 @@ def _split_path(node: Any, path: str) -> list[str]:
 
 
 def known_keys() -> set[str]:
-    """List the keys that mean something at the top of a config.
-
-    Returns:
-        Arguments of MMEngine's Runner and those that omnivl adds.
-    """
+    """Return the keys that mean something at the top of a config: arguments of MMEngine's Runner, and ours."""
     return set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | set(EXTRA_KEYS)
 
 
@@ -206,7 +180,7 @@ def _allowed_keys(node: Any, where: str) -> list[str] | None:
 
 
 def _existing(node: Any, part: str, parents: list[str], path: str) -> Any:
-    """The key of a step of a path; an error if the step leads nowhere."""
+    """Return the key of a step of a path; an error if the step leads nowhere."""
     where = '.'.join(parents)
     if isinstance(node, Mapping):
         if part in node:
@@ -287,7 +261,7 @@ def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
 
 
 def _registered(name: Any) -> list[Callable]:
-    """What a name may stand for; the registry depends on the place, so all are looked through."""
+    """Find what a name may stand for; the registry depends on the place, so all are looked through."""
     if not isinstance(name, str):
         return []
     name = name.rpartition('.')[2]  # a dumped config has whole paths

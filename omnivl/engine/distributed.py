@@ -33,7 +33,6 @@ def init_process_group(
         port: Port of the first process, for slurm and mpi; by default ``MASTER_PORT`` or 29500.
 
     Raises:
-        OmniVLValueError: If the launcher is unknown.
         OmniVLRuntimeError: If the launcher did not set its environment variables, i.e. it was not used.
     """
     if launcher not in LAUNCHERS[1:]:
@@ -59,20 +58,12 @@ def init_process_group(
 def wrap_distributed(
     model: nn.Module, wrapper: type[MMDistributedDataParallel], options: Mapping[str, Any]
 ) -> MMDistributedDataParallel:
-    """Wrap a model so that gradients are averaged over the processes.
+    """Wrap a model, on its device, so that gradients are averaged over the processes.
 
     Unused parameters are looked for by default, because an image step uses no parameter of the temporal path; without
     it the step after would wait for their gradients for ever. In a run of one task, where every step uses the same
     parameters, ``model_wrapper_cfg = dict(find_unused_parameters=False)`` or ``dict(static_graph=True)`` saves that
-    look; neither is right when tasks alternate.
-
-    Args:
-        model: The model, on its device.
-        wrapper: ``MMDistributedDataParallel`` or a class that derives from it.
-        options: Arguments of ``torch.nn.parallel.DistributedDataParallel``.
-
-    Returns:
-        The wrapped model.
+    look; neither is right when tasks alternate. ``options`` are those of ``DistributedDataParallel``.
     """
     parameters = inspect.signature(DistributedDataParallel.__init__).parameters
     # The name since torch 2.15, and the one before.

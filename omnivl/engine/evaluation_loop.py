@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.dist import broadcast_object_list, is_main_process
@@ -19,6 +19,9 @@ from .config import ConfigError
 from .distributed import unwrapped
 from .run_state import get_random_state, set_random_state
 from .streams import LoaderGroup
+
+if TYPE_CHECKING:
+    from omnivl.evaluation.base import Evaluation, EvaluationResult
 
 PRECISIONS = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -68,7 +71,7 @@ class EvaluationLoop(BaseLoop):
             )
         if amp is not None and amp not in PRECISIONS:
             raise OmniVLValueError(f'{stage}_cfg.amp is {amp!r}; allowed: None, {", ".join(map(repr, PRECISIONS))}')
-        self.evaluator = {
+        self.evaluator: dict[str, Evaluation] = {
             name: EVALUATIONS.build(config) if isinstance(config, Mapping) else config
             for name, config in evaluator.items()
         }
@@ -80,7 +83,7 @@ class EvaluationLoop(BaseLoop):
         self.amp = amp
         self.save_predictions = save_predictions
         self.submission_dir = None if submission_dir is None else Path(submission_dir)
-        if submission_dir is not None and all(_submission(one, []) is None for one in self.evaluator.values()):
+        if submission_dir is not None and all(one.submission([]) is None for one in self.evaluator.values()):
             raise ConfigError(
                 f'nothing to submit: {sorted(self.evaluator)} of {stage}_evaluator have no form for a server; VQAv2 '
                 "(protocol='vqav2' of QAEvaluation), COCO captions and NoCaps (submission_file of CaptionEvaluation) "
@@ -94,11 +97,7 @@ class EvaluationLoop(BaseLoop):
         return work_dir if self.stage == 'test' else work_dir / 'val'
 
     def run(self) -> dict[str, float]:
-        """Evaluate.
-
-        Returns:
-            ``'<name>.<metric>'`` -> figure, the same on every rank.
-        """
+        """Evaluate; returns ``'<name>.<metric>'`` -> figure, the same on every rank."""
         self.runner.call_hook(f'before_{self.stage}')
         self.runner.call_hook(f'before_{self.stage}_epoch')
         metrics: dict[str, float] = {}
@@ -113,21 +112,21 @@ class EvaluationLoop(BaseLoop):
             protocol[name] = result.protocol
             if self.save_predictions and is_main_process():
                 write_json(self.directory / 'predictions' / f'{name}.json', result.predictions)
-            if self.submission_dir is not None and is_main_process():
-                to_submit[name] = result.predictions
             if is_main_process():  # now, since a later evaluation may fail
+                to_submit[name] = result.predictions
                 self._write_figures(metrics, chance, protocol, seconds)
         # Hooks decide by the figures (which checkpoint is the best, when to stop): all ranks must see the same.
         shared = [metrics]
         broadcast_object_list(shared)
         metrics = shared[0]
-        for name, predictions in to_submit.items():  # last: what a server cannot take must not cost the figures
-            self._write_submission(name, self.evaluator[name], predictions)
+        if self.submission_dir is not None:  # last: what a server cannot take must not cost the figures
+            for name, predictions in to_submit.items():
+                self._write_submission(name, self.evaluator[name], self.submission_dir, predictions)
         self.runner.call_hook(f'after_{self.stage}_epoch', metrics=metrics)
         self.runner.call_hook(f'after_{self.stage}')
         return metrics
 
-    def _evaluate(self, name: str, evaluation: Any) -> Any:
+    def _evaluate(self, name: str, evaluation: 'Evaluation') -> 'EvaluationResult':
         model = unwrapped(self.runner.model)
         self.runner.logger.info(f'Evaluating {name} with {type(evaluation).__name__} ...')
         with unchanged(model), self._autocast(model):
@@ -139,12 +138,14 @@ class EvaluationLoop(BaseLoop):
         tree = nested(metrics) | dict(chance=nested(chance), protocol=protocol, seconds=seconds, run=run)
         write_json(self.directory / 'metrics.json', tree)
 
-    def _write_submission(self, name: str, evaluation: Any, predictions: list[dict[str, Any]]) -> None:
-        content = _submission(evaluation, predictions)
+    def _write_submission(
+        self, name: str, evaluation: 'Evaluation', folder: Path, predictions: list[dict[str, Any]]
+    ) -> None:
+        content = evaluation.submission(predictions)
         if content is None:
             self.runner.logger.warning(f'{name} has no form for a server, so nothing is written to submit')
             return
-        path = self.submission_dir / evaluation.submission_name(name)
+        path = folder / evaluation.submission_name(name)
         write_json(path, content)
         self.runner.logger.info(f'For the server: {path}')
 
@@ -166,11 +167,7 @@ class EvaluationLoop(BaseLoop):
 
 @contextlib.contextmanager
 def unchanged(model: torch.nn.Module) -> Iterator[None]:
-    """Evaluate without a trace: no gradients, ``model.eval()``, and modes and random states put back after it.
-
-    Args:
-        model: The model.
-    """
+    """Evaluate without a trace: no gradients, ``model.eval()``, and modes and random states put back after it."""
     modes = [(module, module.training) for module in model.modules()]
     random_state = get_random_state()
     model.eval()
@@ -184,29 +181,14 @@ def unchanged(model: torch.nn.Module) -> Iterator[None]:
 
 
 def flat_names(name: str, metrics: Mapping[str, float]) -> dict[str, float]:
-    """Put the name of an evaluation before its metrics.
-
-    Args:
-        name: Name of the evaluation.
-        metrics: Metric -> figure.
-
-    Returns:
-        ``'<name>.<metric>'`` -> figure.
-    """
+    """Put the name of an evaluation before its metrics: ``'<name>.<metric>'`` -> figure."""
     return {f'{name}.{metric}': float(value) for metric, value in metrics.items()}
 
 
 def nested(metrics: Mapping[str, float]) -> dict[str, Any]:
-    """Turn dotted names into a tree.
+    """Turn dotted names into a tree: ``'a.b.c'`` -> figure becomes ``{'a': {'b': {'c': figure}}}``.
 
-    Args:
-        metrics: ``'a.b.c'`` -> figure.
-
-    Returns:
-        ``{'a': {'b': {'c': figure}}}``.
-
-    Raises:
-        OmniVLValueError: If one name is the beginning of another.
+    A name that is the beginning of another is an error.
     """
     tree: dict[str, Any] = {}
     for name, value in metrics.items():
@@ -222,10 +204,5 @@ def nested(metrics: Mapping[str, float]) -> dict[str, Any]:
     return tree
 
 
-def _submission(evaluation: Any, predictions: list[dict[str, Any]]) -> Any:
-    submission = getattr(evaluation, 'submission', None)
-    return None if submission is None else submission(predictions)
-
-
-def _names(value: Any) -> Any:
-    return sorted(value) if isinstance(value, Mapping) else type(value).__name__
+def _names(value: object) -> str:
+    return str(sorted(value)) if isinstance(value, Mapping) else type(value).__name__

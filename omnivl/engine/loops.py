@@ -14,6 +14,7 @@ from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import Trains, offered_by
 from omnivl.registry import LOOPS
 
+from .distributed import unwrapped
 from .schedule import Schedule
 from .streams import LoaderGroup, build_streams, split_losses
 
@@ -60,7 +61,7 @@ class AlternatingTrainLoop(BaseLoop):
         val_interval: int | None = None,
     ) -> None:
         loaders, self.losses = split_losses(dataloader)
-        self._check_losses(runner.bare_model)
+        self._check_losses(unwrapped(runner.model))
         self.streams = build_streams(loaders, runner.seed)
         self.seed = runner.seed if seed is None else seed
         self.epoch_by = next(iter(self.streams)) if epoch_by is None else epoch_by
@@ -100,11 +101,7 @@ class AlternatingTrainLoop(BaseLoop):
         return self._max_epochs
 
     def run(self) -> nn.Module:
-        """Train.
-
-        Returns:
-            The model.
-        """
+        """Train the model and return it."""
         try:
             self.runner.call_hook('before_train')
             self.runner.call_hook('before_train_epoch')
@@ -120,11 +117,7 @@ class AlternatingTrainLoop(BaseLoop):
         return self.runner.model
 
     def state_dict(self) -> dict[str, Any]:
-        """Write down the place of the run: iteration, epoch, position in every stream.
-
-        Returns:
-            Plain values; :meth:`load_state_dict` goes on after the last completed iteration.
-        """
+        """Write down the place after the last completed iteration: iteration, epoch, position in every stream."""
         return dict(
             iteration=self._completed,
             epoch=self._epoch,
@@ -133,16 +126,13 @@ class AlternatingTrainLoop(BaseLoop):
         )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> list[str]:
-        """Go on from a place written down before.
+        """Go on from a place that :meth:`state_dict` wrote down, with the same names of tasks.
 
         Args:
-            state: What :meth:`state_dict` returned.
+            state: The place.
 
         Returns:
             Warnings about what makes the run differ from an unbroken one.
-
-        Raises:
-            OmniVLValueError: If the tasks have other names now.
         """
         if set(state['streams']) != set(self.streams):
             raise OmniVLValueError(
@@ -287,14 +277,7 @@ def tasks_of(runner: Runner) -> AlternatingTrainLoop:
 
 
 def count_samples(batch: Any) -> int:
-    """Count the samples of a collated batch.
-
-    Args:
-        batch: Dict of the collate function; its ``data_samples`` or ``inputs`` have one entry per sample.
-
-    Returns:
-        Their number on this rank.
-    """
+    """Return the number of samples in a collated batch of this rank."""
     return len(batch['data_samples'] if 'data_samples' in batch else batch['inputs'])
 
 

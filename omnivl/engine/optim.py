@@ -61,30 +61,17 @@ class PrecisionOptimWrapper(OptimWrapper):
 
     @contextlib.contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Run the forward pass in the wanted precision, without exchanging gradients inside an accumulation.
-
-        Args:
-            model: The model.
-        """
+        """Run the forward pass in the wanted precision, without exchanging gradients inside an accumulation."""
         dtype = PRECISIONS[self.precision]
         with super().optim_context(model), torch.autocast(self.device_type, dtype, enabled=dtype is not None):
             yield
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
-        """Compute gradients.
-
-        Args:
-            loss: The loss, a scalar.
-            **kwargs: Arguments of ``Tensor.backward``.
-        """
+        """Compute gradients; arguments are those of ``Tensor.backward``."""
         super().backward(loss if self.scaler is None else self.scaler.scale(loss), **kwargs)
 
     def step(self, **kwargs: Any) -> None:
-        """Clip and update.
-
-        Args:
-            **kwargs: Arguments of the optimizer's ``step``.
-        """
+        """Clip and update; arguments are those of the optimizer's ``step``."""
         if self.scaler is None:
             super().step(**kwargs)
             return
@@ -94,22 +81,14 @@ class PrecisionOptimWrapper(OptimWrapper):
         self.scaler.update()
 
     def state_dict(self) -> dict[str, Any]:
-        """Write down optimizer and scaler.
-
-        Returns:
-            Plain values and tensors.
-        """
+        """Write down optimizer and scaler."""
         state = super().state_dict()
         if self.scaler is not None:
             state['scaler'] = self.scaler.state_dict()
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Put back what :meth:`state_dict` wrote.
-
-        Args:
-            state_dict: The state.
-        """
+        """Put back what :meth:`state_dict` wrote."""
         state = dict(state_dict)
         scaler = state.pop('scaler', None)
         if self.scaler is not None and scaler is not None:
@@ -118,14 +97,7 @@ class PrecisionOptimWrapper(OptimWrapper):
 
 
 def updates_done(optim_wrapper: OptimWrapper) -> bool:
-    """Tell whether all gradients computed so far have gone into the weights.
-
-    Args:
-        optim_wrapper: The wrapper.
-
-    Returns:
-        False in the middle of an accumulation.
-    """
+    """Tell whether all gradients computed so far are in the weights; False in the middle of an accumulation."""
     return optim_wrapper.should_update()
 
 
@@ -155,14 +127,7 @@ class DecayGroupsConstructor:
             raise OmniVLValueError(f'paramwise_cfg has {sorted(options)}; allowed: no_decay, lr_mult')
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the wrapper.
-
-        Args:
-            model: The model, or its distributed wrapper.
-
-        Returns:
-            The optimizer wrapper.
-        """
+        """Build the wrapper for a model, which may be in a distributed wrapper."""
         config = dict(self.config)
         optimizer_config = dict(config.pop('optimizer'))
         groups = self.groups(unwrapped(model), optimizer_config['lr'], optimizer_config.get('weight_decay', 0.0))
@@ -179,16 +144,7 @@ class DecayGroupsConstructor:
         )
 
     def groups(self, model: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-        """Sort the parameters of a model.
-
-        Args:
-            model: The model.
-            lr: The learning rate.
-            weight_decay: The weight decay.
-
-        Returns:
-            Groups for an optimizer, in an order that depends on the names only.
-        """
+        """Sort the parameters of a model into groups for an optimizer, in an order that depends on their names only."""
         groups: dict[tuple[str, float], dict[str, Any]] = {}
         unused = set(self.lr_mult)
         for name, parameter in model.named_parameters():

@@ -63,15 +63,7 @@ def collect(
 
 
 def check_resumable(content: Mapping[str, Any], source: str) -> None:
-    """Make sure that a run can go on from a checkpoint.
-
-    Args:
-        content: The content of the checkpoint.
-        source: Its name, for the message.
-
-    Raises:
-        CheckpointError: If it holds weights only.
-    """
+    """Raise a CheckpointError if a run cannot go on from the content of the checkpoint ``source``."""
     missing = [key for key in NEEDED if key not in content]
     if missing:
         raise CheckpointError(
@@ -139,8 +131,7 @@ def _load_schedulers(schedulers: Any, states: Any, source: str) -> None:
 def get_random_state() -> dict[str, Any]:
     """Collect the states of all random number generators of this process, as plain values.
 
-    Returns:
-        States of ``random``, ``numpy.random``, torch on the CPU and, where there is one, on the current CUDA device.
+    They are those of ``random``, ``numpy.random``, torch on the CPU and, where there is one, on the CUDA device.
     """
     version, numbers, gauss = random.getstate()
     algorithm, keys, position, has_gauss, cached = np.random.get_state()
@@ -161,11 +152,7 @@ def get_random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Put back what :func:`get_random_state` collected.
-
-    Args:
-        state: The collected states; ``'cuda'`` is used if it is there and this process has such a device.
-    """
+    """Put back what :func:`get_random_state` collected."""
     python, numpy = state['python'], state['numpy']
     random.setstate((python['version'], tuple(python['numbers']), python['gauss']))
     keys = np.array(numpy['keys'], dtype=np.uint32)
@@ -199,12 +186,7 @@ def message_hub_to_plain(hub: MessageHub, history_length: int) -> dict[str, Any]
 
 
 def message_hub_from_plain(hub: MessageHub, state: dict[str, Any]) -> None:
-    """Put back what :func:`message_hub_to_plain` wrote, so that smoothed values go on where they stopped.
-
-    Args:
-        hub: The hub of the new run.
-        state: The dict that was written.
-    """
+    """Put back what :func:`message_hub_to_plain` wrote, so that smoothed values go on where they stopped."""
     for key, history in state['scalars'].items():
         hub.log_scalars[key] = HistoryBuffer(history['values'].numpy(), history['counts'].numpy())
     hub.update_info_dict(state['info'])

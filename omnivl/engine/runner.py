@@ -55,24 +55,13 @@ class OmniVLRunner(Runner):
 
     @classmethod
     def from_cfg(cls, cfg: Config | dict) -> 'OmniVLRunner':
-        """Build a runner from a config.
-
-        Args:
-            cfg: The config.
-
-        Returns:
-            The runner.
-        """
+        """Build a runner from a config; components are looked for in the scope of omnivl first."""
         cfg = Config(cfg) if not isinstance(cfg, Config) else cfg.copy()
         cfg.setdefault('default_scope', 'omnivl')
         return super().from_cfg(cfg)
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Join the process group before MMEngine would, which needs a GPU for that.
-
-        Args:
-            env_cfg: Config of the environment.
-        """
+        """Join the process group before MMEngine would, which needs a GPU for that."""
         if self.distributed and not is_distributed():
             init_process_group(self.launcher, **env_cfg.get('dist_cfg', {}))
         super().setup_env(env_cfg)
@@ -94,13 +83,8 @@ class OmniVLRunner(Runner):
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Move the model to its device and, with several processes, wrap it in DDP.
 
-        Args:
-            model_wrapper_cfg: Arguments of ``DistributedDataParallel``; with the ``type`` of a wrapper that does not
-                derive from MMEngine's it is left to MMEngine.
-            model: The model.
-
-        Returns:
-            The model or its wrapper.
+        ``model_wrapper_cfg`` has arguments of ``DistributedDataParallel``; with the ``type`` of a wrapper that does not
+        derive from MMEngine's it is left to MMEngine.
         """
         options = dict(model_wrapper_cfg or {})
         wrapper = named_class(options.pop('type', MMDistributedDataParallel), MODEL_WRAPPERS)
@@ -114,27 +98,13 @@ class OmniVLRunner(Runner):
         return wrap_distributed(model, wrapper, options)
 
     def build_log_processor(self, log_processor: LogProcessor | dict) -> LogProcessor:
-        """Build the log processor, by default one that counts iterations.
-
-        Args:
-            log_processor: A built one, or its config.
-
-        Returns:
-            The log processor.
-        """
+        """Build the log processor, by default one that counts iterations."""
         if isinstance(log_processor, dict) and 'type' not in log_processor:
             return OmniVLLogProcessor(**{'by_epoch': False, **log_processor})
         return super().build_log_processor(log_processor)
 
     def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
-        """Build the writer of curves, by default to JSON lines and TensorBoard.
-
-        Args:
-            visualizer: A built one, or its config.
-
-        Returns:
-            The visualizer.
-        """
+        """Build the writer of curves, by default to JSON lines and TensorBoard."""
         if visualizer is None:
             visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
         if isinstance(visualizer, dict) and visualizer.get('type', 'Visualizer') in ('Visualizer', Visualizer):
@@ -143,11 +113,7 @@ class OmniVLRunner(Runner):
         return super().build_visualizer(visualizer)
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
-        """Register the hooks that every run has; a config changes or (with ``None``) removes them by name.
-
-        Args:
-            hooks: Name -> config of a hook.
-        """
+        """Register the hooks that every run has; a config changes or (with ``None``) removes them by name."""
         defaults: dict[str, dict[str, Any]] = dict(
             runtime_info=dict(type='RuntimeInfoHook'),
             timer=dict(type='StepTimerHook'),
@@ -164,38 +130,17 @@ class OmniVLRunner(Runner):
                 self.register_hook(hook)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """Build the train loop; when the run resumes, with the seed of its first start.
-
-        Args:
-            loop: A built one, or its config.
-
-        Returns:
-            The loop.
-        """
+        """Build the train loop; when the run resumes, with the seed of its first start."""
         if not isinstance(loop, BaseLoop):
             self._read_resume_checkpoint()
         return super().build_train_loop(loop)
 
     def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """Build the validation loop.
-
-        Args:
-            loop: A built one, or its config.
-
-        Returns:
-            The loop.
-        """
+        """Build the validation loop."""
         return super().build_val_loop(_with_stage(loop, 'val'))
 
     def build_test_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """Build the test loop.
-
-        Args:
-            loop: A built one, or its config.
-
-        Returns:
-            The loop.
-        """
+        """Build the test loop."""
         return super().build_test_loop(_with_stage(loop, 'test'))
 
     def load_or_resume(self) -> None:
@@ -230,8 +175,7 @@ class OmniVLRunner(Runner):
             The content of the file.
 
         Raises:
-            OmniVLFileNotFoundError: If there is no such file.
-            omnivl.storage.CheckpointError: If it is broken, unsafe or does not fit.
+            CheckpointError: If it is broken, unsafe or does not fit.
         """
         content = files.load_checkpoint(filename)
         self.call_hook('after_load_checkpoint', checkpoint=content)
@@ -254,11 +198,7 @@ class OmniVLRunner(Runner):
         return content
 
     def resume(self, filename: str) -> None:
-        """Go on with the run that wrote a checkpoint.
-
-        Args:
-            filename: The checkpoint.
-        """
+        """Go on with the run that wrote a checkpoint."""
         self.loaded_from = filename
         self._apply_resume(files.load_checkpoint(filename, verify=True))
         self._has_loaded = True
@@ -309,11 +249,7 @@ class OmniVLRunner(Runner):
         return self.model.module if is_model_wrapper(self.model) else self.model
 
     def train(self) -> nn.Module:
-        """Train the model.
-
-        Returns:
-            The model.
-        """
+        """Train the model and return it."""
         if is_main_process():
             for name in remove_leftovers(self.work_dir):
                 self.logger.info(f'Removed {name}, which a killed process left half written')
@@ -389,12 +325,7 @@ def _with_stage(loop: BaseLoop | dict, stage: str) -> BaseLoop | dict:
 def named_class(kind: str | type | None, registry: Registry) -> type:
     """Return the class that the ``type`` of a config stands for: a name, the whole path of a dump, or the class.
 
-    Args:
-        kind: The ``type``.
-        registry: Where names are looked up.
-
-    Returns:
-        The class; ``object`` where the registry knows none, which it says itself when it builds.
+    What the registry does not know is an ``object``; the registry says so itself when it builds.
     """
     kind = registry.get(kind) if isinstance(kind, str) else kind
     return kind if isinstance(kind, type) else object

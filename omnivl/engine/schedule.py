@@ -30,39 +30,17 @@ class Mixture:
         self._cached: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
 
     def name_at(self, step: int) -> str:
-        """Name of a step.
-
-        Args:
-            step: Number of the step, from 0.
-
-        Returns:
-            One of the names.
-        """
+        """Return the name of a step; steps count from 0."""
         return self.names[self._order(step // self.block)[step % self.block]]
 
     def counts_before(self, step: int) -> dict[str, int]:
-        """Count how often each name comes before a step.
-
-        Args:
-            step: Number of the step, from 0.
-
-        Returns:
-            Name -> number of steps.
-        """
+        """Return how often each name comes before a step."""
         blocks, rest = divmod(step, self.block)
         partial = np.bincount(self._order(blocks)[:rest], minlength=len(self.names))
         return {name: blocks * self.counts[i] + int(partial[i]) for i, name in enumerate(self.names)}
 
     def step_after(self, name: str, count: int) -> int:
-        """Find how many steps it takes until a name has come a number of times.
-
-        Args:
-            name: One of the names.
-            count: How often it shall have come.
-
-        Returns:
-            The number of steps.
-        """
+        """Return the number of steps until a name has come ``count`` times."""
         if count == 0:
             return 0
         index = self.names.index(name)
@@ -93,26 +71,12 @@ class Schedule:
         self.steps = None if last is None else self.starts[-1] + last
 
     def name_at(self, step: int) -> str:
-        """Name of the loader that gives the batch of a step.
-
-        Args:
-            step: Number of the step, from 0.
-
-        Returns:
-            Name of a loader.
-        """
+        """Return the name of the task that gives the batch of a step."""
         phase = self._phase(step)
         return self.mixtures[phase].name_at(step - self.starts[phase])
 
     def counts_before(self, step: int) -> dict[str, int]:
-        """Count the batches of each loader before a step.
-
-        Args:
-            step: Number of the step, from 0.
-
-        Returns:
-            Name -> number of batches.
-        """
+        """Return the number of batches of each task before a step."""
         total: dict[str, int] = {}
         ends = [*self.starts[1:], math.inf]
         for mixture, start, end in zip(self.mixtures, self.starts, ends):
@@ -121,15 +85,7 @@ class Schedule:
         return total
 
     def step_after(self, name: str, count: int) -> int:
-        """Find how many steps it takes until a loader has given a number of batches.
-
-        Args:
-            name: Name of a loader.
-            count: Number of its batches.
-
-        Returns:
-            The number of steps.
-        """
+        """Return the number of steps until a task has given ``count`` batches."""
         ends = [*self.starts[1:], math.inf]
         for mixture, start, end in zip(self.mixtures, self.starts, ends):
             done = self.counts_before(start).get(name, 0)
@@ -138,14 +94,9 @@ class Schedule:
         raise OmniVLValueError(f'the schedule never comes to {count} batches of {name!r}')
 
     def run_length(self, name: str, count: int) -> int:
-        """Find the length of a run that ends with a number of batches of a loader.
+        """Return the length of a run that ends with ``count`` batches of a task.
 
-        Args:
-            name: Name of a loader.
-            count: Number of its batches.
-
-        Returns:
-            The number of steps; those of others that complete the block, and with it the proportions, included.
+        Steps of other tasks that complete the block, and with it the proportions, are part of it.
         """
         steps = self.step_after(name, count)
         phase = self._phase(steps - 1)

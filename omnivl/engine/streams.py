@@ -59,11 +59,7 @@ class Stream(ABC):
     def load_state_dict(self, state: Mapping[str, Any]) -> str | None:
         """Go to a place written down before, without loading what comes before it.
 
-        Args:
-            state: What :meth:`state_dict` returned.
-
-        Returns:
-            A warning if the place is only about the same.
+        Returns a warning if the place is only about the same.
         """
 
     @abstractmethod
@@ -86,17 +82,7 @@ class Stream(ABC):
         return sum(self.counter.broken.values())
 
     def count_broken(self, batch: Mapping[str, Any]) -> list[BrokenVisual]:
-        """Count the broken files that a batch reports.
-
-        Args:
-            batch: A collated batch.
-
-        Returns:
-            The files.
-
-        Raises:
-            OmniVLRuntimeError: If a source has more of them than its share.
-        """
+        """Count and return the broken files that a batch reports; more of them than its share are an error."""
         new = self.counter.update(sample for sample in batch.get('data_samples', ()) if 'source' in sample)
         if new:
             self.counter.check()
@@ -174,14 +160,7 @@ class LoaderStream(Stream):
         )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> str | None:
-        """Go to a place written down before, without loading what comes before it.
-
-        Args:
-            state: What :meth:`state_dict` returned.
-
-        Returns:
-            A warning if the batches have another size now, so that the place is only about the same.
-        """
+        """Go to a place written down before; batches of another size make it only about the same."""
         self.close()
         self.epoch, self.batches_done = state['epoch'], state['batches_done']
         self.samples = state['samples']
@@ -233,9 +212,6 @@ def build_streams(configs: Mapping[str, Any], seed: int) -> dict[str, Stream]:
 
     Returns:
         Task -> stream.
-
-    Raises:
-        OmniVLValueError: If the tasks have no names, or a loader cannot be built or positioned.
     """
     check_names(configs, 'train_dataloader')
     streams: dict[str, Stream] = {}
@@ -258,9 +234,6 @@ def split_losses(configs: Any) -> tuple[Any, dict[str, tuple[str, ...] | None]]:
 
     Returns:
         The configs without it, and task -> names of its losses, None = all that the model has.
-
-    Raises:
-        OmniVLValueError: If it is not a list of names.
     """
     if not isinstance(configs, Mapping):
         return configs, {}

@@ -17,7 +17,11 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def pad_text(texts: Sequence[np.ndarray], pad_id: int = 0) -> tuple[Tensor, Tensor]:
-    """Pad texts, each int64 (L_i,), to the longest.
+    """Pad texts to the longest.
+
+    Args:
+        texts: Word-piece ids, int64 (L_i,) each.
+        pad_id: Id of [PAD].
 
     Returns:
         Ids, int64 (B, L), and bool (B, L), True = real token.

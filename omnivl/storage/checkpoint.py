@@ -33,12 +33,7 @@ class BrokenCheckpointError(CheckpointError):
 def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike) -> None:
     """Write a checkpoint that is either whole or not there.
 
-    Args:
-        checkpoint: Nested dicts and lists of plain values and tensors.
-        path: Where to write it.
-
-    Raises:
-        OmniVLTypeError: If something in it is neither a plain value nor a tensor.
+    It holds nested plain values and tensors; anything else is an error.
     """
     plain = to_plain(checkpoint)
     with atomic_write(path) as file:
@@ -46,12 +41,7 @@ def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike) -> None
 
 
 def write_last_checkpoint(directory: str | os.PathLike, path: str | os.PathLike) -> None:
-    """Say which checkpoint of a work directory is the last one.
-
-    Args:
-        directory: The work directory.
-        path: The checkpoint; it must already be written.
-    """
+    """Say which checkpoint, already written, is the last one of a work directory."""
     write_text(Path(directory) / LAST_CHECKPOINT, str(path))
 
 
@@ -89,13 +79,10 @@ def load_checkpoint(path: str | os.PathLike, verify: bool = False) -> dict[str, 
 
 
 def find_checkpoints(directory: str | os.PathLike) -> list[Path]:
-    """List the checkpoints of a work directory that a run may go on from, the most recent first.
+    """List the checkpoints of a work directory that a run may go on from.
 
-    Args:
-        directory: The work directory.
-
-    Returns:
-        The one that ``last_checkpoint`` names, then the others (``iter_*.pth``, ``epoch_*.pth``) by age.
+    The one that ``last_checkpoint`` names comes first, then the others (``iter_*.pth``, ``epoch_*.pth``), the youngest
+    first.
     """
     directory = Path(directory)
     found = [path for pattern in ('iter_*.pth', 'epoch_*.pth') for path in directory.glob(pattern)]
@@ -110,17 +97,13 @@ def find_checkpoints(directory: str | os.PathLike) -> list[Path]:
 
 
 def load_last_checkpoint(directory: str | os.PathLike) -> tuple[Path | None, dict[str, Any] | None, list[str]]:
-    """Read the last whole checkpoint of a work directory.
+    """Read the last whole checkpoint of a work directory; that there are some and none is whole is an error.
 
     Args:
         directory: The work directory.
 
     Returns:
         Its path, its content, and why each more recent one was passed over; ``(None, None, [])`` if there is none.
-
-    Raises:
-        BrokenCheckpointError: If there are checkpoints and none is whole.
-        CheckpointError: If one holds code.
     """
     problems: list[str] = []
     for path in find_checkpoints(directory):
@@ -209,18 +192,7 @@ def load_state_dict(
 
 
 def weights_of(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
-    """Find the weights in a checkpoint.
-
-    Args:
-        checkpoint: What :func:`load_checkpoint` returned.
-        source: Name of the file, for the message.
-
-    Returns:
-        Name -> tensor.
-
-    Raises:
-        CheckpointError: If there are none.
-    """
+    """Find the weights, name -> tensor, in what :func:`load_checkpoint` returned for the file ``source``."""
     for candidate in (checkpoint.get('state_dict'), checkpoint.get('model'), checkpoint):
         if isinstance(candidate, dict) and candidate and all(isinstance(v, Tensor) for v in candidate.values()):
             return candidate

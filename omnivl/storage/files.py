@@ -19,12 +19,6 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
     The content is flushed to the disk before the rename, and the directory after it, so neither a ``kill -9`` nor a
     power cut leaves half a file under the name.
-
-    Args:
-        path: Where the content shall be.
-
-    Yields:
-        The temporary file, open for writing bytes.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,35 +38,18 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a text file, whole or not at all.
-
-    Args:
-        path: Where to write it.
-        text: Its content.
-    """
+    """Write a text file, whole or not at all."""
     with atomic_write(path) as file:
         file.write(text.encode('utf-8'))
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Write a JSON file, whole or not at all.
-
-    Args:
-        path: Where to write it.
-        value: What ``json`` can write; numpy numbers and arrays are turned into plain ones.
-    """
+    """Write a JSON file, whole or not at all; numpy numbers and arrays are turned into plain ones."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, default=_plain_number) + '\n')
 
 
 def remove_leftovers(directory: str | os.PathLike) -> list[str]:
-    """Remove the temporary files that killed writers left behind.
-
-    Args:
-        directory: The folder to look in, not its subfolders.
-
-    Returns:
-        Names of the removed files.
-    """
+    """Remove the temporary files that killed writers left behind in a folder, and return their names."""
     leftovers = sorted(Path(directory).glob(f'.*{TEMPORARY_SUFFIX}'))
     for leftover in leftovers:
         leftover.unlink(missing_ok=True)

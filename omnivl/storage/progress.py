@@ -28,12 +28,6 @@ def terminal_bar(*columns: ProgressColumn) -> Progress:
 
     No thread draws it: loaders fork their workers while it is shown, and a lock that a thread holds then would be held
     in the worker for ever. Whoever moves it calls ``refresh``.
-
-    Args:
-        *columns: Parts of the bar, from left to right.
-
-    Returns:
-        The bar; ``disable`` says that it is never drawn.
     """
     console = Console(stderr=True)
     hidden = not (is_main_process() and console.is_terminal)
@@ -102,16 +96,7 @@ class ProgressBar:
 
 
 def track(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
-    """Go through items with a bar.
-
-    Args:
-        items: What to go through.
-        label: Shown before the bar.
-        total: Number of items; by default the length of ``items``.
-
-    Yields:
-        The items.
-    """
+    """Go through items with a bar; their ``total`` number is by default their length."""
     if total is None and isinstance(items, Sized):
         total = len(items)
     with ProgressBar(label, total) as bar:

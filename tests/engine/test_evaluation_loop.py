@@ -54,6 +54,14 @@ def test_test_writes_its_files(make_runner):
     assert [row['sample_id'] for row in rows] == ['0', '1']  # 6 samples in batches of 4
 
 
+def test_an_evaluation_that_the_model_cannot_serve_is_refused_before_anything_runs(make_runner):
+    runner = make_runner(**evaluation('val'))
+    del runner.model.head
+    with pytest.raises(TypeError, match=r'image\.retrieval needs a head'):
+        runner.train()
+    assert runner.iter == 0
+
+
 def test_a_failing_evaluation_costs_no_figures_of_those_before(make_runner, monkeypatch):
     runner = make_runner(**evaluation('test'), **no_training())
     runner._test_loop = runner.build_test_loop(runner._test_loop)

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from omnivl.datasets import BrokenCounter, SampleKey
 from omnivl.engine.streams import Stream
+from omnivl.errors import OmniVLTypeError
 from omnivl.registry import DATASETS, EVALUATIONS, HOOKS, MODELS, STREAMS, WEIGHT_READERS
 from omnivl.weights import WeightReader, WeightReport
 
@@ -135,7 +136,9 @@ class ToyEvaluation:
         self.answers = answers
 
     def check(self, model: nn.Module, name: str) -> None:
-        """Any model will do."""
+        """Refuse a model that has no head."""
+        if not hasattr(model, 'head'):
+            raise OmniVLTypeError(f'{name} needs a head')
 
     def submission(self, predictions: list[dict]) -> list[str] | None:
         """What a server takes, if there is one."""

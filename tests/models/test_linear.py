@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from omnivl.models.decoders import GenerationDecoder
 from omnivl.models.decoders.generation import packed_decoders
 from omnivl.models.layers import CrossAttention
+from omnivl.models.layers import linear as linear_module
 from omnivl.models.layers.linear import Linear, can_use_onednn, linear, onednn_works, pack
 
 WIDTH = 512  # the least whose square weights go by oneDNN
@@ -56,6 +57,37 @@ def test_onednn_is_for_large_float32_weights_without_gradients():
         with torch.backends.mkldnn.flags(enabled=False):
             assert not can_use_onednn(tokens, weight)
             assert pack(weight) is None
+
+
+def missing(*_):
+    raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_linear_pointwise'")
+
+
+def refused(*_):
+    raise RuntimeError('mkldnn::_linear_pointwise() is missing value for argument')
+
+
+def wrong(values, weight, bias):
+    return torch.zeros(len(values), 4)
+
+
+@pytest.mark.parametrize('operator', [missing, refused, wrong])
+def test_where_the_operators_do_not_what_we_expect_nothing_is_packed(operator, monkeypatch):
+    """They are no public interface: another PyTorch may have them in another form, or not at all."""
+    monkeypatch.setattr(linear_module, '_onednn_linear', operator)
+    onednn_works.cache_clear()
+    model, ids = decoder(), torch.tensor([[5, 6], [7, 8]])
+    try:
+        assert not onednn_works()
+        with torch.no_grad():
+            key_values = model.project_visual(values(2, 9, WIDTH))
+            before, _ = model.step(ids, None, key_values)
+            with model.packed():
+                assert model.layers[0].feed_forward.mlp.fc1.packed is None and model.head.packed is None
+                after, _ = model.step(ids, None, key_values)
+        assert torch.equal(after, before)
+    finally:
+        onednn_works.cache_clear()  # which does work again
 
 
 def test_without_packing_a_layer_is_the_usual_one_bit_for_bit():

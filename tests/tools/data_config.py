@@ -57,7 +57,7 @@ def make_data_config(root: Path, vocab_file: Path) -> Path:
     test = dict(type='RetrievalDataset', name='test', annotations=captions, pipeline=[image[0], *rest])
     config = dict(
         default_scope='omnivl',
-        model=dict(type='OmniVL', tokenizer=tokenizer),
+        model=dict(type='TrunkModel', trunk=dict(tokenizer=tokenizer)),
         train_dataloader=dict(
             image=dict(batch_size=2, dataset=dict(type='MixedDataset', datasets=sources)),
             video=dict(batch_size=2, dataset=videos),

@@ -25,9 +25,12 @@ def figures(tool, tmp_path, *arguments):
 
 
 def test_captions_are_those_of_transformers(tmp_path):
-    found, printed = figures('generation.py', tmp_path, '--batch', '3', '--beams', '2', '--length', '6', '--vision')
+    found, printed = figures(
+        'generation.py', tmp_path, '--batch', '3', '--beams', '2', '--length', '6', '--vision', '--plain'
+    )
     assert found['captions_equal']
-    assert set(found['seconds']) == {'transformers', 'omnivl', 'vision of transformers', 'vision of omnivl'}
+    ours = {'omnivl', 'omnivl, not packed', 'vision of omnivl'}
+    assert set(found['seconds']) == ours | {'transformers', 'vision of transformers'}
     assert found['ratio'] == pytest.approx(found['seconds']['transformers'] / found['seconds']['omnivl'])
     assert 'equal captions: 3 of 3, 6 word pieces each' in printed
 

@@ -21,7 +21,7 @@ def config(tmp_path, vocab_file):
 def built(config, role, loader):
     cfg = Config.fromfile(config)
     dataset = DATASETS.build(cfg[f'{role}_dataloader'][loader]['dataset'])
-    return dataset, TOKENIZERS.build(cfg.model.tokenizer)
+    return dataset, TOKENIZERS.build(cfg.model.trunk.tokenizer)
 
 
 def texts(dataset, tokenizer, index):
@@ -118,4 +118,4 @@ def test_missing_data_and_configs_are_named(monkeypatch, tmp_path, config, capsy
 
 def test_help_has_an_example(monkeypatch, capsys):
     assert call_tool(monkeypatch, 'browse_dataset.py', '--help') == 0
-    assert 'python tools/browse_dataset.py configs/' in capsys.readouterr().out
+    assert 'python tools/browse_dataset.py projects/demo/configs/' in capsys.readouterr().out

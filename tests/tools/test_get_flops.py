@@ -8,6 +8,8 @@ from data_config import call_tool
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from omnivl.models import OmniVLClassifier
+
 ROOT = Path(__file__).parents[2]
 TOOL = runpy.run_path(str(ROOT / 'tools/get_flops.py'))
 Sizes, Meter = TOOL['Sizes'], TOOL['Meter']
@@ -62,11 +64,19 @@ def test_parameters_are_counted_once(base):
     assert base['text encoder'].parameters == bert
     cross = 12 * (4 * 768**2 + 4 * 768 + 2 * 768)
     assert base['alignment decoder'].parameters == cross and base['alignment decoder'].shared == bert
-    assert base['momentum twin'].parameters > 2e8
+    assert base['momentum encoder'].parameters > 2e8
 
 
 @pytest.mark.parametrize('modality', ['image', 'video'])
-@pytest.mark.parametrize('options', [{}, {'share': 'none'}, {'matching_loss': None}, {'language_loss': None}])
+@pytest.mark.parametrize(
+    'options',
+    [
+        {},
+        dict(trunk=dict(share='none')),
+        dict(losses=[dict(type='UniVLCLoss'), dict(type='LanguageLoss')]),
+        dict(losses=[dict(type='UniVLCLoss'), dict(type='MatchingLoss')]),
+    ],
+)
 def test_the_parts_are_the_whole_step(tiny_config, tiny_model, random_batch, modality, options):
     """The sum over the parts is what a real training step does."""
     size = 4
@@ -78,23 +88,38 @@ def test_the_parts_are_the_whole_step(tiny_config, tiny_model, random_batch, mod
         sum(loss for name, loss in losses.items() if 'loss' in name).backward()
     meter = Meter(TOOL['build_model'](tiny_config(**options)), modality, Sizes(32, 4, batch.text_ids.shape[1]), True)
     queue, width = 12, 8
-    # A batch is compared with the features of all of it, not of one sample; one product chooses the negatives.
+    # A batch is compared with the features of all of it, not of one sample; so is the product that chooses negatives.
     comparisons = 2 * 2 * 2 * (size - 1) * width * size  # two directions, forward and backward
-    choice = 2 * size * size * width if options.get('matching_loss', True) else 0
+    choice = 2 * size * (size - 1) * width if 'vlm' in model.loss_names else 0
     assert queue == model.queues.length
     assert meter.run().total() * size + comparisons + choice == pytest.approx(counter.get_total_flops(), rel=2e-4)
 
 
 @pytest.mark.parametrize('modality', ['image', 'video'])
-def test_the_parts_are_the_whole_step_of_captioning(tiny_config, tiny_model, random_batch, modality):
+@pytest.mark.parametrize(
+    ('task', 'loss'), [(dict(type='OmniVLCaption'), 'lm'), (dict(type='OmniVLClassifier', num_classes=3), 'class')]
+)
+def test_the_parts_are_the_whole_step_of_other_tasks(tiny_config, tiny_model, random_batch, modality, task, loss):
     batch = random_batch(4, modality)
     batch.text_mask = torch.ones_like(batch.text_mask)
-    model = tiny_model(type='OmniVLCaption').train()
+    batch.labels = torch.zeros(4, dtype=torch.int64)
+    model = tiny_model(**task).train()
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        model(batch, mode='loss')['loss_lm'].backward()
+        model(batch, mode='loss')[f'loss_{loss}'].backward()
     sizes = Sizes(32, 4, batch.text_ids.shape[1])
-    meter = Meter(TOOL['build_model'](tiny_config(type='OmniVLCaption')), modality, sizes, True)
+    meter = Meter(TOOL['build_model'](tiny_config(**task)), modality, sizes, True)
     assert meter.run().total() * 4 == pytest.approx(counter.get_total_flops(), rel=2e-4)
+
+
+def test_every_line_of_a_step_is_three_times_its_forward_pass(tiny_config):
+    """Of all matrices both factors take a gradient, but for pixels, and for the three pairs of VLM."""
+    parts = TOOL['measure'](TOOL['build_model'](tiny_config(trunk=dict(share='none'))), SMALL)
+    for name, factor in {'image tokenizer': 2, 'visual encoder': 3, 'text encoder': 3, 'generation decoder': 3}.items():
+        assert parts[name].flops['image step'] == factor * parts[name].flops['image forward'], name
+    assert parts['momentum encoder'].flops['image step'] == pytest.approx(
+        sum(parts[name].flops['image forward'] for name in ('image tokenizer', 'visual encoder', 'text encoder')),
+        rel=0.01,  # and its projections
+    )
 
 
 def test_sizes_matter_as_they_should(tiny_config):
@@ -111,21 +136,56 @@ def test_sizes_matter_as_they_should(tiny_config):
 
 def test_checkpointing_costs_another_forward_pass(tiny_config):
     plain, again = (
-        Meter(TOOL['build_model'](tiny_config(encoder=dict(activation_checkpointing=kept))), 'video', SMALL, True).run()
+        Meter(
+            TOOL['build_model'](tiny_config(trunk=dict(encoder=dict(activation_checkpointing=kept)))),
+            'video',
+            SMALL,
+            True,
+        ).run()
         for kept in (False, True)
     )
     not_needed = 2 * 2 * (4 * 17) * 64 * 16  # torch stops before the last product of each of the two blocks
     assert again['visual encoder'] == plain['visual encoder'] * 4 / 3 - not_needed
 
 
-@pytest.mark.parametrize(('type', 'steps'), [('OmniVL', False), ('OmniVLQA', True)])
-def test_other_models(tiny_config, type, steps):
-    parts = TOOL['measure'](TOOL['build_model'](tiny_config(type)), Sizes(32, 4, 9))
-    assert ('video step' in parts['total'].flops) == steps and 'momentum twin' not in parts
-    assert parts['generation decoder'].flops['image forward'] > 0
-    if steps:
-        assert parts['generation decoder'].flops['image forward'] == parts['generation decoder'].flops['video forward']
+def test_answers_look_at_the_question_whatever_is_seen(tiny_config):
+    parts = TOOL['measure'](TOOL['build_model'](tiny_config('OmniVLQA')), SMALL)
+    assert parts['generation decoder'].flops['image forward'] == parts['generation decoder'].flops['video forward'] > 0
+    assert 'video step' in parts['total'].flops and 'momentum encoder' not in parts
     assert parts['total'].parameters == sum(part.parameters for name, part in parts.items() if name != 'total')
+
+
+def test_a_model_without_losses_has_its_features_counted(tiny_config):
+    parts = TOOL['measure'](TOOL['build_model'](tiny_config('TrunkModel')), SMALL)
+    assert list(parts['total'].flops) == ['image forward', 'video forward']
+    assert parts['visual encoder'].flops['image forward'] > 0 and not parts['generation decoder'].flops
+
+
+def test_parts_that_this_tool_does_not_know_are_counted(tiny_config):
+    """A model of a project: any parts under any names, whatever its class."""
+
+    class Pooler(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.proj = torch.nn.Linear(16, 4, bias=False)
+
+    class Pooled(OmniVLClassifier):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.pooler, self.head = Pooler(), torch.nn.Linear(4, self.num_classes)
+
+        @property
+        def parts(self):
+            return {**super().parts, 'attention_pooler': self.pooler}
+
+        def classify(self, batch):
+            return self.head(self.pooler.proj(self.encode(batch).pooled))
+
+    parts = TOOL['measure'](TOOL['build_model'](tiny_config(Pooled, num_classes=3)), SMALL)
+    assert parts['attention pooler'].parameters == 16 * 4
+    assert parts['attention pooler'].flops['image forward'] == 2 * 16 * 4
+    assert parts['attention pooler'].flops['image step'] == 3 * 2 * 16 * 4
+    assert parts['heads and losses'].flops['image forward'] == 2 * 4 * 3
 
 
 @pytest.fixture
@@ -176,7 +236,7 @@ def test_a_module_that_is_not_there_is_named(monkeypatch, tmp_path, capsys):
     path = tmp_path / 'config.py'
     path.write_text('from nowhere import Model\n\nmodel = dict(type=Model)')
     assert call_tool(monkeypatch, 'get_flops.py', path) == 1
-    assert 'error: Failed to import nowhere' in capsys.readouterr().err
+    assert 'the config cannot be built: Failed to import nowhere' in capsys.readouterr().err
 
 
 def test_help_has_an_example(monkeypatch, capsys):

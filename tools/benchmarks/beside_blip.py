@@ -14,8 +14,7 @@ from mmengine.logging import MMLogger
 from torch import nn
 from transformers import BlipConfig
 
-import omnivl.models  # noqa: F401  (fills the registries)
-from omnivl.models.omnivl import OmniVL
+from omnivl.models import TrunkModel
 from omnivl.registry import MODELS
 from omnivl.weights import load_weights
 
@@ -47,7 +46,7 @@ def add_size_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--json', type=Path, help='also write the figures to this file')
 
 
-def build_pair(kind: type[nn.Module], args: argparse.Namespace) -> tuple[nn.Module, OmniVL]:
+def build_pair(kind: type[nn.Module], args: argparse.Namespace) -> tuple[nn.Module, TrunkModel]:
     """Build a BLIP of transformers with random weights, and OmniVL with the same, by way of our reader of BLIP.
 
     Args:
@@ -63,7 +62,6 @@ def build_pair(kind: type[nn.Module], args: argparse.Namespace) -> tuple[nn.Modu
         for parameter in theirs.parameters():  # biases are zero at first: a forgotten one would not show
             parameter.add_(0.02 * torch.randn_like(parameter))
     ours = MODELS.build(_omnivl_config(args)).eval()
-    ours._tokenizer = FixedTokenizer(args.vocab)
     MMLogger.get_current_instance().setLevel('WARNING')
     with tempfile.TemporaryDirectory() as folder:
         theirs.save_pretrained(folder)
@@ -89,7 +87,7 @@ def _blip_config(args: argparse.Namespace) -> BlipConfig:
 def _omnivl_config(args: argparse.Namespace) -> dict[str, Any]:
     shared = dict(width=args.width, depth=args.depth, num_heads=args.heads)
     text = dict(vocab_size=args.vocab, **shared)
-    return dict(
+    trunk = dict(
         type='OmniVL',
         visual_encoder=dict(
             type='UnifiedVisualEncoder',
@@ -102,9 +100,10 @@ def _omnivl_config(args: argparse.Namespace) -> dict[str, Any]:
         text_encoder=dict(type='TextEncoder', **text),
         alignment_decoder=dict(type='AlignmentDecoder', **text),
         generation_decoder=dict(type='GenerationDecoder', **text),
-        tokenizer=dict(type='WordPieceTokenizer', vocab_file='unused'),
+        tokenizer=dict(type=FixedTokenizer, vocab_size=args.vocab),
         matching_token='[CLS]',  # transformers does not put [ENC] in its place
     )
+    return dict(type='TrunkModel', trunk=trunk)
 
 
 def timed(function: Callable[[], Any]) -> tuple[float, Any]:

@@ -4,9 +4,11 @@ What counts is the part after the vision encoder, which both have in common: tra
 but is given the vision encoder's output at once; ours makes keys and values of that output and searches. Captions have
 a forced length, and are compared. Both take turns, round after round; what counts is the ratio of their medians.
 
-On a CPU an evaluation packs the weights of the generation decoder once for all its batches: that is shown apart.
+On a CPU an evaluation packs the weights of the generation decoder once for all its batches: the time for it is shown
+apart, and ``--plain`` shows what it gains.
 
     python tools/benchmarks/generation.py
+    python tools/benchmarks/generation.py --plain --threads 1
     python tools/benchmarks/generation.py --batch 1 --beams 5 --length 30 --vision --json generation.json
 """
 
@@ -16,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from beside_blip import SEP, add_size_options, build_pair, take_turns, timed, write_json
+from beside_blip import add_size_options, build_pair, take_turns, timed, write_json
 from torch import Tensor, nn
 from transformers import BlipForConditionalGeneration
 
@@ -24,7 +26,7 @@ from omnivl.models.generation import beam_search
 from omnivl.models.omnivl import OmniVL
 
 TARGET = 3.0
-THEIRS, OURS = 'transformers', 'omnivl'
+THEIRS, OURS, PLAIN = 'transformers', 'omnivl', 'omnivl, not packed'
 
 
 class KnownStates(nn.Module):
@@ -51,19 +53,25 @@ def their_captions(model: nn.Module, pixels: Tensor, args: argparse.Namespace) -
     return ids[:, 1:].tolist()
 
 
-def our_captions(model: OmniVL, tokens: Tensor, args: argparse.Namespace) -> list[list[int]]:
+def our_captions(trunk: OmniVL, tokens: Tensor, args: argparse.Namespace) -> list[list[int]]:
     """Word pieces of the captions of visuals, given as tokens (B, S, D)."""
-    key_values = model.visual_key_values(tokens, decoders=('generation',))
+    writing = trunk.begin_writing(tokens)
     return beam_search(
-        lambda ids, cache: model.decoder_step(ids, cache, key_values),
-        model.reorder_cache,
-        torch.full((len(tokens), 1), model.tokenizer.decoder_id),
-        end_id=SEP,
-        pad_id=model.tokenizer.pad_id,
+        writing.step,
+        writing.reorder,
+        writing.start_ids,
+        end_id=writing.end_id,
+        pad_id=writing.pad_id,
         max_length=args.length,
         min_length=args.length,
         num_beams=args.beams,
     ).ids
+
+
+def our_plain_captions(model: OmniVL, tokens: Tensor, args: argparse.Namespace) -> list[list[int]]:
+    """Word pieces as of :func:`our_captions`, by PyTorch's usual linear layers."""
+    with torch.backends.mkldnn.flags(enabled=False):
+        return our_captions(model, tokens, args)
 
 
 def parse_args() -> argparse.Namespace:
@@ -72,6 +80,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch', type=int, default=4, help='pictures in a batch (default: 4)')
     parser.add_argument('--beams', type=int, default=3, help='beams of the search (default: 3)')
     parser.add_argument('--length', type=int, default=20, help='word pieces of a caption (default: 20)')
+    parser.add_argument('--plain', action='store_true', help='measure omnivl without packed weights, too')
     parser.add_argument('--vision', action='store_true', help='measure the vision encoders, too')
     add_size_options(parser)
     return parser.parse_args()
@@ -83,15 +92,18 @@ def main() -> None:
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    theirs, ours = build_pair(BlipForConditionalGeneration, args)
+    theirs, model = build_pair(BlipForConditionalGeneration, args)
+    ours = model.trunk
     pixels = torch.randn(args.batch, 3, args.size, args.size)
     vision, states = theirs.vision_model, theirs.vision_model(pixel_values=pixels)
-    tokens = ours.encode_visual(pixels[:, None], 'image').tokens
+    tokens = ours.visual_encoder(pixels[:, None], 'image').tokens
     theirs.vision_model = KnownStates(states)
     functions = {THEIRS: lambda: their_captions(theirs, pixels, args), OURS: lambda: our_captions(ours, tokens, args)}
+    if args.plain:
+        functions[PLAIN] = lambda: our_plain_captions(ours, tokens, args)
     if args.vision:
         functions['vision of transformers'] = lambda: vision(pixel_values=pixels)
-        functions['vision of omnivl'] = lambda: ours.encode_visual(pixels[:, None], 'image')
+        functions['vision of omnivl'] = lambda: ours.visual_encoder(pixels[:, None], 'image')
     with ExitStack() as stack:
         packing, _ = timed(lambda: stack.enter_context(ours.generation_decoder.packed()))
         captions = SimpleNamespace(theirs=functions[THEIRS](), ours=functions[OURS]())  # also warms up
@@ -115,6 +127,8 @@ def main() -> None:
     print(f'transformers / omnivl:              {figures["ratio"]:.2f} (target: at least {TARGET})')
     print(f'from the fastest rounds:            {figures["ratio_of_fastest"]:.2f}')
     print(f'with the packing for one batch:     {figures["ratio_with_packing"]:.2f}')
+    if args.plain:
+        print(f'without packing:                    {median[THEIRS] / median[PLAIN]:.2f}')
     write_json(args.json, figures)
 
 

@@ -23,7 +23,7 @@ from transformers import BlipForImageTextRetrieval
 
 from omnivl.evaluation.reranking import PairLogits, needed_pairs, score_pairs
 from omnivl.evaluation.retrieval import RetrievalEvaluation
-from omnivl.models.omnivl import OmniVL
+from omnivl.models.interfaces import Matches
 
 TARGET = 3.0
 PADDED = 35  # word pieces, in BLIP's evaluation
@@ -99,11 +99,11 @@ class OurReranking:
     """Re-ranking as in ``RetrievalEvaluation``, with its defaults.
 
     Args:
-        model: OmniVL.
+        model: One that scores pairs.
         task: What there is to rank.
     """
 
-    def __init__(self, model: OmniVL, task: Task) -> None:
+    def __init__(self, model: Matches, task: Task) -> None:
         self.model, self.task = model, task
         self.pairs = needed_pairs(task.visual_to_text, task.text_to_visual)
         self.defaults = RetrievalEvaluation()
@@ -151,7 +151,7 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     theirs, ours = build_pair(BlipForImageTextRetrieval, args)
     task = Task(args)
-    functions = {THEIRS: BlipLoop(theirs, task, args.queries), OURS: OurReranking(ours, task)}
+    functions = {THEIRS: BlipLoop(theirs, task, args.queries), OURS: OurReranking(ours.trunk, task)}
     for function in functions.values():
         function()  # warms up
     median, fastest = take_turns(functions, args.rounds)

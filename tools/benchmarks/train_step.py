@@ -21,9 +21,8 @@ import timm
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-import omnivl.models  # noqa: F401  (fills the registries)
-from omnivl.models.omnivl import OmniVL
-from omnivl.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from omnivl.models import OmniVLPretrain
+from omnivl.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from omnivl.structures import VLBatch
 
 VOCAB_SIZE = 30524  # BERT's 30522 and [DEC], [ENC]
@@ -37,31 +36,25 @@ class FixedTokenizer:
     decoder_id, encoder_id = 30522, 30523
 
 
-def build_model(share: str, checkpointing: bool, queue_length: int) -> OmniVL:
+def build_model(share: str, checkpointing: bool, queue_length: int) -> OmniVLPretrain:
     """Build OmniVL at base size with random weights."""
     text = dict(vocab_size=VOCAB_SIZE, activation_checkpointing=checkpointing)
-    model = MODELS.build(
-        dict(
-            type='OmniVLPretrain',
-            visual_encoder=dict(
-                type='UnifiedVisualEncoder',
-                image_tokenizer=dict(type='ImageTokenizer'),
-                video_tokenizer=dict(type='VideoTokenizer'),
-                activation_checkpointing=checkpointing,
-            ),
-            text_encoder=dict(type='TextEncoder', **text),
-            alignment_decoder=dict(type='AlignmentDecoder', **text),
-            generation_decoder=dict(type='GenerationDecoder', **text),
-            tokenizer=dict(type='WordPieceTokenizer', vocab_file='unused'),
-            share=share,
-            contrastive_loss=dict(type='UniVLCLoss'),
-            matching_loss=dict(type='MatchingLoss'),
-            language_loss=dict(type='LanguageLoss'),
-            queue_length=queue_length,
-        )
+    trunk = dict(
+        type='OmniVL',
+        visual_encoder=dict(
+            type='UnifiedVisualEncoder',
+            image_tokenizer=dict(type='ImageTokenizer'),
+            video_tokenizer=dict(type='VideoTokenizer'),
+            activation_checkpointing=checkpointing,
+        ),
+        text_encoder=dict(type='TextEncoder', **text),
+        alignment_decoder=dict(type='AlignmentDecoder', **text),
+        generation_decoder=dict(type='GenerationDecoder', **text),
+        tokenizer=dict(type=FixedTokenizer),
+        share=share,
     )
-    model._tokenizer = FixedTokenizer()
-    return model.train()
+    losses = [dict(type='UniVLCLoss'), dict(type='MatchingLoss'), dict(type='LanguageLoss')]
+    return OmniVLPretrain(trunk=trunk, losses=losses, queue_length=queue_length).train()
 
 
 def make_batch(modality: str, size: int, frames: int, words: int, device: str) -> VLBatch:
@@ -86,7 +79,7 @@ class Bench:
         self._model = self._vit = None
 
     @property
-    def model(self) -> OmniVL:
+    def model(self) -> OmniVLPretrain:
         """OmniVL and its optimizer, made at first use."""
         if self._model is None:
             args = self.args
@@ -137,7 +130,7 @@ class Bench:
     def video_forward(self) -> None:
         """Our visual encoder on the clips."""
         with self.autocast():
-            self.model.encode_visual(self.clips.frames, 'video')
+            self.model.encode(self.clips)
 
     def functions(self) -> dict[str, Callable[[], None]]:
         """The parts by name."""

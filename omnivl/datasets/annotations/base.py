@@ -1,12 +1,10 @@
 """What every annotation reader yields, and what all readers have in common."""
 
-from __future__ import annotations
-
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from omnivl.errors import OmniVLValueError
 from omnivl.structures import IMAGE
@@ -48,6 +46,13 @@ class Record:
     domain: str | None = None
 
 
+class ReaderOptions(TypedDict, total=False):
+    """Arguments of AnnotationReader that its subclasses hand on as they are."""
+
+    empty: str
+    path_template: str
+
+
 class AnnotationReader(ABC):
     """Read one published annotation dialect; iterating it yields records, in the order of the file.
 
@@ -81,6 +86,8 @@ class AnnotationReader(ABC):
         self.visual_root = os.fspath(visual_root)
         self.empty = empty
         if path_template is not None:
+            if not self.placeholders:
+                raise OmniVLValueError(f'{type(self).__name__}: its files tell the paths, there is no path_template')
             self.path_template = path_template
         self.dropped = 0
         self.fill_template(**self.placeholders)  # a placeholder that is none shows now, and not at the first row

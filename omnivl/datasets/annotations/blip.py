@@ -1,14 +1,14 @@
 """Caption lists as BLIP, LAVIS and VindLU write them: coco_karpathy_train.json, vg_caption.json, cc3m_train.json."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
+
+from typing_extensions import Unpack
 
 from omnivl.registry import ANNOTATIONS
 from omnivl.structures import IMAGE, VIDEO, check_modality
 
-from .base import AnnotationReader, Record, named, shorten
+from .base import AnnotationReader, ReaderOptions, Record, named, shorten
 from .files import iter_json_rows, read_json
 
 _HINT = (
@@ -41,10 +41,10 @@ class BLIPCaptionJSON(AnnotationReader):
         caption_field: Field of the caption or captions.
         id_field: Field of the id; a row without it is named after its visual.
         modality: What the visuals are.
-        empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
-        path_template: Where a visual lies; placeholders ``visual``, as the field has it, and ``stem``, without suffix.
+        **options: See AnnotationReader; ``path_template`` has the placeholders ``visual`` and ``stem``.
     """
 
+    path_template = '{visual}'
     placeholders = named('')
 
     def __init__(
@@ -55,10 +55,9 @@ class BLIPCaptionJSON(AnnotationReader):
         caption_field: str = 'caption',
         id_field: str = 'image_id',
         modality: str = IMAGE.name,
-        empty: str = 'raise',
-        path_template: str = '{visual}',
+        **options: Unpack[ReaderOptions],
     ) -> None:
-        super().__init__(ann_file, visual_root, empty, path_template)
+        super().__init__(ann_file, visual_root, **options)
         self.visual_field = visual_field
         self.caption_field = caption_field
         self.id_field = id_field
@@ -80,6 +79,7 @@ class BLIPCaptionJSON(AnnotationReader):
                 continue
             name = self.value(item, self.id_field, (str, int), row) if self.id_field in item else None
             for number, visual in enumerate(visuals):
+                # Records of one row must differ in id, and their lists of texts must not be one object.
                 ident = visual if name is None else f'{name}#{number}' if len(visuals) > 1 else str(name)
                 path = self.path(self.fill_template(**named(visual)))
                 yield Record(id=ident, visual=path, text=list(texts))
@@ -100,21 +100,16 @@ class CaptionDictJSON(AnnotationReader):
         ann_file: The JSON file.
         visual_root: Folder that ``path_template`` is relative to.
         modality: What the visuals are.
-        empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
-        path_template: Where a visual lies; placeholders ``visual``, as the file has it, and ``stem``, without suffix.
+        **options: See AnnotationReader; ``path_template`` has the placeholders ``visual`` and ``stem``.
     """
 
+    path_template = '{visual}'
     placeholders = named('')
 
     def __init__(
-        self,
-        ann_file: str,
-        visual_root: str,
-        modality: str = VIDEO.name,
-        empty: str = 'raise',
-        path_template: str = '{visual}',
+        self, ann_file: str, visual_root: str, modality: str = VIDEO.name, **options: Unpack[ReaderOptions]
     ) -> None:
-        super().__init__(ann_file, visual_root, empty, path_template)
+        super().__init__(ann_file, visual_root, **options)
         self.modality = check_modality(modality, type(self).__name__)
 
     def read(self) -> Iterator[Record]:

@@ -1,7 +1,5 @@
 """Multiple choice: a visual and several texts, one of which is true."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from omnivl.registry import ANNOTATIONS

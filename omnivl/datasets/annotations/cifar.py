@@ -1,7 +1,5 @@
 """CIFAR-10 and CIFAR-100 in their binary version; ``LoadCIFAR`` asks here for the layout of the files."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from functools import cached_property
@@ -67,6 +65,7 @@ class CIFARBinary(AnnotationReader):
                 records = open_records(path)
             except ValueError as error:
                 raise AnnotationError(path, None, None, str(error)) from error
+            # The last byte of the label is the fine class, which in CIFAR-100 follows the coarse one.
             for number, label in enumerate(records[:, LABEL_BYTES[self.num_classes] - 1].tolist()):
                 if label >= self.num_classes:
                     raise AnnotationError(

@@ -1,7 +1,5 @@
 """Captions in the official form of COCO, which NoCaps has taken over, and lists of images that are to be captioned."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,16 +1,16 @@
 """DiDeMo's descriptions of moments, and paragraphs out of the captions of a video."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
 from omnivl.structures import VIDEO
 
-from .base import AnnotationReader, Record
+from .base import AnnotationReader, ReaderOptions, Record
 from .files import iter_json_list
 
 # How the published files of sets are called whose captions each tell the whole video; VindLU's lists look all alike.
@@ -27,25 +27,20 @@ class DiDeMoJSON(AnnotationReader):
     Args:
         ann_file: The JSON file.
         visual_root: Folder that ``path_template`` is relative to.
-        path_template: Where a video lies; placeholders ``video``, as the file has it, and ``stem``, without its suffix,
-            for videos that were converted: ``'{stem}.mp4'``.
         seconds: How much of a video was shown to those who described it: its first 30 seconds. None = all of it, for
             videos that were cut.
-        empty: What to do with an empty description, ``'raise'`` or ``'drop'``.
+        **options: See AnnotationReader; ``path_template`` has the placeholders ``video``, as the file has it, and
+            ``stem``, without its suffix, for videos that were converted: ``'{stem}.mp4'``.
     """
 
     modality = VIDEO.name
+    path_template = '{video}'
     placeholders = dict(video='', stem='')
 
     def __init__(
-        self,
-        ann_file: str,
-        visual_root: str,
-        path_template: str = '{video}',
-        seconds: float | None = 30.0,
-        empty: str = 'raise',
+        self, ann_file: str, visual_root: str, seconds: float | None = 30.0, **options: Unpack[ReaderOptions]
     ) -> None:
-        super().__init__(ann_file, visual_root, empty, path_template)
+        super().__init__(ann_file, visual_root, **options)
         if seconds is not None and seconds <= 0:
             raise OmniVLValueError(f'DiDeMoJSON: seconds={seconds}; it must be above 0, or None for whole videos')
         self.seconds = seconds

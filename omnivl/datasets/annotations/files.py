@@ -1,7 +1,5 @@
 """Reading annotation files row by row, with the place of every row known for the error messages."""
 
-from __future__ import annotations
-
 import csv
 import difflib
 import json

@@ -1,7 +1,5 @@
 """HMDB51 in its official split files."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from functools import cached_property
@@ -61,6 +59,7 @@ class HMDB51Splits(AnnotationReader):
         for label in self.classes:
             file = os.path.join(self.splits_root, label + self._suffix)
             for line, text in iter_lines(file):
+                # From the right: a name may hold spaces, the number does not.
                 video, _, part = text.strip().rpartition(' ')
                 if not video or part not in ('0', *PARTS.values()):
                     raise AnnotationError(file, f'line {line}', None, f'expected "video.avi 0, 1 or 2", got {text!r}')

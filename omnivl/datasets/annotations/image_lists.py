@@ -1,7 +1,5 @@
 """Image folders with lists of their splits: Food-101, DTD, Oxford-IIIT Pets."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from functools import cached_property

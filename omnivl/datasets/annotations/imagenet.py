@@ -1,7 +1,5 @@
 """Image folders, one per class: ImageNet and everything that is laid out like it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from functools import cached_property

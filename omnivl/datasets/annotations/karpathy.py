@@ -1,7 +1,5 @@
 """Karpathy's raw caption files: dataset_coco.json, dataset_flickr30k.json."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 

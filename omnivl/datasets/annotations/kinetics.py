@@ -1,7 +1,5 @@
 """Kinetics: the official CSV, and the path-label lists of mmaction."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from functools import cached_property

@@ -1,14 +1,14 @@
 """MSR-VTT's own captions, and the lists that name the videos of its retrieval splits."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
+
+from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
 from omnivl.structures import VIDEO
 
-from .base import AnnotationReader, Record
+from .base import AnnotationReader, ReaderOptions, Record
 from .files import iter_table, read_json, require_file
 
 _HINT = (
@@ -37,11 +37,11 @@ class MSRVTTJSON(AnnotationReader):
         visual_root: Folder that ``path_template`` is relative to.
         videos_file: A CSV file whose column ``video_id`` names the videos to take.
         split: The videos to take, by their field ``split``. None, and no ``videos_file``: all videos.
-        path_template: Where a video lies; placeholder ``video``.
-        empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
+        **options: See AnnotationReader; ``path_template`` has the placeholder ``video``.
     """
 
     modality = VIDEO.name
+    path_template = '{video}.mp4'
     placeholders = dict(video='')
     alternatives = True
 
@@ -51,10 +51,9 @@ class MSRVTTJSON(AnnotationReader):
         visual_root: str,
         videos_file: str | None = None,
         split: str | None = None,
-        path_template: str = '{video}.mp4',
-        empty: str = 'raise',
+        **options: Unpack[ReaderOptions],
     ) -> None:
-        super().__init__(ann_file, visual_root, empty, path_template)
+        super().__init__(ann_file, visual_root, **options)
         if videos_file is not None and split is not None:
             raise OmniVLValueError('MSRVTTJSON: videos_file and split both choose the videos; give one of them')
         self.videos_file = videos_file

@@ -1,14 +1,14 @@
 """MSVD's file of descriptions, and the table of its videos' names."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
+
+from typing_extensions import Unpack
 
 from omnivl.registry import ANNOTATIONS
 from omnivl.structures import VIDEO
 
 from ..errors import AnnotationError
-from .base import AnnotationReader, Record
+from .base import AnnotationReader, ReaderOptions, Record
 from .files import iter_lines, require_file
 
 
@@ -25,11 +25,11 @@ class MSVDText(AnnotationReader):
         videos_file: The videos of a split, one name per line: ``train_list.txt`` (1200), ``val_list.txt`` (100),
             ``test_list.txt`` (670). None = all videos.
         names_file: ``youtube_mapping.txt``, for lists that name the videos ``vid7``; see :func:`read_video_names`.
-        path_template: Where a video lies; placeholder ``video``.
-        empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
+        **options: See AnnotationReader; ``path_template`` has the placeholder ``video``.
     """
 
     modality = VIDEO.name
+    path_template = '{video}.avi'
     placeholders = dict(video='')
     alternatives = True
 
@@ -39,10 +39,9 @@ class MSVDText(AnnotationReader):
         visual_root: str,
         videos_file: str | None = None,
         names_file: str | None = None,
-        path_template: str = '{video}.avi',
-        empty: str = 'raise',
+        **options: Unpack[ReaderOptions],
     ) -> None:
-        super().__init__(ann_file, visual_root, empty, path_template)
+        super().__init__(ann_file, visual_root, **options)
         self.videos_file = videos_file
         self.names_file = names_file
 

@@ -1,7 +1,5 @@
 """Something-Something v2 in its official files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any

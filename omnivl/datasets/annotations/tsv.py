@@ -1,14 +1,14 @@
 """Tables of captions and addresses without a header: CC3M, CC12M, SBU."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator, Sequence
+
+from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
 
-from .base import AnnotationReader, Record
+from .base import AnnotationReader, ReaderOptions, Record
 from .files import iter_delimited
 
 # The published column orders. None of these files has a header.
@@ -38,11 +38,11 @@ class CaptionTSV(AnnotationReader):
         columns: ``'cc3m'`` (caption, url), ``'cc12m'`` or ``'sbu'`` (url, caption), ``'header'`` (the first row names
             them), or the column names in order, out of ``caption``, ``url``, ``path`` and ``_`` (not used).
         skip_header: Whether the first row is a header to pass over, as ``columns`` says what it says.
-        path_template: Where an image lies when there is no ``path`` column.
         delimiter: One character between the fields.
-        empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
+        **options: See AnnotationReader; ``path_template`` counts when there is no ``path`` column.
     """
 
+    path_template = '{shard:05d}/{row:09d}.jpg'
     placeholders = dict(row=0, shard=0, url_crc32=0)
 
     def __init__(
@@ -51,11 +51,10 @@ class CaptionTSV(AnnotationReader):
         visual_root: str,
         columns: str | Sequence[str] = 'cc3m',
         skip_header: bool = False,
-        path_template: str = '{shard:05d}/{row:09d}.jpg',
         delimiter: str = '\t',
-        empty: str = 'raise',
+        **options: Unpack[ReaderOptions],
     ) -> None:
-        super().__init__(ann_file, visual_root, empty, path_template)
+        super().__init__(ann_file, visual_root, **options)
         self.columns: tuple[str, ...] | None = None
         if columns != 'header':
             if isinstance(columns, str) and columns not in COLUMNS:
@@ -81,6 +80,7 @@ class CaptionTSV(AnnotationReader):
             if 'caption' not in columns:
                 raise self.error(f'line {line}', 'caption', f'the column is missing; the header has {list(columns)}')
         for row, (line, fields) in enumerate(rows):
+            # Rows count from 0 and without the header, as img2dataset names its files; lines from 1 and with it.
             place = f'line {line}'
             if len(fields) != len(columns):
                 raise self.error(place, None, f'{len(fields)} fields, expected {len(columns)}: {list(columns)}')

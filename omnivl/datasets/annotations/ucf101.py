@@ -1,7 +1,5 @@
 """UCF101 in its official split files."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator

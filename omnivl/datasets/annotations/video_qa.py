@@ -1,7 +1,5 @@
 """Questions about videos: MSRVTT-QA and MSVD-QA, as VindLU, LAVIS, ALPRO, mPLUG-2 and their makers publish them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from omnivl.registry import ANNOTATIONS

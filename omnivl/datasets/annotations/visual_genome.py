@@ -1,7 +1,5 @@
 """Visual Genome as published: region_descriptions.json and image_data.json."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from omnivl.registry import ANNOTATIONS

@@ -1,7 +1,5 @@
 """Questions about images: VQAv2's official files, BLIP's lists (VQAv2 and Visual Genome), and lists of answers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

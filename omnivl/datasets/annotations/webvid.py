@@ -1,7 +1,5 @@
 """WebVid: results_2M_train.csv, results_10M_train.csv."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from omnivl.registry import ANNOTATIONS

@@ -1,15 +1,15 @@
 """Captions of parts of videos: YouCook2 in its own form and in that of LAVIS."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from typing import Any
 
+from typing_extensions import Unpack
+
 from omnivl.registry import ANNOTATIONS
 from omnivl.structures import VIDEO
 
-from .base import AnnotationReader, Record, shorten
+from .base import AnnotationReader, ReaderOptions, Record, shorten
 from .files import iter_json_list, read_json
 
 ANY_SUFFIX = '.*'
@@ -26,23 +26,19 @@ class YouCook2JSON(AnnotationReader):
         ann_file: The JSON file.
         visual_root: Folder that ``path_template`` is relative to; ``raw_videos`` of the official script.
         split: The ``subset`` to use, ``'training'`` or ``'validation'``; None = all videos.
-        path_template: Where a video lies; placeholders ``subset``, ``recipe_type`` and ``video``. With ``.*`` at the
-            end it is whichever file has this name: the official script stores what YouTube has, .mp4, .mkv or .webm.
-        empty: What to do with an empty sentence, ``'raise'`` or ``'drop'``.
+        **options: See AnnotationReader; ``path_template`` has the placeholders ``subset``, ``recipe_type`` and
+            ``video``. With ``.*`` at the end it is whichever file has this name: the official script stores what
+            YouTube has, .mp4, .mkv or .webm.
     """
 
     modality = VIDEO.name
+    path_template = '{subset}/{recipe_type}/{video}.*'
     placeholders = dict(subset='', recipe_type='', video='')
 
     def __init__(
-        self,
-        ann_file: str,
-        visual_root: str,
-        split: str | None = None,
-        path_template: str = '{subset}/{recipe_type}/{video}.*',
-        empty: str = 'raise',
+        self, ann_file: str, visual_root: str, split: str | None = None, **options: Unpack[ReaderOptions]
     ) -> None:
-        super().__init__(ann_file, visual_root, empty, path_template)
+        super().__init__(ann_file, visual_root, **options)
         self.split = split
 
     def read(self) -> Iterator[Record]:
@@ -82,7 +78,7 @@ class VideoSegmentList(AnnotationReader):
         visual_field: Field of the path.
         caption_field: Field of the caption.
         segment_field: Field of start and end.
-        empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
+        **options: See AnnotationReader.
     """
 
     modality = VIDEO.name
@@ -94,9 +90,9 @@ class VideoSegmentList(AnnotationReader):
         visual_field: str = 'video_path',
         caption_field: str = 'caption',
         segment_field: str = 'ts',
-        empty: str = 'raise',
+        **options: Unpack[ReaderOptions],
     ) -> None:
-        super().__init__(ann_file, visual_root, empty)
+        super().__init__(ann_file, visual_root, **options)
         self.visual_field = visual_field
         self.caption_field = caption_field
         self.segment_field = segment_field
@@ -146,6 +142,7 @@ def _with_suffix(path: str, folders: dict[str, dict[str, str]]) -> str:
     folder, name = os.path.split(path)
     if folder not in folders:
         files = os.listdir(folder) if os.path.isdir(folder) else []
+        # Of several files of one name the first in the alphabet is written last and stays.
         folders[folder] = {os.path.splitext(file)[0]: file for file in sorted(files, reverse=True)}
     stem = name.removesuffix(ANY_SUFFIX)
     return os.path.join(folder, folders[folder].get(stem, f'{stem}.mp4'))

@@ -62,6 +62,7 @@ class PackSample(BaseTransform):
         sample = VLDataSample(
             metainfo={key: results[key] for key in (*META_KEYS, *OPTIONAL_META_KEYS) if results.get(key) is not None}
         )
+        # Fields of data stay apart from meta fields: these are what the preprocessor makes tensors of.
         for key in DATA_KEYS:
             if results.get(key) is not None:
                 setattr(sample, key, results[key])

@@ -77,13 +77,13 @@ class GenerationDecoder(GroundedDecoder):
 
     @contextmanager
     def packed(self) -> Iterator[None]:
-        """Within it, a CPU takes steps in three quarters of the time, and weights must not change.
+        """Take steps in three quarters of the time on a CPU, while weights must not change.
 
-        It keeps a copy of the decoder's weights in the layout of the processor's multiplication (see ``pack``), which
-        takes as long to make as a few steps. Elsewhere than on a CPU it does nothing.
+        Keep a copy of the decoder's weights in the layout of the processor's multiplication (see ``pack``), which
+        takes as long to make as a few steps. Elsewhere than on a CPU nothing happens.
         """
-        parts = [(part, part.weight) for part in self.modules() if isinstance(part, Linear)]
-        parts.append((self.head, self.embeddings.word.weight))
+        parts: list[tuple[Linear | LanguageHead, Tensor]] = [(self.head, self.embeddings.word.weight)]
+        parts += [(part, part.weight) for part in self.modules() if isinstance(part, Linear)]
         parts = [(part, weight) for part, weight in parts if part.packed is None]  # not again inside another such block
         try:
             for part, weight in parts:
@@ -96,7 +96,7 @@ class GenerationDecoder(GroundedDecoder):
 
 @contextmanager
 def packed_decoders(model: nn.Module) -> Iterator[None]:
-    """``GenerationDecoder.packed`` of all generation decoders in a model; to write many texts."""
+    """Pack all generation decoders of a model, see ``GenerationDecoder.packed``; to write many texts."""
     with ExitStack() as stack:
         for part in model.modules():
             if isinstance(part, GenerationDecoder):

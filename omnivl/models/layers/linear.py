@@ -3,7 +3,9 @@
 PyTorch multiplies float32 matrices on x86 processors with MKL, though it has oneDNN aboard, which it takes for half
 precision, convolutions and compiled models. Measured on an AMD EPYC (Zen 5), oneDNN with packed weights needs 40 % of
 the time for the dozen rows of a beam search, where most of the work is to read the weights. The two differ in the last
-bits, so nothing but a decoder that was told to pack (``GenerationDecoder.packed``) takes this way.
+bits, so nothing but a decoder that was told to pack (``GenerationDecoder.packed``) takes this way. The operators are no
+public interface: where they are missing or do something else, ``onednn_works`` says so and nothing is packed. What it
+gains, ``tools/benchmarks/generation.py`` shows with and without (``--plain``).
 """
 
 from functools import cache
@@ -19,7 +21,7 @@ MIN_ELEMENTS = 2**18
 
 @cache
 def onednn_works() -> bool:
-    """Whether this PyTorch has the operators that its compiler uses for linear layers, and they do what we expect."""
+    """Find out whether this PyTorch has the operators of its compiler for linear layers, and they do what we expect."""
     if not torch.backends.mkldnn.is_available():
         return False
     values, weight, bias = torch.ones(2, 3), torch.ones(4, 3), torch.ones(4)
@@ -36,7 +38,7 @@ def _onednn_linear(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tenso
 
 
 def _linear_flops(values: torch.Size, weight: torch.Size, *_: object, **__: object) -> int:
-    """For ``FlopCounterMode``, which knows PyTorch's usual way only."""
+    """Count for ``FlopCounterMode``, which knows PyTorch's usual way only."""
     return 2 * values.numel() * weight[0]
 
 
@@ -45,7 +47,7 @@ if hasattr(torch.ops.mkldnn, '_linear_pointwise'):
 
 
 def can_use_onednn(values: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN may take over: float32 on a CPU, without gradients and mixed precision, a large weight.
+    """Decide whether oneDNN may take over: float32 on a CPU, without gradients and mixed precision, a large weight.
 
     ``torch.backends.mkldnn.flags(enabled=False)`` switches it off.
     """
@@ -55,7 +57,7 @@ def can_use_onednn(values: Tensor, weight: Tensor) -> bool:
         and values.dtype == weight.dtype == torch.float32
         and weight.numel() >= MIN_ELEMENTS
         and values.numel() > 0
-        and torch.backends.mkldnn.enabled
+        and bool(torch.backends.mkldnn.enabled)
         and not torch.is_autocast_enabled('cpu')
         and not torch.compiler.is_compiling()
         and onednn_works()
@@ -63,7 +65,7 @@ def can_use_onednn(values: Tensor, weight: Tensor) -> bool:
 
 
 def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None, packed: Tensor | None = None) -> Tensor:
-    """``torch.nn.functional.linear``; by oneDNN with a packed weight, where that can be.
+    """Do as ``torch.nn.functional.linear`` does, by oneDNN with a packed weight, where that can be.
 
     Args:
         values: float (..., I).
@@ -80,7 +82,7 @@ def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None, packed: T
 
 
 def pack(weight: Tensor, rows: int = 16) -> Tensor | None:
-    """A copy of a weight, float (O, I), in oneDNN's own layout for so many rows; None where it would be of no use."""
+    """Copy a weight, float (O, I), into oneDNN's own layout for so many rows; None where it would be of no use."""
     with torch.no_grad():
         if not can_use_onednn(weight, weight):
             return None

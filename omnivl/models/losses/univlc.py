@@ -1,5 +1,7 @@
 """Unified vision-language contrast: visual, label and text in one space (OmniVL, 2209.07526, section 3.2)."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +13,14 @@ from ..momentum import Candidates
 POSITIVES = ('mean', 'sum')
 
 
-def _one_way(anchors: Tensor, candidates: Tensor, positive: Tensor, valid: Tensor, temperature: Tensor, positives: str):
+def _full_precision(device: str) -> AbstractContextManager:
+    # The meta device, on which tools/get_flops.py counts, has no autocast to turn off.
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+
+
+def _one_way(
+    anchors: Tensor, candidates: Tensor, positive: Tensor, valid: Tensor, temperature: Tensor, positives: str
+) -> Tensor:
     logits = anchors @ candidates.T / temperature  # (B, M)
     log_probability = logits.masked_fill(~valid, -torch.inf).log_softmax(dim=1)
     per_anchor = -log_probability.masked_fill(~positive, 0).sum(dim=1)  # (B,)
@@ -56,7 +65,7 @@ def univlc_loss(
     """
     if positives not in POSITIVES:
         raise OmniVLValueError(f'positives must be one of {POSITIVES}, got {positives!r}')
-    with torch.autocast(visual.device.type, enabled=False):  # bf16 has 3 digits; logits are divided by tau = 0.07
+    with _full_precision(visual.device.type):  # bf16 has 3 digits; logits are divided by tau = 0.07
         positive = (target_ids[:, None] == candidates.target_ids[None]) & candidates.valid  # (B, M)
         shared = (positive, candidates.valid, temperature, positives)
         visual_to_text = _one_way(visual.float(), candidates.text.float(), *shared)
