@@ -134,6 +134,12 @@ class HasParts(Protocol):
         """Name -> part, a module, such as ``'visual_encoder'``."""
 
 
+class HasMatchingToken(Protocol):
+    """Lets texts that are read over visuals begin with a token of its choice."""
+
+    matching_token: str
+
+
 class HasImageSize(Protocol):
     """Is made for pictures of one size; asked of a visual encoder."""
 
