@@ -4,45 +4,31 @@ Each registry knows the packages that fill it (``locations``) and imports them o
 component (``type='UnifiedVisualEncoder'``) without importing it. A project adds its own with ``custom_imports``.
 """
 
-from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import LOG_PROCESSORS as MMENGINE_LOG_PROCESSORS
-from mmengine.registry import LOOPS as MMENGINE_LOOPS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
-from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
-from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
-from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
-from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
-from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
-from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine import registry as mmengine
 from mmengine.registry import Registry
 
 # Data: annotation reader -> dataset -> transforms -> sampler.
 ANNOTATIONS = Registry('annotation', locations=['omnivl.datasets.annotations'])
-DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, locations=['omnivl.datasets'])
-TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, locations=['omnivl.datasets.transforms'])
+DATASETS = Registry('dataset', parent=mmengine.DATASETS, locations=['omnivl.datasets'])
+TRANSFORMS = Registry('transform', parent=mmengine.TRANSFORMS, locations=['omnivl.datasets.transforms'])
 PACKERS = Registry('packer', locations=['omnivl.datasets.transforms'])
 VIDEO_DECODERS = Registry('video decoder', locations=['omnivl.datasets.transforms'])
-DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, locations=['omnivl.datasets'])
+DATA_SAMPLERS = Registry('data sampler', parent=mmengine.DATA_SAMPLERS, locations=['omnivl.datasets'])
 
 # Model: tokenizers, encoders, decoders and losses are all MODELS but for the text tokenizer, which is no module.
-MODELS = Registry('model', parent=MMENGINE_MODELS, locations=['omnivl.models'])
+MODELS = Registry('model', parent=mmengine.MODELS, locations=['omnivl.models'])
 TOKENIZERS = Registry('text tokenizer', locations=['omnivl.models.tokenizers'])
 NORMALIZERS = Registry('normalizer', locations=['omnivl.models'])
 WEIGHT_READERS = Registry('weight reader', locations=['omnivl.weights'])
 
 # Engine.
-RUNNERS = Registry('runner', parent=MMENGINE_RUNNERS, locations=['omnivl.engine'])
-LOOPS = Registry('loop', parent=MMENGINE_LOOPS, locations=['omnivl.engine'])
+RUNNERS = Registry('runner', parent=mmengine.RUNNERS, locations=['omnivl.engine'])
+LOOPS = Registry('loop', parent=mmengine.LOOPS, locations=['omnivl.engine'])
 STREAMS = Registry('stream of training batches', locations=['omnivl.engine'])
-HOOKS = Registry('hook', parent=MMENGINE_HOOKS, locations=['omnivl.engine'])
-OPTIM_WRAPPERS = Registry('optimizer wrapper', parent=MMENGINE_OPTIM_WRAPPERS, locations=['omnivl.engine'])
+HOOKS = Registry('hook', parent=mmengine.HOOKS, locations=['omnivl.engine'])
+OPTIM_WRAPPERS = Registry('optimizer wrapper', parent=mmengine.OPTIM_WRAPPERS, locations=['omnivl.engine'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
-    'optimizer wrapper constructor', parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, locations=['omnivl.engine']
+    'optimizer wrapper constructor', parent=mmengine.OPTIM_WRAPPER_CONSTRUCTORS, locations=['omnivl.engine']
 )
 
 # Evaluation: one protocol object per task (what is shown to the model, what is scored, how).
@@ -52,9 +38,9 @@ EVALUATIONS = Registry('evaluation', locations=['omnivl.evaluation'])
 PICTURES = Registry('picture', locations=['omnivl.visualization.pictures'])
 
 # MMEngine's own, with nothing added: without a child of this scope it warns whenever it builds one of them.
-FUNCTIONS = Registry('function', parent=MMENGINE_FUNCTIONS, locations=['omnivl.datasets'])
-LOG_PROCESSORS = Registry('log processor', parent=MMENGINE_LOG_PROCESSORS, locations=['omnivl.engine'])
-OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS)
-PARAM_SCHEDULERS = Registry('parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS)
-VISBACKENDS = Registry('vis_backend', parent=MMENGINE_VISBACKENDS)
-VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, locations=['omnivl.visualization'])
+FUNCTIONS = Registry('function', parent=mmengine.FUNCTIONS, locations=['omnivl.datasets'])
+LOG_PROCESSORS = Registry('log processor', parent=mmengine.LOG_PROCESSORS, locations=['omnivl.engine'])
+OPTIMIZERS = Registry('optimizer', parent=mmengine.OPTIMIZERS)
+PARAM_SCHEDULERS = Registry('parameter scheduler', parent=mmengine.PARAM_SCHEDULERS)
+VISBACKENDS = Registry('vis_backend', parent=mmengine.VISBACKENDS)
+VISUALIZERS = Registry('visualizer', parent=mmengine.VISUALIZERS, locations=['omnivl.visualization'])

@@ -5,6 +5,7 @@ from .log_processor import OmniVLLogProcessor
 from .loops import AlternatingTrainLoop
 from .optim import DecayGroupsConstructor, PrecisionOptimWrapper
 from .runner import OmniVLRunner
+from .streams import Stream
 
 __all__ = [
     'AlternatingTrainLoop',
@@ -16,6 +17,7 @@ __all__ = [
     'PrecisionOptimWrapper',
     'ProgressLineHook',
     'StepTimerHook',
+    'Stream',
     'TrainingMonitorHook',
     'WholeCheckpointHook',
     'apply_options',

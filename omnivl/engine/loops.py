@@ -14,6 +14,7 @@ from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import Trains, offered_by
 from omnivl.registry import LOOPS
 
+from .distributed import unwrapped
 from .schedule import Schedule
 from .streams import LoaderGroup, build_streams, split_losses
 
@@ -60,7 +61,7 @@ class AlternatingTrainLoop(BaseLoop):
         val_interval: int | None = None,
     ) -> None:
         loaders, self.losses = split_losses(dataloader)
-        self._check_losses(runner.bare_model)
+        self._check_losses(unwrapped(runner.model))
         self.streams = build_streams(loaders, runner.seed)
         self.seed = runner.seed if seed is None else seed
         self.epoch_by = next(iter(self.streams)) if epoch_by is None else epoch_by

@@ -12,10 +12,11 @@ import pytest
 import torch
 import toys
 
-from omnivl.datasets import BrokenVisualError
+from omnivl.datasets import AnnotationError, BrokenVisualError
 from omnivl.engine import ConfigError
 from omnivl.engine.command_line import one_line_errors
 from omnivl.engine.evaluation_loop import flat_names, nested
+from omnivl.errors import OmniVLKeyError
 from omnivl.storage import load_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -106,17 +107,29 @@ def test_a_component_without_what_it_needs(monkeypatch, config_file, evaluation,
 class BrokenData(torch.utils.data.Dataset):
     """One item, which is broken."""
 
+    def __init__(self, error):
+        self.error = error
+
     def __len__(self):
         return 1
 
     def __getitem__(self, index):
-        raise BrokenVisualError('a.jpg', 'there is no such file')
+        raise self.error
 
 
 @pytest.mark.parametrize('workers', [0, 1])
-def test_a_broken_file_ends_with_one_line(workers):
-    with pytest.raises(SystemExit, match=r'^error: a\.jpg: there is no such file$'), one_line_errors():
-        next(iter(torch.utils.data.DataLoader(BrokenData(), num_workers=workers)))
+@pytest.mark.parametrize(
+    ('error', 'line'),
+    [
+        (BrokenVisualError('a.jpg', 'there is no such file'), 'a.jpg: there is no such file'),
+        (AnnotationError('a.json', 3, 'image', 'no path'), "a.json, row 3, field 'image': no path"),
+        (OmniVLKeyError("there is no 'x'"), "there is no 'x'"),
+    ],
+)
+def test_an_error_in_a_worker_ends_with_one_line(workers, error, line):
+    with pytest.raises(SystemExit) as caught, one_line_errors():
+        next(iter(torch.utils.data.DataLoader(BrokenData(error), num_workers=workers)))
+    assert str(caught.value) == f'error: {line}'
 
 
 @pytest.mark.parametrize('mistake', [lambda: dim_of(None), lambda: torch.zeros(2) @ torch.zeros(3), lambda: {}['x']])
