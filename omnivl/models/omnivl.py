@@ -1,6 +1,7 @@
 """The trunk: both encoders, both decoders, projections and heads, and what they do together. No loss, no task."""
 
 from collections.abc import Collection, Mapping
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from omnivl.structures import TextFeatures, VisualFeatures, VLBatch
 
 from .decoders import share_like_blip
 from .decoders.generation import Cache
+from .encoders.text import TextEmbeddings
 from .interfaces import Contrasts, FitsPositions, KeyValues, Matches, TextTokenizer, Writes, Writing, offered_by
 from .layers.attention import KeyValue
 from .layers.temperature import Temperature
@@ -126,8 +128,10 @@ class OmniVL(nn.Module):
     @property
     def tokenizer(self) -> TextTokenizer:
         """The text tokenizer; an ``OmniVLValueError`` if its vocabulary does not fit into the embeddings."""
-        embeddings = [part.embeddings for part in self.parts.values() if hasattr(part, 'embeddings')]
-        expected = embeddings[0].word.num_embeddings if embeddings else self._tokenizer.vocab_size
+        readers = [part for part in self.parts.values() if hasattr(part, 'embeddings')]
+        expected = self._tokenizer.vocab_size
+        if readers:
+            expected = cast(TextEmbeddings, readers[0].embeddings).word.num_embeddings
         if self._tokenizer.vocab_size > expected:
             raise OmniVLValueError(
                 f'the tokenizer has {self._tokenizer.vocab_size} tokens ([DEC] and [ENC] included), the model '
@@ -141,7 +145,9 @@ class OmniVL(nn.Module):
         Those of the momentum encoder, whose names end alike, too.
         """
         fits = offered_by(self.visual_encoder, FitsPositions)  # a matter of each encoder
-        for key in [key for key in state_dict if key.endswith('visual_encoder.pos_embed')] if fits else []:
+        if fits is None:
+            return
+        for key in [key for key in state_dict if key.endswith('visual_encoder.pos_embed')]:
             fits.fit_position_embeddings(state_dict, key.removesuffix('pos_embed'))
 
     def encode(self, batch: VLBatch) -> VisualFeatures:
@@ -161,7 +167,7 @@ class OmniVL(nn.Module):
         return F.normalize(self.text_proj(self.encode_text(text_ids, text_mask).pooled).float(), dim=-1)
 
     def temperature_value(self) -> float:
-        """The temperature of the contrastive loss."""
+        """Return the temperature of the contrastive loss."""
         return float(self.temperature())
 
     @property
@@ -178,7 +184,7 @@ class OmniVL(nn.Module):
         return self.generation_decoder.project_visual(visual_tokens)
 
     def matching_ids(self, text_ids: Tensor) -> Tensor:
-        """What the alignment decoder reads for a text, int64 (B, L) with [CLS] first: see ``matching_token``."""
+        """Make what the alignment decoder reads of a text, int64 (B, L) with [CLS] first: see ``matching_token``."""
         if self.matching_token == '[CLS]':
             return text_ids
         return replace_first(text_ids, self.tokenizer.encoder_id)
@@ -247,7 +253,7 @@ def shift_for_writing(text_ids: Tensor, text_mask: Tensor, decoder_id: int) -> t
 
 
 def prompt_ids(tokenizer: TextTokenizer, prompt: str) -> list[int]:
-    """The token ids of a prompt, without [CLS] and [SEP]."""
+    """Return the token ids of a prompt, without [CLS] and [SEP]."""
     return [int(token) for token in tokenizer.encode(prompt, len(prompt) + 2)[1:-1]] if prompt else []
 
 

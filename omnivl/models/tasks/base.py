@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.model import BaseModel
@@ -12,7 +12,7 @@ from omnivl.errors import OmniVLTypeError, OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import VisualFeatures, VLBatch, VLDataSample
 
-from ..interfaces import Contrasts, offered_by
+from ..interfaces import Contrasts, Loss, offered_by
 from ..omnivl import PARTS
 
 
@@ -38,7 +38,7 @@ class TrainingStep:
         """Tokens (B, S, D) and vectors (B, D) of the visuals."""
         return self.model.trunk.encode(self.batch)
 
-    def apply(self, loss: nn.Module) -> Tensor:
+    def apply(self, loss: Loss) -> Tensor:
         """Compute a loss, a scalar, from what it needs."""
         return loss(**{name: getattr(self, name) for name in loss.needs})
 
@@ -78,7 +78,7 @@ class TrunkModel(BaseModel):
         """Turn the config of a trained model of this class into that of what is left when it is only used."""
         return dict(config)
 
-    def _check_losses(self, losses: Sequence[nn.Module]) -> None:
+    def _check_losses(self, losses: Sequence[Loss]) -> None:
         names = [loss.name for loss in losses]
         if len(set(names)) < len(names):
             raise OmniVLValueError(f'model.losses has {names}; each loss may be there once')
@@ -100,9 +100,13 @@ class TrunkModel(BaseModel):
         """Names of the losses, in their order."""
         return tuple(self.losses)
 
-    def losses_of(self, batch: VLBatch) -> list[nn.Module]:
-        """The losses that the task of a batch computes: those it names, or all."""
-        return [loss for name, loss in self.losses.items() if batch.losses is None or name in batch.losses]
+    @property
+    def _losses(self) -> list[Loss]:
+        return cast(list[Loss], list(self.losses.values()))
+
+    def losses_of(self, batch: VLBatch) -> list[Loss]:
+        """Return the losses that the task of a batch computes: those it names, or all."""
+        return [loss for loss in self._losses if batch.losses is None or loss.name in batch.losses]
 
     def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Fit weights about to be loaded to this model's resolution and clip length."""
@@ -125,6 +129,9 @@ class TrunkModel(BaseModel):
             data_samples: The samples of the batch.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
 
+        Returns:
+            Losses and what the log shows beside them, the samples with predictions, or features.
+
         Raises:
             OmniVLValueError: ``mode`` is none of them.
         """
@@ -137,11 +144,7 @@ class TrunkModel(BaseModel):
         raise OmniVLValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
-        """Compute the losses of a training step, ``loss_<name>`` each, a scalar.
-
-        Raises:
-            OmniVLTypeError: The model has no losses.
-        """
+        """Compute the losses of a training step, ``loss_<name>`` each, a scalar; a model without losses is refused."""
         if not self.losses:
             raise OmniVLTypeError(f'this {type(self).__name__} has no losses: take a config that trains')
         step = self.step_type(self, batch)

@@ -75,9 +75,10 @@ class RetrievalStep(TrainingStep):
     @cached_property
     def match_logits(self) -> Tensor:
         """Scores of the pairs, float (3B, 2), in one pass."""
-        texts = self.pairs.text_index
+        batch, texts = self.batch, self.pairs.text_index
+        assert batch.text_ids is not None and batch.text_mask is not None  # the model has looked
         return self.model.trunk.match_logits(
-            self.batch.text_ids[texts], self.batch.text_mask[texts], self.match_key_values, self.pairs.visual_index
+            batch.text_ids[texts], batch.text_mask[texts], self.match_key_values, self.pairs.visual_index
         )
 
 
@@ -99,7 +100,7 @@ class OmniVLRetrieval(TrunkModel):
         init_cfg: See MMEngine's ``BaseModule``.
     """
 
-    step_type: type[TrainingStep] = RetrievalStep
+    step_type: type[RetrievalStep] = RetrievalStep
 
     def __init__(
         self,
@@ -117,7 +118,7 @@ class OmniVLRetrieval(TrunkModel):
         super().__init__(
             trunk=trunk, losses=losses, parts=parts, data_preprocessor=data_preprocessor, init_cfg=init_cfg
         )
-        needs = {need for loss in self.losses.values() for need in loss.needs}
+        needs = {need for loss in self._losses for need in loss.needs}
         if not needs:
             raise OmniVLValueError('model.losses is empty: give at least one (a TrunkModel is not trained)')
         if 'pairs' in needs and 'visual_feature' not in needs:
@@ -152,7 +153,10 @@ class OmniVLRetrieval(TrunkModel):
             self.momentum_encoder.copy_from(self.followed)
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
-        """Compute the losses of one training step; moves the momentum encoder and the queues.
+        """Compute the losses of one training step, and move the momentum encoder and the queues.
+
+        Args:
+            batch: Visuals, a text for each, and target ids where labels decide what belongs together.
 
         Returns:
             ``loss_<name>`` (scalars; those that the task of the batch asks for), and for the log ``temperature``,
@@ -165,8 +169,9 @@ class OmniVLRetrieval(TrunkModel):
         losses = self.losses_of(batch)
         needs = {need for loss in losses for need in loss.needs}
         step = self.step_type(self, batch)
-        log = {}
+        log: dict[str, Tensor] = {}
         if 'candidates' in needs:
+            assert self.momentum_encoder is not None  # there is one where a loss needs candidates
             self.trunk.temperature.clamp()
             target_ids = step.target_ids
             self.momentum_encoder.update(self.followed)
@@ -185,24 +190,25 @@ class OmniVLRetrieval(TrunkModel):
             raise OmniVLValueError(
                 f'{type(self).__name__} needs a text for every visual: add TokenizeText to the pipeline'
             )
-        if self.use_labels and batch.target_ids is None and self.momentum_encoder is not None:
-            raise OmniVLValueError(
-                'labels decide what belongs together, and a sample has no target_id: use PairDataset or LabelDataset, '
-                'or set model.use_labels=False for the plain contrastive loss'
-            )
 
     def target_ids(self, batch: VLBatch) -> Tensor:
-        """The labels that decide positives, int64 (B,); without labels a number that no other sample ever has."""
+        """Give the labels that decide positives, int64 (B,); without labels a number that no other sample ever has."""
         if self.use_labels:
+            if batch.target_ids is None:
+                raise OmniVLValueError(
+                    'labels decide what belongs together, and a sample has no target_id: use PairDataset or '
+                    'LabelDataset, or set model.use_labels=False for the plain contrastive loss'
+                )
             return batch.target_ids
         updates = 0 if self.momentum_encoder is None else self.momentum_encoder.num_updates
         # Fields of their own for step, rank and place: batches of different tasks differ in size.
         first = (updates << 40) + (dist.get_rank() << 24)
-        return first + torch.arange(len(batch), device=batch.text_ids.device)
+        return first + torch.arange(len(batch), device=batch.frames.device)
 
     @torch.no_grad()
     def momentum_features(self, batch: VLBatch, target_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features of the batches of all ranks by the momentum encoder: visual (R * B, E), text (R * B, E), labels."""
+        assert self.momentum_encoder is not None
         averages = self.momentum_encoder.averages
         visual = averages['visual_proj'](averages['visual_encoder'](batch.frames, batch.modality).pooled)
         text = averages['text_proj'](averages['text_encoder'](batch.text_ids, batch.text_mask).pooled)
