@@ -8,7 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 from omnivl.errors import OmniVLValueError
 
-from ..encoders.text import TextEmbeddings, init_bert
+from ..encoders.text import TextEmbeddings, TextEncoder, init_bert
 from ..layers import CrossAttentionBlock, FeedForwardBlock, SelfAttentionBlock
 from ..layers.attention import KeyValue
 
@@ -126,9 +126,8 @@ def share_like_blip(parts: Mapping[str, nn.Module]) -> None:
     Raises:
         OmniVLValueError: They differ in depth or in the shape of a shared part.
     """
-    models = {
-        name: parts[name] for name in ('text_encoder', 'alignment_decoder', 'generation_decoder') if name in parts
-    }
+    names = [name for name in ('text_encoder', 'alignment_decoder', 'generation_decoder') if name in parts]
+    models = {name: cast(TextEncoder | GroundedDecoder, parts[name]) for name in names}
     depths = [len(model.layers) for model in models.values()]
     if len(set(depths)) > 1:
         raise OmniVLValueError(f"share='blip' needs one depth for the text models, got {depths}")
