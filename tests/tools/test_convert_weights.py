@@ -257,10 +257,10 @@ def test_a_tokenizer_of_transformers_comes_along(vocab_file, tmp_path):
     save_checkpoint(dict(state_dict=model.state_dict()), tmp_path / 'ours.pth')
     config = write_config(tmp_path / 'config.py', omnivl_config(vocab_file, tokenizer=tokenizer))
     run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder')
-    ids = model.tokenizer.encode('w1 w2 w1', 9).tolist()
+    ids = model.trunk.tokenizer.encode('w1 w2 w1', 9).tolist()
     shutil.rmtree(tmp_path / 'bert')
     loaded, _ = load_exported(tmp_path / 'folder')
-    assert loaded.tokenizer.encode('w1 w2 w1', 9).tolist() == ids
+    assert loaded.trunk.tokenizer.encode('w1 w2 w1', 9).tolist() == ids
     assert AutoTokenizer.from_pretrained(tmp_path / 'folder')('w1 w2 w1')['input_ids'] == ids
 
 
