@@ -53,7 +53,7 @@ class BatchRunner:
         self.preparation = Preparation(self.loaded.pipelines, _size_of(self.model))
 
     def answer_each(self, x: Any, modality: str | None, work: Work, label: str) -> Answer | list[Answer]:
-        """Do a task on visuals.
+        """Do a task on what was handed in.
 
         Args:
             x: One visual, or a list or folder of them.
@@ -134,29 +134,18 @@ class BatchRunner:
         return [dict(tokens=tokens) for tokens in encodes.encode(batch).tokens.cpu()]
 
     def texts(self, texts: str | Sequence[str], are_questions: bool = False) -> tuple[list[str], list[np.ndarray]]:
-        """Clean texts and tokenize them, see ``Preparation.texts``.
-
-        Args:
-            texts: A text or several.
-            are_questions: Whether to clean them as questions and not as captions.
-
-        Returns:
-            The texts as the model gets them, and their ids, int64 (L_i,) each.
-
-        Raises:
-            OmniVLValueError: The list is empty.
-        """
+        """Clean texts and make tokens of them, see ``Preparation.texts``; an empty list is an ``OmniVLValueError``."""
         texts = [texts] if isinstance(texts, str) else list(texts)
         if not texts:
             raise OmniVLValueError('the list of texts is empty')
         return self.preparation.texts(texts, are_questions)
 
     def text_features(self, ids: Sequence[np.ndarray]) -> np.ndarray:
-        """Encode texts to unit vectors, float32 (number of texts, E)."""
+        """Return the unit vectors of texts, float32 (number of texts, E)."""
         return encode_texts(self.model, ids, TEXT_BATCH, 'texts')
 
 
 def _size_of(model: nn.Module) -> tuple[int, int] | None:
-    """Return (height, width) in pixels that a visual encoder's position embeddings are made for, if it says so."""
+    """Return (height, width) in pixels that a visual encoder is made for, if it says so."""
     encoder = offered_by(serving(model, HasParts, 'inference').parts['visual_encoder'], HasImageSize)
     return None if encoder is None else encoder.image_size

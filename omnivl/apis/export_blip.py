@@ -102,12 +102,12 @@ def _mappings(model: TrunkModel, kind: str) -> Iterator[KeyMapping]:
 
 def _text_model(model: TrunkModel) -> GroundedDecoder:
     """Return one of the decoders: all have the same sizes."""
-    names = [name for name in ('alignment_decoder', 'generation_decoder') if name in model.parts]
-    return cast(GroundedDecoder, model.parts[names[0]])
+    decoders = (model.parts[name] for name in ('alignment_decoder', 'generation_decoder') if name in model.parts)
+    return cast(GroundedDecoder, next(decoders))
 
 
 def _visual_encoder(model: TrunkModel) -> UnifiedVisualEncoder:
-    """Return the visual encoder, if it has a form as BLIP's."""
+    """Return the visual encoder of a model that has a BLIP form, or refuse the model."""
     visual = model.parts['visual_encoder']
     if not isinstance(visual, UnifiedVisualEncoder) or len(visual.image_tokenizer.stem):
         raise OmniVLValueError(
@@ -136,7 +136,7 @@ def blip_config(model: TrunkModel, kind: str) -> dict[str, Any]:
     return dict(
         model_type='blip',
         architectures=[ARCHITECTURES[kind]],
-        **(dict(image_text_hidden_size=model.parts['visual_proj'].out_features) if kind == 'retrieval' else {}),
+        **(dict(image_text_hidden_size=model.trunk.visual_proj.out_features) if kind == 'retrieval' else {}),
         tie_word_embeddings=True,
         vision_config=dict(
             model_type='blip_vision_model',

@@ -85,15 +85,8 @@ class Gallery:
     def load(cls, folder: str | Path) -> 'Gallery':
         """Read an index; whether it is up to date is another question, see :meth:`check`.
 
-        Args:
-            folder: Where ``save`` wrote it.
-
-        Returns:
-            The gallery.
-
-        Raises:
-            OmniVLFileNotFoundError: The folder is no index.
-            OmniVLValueError: It is damaged, or of another version of this format.
+        A folder that is no index is an ``OmniVLFileNotFoundError``; one that is damaged, or of another version of this
+        format, an ``OmniVLValueError``.
         """
         from safetensors.numpy import load
 
@@ -123,7 +116,7 @@ class Gallery:
         return cls(features=load(data)['features'], names=names, visuals=visuals, **rest)
 
     def check(self, model: str) -> None:
-        """Make sure that the index still holds.
+        """Look whether the index still holds.
 
         A file counts as unchanged if its size and time are, or else its checksum. URLs and what was in memory are not
         looked at.
@@ -148,7 +141,7 @@ class Gallery:
             )
 
     def check_model(self, model: str) -> None:
-        """Make sure that the features are those of a model.
+        """Look whether the features are those of a model.
 
         Args:
             model: Its checksum.
@@ -177,7 +170,7 @@ def file_states(visuals: Iterable[Visual]) -> dict[str, dict[str, Any]]:
 
 
 def model_checksum(model: nn.Module, preparation: Any) -> str:
-    """Compute a checksum of all that features depend on: weights, vocabulary, pixel statistics and pipelines.
+    """Return the checksum of all that features depend on: weights, vocabulary, pixel statistics and pipelines.
 
     Args:
         model: The model.
@@ -205,7 +198,7 @@ def _state(path: str) -> dict[str, Any]:
 
 
 def _with_checksum(path: str, state: dict[str, Any]) -> dict[str, Any]:
-    """Add its checksum to the state of a file, which takes reading it."""
+    """Add the checksum to the state of a file, which takes reading it."""
     if 'sha256' in state:
         return state
     if not os.path.isfile(path) or _state(path) != state:

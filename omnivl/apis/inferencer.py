@@ -185,7 +185,7 @@ class OmniVLInferencer(GallerySearcher):
 
     @torch.no_grad()
     def features(self, x: Any, modality: str | None = None) -> Answer | list[Answer]:
-        """Encode to unit vectors of the space that visuals and texts share.
+        """Return unit vectors of the space that visuals and texts share.
 
         Args:
             x: See the class; or a text or a list of texts. A string is a text unless it is a URL, has the suffix of an
@@ -244,7 +244,7 @@ class OmniVLInferencer(GallerySearcher):
 
     @staticmethod
     def _single_text(rows: Answer | list[Answer], text: str | Sequence[str], key: str) -> Answer | list[Answer]:
-        """Put, for one text, in place of a list of one what is in it."""
+        """Put, for one text, what is in a list of one in its place."""
         if isinstance(text, str):
             for row in rows if isinstance(rows, list) else [rows]:
                 row.update(row.pop(key, [{}])[0])

@@ -77,22 +77,12 @@ def read_visuals(x: Any, modality: str | None = None) -> tuple[list[Visual], boo
 
 
 def is_folder(x: Any) -> bool:
-    """Say whether something is the path of a folder."""
+    """Say whether it is the path of a folder."""
     return isinstance(x, str | Path) and os.path.isdir(x)
 
 
 def list_folder(folder: str | Path) -> list[str]:
-    """List the images and videos of a folder and its subfolders.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        Their paths, sorted.
-
-    Raises:
-        OmniVLValueError: There are none.
-    """
+    """List the visuals in a folder and below by their paths; an ``OmniVLValueError`` if there are none."""
     found = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
@@ -116,17 +106,7 @@ def is_text(x: Any) -> bool:
 
 
 def all_texts(x: Any) -> bool:
-    """Say whether something is a text or a list of texts.
-
-    Args:
-        x: What was handed in.
-
-    Returns:
-        Whether it is one.
-
-    Raises:
-        OmniVLValueError: A list has both texts and visuals.
-    """
+    """Say whether it is a text or a list of texts; a list with both texts and visuals is an ``OmniVLValueError``."""
     if not isinstance(x, list | tuple):
         return is_text(x)
     texts = [is_text(item) for item in x]
@@ -167,7 +147,7 @@ def local_file(path: str) -> Iterator[str]:
 
 
 def frames_in_memory(visual: Visual, num_frames: int) -> np.ndarray:
-    """Take the frames of what is in memory, sampled as those of a file.
+    """Return frames of what is in memory, sampled as those of a file.
 
     Args:
         visual: With ``content``.

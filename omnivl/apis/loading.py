@@ -28,10 +28,8 @@ from omnivl.structures import MODALITIES
 from .export import load_exported
 from .preparation import loaded_by
 
-CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
-
-
 Protocol = TypeVar('Protocol', bound=Evaluation)
+CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 
 
 @dataclass
@@ -100,18 +98,7 @@ def load_model(
 
 
 def read_model_config(path: str | Path) -> Config:
-    """Read a config, and make sure that it has a model.
-
-    Args:
-        path: Path of the file.
-
-    Returns:
-        The config.
-
-    Raises:
-        OmniVLFileNotFoundError: There is no such file.
-        OmniVLValueError: It is no config.
-    """
+    """Read a config; an ``OmniVLFileNotFoundError`` if there is none, an ``OmniVLValueError`` if the file is none."""
     path = Path(path)
     if not path.is_file():
         raise OmniVLFileNotFoundError(f'there is no config {path}')
@@ -126,14 +113,7 @@ def read_model_config(path: str | Path) -> Config:
 
 
 def read_weights(checkpoint: str | Path) -> tuple[str, dict[str, Any]]:
-    """Read weights.
-
-    Args:
-        checkpoint: A file, or a work directory, whose last checkpoint is taken.
-
-    Returns:
-        Path and content.
-    """
+    """Read a file of weights, or the last checkpoint of a work directory: path and content."""
     if not Path(checkpoint).is_dir():
         return str(checkpoint), load_checkpoint(checkpoint)
     path, content, _ = load_last_checkpoint(checkpoint)

@@ -112,7 +112,7 @@ class Preparation:
         return results
 
     def texts(self, texts: Sequence[str], are_questions: bool = False) -> tuple[list[str], list[np.ndarray]]:
-        """Clean texts and tokenize them.
+        """Clean texts and make word pieces of them.
 
         A text beyond the limits of the pipeline is cut, as in the evaluations, with a warning that shows what is left.
 
@@ -164,7 +164,7 @@ def loaded_by(step: Any) -> Modality | None:
 
 
 def _one_view(step: Any) -> Any:
-    """Make what gives one view in the place of a transform that gives several; others stay."""
+    """Replace a transform that makes several views by one that makes one; others stay."""
     if isinstance(step, ThreeCrop):
         return CenterCrop(step.size)
     if isinstance(step, LoadVideo) and step.num_clips > 1:

@@ -59,17 +59,10 @@ class GallerySearcher(BatchRunner):
         return Gallery('visual', features, names, self.checksum, kept, file_states(kept), folders, errors)
 
     def load_gallery(self, folder: str | Path) -> Gallery:
-        """Read an index, and make sure that it still holds.
+        """Read an index that ``Gallery.save`` wrote.
 
-        Args:
-            folder: Where ``Gallery.save`` wrote it.
-
-        Returns:
-            The gallery.
-
-        Raises:
-            OmniVLFileNotFoundError: The folder is no index.
-            StaleIndexError: It was made with another model, or of files that have changed.
+        A folder that is no index is an ``OmniVLFileNotFoundError``; an index that was made with another model, or of
+        files that have changed, a ``StaleIndexError``.
         """
         gallery = Gallery.load(folder)
         gallery.check(self.checksum)
@@ -132,7 +125,7 @@ class GallerySearcher(BatchRunner):
         k: int,
         rerank: int | None,
     ) -> list[list[Answer]]:
-        """Search for queries with unit vectors (Q, E): the visuals ``asked``, or texts with word pieces ``ids``."""
+        """Search by unit vectors (Q, E) of queries: the visuals ``asked``, or texts with word pieces ``ids``."""
         similarity = features @ gallery.features.T
         top = rank(similarity, max(k, rerank or 0))
         similarity = np.take_along_axis(similarity, top, axis=1)
@@ -158,7 +151,7 @@ class GallerySearcher(BatchRunner):
         return results(gallery.names, 'text' if gallery.kind == 'text' else 'input', top, similarity, scores, k)
 
     def _tokens(self, visuals: Sequence[Visual]) -> list[torch.Tensor]:
-        """Encode what has been encoded before to visual tokens, float (S, D) each."""
+        """Encode again what has been encoded before: its visual tokens, float (S, D) each."""
         rows = self.run(visuals, self.keep_tokens, 're-ranking')
         broken = [row for row in rows if 'error' in row]
         if broken:
@@ -169,6 +162,6 @@ class GallerySearcher(BatchRunner):
         return [row['tokens'] for row in rows]
 
     def _text_rows(self, texts: str | Sequence[str]) -> tuple[list[Answer], list[np.ndarray]]:
-        """Make ``text`` and ``feature`` of each text; also the word pieces."""
+        """Return ``text`` and ``feature`` of each text, and the word pieces."""
         cleaned, ids = self.texts(texts)
         return [dict(text=text, feature=feature) for text, feature in zip(cleaned, self.text_features(ids))], ids

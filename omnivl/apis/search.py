@@ -18,7 +18,7 @@ def rank(similarity: np.ndarray, k: int) -> np.ndarray:
 
 
 def pairs_of(top: np.ndarray, queries_are_texts: bool) -> np.ndarray:
-    """Pair each query with its first items as (visual, text), sorted; int64 (Q, K) to (Q * K, 2)."""
+    """List (visual, text) of each query and its first items, sorted; int64 (Q, K) to (Q * K, 2)."""
     queries = np.repeat(np.arange(len(top)), top.shape[1])
     columns = (top.ravel(), queries) if queries_are_texts else (queries, top.ravel())
     pairs = np.stack(columns, axis=1)
@@ -35,7 +35,7 @@ def score_first(
     rerank_with: str,
     temperature: float | None,
 ) -> np.ndarray:
-    """Score the first items of each query with the alignment decoder.
+    """Score the first items of each query by the alignment decoder.
 
     Args:
         model: The model.
@@ -79,7 +79,7 @@ def results(
     Args:
         names: Names of the items of the gallery.
         key: What a row calls the name.
-        top: The first items of each query by similarity; int64 (Q, K).
+        top: Find the first items of each query by similarity; int64 (Q, K).
         similarity: Their cosine similarities; float32 (Q, K).
         scores: New scores of the first ones, which are put in order by them, before the others; float32 (Q, K') with
             K' <= K, or None.

@@ -45,7 +45,7 @@ def captioning(model: Writes, protocol: CaptionEvaluation, method: str) -> Work:
         return [dict(caption=caption, score=score) for caption, score in written[method]]
 
     def work(batch: VLBatch) -> list[Answer]:
-        """Write a caption of each visual of a batch."""
+        """Write the caption of each visual of a batch."""
         tokens = model.encode(batch).tokens
         if seed is None:
             return write(tokens)
@@ -103,7 +103,7 @@ class Prompted:
     preparation: Preparation
 
     def tokenize(self, prompt: str) -> np.ndarray:
-        """Tokenize a prompt, int64 (L,)."""
+        """Return the word pieces of a prompt, int64 (L,)."""
         return self.preparation.texts([prompt])[1][0]
 
 
@@ -169,18 +169,17 @@ def classifying_by_head(
     """
     count = model.num_classes
     if names is None:
-        names = [f'class {label}' for label in range(count)]
-        if known is not None and len(known) == count:  # the data here may be a part of the set
-            names = known
+        known = known or ()  # what is known may be a part of the set
+        names = known if len(known) == count else [f'class {label}' for label in range(count)]
     if len(names) != count:
         raise OmniVLValueError(
             f'the model has a head for {count} classes, got {len(names)} names: give all in order, or none'
         )
-    distinct = distinct_names(names)
+    names = distinct_names(names)
 
     def work(batch: VLBatch) -> list[Answer]:
         probabilities = model.classify(batch).double().softmax(dim=1).cpu().numpy()
-        return [_best_classes(of_visual, distinct, top_k) for of_visual in probabilities]
+        return [_best_classes(of_visual, names, top_k) for of_visual in probabilities]
 
     return work
 

@@ -5,7 +5,7 @@ import logging
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,7 +14,6 @@ from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import nn
-from torch.utils.data import DataLoader
 
 from omnivl.datasets import BrokenCounter
 from omnivl.errors import OmniVLValueError
@@ -65,7 +64,7 @@ class Evaluation(ABC):
         for interface in self.needs:
             serving(model, interface, f'{name} ({type(self).__name__})')
 
-    def run(self, model: nn.Module, dataloader: DataLoader, progress: str = 'evaluation') -> EvaluationResult:
+    def run(self, model: nn.Module, dataloader: Iterable, progress: str = 'evaluation') -> EvaluationResult:
         """Evaluate, in ``eval()`` mode and without gradients; the modes of all modules are put back.
 
         Precision is left to the caller (run it in an autocast context). With several processes all of them must call
@@ -90,11 +89,11 @@ class Evaluation(ABC):
         return result
 
     @abstractmethod
-    def evaluate(self, model: nn.Module, dataloader: DataLoader, name: str) -> EvaluationResult:
+    def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """Do the work of :meth:`run`, on an unwrapped model in evaluation mode."""
 
     def submission(self, predictions: Sequence[dict[str, Any]]) -> Any:
-        """Make what the benchmark's server takes.
+        """Return what the benchmark's server takes.
 
         Args:
             predictions: Of a result.
@@ -105,20 +104,13 @@ class Evaluation(ABC):
         return None
 
     def submission_name(self, name: str) -> str:
-        """Name the file for the server.
-
-        Args:
-            name: Of the evaluation.
-
-        Returns:
-            The name, without a folder.
-        """
+        """Name the file for the server, after the evaluation."""
         return f'{name}.json'
 
 
 @contextlib.contextmanager
 def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    # Module by module: parts that stay in eval mode while training (frozen, or the momentum encoder) are so after it.
+    # Module by module: parts that training keeps in eval mode (the momentum encoder) stay so after it.
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -129,7 +121,7 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def batches(model: nn.Module, dataloader: DataLoader, name: str) -> Iterator[tuple[VLBatch, list[VLDataSample]]]:
+def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple[VLBatch, list[VLDataSample]]]:
     """Go through a dataloader with a progress bar, each batch through the model's data preprocessor.
 
     Figures without the broken files would look like those of the whole set, so these are named in the log.
@@ -216,5 +208,5 @@ def row_key(row: dict[str, Any]) -> tuple[str, str]:
 
 
 def _natural(text: str) -> list[tuple[int, int | str]]:
-    """Make a key of order that puts 'scene10' after 'scene9'."""
+    """Make a key that sorts 'scene10' after 'scene9'."""
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r'(\d+)', text) if part]

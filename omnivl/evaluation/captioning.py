@@ -2,15 +2,14 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.dist import broadcast_object_list, get_rank
 from mmengine.logging import print_log
 from torch import nn
-from torch.utils.data import DataLoader
 
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.models.interfaces import Writes, serving
@@ -83,8 +82,8 @@ class CaptionEvaluation(Evaluation):
         """A model that writes."""
         return (Writes,)
 
-    def evaluate(self, model: nn.Module, dataloader: DataLoader, name: str) -> EvaluationResult:
-        """Write captions of everything once with each method."""
+    def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
+        """Caption everything once with each method."""
         random = {
             method: torch.Generator(next(model.parameters()).device).manual_seed(options.get('seed', 0) + get_rank())
             for method, options in self.methods.items()
@@ -141,7 +140,7 @@ class CaptionEvaluation(Evaluation):
         return row | ({'domain': sample.domain} if 'domain' in sample else {})
 
     def _figures(self, rows: Sequence[Row], name: str) -> tuple[Figures, Figures, dict[str, str]]:
-        """Metrics, chance level, and what is missing with the reason."""
+        """Compute metrics, chance level, and what is missing with the reason."""
         references = [row['references'] for row in rows]
         slots = read_slots(self.slots, rows[0]['modality'])
         chance = chance_metrics(references, slots)
@@ -156,8 +155,7 @@ class CaptionEvaluation(Evaluation):
             print_log(f'{name}: no caption names a value of the slots {silent}; they are left out', logger='current')
         if not self.official:
             return metrics, all_chance, {}
-        # One rank starts Java, not all of them.
-        found: list[tuple[dict[str, Figures], dict[str, str]]] = [self._official(rows) if get_rank() == 0 else ({}, {})]
+        found: list[Any] = [self._official(rows) if get_rank() == 0 else None]  # one rank starts Java, not all
         broadcast_object_list(found)
         official, skipped = found[0]
         for row, reason in skipped.items():
@@ -168,7 +166,7 @@ class CaptionEvaluation(Evaluation):
         return metrics, all_chance, skipped
 
     def _official(self, rows: Sequence[Row]) -> tuple[dict[str, Figures], dict[str, str]]:
-        """Compute the official figures of each method and of chance, and say what is missing."""
+        """Compute the official figures of each method and of chance, and what is missing."""
         references = [row['references'] for row in rows]
         captions = {method: [row[method] for row in rows] for method in self.methods}
         others = other_captions(references)
@@ -181,7 +179,7 @@ class CaptionEvaluation(Evaluation):
         return found.rows, found.skipped
 
     def submission(self, predictions: Sequence[Row]) -> list[dict[str, Any]] | None:
-        """Make what the servers of COCO captions and NoCaps take, of beam search if it was one of the methods.
+        """Return what the servers of COCO captions and NoCaps take, of beam search if it was one of the methods.
 
         Args:
             predictions: Of a result.
@@ -203,12 +201,12 @@ class CaptionEvaluation(Evaluation):
         return rows
 
     def submission_name(self, name: str) -> str:
-        """See ``Evaluation.submission_name``."""
+        """Name the file for the server."""
         return self.submission_file or super().submission_name(name)
 
 
 def checked_methods(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Copy ``methods`` of :class:`CaptionEvaluation`; an error if it names what there is not."""
+    """Copy ``methods`` of :class:`CaptionEvaluation`; an ``OmniVLValueError`` if they name what there is not."""
     if not methods:
         raise OmniVLValueError(f'methods is empty; allowed are {sorted(METHODS)}')
     for method, options in methods.items():
@@ -225,16 +223,9 @@ def checked_methods(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[
 
 
 def image_number(row: Mapping[str, Any]) -> int:
-    """Find the number of an image.
+    """Read the number of an image: its id, or what its file name ends with (``COCO_val2014_000000000042.jpg``).
 
-    Args:
-        row: Its prediction.
-
-    Returns:
-        Its id, or what its file name ends with (``COCO_val2014_000000000042.jpg``).
-
-    Raises:
-        OmniVLValueError: There is no number.
+    Without a number it is an ``OmniVLValueError``.
     """
     if row['sample_id'].isdecimal():
         return int(row['sample_id'])
@@ -270,7 +261,7 @@ def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> S
         modality: That of the visuals.
 
     Returns:
-        Their reader; None without slots.
+        The reader of the slots; None if there are none.
 
     Raises:
         OmniVLFileNotFoundError: There is no such file.
@@ -278,8 +269,7 @@ def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> S
     """
     if slots is None:
         return None
-    where = 'slots'
-    values: Any = slots
+    where, content = 'slots', slots
     if isinstance(slots, str | Path):
         where = str(slots)
         if not Path(slots).is_file():
@@ -287,13 +277,13 @@ def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> S
                 f'no slots at {slots}: set slots of CaptionEvaluation to a JSON file, a dict or None'
             )
         try:
-            values = json.loads(Path(slots).read_text(encoding='utf-8'))
+            content = json.loads(Path(slots).read_text(encoding='utf-8'))
         except json.JSONDecodeError as error:
             raise OmniVLValueError(f'{where} is not JSON: {error}') from error
-    if isinstance(values, Mapping) and values and set(values) <= set(MODALITIES):
-        if modality not in values:
+    if isinstance(content, Mapping) and content and set(content) <= set(MODALITIES):
+        if modality not in content:
             raise OmniVLValueError(
-                f'{where} has slots for {sorted(values)}, but the visuals are of modality {modality!r}'
+                f'{where} has slots for {sorted(content)}, but the visuals are of modality {modality!r}'
             )
-        values = values[modality]
-    return Slots(values)
+        content = content[modality]
+    return Slots(cast(Mapping[str, Sequence[str]], content))  # which looks at what it gets

@@ -1,12 +1,11 @@
 """What evaluations of classes share: views of one visual, rows, figures and predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from omnivl.datasets.labels import distinct_names
 from omnivl.errors import OmniVLValueError
@@ -25,19 +24,10 @@ def check_top_k(top_k: Sequence[int]) -> tuple[int, ...]:
     return tuple(top_k)
 
 
-def dataset_classes(dataloader: DataLoader, name: str, task: str) -> list[str]:
-    """Name the classes of the dataset of a loader.
+def dataset_classes(dataloader: Iterable, name: str, task: str) -> list[str]:
+    """List the classes of the dataset of a loader by their labels; several of one name get their label behind.
 
-    Args:
-        dataloader: The loader.
-        name: Name of the evaluation, for messages.
-        task: What needs the classes, for messages.
-
-    Returns:
-        The names in the order of the labels; several of one name get their label behind.
-
-    Raises:
-        OmniVLValueError: The dataset has no classes.
+    A dataset without classes is an ``OmniVLValueError``.
     """
     classes = getattr(getattr(dataloader, 'dataset', None), 'classes', None)
     if not classes:
@@ -70,19 +60,7 @@ def mean_over_views(values: np.ndarray, views: int) -> np.ndarray:
 
 
 def label_of(sample: VLDataSample, classes: Sequence[str], name: str) -> int:
-    """Return the label of a sample, checked.
-
-    Args:
-        sample: The sample.
-        classes: C class names.
-        name: Name of the evaluation, for messages.
-
-    Returns:
-        Its label, from 0 to C - 1.
-
-    Raises:
-        OmniVLValueError: There is none, or it is not one of the classes.
-    """
+    """Return the label of a sample; an ``OmniVLValueError`` if there is none, or it is not one of the classes."""
     label = sample.get('label')
     if label is None:
         raise OmniVLValueError(f'{name}: sample {sample.sample_id!r} has no label; use a LabelDataset')
@@ -125,7 +103,7 @@ def class_result(
     task: str,
     protocol: dict[str, Any],
 ) -> EvaluationResult:
-    """Compute figures in percent: ``top<k>``, and ``per_class``, the mean over the classes that occur.
+    """Compute the figures, in percent: ``top<k>``, and ``per_class``, the mean over the classes that occur.
 
     Args:
         rows: Of all ranks, from :func:`class_rows`.

@@ -1,10 +1,9 @@
 """Classification by a finetuned head."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import nn
-from torch.utils.data import DataLoader
 
 from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import Classifies, serving
@@ -36,8 +35,8 @@ class ClassificationEvaluation(Evaluation):
         """A model with a head for classes."""
         return (Classifies,)
 
-    def evaluate(self, model: nn.Module, dataloader: DataLoader, name: str) -> EvaluationResult:
-        """Run the head once over all views; an error if head and dataset have different numbers of classes."""
+    def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
+        """Run the head once over all views; different numbers of classes are an ``OmniVLValueError``."""
         classifies = serving(model, Classifies, name)
         classes = dataset_classes(dataloader, name, 'classification')
         if classifies.num_classes != len(classes):

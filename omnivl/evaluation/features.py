@@ -1,13 +1,12 @@
 """Frozen features of a labelled set: extracted once, kept on the device of each rank."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.dist import all_gather_object, get_rank
 from mmengine.runner import Runner
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from omnivl.datasets.loaders import with_defaults
 from omnivl.errors import OmniVLValueError
@@ -40,7 +39,7 @@ class Features(NamedTuple):
 
 
 def pooled_features(model: nn.Module, batch: VLBatch, views: int) -> Tensor:
-    """Encode visuals to the [CLS] vector before the projection, averaged over the views of each.
+    """Return the [CLS] vector before the projection, averaged over the views of each visual.
 
     Args:
         model: Offers ``Encodes``.
@@ -55,7 +54,7 @@ def pooled_features(model: nn.Module, batch: VLBatch, views: int) -> Tensor:
 
 
 def extract_features(
-    model: nn.Module, loader: Mapping[str, Any] | DataLoader, classes: Sequence[str], name: str
+    model: nn.Module, loader: Mapping[str, Any] | Iterable, classes: Sequence[str], name: str
 ) -> Features:
     """Run the model once over a labelled set.
 
@@ -72,7 +71,7 @@ def extract_features(
         OmniVLValueError: The set has other classes, or a process gets no sample of it.
     """
     if isinstance(loader, Mapping):
-        loader = cast(DataLoader, Runner.build_dataloader(with_defaults(loader, training=False), seed=0))
+        loader = Runner.build_dataloader(with_defaults(loader, training=False), seed=0)
     own = dataset_classes(loader, name, 'a linear probe')
     if own != list(classes):
         odd = [f'{mine!r} in place of {theirs!r}' for mine, theirs in zip(own, classes) if mine != theirs]
@@ -84,7 +83,7 @@ def extract_features(
     for batch, samples in batches(model, loader, name):
         vectors.append(pooled_features(model, *split_views(batch)))
         found += [((sample.source, sample.sample_id), label_of(sample, own, name)) for sample in samples]
-    return _joined(vectors, found, describe_annotations(loader.dataset), name)
+    return _joined(vectors, found, describe_annotations(getattr(loader, 'dataset', None)), name)
 
 
 def _joined(

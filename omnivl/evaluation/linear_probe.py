@@ -1,6 +1,6 @@
 """Linear probe: how well classes can be read off the features of a model that is not trained for them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,6 @@ import torch
 from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import EVALUATIONS
@@ -51,8 +50,8 @@ class LinearProbeEvaluation(Evaluation):
 
     def __init__(
         self,
-        train: Mapping[str, Any] | DataLoader,
-        val: Mapping[str, Any] | DataLoader | None = None,
+        train: Mapping[str, Any] | Iterable,
+        val: Mapping[str, Any] | Iterable | None = None,
         holdout: float = 0.2,
         strengths: Sequence[float] = STRENGTHS,
         refinements: int = 4,
@@ -75,8 +74,11 @@ class LinearProbeEvaluation(Evaluation):
         self.seed = seed
         self.top_k = check_top_k(top_k)
 
-    def evaluate(self, model: nn.Module, dataloader: DataLoader, name: str) -> EvaluationResult:
-        """Extract features, choose the strength, fit and score; an error if the sets have different classes."""
+    def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
+        """Extract features, choose the strength, fit and score.
+
+        Sets of different classes, or too little that is left to train on, are an ``OmniVLValueError``.
+        """
         classes = dataset_classes(dataloader, name, 'a linear probe')
         train, held = self._training_features(model, classes, name)
         protocol = dict(
@@ -99,13 +101,13 @@ class LinearProbeEvaluation(Evaluation):
     @staticmethod
     def _scored(
         model: nn.Module,
-        dataloader: DataLoader,
+        dataloader: Iterable,
         centre: Tensor,
         classifier: LinearClassifier,
         classes: Sequence[str],
         name: str,
     ) -> list[dict[str, Any]]:
-        """Write the rows of this rank's visuals."""
+        """Score this rank's visuals: their rows."""
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):
             batch, views = split_views(batch)
@@ -116,7 +118,7 @@ class LinearProbeEvaluation(Evaluation):
         return rows
 
     def _training_features(self, model: nn.Module, classes: Sequence[str], name: str) -> tuple[Features, Features]:
-        """Split off the features that choose the strength from those to train on meanwhile."""
+        """Return the features to train on while the strength is chosen, and those that choose it."""
         train = extract_features(model, self.train, classes, f'{name} (training set)')
         if self.val is not None:
             return train, extract_features(model, self.val, classes, f'{name} (validation set)')
@@ -131,7 +133,7 @@ class LinearProbeEvaluation(Evaluation):
         return _select(train, is_held, False), _select(train, is_held, True)
 
     def _sweep(self, train: Features, held: Features, num_classes: int, name: str) -> tuple[float, dict[float, float]]:
-        """Choose the strength that is best on the held-out part; also the accuracy of each tried, in percent."""
+        """Find the strength that is best on the held-out part, and the accuracy of each that was tried, in percent."""
         accuracies: dict[float, float] = {}
         classifier = None
         tried = self.strengths

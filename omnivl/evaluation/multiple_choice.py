@@ -1,12 +1,11 @@
 """Multiple choice: which of several texts is true of a visual, as in MSRVTT-MC."""
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import Contrasts, Encodes, Matches, serving
@@ -28,7 +27,7 @@ class MultipleChoiceEvaluation(Evaluation):
     Metric: ``accuracy`` in percent. Ties count against the model; a text with the words of the true one is true as
     well. Chance is a guess among the texts of each question.
 
-    Predictions have for each question ``choices``, ``scores`` of each, ``answer_index``, ``predicted`` (the index of
+    Predictions have for each question ``choices``, ``scores`` of each, ``answer_index``, ``predicted`` (the place of
     the best one) and ``correct``.
 
     Args:
@@ -51,7 +50,7 @@ class MultipleChoiceEvaluation(Evaluation):
         made_of = {'similarity': Contrasts, 'match': Matches}
         return tuple(made_of[part] for part in self.score_with.split('+'))
 
-    def evaluate(self, model: nn.Module, dataloader: DataLoader, name: str) -> EvaluationResult:
+    def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """Score the texts of each question once."""
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):
@@ -89,28 +88,26 @@ class MultipleChoiceEvaluation(Evaluation):
         """Score each text, int64 (L_i,), with its visual, int64 (N,): float32 (N,)."""
         features = serving(model, Encodes, 'multiple choice').encode(batch)
         index = torch.from_numpy(owner).to(features.tokens.device)
-        contrasts = serving(model, Contrasts, 'similarity') if 'similarity' in self.score_with else None
-        matches = serving(model, Matches, 'match') if 'match' in self.score_with else None
-        vectors = None if contrasts is None else contrasts.project_visual(features.pooled)
-        key_values = None if matches is None else matches.matching_key_values(features.tokens)
-        tokenizer = cast(Contrasts | Matches, contrasts or matches).tokenizer
-        found = []
-        for start in range(0, len(texts), self.pair_batch):
-            part = slice(start, start + self.pair_batch)
-            text_ids, text_mask = pad_texts(texts[part], tokenizer, index.device)
-            similarity = np.zeros(len(text_ids), dtype=np.float32)
-            if contrasts is not None and vectors is not None:
-                text_vectors = contrasts.embed_text(text_ids, text_mask)
-                similarity = to_numpy((vectors[index[part]] * text_vectors).sum(dim=-1))
-            if matches is not None and key_values is not None:
+        parts = [slice(start, start + self.pair_batch) for start in range(0, len(texts), self.pair_batch)]
+        scores = np.zeros(len(texts), dtype=np.float32)
+        if 'similarity' in self.score_with:
+            contrasts = serving(model, Contrasts, 'multiple choice')
+            vectors = contrasts.project_visual(features.pooled)
+            for part in parts:
+                text_vectors = contrasts.embed_text(*pad_texts(texts[part], contrasts.tokenizer, index.device))
+                scores[part] = to_numpy((vectors[index[part]] * text_vectors).sum(dim=-1))
+        if 'match' in self.score_with:
+            matches = serving(model, Matches, 'multiple choice')
+            key_values = matches.matching_key_values(features.tokens)
+            for part in parts:
+                text_ids, text_mask = pad_texts(texts[part], matches.tokenizer, index.device)
                 logits = to_numpy(matches.match_logits(text_ids, text_mask, key_values, index[part]))
-                similarity = combine(logits, similarity, self.score_with, None)
-            found.append(similarity)
-        return np.concatenate(found)
+                scores[part] = combine(logits, scores[part], self.score_with, None)
+        return scores
 
 
 def _question(sample: VLDataSample, name: str) -> dict[str, Any]:
-    """Return the texts of a question and the index of the true one, checked."""
+    """Return the texts of a question and the place of the true one, checked."""
     choices, ids, answer = list(sample.get('captions', [])), sample.get('caption_ids', []), sample.get('answer_index')
     if not choices or answer is None:
         raise OmniVLValueError(

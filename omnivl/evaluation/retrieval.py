@@ -1,13 +1,12 @@
 """Zero-shot and finetuned retrieval, texts for visuals and visuals for texts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dist import get_rank
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import Contrasts, Matches, serving
@@ -93,10 +92,9 @@ class RetrievalEvaluation(Evaluation):
         """A model with a shared space; for the re-ranking one that scores pairs, too."""
         return (Contrasts,) if self.rerank_k is None else (Contrasts, Matches)
 
-    def evaluate(self, model: nn.Module, dataloader: DataLoader, name: str) -> EvaluationResult:
+    def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """Encode everything once, rank, re-rank."""
-        scaled = self.dual_softmax or (self.rerank_k is not None and self.rerank_with == 'match+scaled_similarity')
-        temperature = serving(model, Contrasts, name).temperature_value() if scaled else None
+        temperature = serving(model, Contrasts, name).temperature_value()
         mine, tokens_by_key = self._encode_visuals(model, dataloader, name)
         rows = gather_rows(mine, name)
         texts = CaptionTexts(rows, merge=self.duplicate_captions == 'merge')
@@ -105,7 +103,7 @@ class RetrievalEvaluation(Evaluation):
         rankings = [rank_gallery(direction, max(self.rerank_k or 0, SHOWN)) for direction in directions]
         metrics, chance = self._measure(directions, [ranking.ranks for ranking in rankings], '')
         protocol = self._protocol(rows, texts)
-        if self.dual_softmax and temperature is not None:
+        if self.dual_softmax:
             ranks = [dual_softmax_ranks(direction, temperature) for direction in directions]
             weighed = self._measure(directions, ranks, '_dual_softmax')
             metrics, chance = metrics | weighed[0], chance | weighed[1]
@@ -122,7 +120,7 @@ class RetrievalEvaluation(Evaluation):
         return EvaluationResult(metrics, chance, predictions, protocol)
 
     def _encode_visuals(
-        self, model: nn.Module, dataloader: DataLoader, name: str
+        self, model: nn.Module, dataloader: Iterable, name: str
     ) -> tuple[list[dict[str, Any]], dict[tuple[str, str], Tensor]]:
         """Encode this rank's visuals: their rows, and for the re-ranking the tokens (S, D) of each in CPU memory."""
         rows: list[dict[str, Any]] = []
@@ -147,10 +145,10 @@ class RetrievalEvaluation(Evaluation):
         tokens: dict[int, Tensor],
         texts: CaptionTexts,
         rankings: Sequence[Ranking],
-        temperature: float | None,
+        temperature: float,
         name: str,
     ) -> tuple[list[np.ndarray], int]:
-        """Score the first k items anew both ways (texts first); also the number of pairs that took."""
+        """Score the first k items both ways (texts first) anew; also the number of pairs that took."""
         t2v, v2t = (ranking.top[:, : self.rerank_k] for ranking in rankings)
         pairs = needed_pairs(v2t, t2v, texts.row)
         logits = score_pairs(model, tokens, texts.ids, pairs, self.visual_batch, self.pair_batch, name)
@@ -215,7 +213,7 @@ def _captions(sample: VLDataSample, name: str) -> dict[str, Any]:
 def _directions(
     rows: Sequence[dict[str, Any]], texts: CaptionTexts, text_features: np.ndarray, name: str
 ) -> tuple[Direction, Direction]:
-    """Texts to visuals, visuals to texts."""
+    """Lay out both directions: texts to visuals, visuals to texts."""
     modalities = sorted({row['modality'] for row in rows})
     if len(modalities) > 1:
         raise OmniVLValueError(f'{name}: one evaluation is of one modality, got {modalities}')

@@ -1,12 +1,11 @@
 """Classification by prompts: the class whose sentences are most similar to the visual."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from torch import nn
-from torch.utils.data import DataLoader
 
 from omnivl.datasets.prompts import fill_prompt, get_templates
 from omnivl.errors import OmniVLValueError
@@ -52,10 +51,10 @@ class ZeroShotEvaluation(Evaluation):
         """A model with a shared space."""
         return (Contrasts,)
 
-    def evaluate(self, model: nn.Module, dataloader: DataLoader, name: str) -> EvaluationResult:
+    def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """Encode prompts and visuals once."""
         classes = dataset_classes(dataloader, name, 'zero-shot classification')
-        dataset: Any = dataloader.dataset
+        dataset: Any = getattr(dataloader, 'dataset', None)
         _check_names(dataset.classes, name)
         class_features = self.class_features(model, dataset, name)
         contrasts = serving(model, Contrasts, name)
@@ -68,7 +67,7 @@ class ZeroShotEvaluation(Evaluation):
         return class_result(gather_rows(rows, name), classes, self.top_k, name, 'zero_shot', protocol)
 
     def class_features(self, model: nn.Module, dataset: Any, name: str) -> np.ndarray:
-        """Make one unit vector per class of all its prompts; float32 (C, E).
+        """Make one unit vector per class, from all its prompts; float32 (C, E).
 
         The prompts go through the text part of the dataset's pipeline, as those of training did: a full stop that
         training never saw costs half of the accuracy.

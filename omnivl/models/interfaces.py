@@ -134,6 +134,12 @@ class HasParts(Protocol):
         """Name -> part, a module, such as ``'visual_encoder'``."""
 
 
+class HasMatchingToken(Protocol):
+    """Lets texts that are read over visuals begin with a token of its choice."""
+
+    matching_token: str
+
+
 class HasImageSize(Protocol):
     """Is made for pictures of one size; asked of a visual encoder."""
 
@@ -193,8 +199,9 @@ def serving(model: object, interface: type[Interface], user: str) -> Interface:
         return server
     reasons = {reason for candidate in _candidates(model) if (reason := _lacks(candidate).get(interface))}
     if not reasons:
-        missing = [{name for name in _members(interface) if not _has(one, name)} for one in _candidates(model)]
-        reasons = {f'it has no {", ".join(sorted(min(missing, key=len)))}'}
+        # Of the trunk and the task the one that is nearer to it.
+        missing = min(([n for n in _members(interface) if not _has(one, n)] for one in _candidates(model)), key=len)
+        reasons = {f'it has no {", ".join(sorted(missing))}'}
     purpose = (inspect.getdoc(interface) or '').rstrip('.').lower()
     raise OmniVLTypeError(
         f'{user} needs a model that {purpose}, which this {type(model).__name__} does not: '

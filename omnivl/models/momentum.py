@@ -40,6 +40,8 @@ class MomentumEncoder(nn.Module):
             average would otherwise never leave its random start.
     """
 
+    num_updates: Tensor
+
     def __init__(self, modules: Mapping[str, nn.Module], momentum: float = 0.995, ramp: bool = False) -> None:
         super().__init__()
         if not 0 <= momentum <= 1:
@@ -68,8 +70,8 @@ class MomentumEncoder(nn.Module):
         if self.ramp:
             updates = int(self.num_updates)
             momentum = min(momentum, (1 + updates) / (2 + updates))
-        own = [parameter for name in modules for parameter in self.averages[name].parameters()]
-        followed = [parameter for module in modules.values() for parameter in module.parameters()]
+        own: list[Tensor] = [parameter for name in modules for parameter in self.averages[name].parameters()]
+        followed: list[Tensor] = [parameter for module in modules.values() for parameter in module.parameters()]
         torch._foreach_lerp_(own, followed, 1 - momentum)
         for name, module in modules.items():  # statistics of batch norms, where an encoder has them
             for buffer, source in zip(self.averages[name].buffers(), module.buffers()):
@@ -87,6 +89,12 @@ class FeatureQueues(nn.Module):
         embed_dim: Width E of the features.
         length: Number of places M (57600 in BLIP; the paper gives none). 0 for no queues.
     """
+
+    visual: Tensor
+    text: Tensor
+    target_ids: Tensor
+    cursor: Tensor
+    fill: Tensor
 
     def __init__(self, embed_dim: int, length: int = 57600) -> None:
         super().__init__()

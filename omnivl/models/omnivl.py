@@ -11,7 +11,9 @@ from omnivl.registry import MODELS, TOKENIZERS
 from omnivl.structures import TextFeatures, VisualFeatures, VLBatch
 
 from .decoders import share_like_blip
+from .decoders.base import GroundedDecoder
 from .decoders.generation import Cache
+from .encoders import TextEncoder
 from .interfaces import Contrasts, FitsPositions, KeyValues, Matches, TextTokenizer, Writes, Writing, offered_by
 from .layers.attention import KeyValue
 from .layers.temperature import Temperature
@@ -114,6 +116,10 @@ class OmniVL(nn.Module):
         return dict(self.named_children())
 
     @property
+    def _text_models(self) -> list[TextEncoder | GroundedDecoder]:
+        return [part for part in self.children() if isinstance(part, TextEncoder | GroundedDecoder)]
+
+    @property
     def lacks(self) -> dict[type, str]:
         """Interfaces that this trunk cannot serve, each with the reason."""
         missing = {interface: sorted(set(needed) - set(self.parts)) for interface, needed in NEEDED.items()}
@@ -126,8 +132,8 @@ class OmniVL(nn.Module):
     @property
     def tokenizer(self) -> TextTokenizer:
         """The text tokenizer; an ``OmniVLValueError`` if its vocabulary does not fit into the embeddings."""
-        embeddings = [part.embeddings for part in self.parts.values() if hasattr(part, 'embeddings')]
-        expected = embeddings[0].word.num_embeddings if embeddings else self._tokenizer.vocab_size
+        sizes = [part.embeddings.word.num_embeddings for part in self._text_models]
+        expected = sizes[0] if sizes else self._tokenizer.vocab_size
         if self._tokenizer.vocab_size > expected:
             raise OmniVLValueError(
                 f'the tokenizer has {self._tokenizer.vocab_size} tokens ([DEC] and [ENC] included), the model '
@@ -140,9 +146,9 @@ class OmniVL(nn.Module):
 
         Those of the momentum encoder, whose names end alike, too.
         """
-        fits = offered_by(self.visual_encoder, FitsPositions)  # a matter of each encoder
-        for key in [key for key in state_dict if key.endswith('visual_encoder.pos_embed')] if fits else []:
-            fits.fit_position_embeddings(state_dict, key.removesuffix('pos_embed'))
+        if (fits := offered_by(self.visual_encoder, FitsPositions)) is not None:  # a matter of each encoder
+            for key in [key for key in state_dict if key.endswith('visual_encoder.pos_embed')]:
+                fits.fit_position_embeddings(state_dict, key.removesuffix('pos_embed'))
 
     def encode(self, batch: VLBatch) -> VisualFeatures:
         """Encode the visuals of a batch to tokens (B, S, D) and the [CLS] vector (B, D)."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TypedDict, cast
 
 import torch
 from mmengine.model import BaseModel
@@ -13,7 +13,15 @@ from omnivl.registry import MODELS
 from omnivl.structures import VisualFeatures, VLBatch, VLDataSample
 
 from ..interfaces import Contrasts, offered_by
-from ..omnivl import PARTS
+from ..losses import StepLoss
+from ..omnivl import PARTS, OmniVL
+
+
+class ModelOptions(TypedDict, total=False):
+    """Arguments of ``TrunkModel`` that tasks hand on as they are."""
+
+    data_preprocessor: dict | None
+    init_cfg: dict | None
 
 
 class TrainingStep:
@@ -29,7 +37,7 @@ class TrainingStep:
     # Value -> parts of the trunk that it is made with, so that a model holds what its losses use.
     made_with: Mapping[str, tuple[str, ...]] = {}
 
-    def __init__(self, model: Any, batch: VLBatch) -> None:
+    def __init__(self, model: 'TrunkModel', batch: VLBatch) -> None:
         self.model = model
         self.batch = batch
 
@@ -38,7 +46,7 @@ class TrainingStep:
         """Tokens (B, S, D) and vectors (B, D) of the visuals."""
         return self.model.trunk.encode(self.batch)
 
-    def apply(self, loss: nn.Module) -> Tensor:
+    def apply(self, loss: StepLoss) -> Tensor:
         """Compute a loss, a scalar, from what it needs."""
         return loss(**{name: getattr(self, name) for name in loss.needs})
 
@@ -56,6 +64,7 @@ class TrunkModel(BaseModel):
     """
 
     step_type: type[TrainingStep] = TrainingStep
+    trunk: OmniVL
 
     def __init__(
         self,
@@ -66,7 +75,7 @@ class TrunkModel(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type='VLDataPreprocessor')), init_cfg)
-        built = [MODELS.build(loss) for loss in losses]
+        built: list[StepLoss] = [MODELS.build(loss) for loss in losses]
         self._check_losses(built)
         needed = {part for loss in built for need in loss.needs for part in self.step_type.made_with.get(need, ())}
         held = set(PARTS if parts is None else parts) | needed
@@ -78,7 +87,7 @@ class TrunkModel(BaseModel):
         """Turn the config of a trained model of this class into that of what is left when it is only used."""
         return dict(config)
 
-    def _check_losses(self, losses: Sequence[nn.Module]) -> None:
+    def _check_losses(self, losses: Sequence[StepLoss]) -> None:
         names = [loss.name for loss in losses]
         if len(set(names)) < len(names):
             raise OmniVLValueError(f'model.losses has {names}; each loss may be there once')
@@ -100,9 +109,14 @@ class TrunkModel(BaseModel):
         """Names of the losses, in their order."""
         return tuple(self.losses)
 
-    def losses_of(self, batch: VLBatch) -> list[nn.Module]:
-        """The losses that the task of a batch computes: those it names, or all."""
-        return [loss for name, loss in self.losses.items() if batch.losses is None or name in batch.losses]
+    @property
+    def step_losses(self) -> list[StepLoss]:
+        """The losses, in their order."""
+        return cast(list[StepLoss], list(self.losses.values()))
+
+    def losses_of(self, batch: VLBatch) -> list[StepLoss]:
+        """List the losses that the task of a batch computes: those it names, or all."""
+        return [loss for loss in self.step_losses if batch.losses is None or loss.name in batch.losses]
 
     def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Fit weights about to be loaded to this model's resolution and clip length."""
@@ -157,7 +171,7 @@ class TrunkModel(BaseModel):
             return dict(visual=pooled)
         features = dict(visual=self.trunk.project_visual(pooled))
         if batch.text_ids is not None:
-            features['text'] = self.trunk.embed_text(batch.text_ids, batch.text_mask)
+            features['text'] = self.trunk.embed_text(*batch.texts)
         return features
 
     @torch.no_grad()
