@@ -66,14 +66,7 @@ class BrokenCounter:
         return cls({source.name: source.max_broken_share for source in known}, grace)
 
     def update(self, data_samples: Iterable[VLDataSample]) -> list[BrokenVisual]:
-        """Count a batch.
-
-        Args:
-            data_samples: The samples of a collated batch.
-
-        Returns:
-            The files that were broken in it.
-        """
+        """Count the samples of a collated batch; return the files that were broken in it."""
         new: list[BrokenVisual] = []
         for sample in data_samples:
             self.seen[sample.source] += 1

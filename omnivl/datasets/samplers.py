@@ -78,12 +78,7 @@ class EpochSampler(Sampler[SampleKey]):
         return -(-len(self) // (self.batch_size or 1))
 
     def set_position(self, epoch: int, batches_done: int = 0) -> None:
-        """Where the next iteration begins; nothing that lies before is loaded.
-
-        Args:
-            epoch: The epoch, from 0.
-            batches_done: Batches of this epoch that were already used.
-        """
+        """Begin the next iteration after some batches of an epoch (from 0); nothing that lies before is loaded."""
         if epoch < 0 or not 0 <= batches_done <= self.batches_per_epoch:
             raise OmniVLValueError(
                 f'EpochSampler: epoch {epoch}, {batches_done} batches done; an epoch has {self.batches_per_epoch} '

@@ -142,14 +142,7 @@ class BLIPQuestionJSON(AnnotationReader):
 def read_answer_list(path: str) -> list[str]:
     """Read the answers to choose from: ``[answer]`` (answer_list.json) or ``{answer: index}`` (train_ans2label.json).
 
-    Args:
-        path: The JSON file.
-
-    Returns:
-        The answers, in the order of the file or of their indices.
-
-    Raises:
-        AnnotationError: The file holds something else, or an answer twice.
+    They come in the order of the file or of their indices; an answer that is there twice is an error.
     """
     require_file(path, 'answer_list', 'QAEvaluation')
     content = read_json(path)
