@@ -24,19 +24,12 @@ class OverlapError(OmniVLValueError):
 
 @dataclass
 class Overlap:
-    """What two datasets share.
-
-    Attributes:
-        train: Name of the training set.
-        held_out: Name of the set of the evaluation.
-        items: Number of visuals of that set; each part of a video counts.
-        shared: The paths of those that are trained on as well.
-    """
+    """What two datasets share."""
 
     train: str
     held_out: str
-    items: int
-    shared: list[str] = field(default_factory=list)
+    items: int  # visuals of the set of the evaluation; each part of a video counts
+    shared: list[str] = field(default_factory=list)  # paths of those that are trained on as well
 
     def __str__(self) -> str:
         more = f', ... ({len(self.shared)} in all)' if len(self.shared) > SHOWN else ''

@@ -26,19 +26,12 @@ Loader = Sequence[Callable]
 
 
 class Visual(NamedTuple):
-    """One thing to read.
+    """One thing to read."""
 
-    Attributes:
-        loader: Place of its loader among those of the plan.
-        source: Name of its dataset.
-        path: The file.
-        clip: The part of a video that the dataset uses, (start, end) in seconds; None = all of it.
-    """
-
-    loader: int
+    loader: int  # place of its loader among those of the plan
     source: str
     path: str
-    clip: tuple[float, float] | None
+    clip: tuple[float, float] | None  # the part of a video that the dataset uses, in seconds; None = all of it
 
     @property
     def key(self) -> int:

@@ -152,7 +152,7 @@ class AnnotationReader(ABC):
         return os.path.join(self.visual_root, relative)
 
     def fill_template(self, **values: str | int) -> str:
-        """Fill ``path_template``; the error for one it has no value for names the allowed placeholders."""
+        """Fill ``path_template``; a placeholder without a value is an error, which names the allowed ones."""
         try:
             return self.path_template.format(**values)
         except (KeyError, IndexError, ValueError) as error:

@@ -111,11 +111,7 @@ class BLIPQuestionJSON(AnnotationReader):
     """Read ``[{question_id?, question, answer: [str] | str, image}]``: vqa_train.json, vqa_test.json, vg_qa.json.
 
     A row without ``answer`` is of a test set; one without ``question_id`` is named after its place. The list is
-    streamed.
-
-    Args:
-        ann_file: The JSON file.
-        visual_root: Folder that the paths are relative to.
+    streamed. For the arguments see AnnotationReader.
     """
 
     def read(self) -> Iterator[Record]:

@@ -130,16 +130,8 @@ class VideoDecoder(ABC):
     def open(self, path: str, short_side: int | None = None) -> VideoReader:
         """Open a video, for a short time: readers are closed after each sample.
 
-        Args:
-            path: The file.
-            short_side: Frames whose shorter side is longer than this are scaled down to it while decoding, in pixels;
-                None keeps their size.
-
-        Returns:
-            The open video.
-
-        Raises:
-            BrokenVisualError: If the file is missing, empty, cut short, no video, or has no video stream.
+        Frames whose shorter side is longer than ``short_side``, in pixels, are scaled down to it while decoding; None
+        keeps their size. A file that is missing, empty, cut short or no video is a BrokenVisualError.
         """
         reason = missing_part(path)
         if reason is not None:
