@@ -139,6 +139,9 @@ class TrunkModel(BaseModel):
             data_samples: The samples of the batch.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
 
+        Returns:
+            The losses, the samples with predictions, or the features.
+
         Raises:
             OmniVLValueError: ``mode`` is none of them.
         """
@@ -152,6 +155,12 @@ class TrunkModel(BaseModel):
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
         """Compute the losses of a training step, ``loss_<name>`` each, a scalar.
+
+        Args:
+            batch: From the data preprocessor.
+
+        Returns:
+            The losses by name.
 
         Raises:
             OmniVLTypeError: The model has no losses.

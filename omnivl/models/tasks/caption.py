@@ -86,6 +86,12 @@ class OmniVLCaption(TrunkModel):
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
         """Compute ``loss_lm``, the mean over the tokens of the captions, their end included.
 
+        Args:
+            batch: From the data preprocessor.
+
+        Returns:
+            The loss, a scalar, by its name.
+
         Raises:
             OmniVLValueError: The batch has no captions.
         """

@@ -99,6 +99,12 @@ class OmniVLClassifier(TrunkModel):
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
         """Compute ``loss_class``, the mean cross-entropy.
 
+        Args:
+            batch: From the data preprocessor.
+
+        Returns:
+            The loss, a scalar, by its name.
+
         Raises:
             OmniVLValueError: A sample has no label, or one that is not among the classes.
         """

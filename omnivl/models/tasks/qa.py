@@ -128,6 +128,12 @@ class OmniVLQA(TrunkModel):
     def read_questions(self, batch: VLBatch) -> Questions:
         """Read the questions, in ``text_ids``, over their visuals.
 
+        Args:
+            batch: From the data preprocessor.
+
+        Returns:
+            What the answer decoder looks up.
+
         Raises:
             OmniVLValueError: The batch has no questions.
         """
@@ -157,6 +163,12 @@ class OmniVLQA(TrunkModel):
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
         """Compute ``loss_answer``, see ``answer_loss``.
+
+        Args:
+            batch: From the data preprocessor.
+
+        Returns:
+            The loss, a scalar, by its name.
 
         Raises:
             OmniVLValueError: The batch has no questions or no answers.

@@ -151,6 +151,9 @@ class OmniVLRetrieval(TrunkModel):
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
         """Compute the losses of one training step; moves the momentum encoder and the queues.
 
+        Args:
+            batch: From the data preprocessor.
+
         Returns:
             ``loss_<name>`` (scalars; those that the task of the batch asks for), and for the log ``temperature``,
             ``queue_fill`` and ``matching_left_out`` (pairs without a negative, on this rank).
