@@ -184,7 +184,7 @@ class OmniVL(nn.Module):
         return self.generation_decoder.project_visual(visual_tokens)
 
     def matching_ids(self, text_ids: Tensor) -> Tensor:
-        """Put what the alignment decoder reads into texts, int64 (B, L) with [CLS] first: see ``matching_token``."""
+        """Make what the alignment decoder reads of a text, int64 (B, L) with [CLS] first: see ``matching_token``."""
         if self.matching_token == '[CLS]':
             return text_ids
         return replace_first(text_ids, self.tokenizer.encoder_id)

@@ -23,6 +23,7 @@ from omnivl.apis.export_blip import to_blip  # noqa: E402
 from omnivl.models.tokenizers.text import read_vocabulary  # noqa: E402
 from omnivl.registry import MODELS  # noqa: E402
 from omnivl.storage import CheckpointError, load_checkpoint, save_checkpoint  # noqa: E402
+from omnivl.structures import VLBatch  # noqa: E402
 from omnivl.weights import load_weights  # noqa: E402
 
 CONVERT = runpy.run_path(str(ROOT / 'tools/convert_weights.py'))
@@ -50,17 +51,19 @@ def source(tmp_path):
 
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
-def test_a_converted_file_is_a_checkpoint_and_a_table_ends_the_run(suffix, config, source, tmp_path, capsys):
+def test_a_converted_file_is_a_checkpoint_and_a_table_ends_the_run(
+    suffix, config, source, vocab_file, tmp_path, capsys
+):
     out = tmp_path / f'new/converted{suffix}'
     run(CONVERT, 'convert', '--from', 'blip', source, '--config', config, '--out', out)
     printed = capsys.readouterr().out
     assert 'part                filled    left  unused' in printed and f'written to {out}' in printed
     model = MODELS.build(Config.fromfile(config).model)
     model.load_state_dict(load_checkpoint(out)['state_dict'], strict=True)
-    expected = omnivl(model.tokenizer.vocab_file, encoder=dict(norm_eps=1e-5))
+    expected = omnivl(vocab_file, encoder=dict(norm_eps=1e-5))
     load_weights(expected, dict(type='blip', file=str(source)))
     for name in ('visual_encoder', 'text_encoder', 'alignment_decoder', 'matching_head'):
-        for ours, theirs in zip(getattr(model, name).parameters(), getattr(expected, name).parameters()):
+        for ours, theirs in zip(model.parts[name].parameters(), expected.parts[name].parameters()):
             assert torch.equal(ours, theirs)
 
 
@@ -70,23 +73,23 @@ def test_several_sources_come_in_order_and_the_rest_is_seeded(config, source, tm
     for out in files:
         run(
             CONVERT, 'convert', '--from', 'blip', source, '--from', 'blip', tmp_path / 'caption',
-            '--config', config, '--out', out, '--cfg-options', 'model.share=none',
+            '--config', config, '--out', out, '--cfg-options', 'model.trunk.share=none',
         )  # fmt: skip
     first, second = (load_checkpoint(path)['state_dict'] for path in files)
     assert all(torch.equal(first[key], second[key]) for key in first)
     caption = load_file(tmp_path / 'caption/model.safetensors')
-    assert torch.equal(first['visual_encoder.cls_token'], caption['vision_model.embeddings.class_embedding'])
+    assert torch.equal(first['trunk.visual_encoder.cls_token'], caption['vision_model.embeddings.class_embedding'])
 
 
 def test_hugging_faces_matching_token_is_named_and_set_in_the_shell(config, source, tmp_path, capsys):
     command = ('--from', 'blip', source, '--config', config, '--out', tmp_path / 'ours.pth')
     run(CONVERT, 'convert', *command)
-    advised = '--cfg-options model.matching_token=CLS'
+    advised = '--cfg-options model.trunk.matching_token=CLS'
     assert advised in capsys.readouterr().out
     run(CONVERT, 'convert', *command, *advised.split())
     assert advised not in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"got \['CLS'\] \(in the shell without brackets"):
-        run(CONVERT, 'convert', *command, '--cfg-options', 'model.matching_token=[CLS]')
+        run(CONVERT, 'convert', *command, '--cfg-options', 'model.trunk.matching_token=[CLS]')
 
 
 def test_weights_without_their_config_say_what_was_not_compared(config, source, tmp_path, capsys):
@@ -160,12 +163,12 @@ def test_a_model_of_ours_runs_in_hugging_faces_blip(vocab_file, tmp_path):
         assert (folder / 'vocab.txt').read_text() == Path(vocab_file).read_text()
     with_first = [torch.cat([torch.full_like(ids[:, :1], token), ids[:, 1:]], dim=1) for token in (ENC, DEC)]
     with torch.no_grad():
-        visual = model.encode_visual(pixels[:, None], 'image')
-        looked_up = model.visual_key_values(visual.tokens)
+        trunk, visual = model.trunk, model.encode(VLBatch(dict(image=pixels[:, None])))
+        looked_up = trunk.matching_key_values(visual.tokens)
         matching = theirs['retrieval'](with_first[0], pixels, attention_mask=mask.long()).itm_score
-        assert (model.match_logits(ids, mask, looked_up) - matching).abs().max() <= 1e-4
+        assert (trunk.match_logits(ids, mask, looked_up) - matching).abs().max() <= 1e-4
         logits = theirs['caption'](pixels, with_first[1], attention_mask=mask.long()).logits
-        got = model.generation_decoder(with_first[1], looked_up.generation)
+        got = trunk.generation_decoder(with_first[1], trunk.writing_key_values(visual.tokens))
         assert (got - logits)[mask].abs().max() <= 1e-4
 
 
@@ -176,7 +179,7 @@ def test_what_blip_does_not_have_is_refused(vocab_file):
             image_tokenizer=dict(type='ImageTokenizer', **stem), video_tokenizer=dict(type='VideoTokenizer', **stem)
         )
         config = omnivl_config(vocab_file)
-        config['visual_encoder'] |= encoder
+        config['trunk']['visual_encoder'] |= encoder
         to_blip(MODELS.build(config), 'caption')
     with pytest.raises(ValueError, match='pre_norm=True has no BLIP form'):
         to_blip(omnivl(vocab_file, encoder=dict(pre_norm=True)), 'caption')
@@ -195,14 +198,16 @@ def pretrained(tiny_model, tmp_path, **options):
 
 @pytest.mark.parametrize('share', ['blip', 'none'])
 def test_an_exported_folder_is_the_model_wherever_it_is(share, tiny_model, tiny_config, vocab_file, tmp_path):
-    model = pretrained(tiny_model, tmp_path, share=share)
+    model = pretrained(tiny_model, tmp_path, trunk=dict(share=share))
     vocabulary = tmp_path / 'words.txt'
     shutil.copyfile(vocab_file, vocabulary)
     tokenizer = dict(type='WordPieceTokenizer', vocab_file=str(vocabulary))
     pipeline = [dict(type='LoadImage'), dict(type='TokenizeText', tokenizer=tokenizer, max_length=8)]
+    model_config = tiny_config(trunk=dict(share=share))
+    model_config['trunk']['tokenizer'] = tokenizer
     config = write_config(
         tmp_path / 'config.py',
-        dict(tiny_config(share=share), tokenizer=tokenizer),
+        model_config,
         image_test_pipeline=pipeline,
         test_dataloader={'image.retrieval': dict(batch_size=2, dataset=dict(type='PairDataset', pipeline=pipeline))},
         test_evaluator={'image.retrieval': dict(type='RetrievalEvaluation')},
@@ -213,9 +218,9 @@ def test_an_exported_folder_is_the_model_wherever_it_is(share, tiny_model, tiny_
         'config.json', 'model.safetensors', 'preprocessor_config.json', 'vocab.txt',
     ]  # fmt: skip
     stored = load_file(tmp_path / 'folder/model.safetensors')
-    assert not any(key.startswith(('momentum_twin', 'queues', 'contrastive_loss')) for key in stored)
+    assert not any(key.startswith(('momentum', 'queues', 'losses')) for key in stored)
     assert sum(value.numel() for value in stored.values()) == sum(
-        parameter.numel() for name, parameter in model.named_parameters() if not name.startswith(('momentum', 'contr'))
+        parameter.numel() for name, parameter in model.named_parameters() if not name.startswith('momentum')
     )
     content = json.loads((tmp_path / 'folder/preprocessor_config.json').read_text())
     assert content['image_mean'] == pytest.approx([0.48145466, 0.4578275, 0.40821073])
@@ -223,19 +228,19 @@ def test_an_exported_folder_is_the_model_wherever_it_is(share, tiny_model, tiny_
     shutil.move(tmp_path / 'folder', tmp_path / 'elsewhere')
     vocabulary.unlink()
     loaded, cfg = load_exported(tmp_path / 'elsewhere')
-    assert type(loaded).__name__ == 'OmniVL' and not loaded.training
-    assert cfg.temperature == pytest.approx(model.temperature.item())
+    assert type(loaded).__name__ == 'TrunkModel' and not loaded.training
+    assert loaded.trunk.temperature_value() == model.trunk.temperature_value()
     step = cfg.test_dataloader['image.retrieval'].dataset.pipeline[1]
     assert step.tokenizer.vocab_file == str(tmp_path / 'elsewhere/vocab.txt')
     assert cfg.test_evaluator['image.retrieval'].type == 'RetrievalEvaluation'
     frames, (ids, mask) = torch.randn(2, 4, 3, 32, 32), texts(0, (6, 4))
     with torch.no_grad():
         for modality, pixels in (('image', frames[:, :1]), ('video', frames)):
-            ours, theirs = model.encode_visual(pixels, modality), loaded.encode_visual(pixels, modality)
-            assert torch.equal(ours.tokens, theirs.tokens)
+            tokens = [each.encode(VLBatch({modality: pixels})).tokens for each in (model, loaded)]
+            assert torch.equal(*tokens)
             pairs = [
-                each.match_logits(ids, mask, each.visual_key_values(visual.tokens))
-                for each, visual in ((model, ours), (loaded, theirs))
+                each.trunk.match_logits(ids, mask, each.trunk.matching_key_values(visual))
+                for each, visual in zip((model, loaded), tokens)
             ]
             assert torch.equal(*pairs)
 
@@ -246,7 +251,7 @@ def test_an_exported_model_of_question_answering_keeps_its_type(vocab_file, tmp_
     config = write_config(tmp_path / 'config.py', omnivl_config(vocab_file, type='OmniVLQA', label_smoothing=0.2))
     run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder')
     loaded, _ = load_exported(tmp_path / 'folder')
-    assert type(loaded) is type(model) and loaded.label_smoothing == 0.2
+    assert type(loaded) is type(model) and loaded.losses['answer'].label_smoothing == 0.2
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in loaded.state_dict().items())
 
 
@@ -281,7 +286,7 @@ def test_folders_that_are_not_ours_and_broken_ones(config, source, tmp_path):
     with pytest.raises(FileNotFoundError, match='no checkpoint in'):
         run(EXPORT, 'export', config, tmp_path / 'blip', '--out', tmp_path / 'folder')
     with pytest.raises(FileNotFoundError, match='make one with'):
-        missing = ['--cfg-options', f'model.tokenizer.vocab_file={tmp_path}/none.txt']
+        missing = ['--cfg-options', f'model.trunk.tokenizer.vocab_file={tmp_path}/none.txt']
         run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder', *missing)
 
 

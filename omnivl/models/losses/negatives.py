@@ -61,7 +61,7 @@ def matching_pairs(negative_visual: tuple[Tensor, Tensor], negative_text: tuple[
         negative_text: For each visual a wrong text, and whether there is one.
 
     Returns:
-        3B pairs: the true ones, texts with wrong visuals, visuals with wrong texts.
+        3B pairs: the matches, then the wrong visuals, then the wrong texts.
     """
     count = len(negative_visual[0])
     own = torch.arange(count, device=negative_visual[0].device)

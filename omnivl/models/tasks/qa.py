@@ -126,18 +126,8 @@ class OmniVLQA(TrunkModel):
                 del state_dict[key]
 
     def read_questions(self, batch: VLBatch) -> Questions:
-        """Read the questions, in ``text_ids``, over their visuals.
-
-        Args:
-            batch: From the data preprocessor.
-
-        Returns:
-            What the answer decoder looks up.
-
-        Raises:
-            OmniVLValueError: The batch has no questions.
-        """
-        if batch.text_ids is None:
+        """Read the questions, in ``text_ids``, over their visuals."""
+        if batch.text_ids is None or batch.text_mask is None:
             raise OmniVLValueError('the batch has no questions: use QADataset, and TokenizeText in its pipeline')
         text_ids, text_mask = batch.texts
         key_values = self.trunk.matching_key_values(self.encode(batch).tokens)
@@ -162,17 +152,7 @@ class OmniVLQA(TrunkModel):
         return TextPrediction(self.answer_decoder(inputs, questions.key_values, owner, questions.mask), targets)
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
-        """Compute ``loss_answer``, see ``answer_loss``.
-
-        Args:
-            batch: From the data preprocessor.
-
-        Returns:
-            The loss, a scalar, by its name.
-
-        Raises:
-            OmniVLValueError: The batch has no questions or no answers.
-        """
+        """Compute ``loss_answer``, see ``answer_loss``; a batch without questions or answers is refused."""
         if batch.answer_ids is None:
             raise OmniVLValueError('training needs answers: is the file a test set, whose answers are not published?')
         return super().loss(batch)

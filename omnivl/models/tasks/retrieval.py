@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -149,7 +148,10 @@ class OmniVLRetrieval(TrunkModel):
             self.momentum_encoder.copy_from(self.followed)
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
-        """Compute the losses of one training step; moves the momentum encoder and the queues.
+        """Compute the losses of one training step, and move the momentum encoder and the queues.
+
+        Args:
+            batch: Visuals, a text for each, and target ids where labels decide what belongs together.
 
         Args:
             batch: From the data preprocessor.
@@ -185,16 +187,16 @@ class OmniVLRetrieval(TrunkModel):
             raise OmniVLValueError(
                 f'{type(self).__name__} needs a text for every visual: add TokenizeText to the pipeline'
             )
-        if self.use_labels and batch.target_ids is None and self.momentum_encoder is not None:
-            raise OmniVLValueError(
-                'labels decide what belongs together, and a sample has no target_id: use PairDataset or LabelDataset, '
-                'or set model.use_labels=False for the plain contrastive loss'
-            )
 
     def target_ids(self, batch: VLBatch) -> Tensor:
         """Return the labels that decide positives, int64 (B,); without labels a number that no other sample has."""
         if self.use_labels:
-            return cast(Tensor, batch.target_ids)  # see ``_check``
+            if batch.target_ids is None:
+                raise OmniVLValueError(
+                    'labels decide what belongs together, and a sample has no target_id: use PairDataset or '
+                    'LabelDataset, or set model.use_labels=False for the plain contrastive loss'
+                )
+            return batch.target_ids
         # Fields of their own for step, rank and place: batches of different tasks differ in size.
         first = torch.tensor(dist.get_rank() << 24, device=batch.frames.device)
         if self.momentum_encoder is not None:
