@@ -105,24 +105,8 @@ def nucleus(
     Source: Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020. The scores are those of the full
     distribution, before temperature and truncation, so they compare with those of the other methods.
 
-    Args:
-        step: See :func:`greedy`.
-        reorder: See the top of this file.
-        prompt_ids: See :func:`greedy`.
-        end_id: See :func:`greedy`.
-        pad_id: See :func:`greedy`.
-        max_length: See :func:`greedy`.
-        top_p: Share of the probability to draw from, in (0, 1]; 1 draws from the whole softmax.
-        temperature: Divides the logits before the softmax; above 0.
-        generator: Source of the random draws, on the device of the logits; None is torch's own.
-        min_length: See :func:`greedy`.
-        repetition_penalty: See :func:`greedy`.
-
-    Returns:
-        One sequence per sample.
-
-    Raises:
-        OmniVLValueError: An argument is out of its range.
+    ``top_p`` is in (0, 1], 1 draws from the whole softmax; ``temperature`` divides the logits before it; ``generator``,
+    on the device of the logits, is the source of the draws (None = torch's own). All else is as for ``greedy``.
     """
     del reorder
     _check(prompt_ids, max_length, min_length, repetition_penalty)
@@ -163,29 +147,14 @@ def beam_search(
     length_penalty: float = 1.0,
     repetition_penalty: float = 1.0,
 ) -> GenerationOutput:
-    """Keep the ``num_beams`` likeliest unfinished sequences of each sample and returns the best finished one.
+    """Keep the ``num_beams`` likeliest unfinished sequences of each sample and return the best finished one.
 
     The rules are those of transformers with ``early_stopping=False``: a sequence may finish only from among the best
     ``num_beams`` candidates of a step; a sample is done when ``num_beams`` sequences are finished and its best running
     one, scored at its present length, is not above the worst of them.
 
-    Args:
-        step: See :func:`greedy`.
-        reorder: See the top of this file.
-        prompt_ids: See :func:`greedy`.
-        end_id: See :func:`greedy`.
-        pad_id: See :func:`greedy`.
-        max_length: See :func:`greedy`.
-        min_length: See :func:`greedy`.
-        num_beams: Sequences kept per sample.
-        length_penalty: Exponent of the length that divides the sum of log-probabilities; 0 ranks by the sum.
-        repetition_penalty: See :func:`greedy`.
-
-    Returns:
-        The best sequence of each sample.
-
-    Raises:
-        OmniVLValueError: An argument is out of its range.
+    Sequences are ranked by the sum of their log-probabilities over their length to the power of ``length_penalty``, 0
+    ranks by the sum. All else is as for ``greedy``; ``reorder`` is told of at the top of this file.
     """
     _check(prompt_ids, max_length, min_length, repetition_penalty)
     if num_beams < 1:
