@@ -26,17 +26,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def captions_of(files: list[Path]) -> Iterator[str]:
-    """The lines of all files.
-
-    Args:
-        files: Text files, one caption per line.
-
-    Returns:
-        The captions, one after the other.
-
-    Raises:
-        OmniVLFileNotFoundError: One of the files is not there.
-    """
+    """Read all files, one caption per line."""
     for file in files:
         if not file.is_file():
             raise OmniVLFileNotFoundError(

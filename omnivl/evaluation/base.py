@@ -114,7 +114,7 @@ class Evaluation(ABC):
 
 @contextlib.contextmanager
 def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    # Module by module: parts that training keeps in eval mode (a frozen encoder, the momentum twin) stay so after it.
+    # Module by module: parts that training keeps in eval mode, such as the momentum encoder, stay so after it.
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

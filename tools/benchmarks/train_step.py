@@ -133,7 +133,7 @@ class Bench:
             self.model.encode(self.clips)
 
     def functions(self) -> dict[str, Callable[[], None]]:
-        """The parts by name."""
+        """Name the parts."""
         return dict(
             zip(
                 PARTS,
