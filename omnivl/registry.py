@@ -4,6 +4,9 @@ Each registry knows the packages that fill it (``locations``) and imports them o
 component (``type='UnifiedVisualEncoder'``) without importing it. A project adds its own with ``custom_imports``.
 """
 
+import inspect
+from collections.abc import Callable, Mapping
+
 from mmengine import registry as mmengine
 from mmengine.registry import Registry
 
@@ -44,3 +47,30 @@ OPTIMIZERS = Registry('optimizer', parent=mmengine.OPTIMIZERS)
 PARAM_SCHEDULERS = Registry('parameter scheduler', parent=mmengine.PARAM_SCHEDULERS)
 VISBACKENDS = Registry('vis_backend', parent=mmengine.VISBACKENDS)
 VISUALIZERS = Registry('visualizer', parent=mmengine.VISUALIZERS, locations=['omnivl.visualization'])
+
+
+def argument_names(component: Callable) -> set[str] | None:
+    """Name the arguments of a class or function, as a config may give them.
+
+    Args:
+        component: The class or function.
+
+    Returns:
+        The names, those that a class hands on to its bases with ``**options`` included; None for a function that takes
+        any.
+    """
+    if not inspect.isclass(component):
+        parameters = inspect.signature(component).parameters
+        return None if _takes_any(parameters) else set(parameters)
+    names: set[str] = set()
+    for base in component.__mro__:
+        if '__init__' in vars(base):
+            parameters = inspect.signature(vars(base)['__init__']).parameters
+            names |= set(parameters)
+            if base is object or not _takes_any(parameters):
+                break
+    return names
+
+
+def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ class BatchRunner:
         self.preparation = Preparation(self.loaded.pipelines, _size_of(self.model))
 
     def answer_each(self, x: Any, modality: str | None, work: Work, label: str) -> Answer | list[Answer]:
-        """Does a task on visuals.
+        """Do a task on what was handed in.
 
         Args:
             x: One visual, or a list or folder of them.
@@ -69,7 +69,7 @@ class BatchRunner:
         return rows[0] if single else rows
 
     def run(self, visuals: Sequence[Visual], work: Work, label: str) -> list[Answer]:
-        """Does a task on visuals; images and videos go into batches of their own.
+        """Do a task on visuals; images and videos go into batches of their own.
 
         Args:
             visuals: From ``read_visuals``.
@@ -114,42 +114,38 @@ class BatchRunner:
                 rows[number]['error'] = str(error)
 
     def _flush(self, group: Waiting, work: Work, rows: list[Answer]) -> None:
-        """Does the task on a batch and empties it."""
+        """Do the task on a batch and empty it."""
         if not group:
             return
         numbers, items = zip(*group)
         group.clear()
-        data = self.model.data_preprocessor(collate_samples(items), False)
+        data = cast(nn.Module, self.model.data_preprocessor)(collate_samples(items), False)
         for number, answer in zip(numbers, work(data['batch'])):
             rows[number].update(answer)
 
     def project(self, batch: VLBatch) -> list[Answer]:
-        """The task of ``features``: the unit vector of each visual."""
+        """Do the task of ``features``: the unit vector of each visual."""
         contrasts = serving(self.model, Contrasts, 'features')
         return [dict(feature=vector) for vector in to_numpy(contrasts.project_visual(contrasts.encode(batch).pooled))]
 
     def keep_tokens(self, batch: VLBatch) -> list[Answer]:
-        """The task of re-ranking's first half: the visual tokens, float (S, D), in CPU memory."""
+        """Do the first half of re-ranking: the visual tokens, float (S, D), in CPU memory."""
         encodes = serving(self.model, Encodes, 're-ranking')
         return [dict(tokens=tokens) for tokens in encodes.encode(batch).tokens.cpu()]
 
     def texts(self, texts: str | Sequence[str], are_questions: bool = False) -> tuple[list[str], list[np.ndarray]]:
-        """Cleaned texts and their word pieces, see ``Preparation.texts``.
-
-        Raises:
-            OmniVLValueError: The list is empty.
-        """
+        """Clean texts and make tokens of them, see ``Preparation.texts``; an empty list is an ``OmniVLValueError``."""
         texts = [texts] if isinstance(texts, str) else list(texts)
         if not texts:
             raise OmniVLValueError('the list of texts is empty')
         return self.preparation.texts(texts, are_questions)
 
     def text_features(self, ids: Sequence[np.ndarray]) -> np.ndarray:
-        """Unit vectors of texts, float32 (number of texts, E)."""
+        """Return the unit vectors of texts, float32 (number of texts, E)."""
         return encode_texts(self.model, ids, TEXT_BATCH, 'texts')
 
 
 def _size_of(model: nn.Module) -> tuple[int, int] | None:
-    """(height, width) in pixels that a visual encoder's position embeddings are made for, if it says so."""
+    """Return (height, width) in pixels that a visual encoder is made for, if it says so."""
     encoder = offered_by(serving(model, HasParts, 'inference').parts['visual_encoder'], HasImageSize)
     return None if encoder is None else encoder.image_size

@@ -3,13 +3,15 @@
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
-from omnivl.models.decoders.base import GroundedDecoder
+from omnivl.models.decoders.base import GroundedDecoder, GroundedLayer
+from omnivl.models.encoders import UnifiedVisualEncoder
+from omnivl.models.layers import SpaceTimeBlock
 from omnivl.models.tasks import TrunkModel
 from omnivl.storage.files import write_json
 from omnivl.weights.base import part_state
@@ -70,7 +72,6 @@ def to_blip(model: TrunkModel, kind: str) -> tuple[dict[str, Tensor], list[str]]
         raise OmniVLValueError(f'kind must be one of {list(ARCHITECTURES)}, got {kind!r}')
     if missing := sorted(set(NEEDED[kind]) - set(model.parts)):
         raise OmniVLValueError(f'kind {kind!r} needs {missing}, which this {type(model).__name__} does not hold')
-    _check_is_blip(model)
     own = part_state(model)
     weights: dict[str, Tensor] = {}
     used: set[int] = set()
@@ -89,7 +90,7 @@ def to_blip(model: TrunkModel, kind: str) -> tuple[dict[str, Tensor], list[str]]
 
 def _mappings(model: TrunkModel, kind: str) -> Iterator[KeyMapping]:
     depth = len(_text_model(model).layers)
-    mappings = [visual_mappings(len(model.parts['visual_encoder'].blocks))]
+    mappings = [visual_mappings(len(_visual_encoder(model).blocks))]
     if kind in ('retrieval', 'vqa'):
         mappings.append(text_mappings('alignment_decoder', 'text_encoder.', depth, cross=True))
     if kind == 'retrieval':
@@ -101,12 +102,14 @@ def _mappings(model: TrunkModel, kind: str) -> Iterator[KeyMapping]:
 
 def _text_model(model: TrunkModel) -> GroundedDecoder:
     """Return one of the decoders: all have the same sizes."""
-    return next(model.parts[name] for name in ('alignment_decoder', 'generation_decoder') if name in model.parts)
+    decoders = (model.parts[name] for name in ('alignment_decoder', 'generation_decoder') if name in model.parts)
+    return cast(GroundedDecoder, next(decoders))
 
 
-def _check_is_blip(model: TrunkModel) -> None:
+def _visual_encoder(model: TrunkModel) -> UnifiedVisualEncoder:
+    """Return the visual encoder of a model that has a BLIP form, or refuse the model."""
     visual = model.parts['visual_encoder']
-    if not hasattr(visual, 'image_tokenizer') or len(visual.image_tokenizer.stem):
+    if not isinstance(visual, UnifiedVisualEncoder) or len(visual.image_tokenizer.stem):
         raise OmniVLValueError(
             "BLIP cuts its patches by one convolution: a model with another visual encoder, or with the tokenizer's "
             'stem_channels, has no BLIP form'
@@ -115,6 +118,7 @@ def _check_is_blip(model: TrunkModel) -> None:
         raise OmniVLValueError(
             'BLIP has no layer norm before the first block: a model with pre_norm=True has no BLIP form'
         )
+    return visual
 
 
 def blip_config(model: TrunkModel, kind: str) -> dict[str, Any]:
@@ -127,12 +131,12 @@ def blip_config(model: TrunkModel, kind: str) -> dict[str, Any]:
     Returns:
         The content of the file.
     """
-    visual, text, words = model.parts['visual_encoder'], _text_model(model), model.trunk.tokenizer
-    block, layer = visual.blocks[0], text.layers[0]
+    visual, text, words = _visual_encoder(model), _text_model(model), model.trunk.tokenizer
+    block, layer = cast(SpaceTimeBlock, visual.blocks[0]), cast(GroundedLayer, text.layers[0])
     return dict(
         model_type='blip',
         architectures=[ARCHITECTURES[kind]],
-        **(dict(image_text_hidden_size=model.parts['visual_proj'].out_features) if kind == 'retrieval' else {}),
+        **(dict(image_text_hidden_size=model.trunk.visual_proj.out_features) if kind == 'retrieval' else {}),
         tie_word_embeddings=True,
         vision_config=dict(
             model_type='blip_vision_model',

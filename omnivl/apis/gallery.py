@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -60,7 +60,7 @@ class Gallery:
         return len(self.names)
 
     def save(self, folder: str | Path) -> None:
-        """Writes the gallery as an index.
+        """Write the gallery as an index.
 
         Args:
             folder: Where ``index.json`` and ``features.safetensors`` go.
@@ -83,11 +83,10 @@ class Gallery:
 
     @classmethod
     def load(cls, folder: str | Path) -> 'Gallery':
-        """Reads an index; whether it is up to date is another question, see :meth:`check`.
+        """Read an index; whether it is up to date is another question, see :meth:`check`.
 
-        Raises:
-            OmniVLFileNotFoundError: The folder is no index.
-            OmniVLValueError: It is damaged, or of another version of this format.
+        A folder that is no index is an ``OmniVLFileNotFoundError``; one that is damaged, or of another version of this
+        format, an ``OmniVLValueError``.
         """
         from safetensors.numpy import load
 
@@ -117,7 +116,7 @@ class Gallery:
         return cls(features=load(data)['features'], names=names, visuals=visuals, **rest)
 
     def check(self, model: str) -> None:
-        """Looks whether the index still holds.
+        """Look whether the index still holds.
 
         A file counts as unchanged if its size and time are, or else its checksum. URLs and what was in memory are not
         looked at.
@@ -142,7 +141,7 @@ class Gallery:
             )
 
     def check_model(self, model: str) -> None:
-        """Looks whether the features are those of a model.
+        """Look whether the features are those of a model.
 
         Args:
             model: Its checksum.
@@ -158,20 +157,20 @@ class Gallery:
 
 
 def is_index(folder: Any) -> bool:
-    """Whether a folder is an index."""
+    """Say whether a folder is an index."""
     return isinstance(folder, str | Path) and all(
         (Path(folder) / name).is_file() for name in (INDEX_FILE, FEATURES_FILE)
     )
 
 
 def file_states(visuals: Iterable[Visual]) -> dict[str, dict[str, Any]]:
-    """Size and time of change of the local files among visuals."""
+    """Note size and time of change of the local files among visuals."""
     paths = [visual.path for visual in visuals if visual.path is not None and '://' not in visual.path]
     return {path: _state(path) for path in paths}
 
 
 def model_checksum(model: nn.Module, preparation: Any) -> str:
-    """Checksum of all that features depend on: weights, vocabulary, pixel statistics and pipelines.
+    """Return the checksum of all that features depend on: weights, vocabulary, pixel statistics and pipelines.
 
     Args:
         model: The model.
@@ -185,9 +184,9 @@ def model_checksum(model: nn.Module, preparation: Any) -> str:
     for key, value in sorted(part_state(serving(model, HasParts, 'an index')).items()):
         if key.startswith(FEATURE_PARTS):
             digest.update(f'{key} {value.dtype} {tuple(value.shape)}'.encode())
-            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
-    for _, statistics in sorted(model.data_preprocessor.named_buffers()):
-        digest.update(statistics.cpu().numpy())
+            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    for _, statistics in sorted(cast(nn.Module, model.data_preprocessor).named_buffers()):
+        digest.update(statistics.cpu().numpy().data)
     digest.update(contrasts.tokenizer.definition())
     digest.update('\n'.join(preparation.described()).encode())
     return digest.hexdigest()
@@ -199,7 +198,7 @@ def _state(path: str) -> dict[str, Any]:
 
 
 def _with_checksum(path: str, state: dict[str, Any]) -> dict[str, Any]:
-    """The state of a file with its checksum, which takes reading it."""
+    """Add the checksum to the state of a file, which takes reading it."""
     if 'sha256' in state:
         return state
     if not os.path.isfile(path) or _state(path) != state:

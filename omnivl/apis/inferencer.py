@@ -55,7 +55,7 @@ class OmniVLInferencer(GallerySearcher):
         min_length: int | None = None,
         modality: str | None = None,
     ) -> Answer | list[Answer]:
-        """Writes captions.
+        """Write captions.
 
         What is None is as in the caption evaluation of the config, or else as that of ``CaptionEvaluation``.
 
@@ -92,7 +92,7 @@ class OmniVLInferencer(GallerySearcher):
         options: Mapping[str, Any] | None = None,
         modality: str | None = None,
     ) -> Answer | list[Answer]:
-        """Answers questions; only a model for that can.
+        """Answer questions; only a model for that can.
 
         Args:
             x: See the class.
@@ -123,7 +123,7 @@ class OmniVLInferencer(GallerySearcher):
 
     @torch.no_grad()
     def match(self, x: Any, text: str | Sequence[str], modality: str | None = None) -> Answer | list[Answer]:
-        """Judges whether visual and text belong together, with the alignment decoder.
+        """Score whether visual and text belong together, with the alignment decoder.
 
         Args:
             x: See the class.
@@ -147,7 +147,7 @@ class OmniVLInferencer(GallerySearcher):
         top_k: int = 5,
         modality: str | None = None,
     ) -> Answer | list[Answer]:
-        """Finds the class of a visual: with the head of an ``OmniVLClassifier``, else by prompts (zero-shot).
+        """Find the class of a visual: with the head of an ``OmniVLClassifier``, else by prompts (zero-shot).
 
         Args:
             x: See the class.
@@ -184,7 +184,7 @@ class OmniVLInferencer(GallerySearcher):
 
     @torch.no_grad()
     def features(self, x: Any, modality: str | None = None) -> Answer | list[Answer]:
-        """Unit vectors of the space that visuals and texts share.
+        """Return unit vectors of the space that visuals and texts share.
 
         Args:
             x: See the class; or a text or a list of texts. A string is a text unless it is a URL, has the suffix of an
@@ -237,7 +237,7 @@ class OmniVLInferencer(GallerySearcher):
 
     @staticmethod
     def _single_text(rows: Answer | list[Answer], text: str | Sequence[str], key: str) -> Answer | list[Answer]:
-        """For one text, in place of a list of one what is in it."""
+        """Put, for one text, what is in a list of one in its place."""
         if isinstance(text, str):
             for row in rows if isinstance(rows, list) else [rows]:
                 row.update(row.pop(key, [{}])[0])

@@ -45,7 +45,7 @@ class Visual:
 
 
 def read_visuals(x: Any, modality: str | None = None) -> tuple[list[Visual], bool]:
-    """Sorts out what was handed in; nothing is loaded.
+    """Sort out what was handed in; nothing is loaded.
 
     A list of pictures (PIL images, arrays (H, W, 3)) is a list of images; a list inside a list is the frames of one
     clip; with ``modality='video'`` (any that has time) a list of pictures is the frames of one clip too.
@@ -77,16 +77,12 @@ def read_visuals(x: Any, modality: str | None = None) -> tuple[list[Visual], boo
 
 
 def is_folder(x: Any) -> bool:
-    """Whether it is the path of a folder."""
+    """Say whether it is the path of a folder."""
     return isinstance(x, str | Path) and os.path.isdir(x)
 
 
 def list_folder(folder: str | Path) -> list[str]:
-    """The images and videos of a folder and its subfolders, in the order of their paths.
-
-    Raises:
-        OmniVLValueError: There are none.
-    """
+    """List the visuals in a folder and below by their paths; an ``OmniVLValueError`` if there are none."""
     found = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
@@ -98,7 +94,7 @@ def list_folder(folder: str | Path) -> list[str]:
 
 
 def is_text(x: Any) -> bool:
-    """Whether a string is a text, and not the name of a visual, where both are allowed.
+    """Say whether a string is a text, and not the name of a visual, where both are allowed.
 
     A URL, a name with the suffix of an image or video, and an existing path with a separator in it (``'photos/'``)
     are visuals; ``pathlib.Path`` always is.
@@ -110,11 +106,7 @@ def is_text(x: Any) -> bool:
 
 
 def all_texts(x: Any) -> bool:
-    """Whether it is a text or a list of texts.
-
-    Raises:
-        OmniVLValueError: A list has both texts and visuals.
-    """
+    """Say whether it is a text or a list of texts; a list with both texts and visuals is an ``OmniVLValueError``."""
     if not isinstance(x, list | tuple):
         return is_text(x)
     texts = [is_text(item) for item in x]
@@ -128,7 +120,7 @@ def all_texts(x: Any) -> bool:
 
 @contextmanager
 def local_file(path: str) -> Iterator[str]:
-    """A path that decoders can open: local ones as they are, URLs through fsspec as a temporary copy.
+    """Give a path that decoders can open: local ones as they are, URLs through fsspec as a temporary copy.
 
     Args:
         path: Local path, or a URL of any scheme that fsspec knows.
@@ -155,7 +147,7 @@ def local_file(path: str) -> Iterator[str]:
 
 
 def frames_in_memory(visual: Visual, num_frames: int) -> np.ndarray:
-    """Frames of what is in memory, sampled as those of a file.
+    """Return frames of what is in memory, sampled as those of a file.
 
     Args:
         visual: With ``content``.
@@ -210,7 +202,7 @@ def _as_visual(item: Any, modality: str | None, number: int) -> Visual:
 
 
 def _frame(picture: Any, name: str) -> np.ndarray:
-    """One picture as uint8 (H, W, 3)."""
+    """Turn one picture into uint8 (H, W, 3)."""
     if isinstance(picture, Image.Image):
         with reported_as_broken(name, 'it cannot be read as an image'):
             return to_rgb(picture)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from mmengine.config import Config
@@ -28,6 +28,7 @@ from omnivl.structures import MODALITIES
 from .export import load_exported
 from .preparation import loaded_by
 
+Protocol = TypeVar('Protocol', bound=Evaluation)
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 
 
@@ -47,8 +48,8 @@ class LoadedModel:
     evaluations: list[tuple[str, Evaluation]]
     classes: list[str] | None = None
 
-    def evaluation(self, kind: type[Evaluation], modality: str | None = None) -> Evaluation | None:
-        """The first protocol of a kind, if the config has one; for ``modality`` if that is given."""
+    def evaluation(self, kind: type[Protocol], modality: str | None = None) -> Protocol | None:
+        """Find the first protocol of a kind, if the config has one; for ``modality`` if that is given."""
         for of_modality, evaluation in self.evaluations:
             if isinstance(evaluation, kind) and modality in (None, of_modality):
                 return evaluation
@@ -58,7 +59,7 @@ class LoadedModel:
 def load_model(
     folder_or_config: str | Path | Config, checkpoint: str | Path | None, device: str | torch.device | None
 ) -> LoadedModel:
-    """Builds a model and loads its weights; what does not fit is an error.
+    """Build a model and load its weights; what does not fit is an error.
 
     Args:
         folder_or_config: A folder that ``tools/export_weights.py`` wrote, the path of a config, or a config.
@@ -97,12 +98,7 @@ def load_model(
 
 
 def read_model_config(path: str | Path) -> Config:
-    """Reads a config.
-
-    Raises:
-        OmniVLFileNotFoundError: There is no such file.
-        OmniVLValueError: It is no config.
-    """
+    """Read a config; an ``OmniVLFileNotFoundError`` if there is none, an ``OmniVLValueError`` if the file is none."""
     path = Path(path)
     if not path.is_file():
         raise OmniVLFileNotFoundError(f'there is no config {path}')
@@ -117,21 +113,17 @@ def read_model_config(path: str | Path) -> Config:
 
 
 def read_weights(checkpoint: str | Path) -> tuple[str, dict[str, Any]]:
-    """Reads a file of weights, or the last checkpoint of a work directory.
-
-    Returns:
-        Path and content.
-    """
+    """Read a file of weights, or the last checkpoint of a work directory: path and content."""
     if not Path(checkpoint).is_dir():
         return str(checkpoint), load_checkpoint(checkpoint)
     path, content, _ = load_last_checkpoint(checkpoint)
-    if path is None:
+    if path is None or content is None:
         raise CheckpointError(f'the folder {checkpoint} has no checkpoint (iter_*.pth or epoch_*.pth)')
     return str(path), content
 
 
 def read_protocols(cfg: Config) -> tuple[dict[str, list[Any]], list[tuple[str, Evaluation]]]:
-    """Test pipelines and evaluations of a config.
+    """Build the test pipelines and evaluations of a config.
 
     The pipelines are those of ``test_dataloader``, then ``val_dataloader``, then the names ``image_test_pipeline`` and
     ``video_test_pipeline``: what ``tools/test.py`` uses goes first.
@@ -173,7 +165,7 @@ def read_protocols(cfg: Config) -> tuple[dict[str, list[Any]], list[tuple[str, E
 
 
 def build_pipeline(configs: Any) -> list[Any]:
-    """Builds the transforms of a pipeline."""
+    """Build the transforms of a pipeline."""
     return [TRANSFORMS.build(step) for step in configs]
 
 

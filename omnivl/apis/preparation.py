@@ -112,7 +112,7 @@ class Preparation:
         return results
 
     def texts(self, texts: Sequence[str], are_questions: bool = False) -> tuple[list[str], list[np.ndarray]]:
-        """Cleans texts and makes word pieces of them.
+        """Clean texts and make word pieces of them.
 
         A text beyond the limits of the pipeline is cut, as in the evaluations, with a warning that shows what is left.
 
@@ -148,7 +148,7 @@ class Preparation:
         return cleaned, ids
 
     def described(self) -> list[str]:
-        """One line for each transform, with its options; where files lie makes no difference."""
+        """Write one line for each transform, with its options; where files lie makes no difference."""
         lines = []
         for modality, steps in sorted(self.pipelines.items()):
             for step in steps:
@@ -164,7 +164,7 @@ def loaded_by(step: Any) -> Modality | None:
 
 
 def _one_view(step: Any) -> Any:
-    """What makes one view in the place of a transform that makes several; others stay."""
+    """Replace a transform that makes several views by one that makes one; others stay."""
     if isinstance(step, ThreeCrop):
         return CenterCrop(step.size)
     if isinstance(step, LoadVideo) and step.num_clips > 1:
@@ -174,7 +174,7 @@ def _one_view(step: Any) -> Any:
 
 
 def _warn_if_cut(text: str, ids: np.ndarray, steps: Sequence[Any], tokenize: TokenizeText) -> None:
-    """Warns of a text that has more word pieces than ``ids``, int64 (L,)."""
+    """Warn of a text that has more word pieces than ``ids``, int64 (L,)."""
     for step in steps:
         if isinstance(step, CleanCaption | CleanQuestion):
             text = (clean_caption if isinstance(step, CleanCaption) else clean_question)(text)

@@ -16,7 +16,7 @@ from omnivl.models.interfaces import Contrasts, serving
 from .base import Answer, BatchRunner
 from .gallery import Gallery, file_states, is_index, model_checksum
 from .inputs import Visual, all_texts, is_folder, list_folder, read_visuals
-from .search import judge, rank, results
+from .search import rank, results, score_first
 
 
 class GallerySearcher(BatchRunner):
@@ -29,7 +29,7 @@ class GallerySearcher(BatchRunner):
 
     @torch.no_grad()
     def build_gallery(self, gallery: Any, modality: str | None = None) -> Gallery:
-        """Encodes what is to be searched.
+        """Encode what is to be searched.
 
         Args:
             gallery: Visuals (see ``OmniVLInferencer``), or a list of texts; its strings by the rule of ``features``.
@@ -59,11 +59,10 @@ class GallerySearcher(BatchRunner):
         return Gallery('visual', features, names, self.checksum, kept, file_states(kept), folders, errors)
 
     def load_gallery(self, folder: str | Path) -> Gallery:
-        """Reads an index that ``Gallery.save`` wrote.
+        """Read an index that ``Gallery.save`` wrote.
 
-        Raises:
-            OmniVLFileNotFoundError: The folder is no index.
-            StaleIndexError: It was made with another model, or of files that have changed.
+        A folder that is no index is an ``OmniVLFileNotFoundError``; an index that was made with another model, or of
+        files that have changed, a ``StaleIndexError``.
         """
         gallery = Gallery.load(folder)
         gallery.check(self.checksum)
@@ -73,7 +72,7 @@ class GallerySearcher(BatchRunner):
     def retrieve(
         self, query: Any, gallery: Any, k: int = 5, rerank: int | None = None, modality: str | None = None
     ) -> Answer | list[Answer]:
-        """Finds the texts or visuals of a gallery that are nearest to a query.
+        """Find the texts or visuals of a gallery that are nearest to a query.
 
         Args:
             query: A text or a visual, or a list or folder of one kind; strings by the rule of ``features``.
@@ -99,7 +98,7 @@ class GallerySearcher(BatchRunner):
             gallery = self.build_gallery(gallery, modality)
         gallery.check_model(self.checksum)
         if rerank is not None and of_texts == (gallery.kind == 'text'):
-            raise OmniVLValueError('rerank judges pairs of a text and a visual, but query and gallery are of one kind')
+            raise OmniVLValueError('rerank scores pairs of a text and a visual, but query and gallery are of one kind')
         if of_texts:
             single = isinstance(query, str)
             rows, ids = self._text_rows(query)
@@ -126,7 +125,7 @@ class GallerySearcher(BatchRunner):
         k: int,
         rerank: int | None,
     ) -> list[list[Answer]]:
-        """The results of queries with unit vectors (Q, E): the visuals ``asked``, or texts with word pieces ``ids``."""
+        """Search by unit vectors (Q, E) of queries: the visuals ``asked``, or texts with word pieces ``ids``."""
         similarity = features @ gallery.features.T
         top = rank(similarity, max(k, rerank or 0))
         similarity = np.take_along_axis(similarity, top, axis=1)
@@ -139,7 +138,7 @@ class GallerySearcher(BatchRunner):
             protocol = self.loaded.evaluation(RetrievalEvaluation) or RetrievalEvaluation()
             contrasts = serving(self.model, Contrasts, 'retrieve')
             temperature = contrasts.temperature_value()
-            scores = judge(
+            scores = score_first(
                 self.model,
                 tokens,
                 texts,
@@ -152,7 +151,7 @@ class GallerySearcher(BatchRunner):
         return results(gallery.names, 'text' if gallery.kind == 'text' else 'input', top, similarity, scores, k)
 
     def _tokens(self, visuals: Sequence[Visual]) -> list[torch.Tensor]:
-        """Visual tokens of what has been encoded before, float (S, D) each."""
+        """Encode again what has been encoded before: its visual tokens, float (S, D) each."""
         rows = self.run(visuals, self.keep_tokens, 're-ranking')
         broken = [row for row in rows if 'error' in row]
         if broken:
@@ -163,6 +162,6 @@ class GallerySearcher(BatchRunner):
         return [row['tokens'] for row in rows]
 
     def _text_rows(self, texts: str | Sequence[str]) -> tuple[list[Answer], list[np.ndarray]]:
-        """``text`` and ``feature`` of each text, and the word pieces."""
+        """Return ``text`` and ``feature`` of each text, and the word pieces."""
         cleaned, ids = self.texts(texts)
         return [dict(text=text, feature=feature) for text, feature in zip(cleaned, self.text_features(ids))], ids

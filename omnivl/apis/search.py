@@ -13,19 +13,19 @@ PAIR_BATCH = 128  # visual-text pairs per forward pass of the alignment decoder
 
 
 def rank(similarity: np.ndarray, k: int) -> np.ndarray:
-    """The first items of each query by similarity, float32 (Q, N) to int64 (Q, min(k, N)), best first."""
+    """Find the first items of each query by similarity, float32 (Q, N) to int64 (Q, min(k, N)), best first."""
     return top_indices(similarity, k)
 
 
 def pairs_of(top: np.ndarray, queries_are_texts: bool) -> np.ndarray:
-    """(visual, text) of each query and its first items, sorted; int64 (Q, K) to (Q * K, 2)."""
+    """List (visual, text) of each query and its first items, sorted; int64 (Q, K) to (Q * K, 2)."""
     queries = np.repeat(np.arange(len(top)), top.shape[1])
     columns = (top.ravel(), queries) if queries_are_texts else (queries, top.ravel())
     pairs = np.stack(columns, axis=1)
     return pairs[np.lexsort(pairs.T[::-1])]
 
 
-def judge(
+def score_first(
     model: nn.Module,
     tokens: Mapping[int, Tensor],
     texts: Sequence[np.ndarray],
@@ -35,7 +35,7 @@ def judge(
     rerank_with: str,
     temperature: float | None,
 ) -> np.ndarray:
-    """Scores of the alignment decoder for the first items of each query.
+    """Score the first items of each query by the alignment decoder.
 
     Args:
         model: The model.
@@ -60,7 +60,7 @@ def judge(
 def _score(
     model: nn.Module, tokens: Mapping[int, Tensor], texts: Sequence[np.ndarray], pairs: np.ndarray
 ) -> PairLogits:
-    """Match logits of all pairs; images and videos have different numbers of tokens, so each kind is scored apart."""
+    """Score all pairs; images and videos have different numbers of tokens, so each kind is scored apart."""
     parts = []
     for length in sorted({len(of_one) for of_one in tokens.values()}):
         some = {visual: of_one for visual, of_one in tokens.items() if len(of_one) == length}
@@ -74,12 +74,12 @@ def _score(
 def results(
     names: Sequence[str], key: str, top: np.ndarray, similarity: np.ndarray, scores: np.ndarray | None, k: int
 ) -> list[list[dict[str, str | float]]]:
-    """The rows of each query.
+    """Write the rows of each query.
 
     Args:
         names: Names of the items of the gallery.
         key: What a row calls the name.
-        top: The first items of each query by similarity; int64 (Q, K).
+        top: Find the first items of each query by similarity; int64 (Q, K).
         similarity: Their cosine similarities; float32 (Q, K).
         scores: New scores of the first ones, which are put in order by them, before the others; float32 (Q, K') with
             K' <= K, or None.

@@ -25,7 +25,7 @@ ANSWER_LENGTH = 40  # most word pieces of an answer to choose from
 
 
 def captioning(model: Writes, protocol: CaptionEvaluation, method: str) -> Work:
-    """Writes captions with one method of a protocol.
+    """Write captions with one method of a protocol.
 
     Args:
         model: The model.
@@ -45,7 +45,7 @@ def captioning(model: Writes, protocol: CaptionEvaluation, method: str) -> Work:
         return [dict(caption=caption, score=score) for caption, score in written[method]]
 
     def work(batch: VLBatch) -> list[Answer]:
-        """The caption of each visual of a batch."""
+        """Write the caption of each visual of a batch."""
         tokens = model.encode(batch).tokens
         if seed is None:
             return write(tokens)
@@ -56,7 +56,7 @@ def captioning(model: Writes, protocol: CaptionEvaluation, method: str) -> Work:
 
 
 def matching(model: nn.Module, texts: Sequence[str], ids: Sequence[np.ndarray], features: np.ndarray) -> Work:
-    """Judges every visual against every text.
+    """Score every visual with every text.
 
     Args:
         model: The model.
@@ -70,7 +70,7 @@ def matching(model: nn.Module, texts: Sequence[str], ids: Sequence[np.ndarray], 
     contrasts, matches = serving(model, Contrasts, 'match'), serving(model, Matches, 'match')
 
     def work(batch: VLBatch) -> list[Answer]:
-        """The texts of each visual of a batch, the best first."""
+        """Score the texts with each visual of a batch."""
         visual = contrasts.encode(batch)
         similarity = to_numpy(contrasts.project_visual(visual.pooled)) @ features.T  # (B, G)
         key_values = matches.matching_key_values(visual.tokens)
@@ -103,7 +103,7 @@ class Prompted:
     preparation: Preparation
 
     def tokenize(self, prompt: str) -> np.ndarray:
-        """Word pieces of a prompt, int64 (L,)."""
+        """Return the word pieces of a prompt, int64 (L,)."""
         return self.preparation.texts([prompt])[1][0]
 
 
@@ -114,7 +114,7 @@ def classifying(
     templates: str | Sequence[str] | None,
     top_k: int,
 ) -> Work:
-    """Finds the class of each visual by prompts.
+    """Find the class of each visual by prompts.
 
     Args:
         loaded: The model and the evaluations of its config.
@@ -153,7 +153,7 @@ def classifying(
 def classifying_by_head(
     model: Classifies, known: Sequence[str] | None, names: Sequence[str] | None, top_k: int
 ) -> Work:
-    """Finds the class of each visual with the head of a classifier.
+    """Find the class of each visual with the head of a classifier.
 
     Args:
         model: The model.
@@ -169,8 +169,8 @@ def classifying_by_head(
     """
     count = model.num_classes
     if names is None:
-        are_all = known is not None and len(known) == count  # the data here may be a part of the set
-        names = known if are_all else [f'class {label}' for label in range(count)]
+        known = known or ()  # what is known may be a part of the set
+        names = known if len(known) == count else [f'class {label}' for label in range(count)]
     if len(names) != count:
         raise OmniVLValueError(
             f'the model has a head for {count} classes, got {len(names)} names: give all in order, or none'
@@ -197,7 +197,7 @@ def answering(
     answers: Sequence[str] | None,
     options: Mapping[str, Any],
 ) -> Work:
-    """Answers every question about every visual.
+    """Answer every question about every visual.
 
     Args:
         model: A model for questions.
@@ -212,7 +212,7 @@ def answering(
     choices = [model.tokenizer.encode(answer, ANSWER_LENGTH) for answer in answers or []]
 
     def answer(batch: VLBatch, question: np.ndarray) -> list[tuple[str, float]]:
-        """An answer and its score for each visual of a batch."""
+        """Give an answer and its score for each visual of a batch."""
         text_ids, text_mask = pad_texts([question] * len(batch), model.tokenizer, batch.frames.device)
         batch = replace(batch, text_ids=text_ids, text_mask=text_mask)
         if answers is None:

@@ -1,7 +1,6 @@
 """Data loaders as a config describes them, under their names."""
 
 import copy
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
 from omnivl.errors import OmniVLValueError
-from omnivl.registry import DATA_SAMPLERS, DATASETS
+from omnivl.registry import DATA_SAMPLERS, DATASETS, argument_names
 
 
 def build_loaders(configs: Mapping[str, Any], role: str, seed: int, training: bool) -> dict[str, DataLoader]:
@@ -105,13 +104,5 @@ def _seed_draws(dataset: Any, seed: int) -> None:
 
 
 def _arguments_of(kind: str | type, registry: Registry) -> set[str]:
-    """Name the arguments of a class, those that it hands on to its bases with ``**options`` included."""
-    found = registry.get(kind) if isinstance(kind, str) else kind
-    names: set[str] = set()
-    for base in () if found is None else inspect.getmro(found):
-        if '__init__' in vars(base):
-            parameters = inspect.signature(vars(base)['__init__']).parameters
-            names |= set(parameters)
-            if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-                break
-    return names
+    component = registry.get(kind) if isinstance(kind, str) else kind
+    return set() if component is None else argument_names(component) or set()

@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATASETS
+from omnivl.structures import MODALITIES
 
 from .base import VisualDataset
 from .broken import SkippedItem
@@ -42,8 +43,9 @@ class MixedDataset(Dataset):
             )
         modalities = {dataset.name: dataset.modality for dataset in self.datasets}
         if len(set(modalities.values())) > 1:
+            kinds = ' and '.join(MODALITIES[name].plural for name in sorted(set(modalities.values())))
             raise OmniVLValueError(
-                f'MixedDataset: {modalities}; a batch has one modality, images and videos need a dataloader each'
+                f'MixedDataset: {modalities}; a batch has one modality, {kinds} need a dataloader each'
             )
         self._ends: np.ndarray | None = None
         if not lazy_init:

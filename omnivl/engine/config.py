@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 import omnivl.registry
 from omnivl.errors import OmniVLValueError
+from omnivl.registry import argument_names
 
 from .streams import split_losses
 
@@ -229,35 +230,15 @@ def _loader_keys(path: str) -> list[str]:
 
 
 def _arguments(kind: Any) -> list[str] | None:
-    """Names that a component takes; None if it takes any, or is not known here."""
+    """Name what a component takes; None if it takes any, or is not known here."""
     candidates = [kind] if callable(kind) else _registered(kind)
     names: set[str] = set()
     for candidate in candidates:
-        parameters = _parameters(candidate)
+        parameters = argument_names(candidate)
         if parameters is None:
             return None
         names |= parameters
     return sorted(names | set(INJECTED)) if candidates else None
-
-
-def _parameters(component: Callable) -> set[str] | None:
-    """Names of the arguments of a class or function, those that ``**kwargs`` hands on to base classes included."""
-    if not inspect.isclass(component):
-        parameters = inspect.signature(component).parameters
-        return None if _takes_any(parameters) else set(parameters)
-    names: set[str] = set()
-    for base in component.__mro__:
-        if '__init__' not in vars(base):
-            continue
-        parameters = inspect.signature(vars(base)['__init__']).parameters
-        names |= set(parameters)
-        if base is object or not _takes_any(parameters):
-            return names
-    return names
-
-
-def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
-    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 def _registered(name: Any) -> list[Callable]:

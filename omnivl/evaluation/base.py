@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.dist import all_gather_object
@@ -78,7 +78,7 @@ class Evaluation(ABC):
         Returns:
             The result, the same on every rank.
         """
-        model = model.module if is_model_wrapper(model) else model
+        model = cast(nn.Module, model.module) if is_model_wrapper(model) else model
         self.check(model, progress)
         start = time.perf_counter()
         with _evaluation_mode(model):
@@ -90,10 +90,10 @@ class Evaluation(ABC):
 
     @abstractmethod
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
-        """The work of :meth:`run`, on an unwrapped model in evaluation mode."""
+        """Do the work of :meth:`run`, on an unwrapped model in evaluation mode."""
 
     def submission(self, predictions: Sequence[dict[str, Any]]) -> Any:
-        """What the benchmark's server takes.
+        """Return what the benchmark's server takes.
 
         Args:
             predictions: Of a result.
@@ -104,17 +104,13 @@ class Evaluation(ABC):
         return None
 
     def submission_name(self, name: str) -> str:
-        """Name of the file for the server.
-
-        Args:
-            name: Of the evaluation.
-        """
+        """Name the file for the server, after the evaluation."""
         return f'{name}.json'
 
 
 @contextlib.contextmanager
 def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    # Module by module: parts that training keeps in eval mode, such as the momentum encoder, stay so after it.
+    # Module by module: parts that training keeps in eval mode (the momentum encoder) stay so after it.
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -126,7 +122,7 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple[VLBatch, list[VLDataSample]]]:
-    """Goes through a dataloader with a progress bar, each batch through the model's data preprocessor.
+    """Go through a dataloader with a progress bar, each batch through the model's data preprocessor.
 
     Figures without the broken files would look like those of the whole set, so these are named in the log.
 
@@ -147,14 +143,14 @@ def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple
             message = f'{name}: broken file of {broken.source}: {broken.path} ({broken.reason})'
             print_log(message, logger='current', level=logging.WARNING)
         counter.check()
-        data = model.data_preprocessor(data, False)
+        data = cast(nn.Module, model.data_preprocessor)(data, False)
         yield data['batch'], data['data_samples']
     if counter.broken:
         print_log(f'{name}: broken files: {counter.summary()}', logger='current', level=logging.WARNING)
 
 
 def describe(sample: VLDataSample, batch: VLBatch) -> dict[str, Any]:
-    """The part of a row that all tasks share.
+    """Write the part of a row that all tasks share.
 
     Args:
         sample: One of the batch.
@@ -176,7 +172,7 @@ def describe(sample: VLDataSample, batch: VLBatch) -> dict[str, Any]:
 
 
 def gather_rows(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """Puts the rows of all ranks together, in an order that does not depend on the number of ranks.
+    """Put the rows of all ranks together, in an order that does not depend on the number of ranks.
 
     Args:
         rows: This rank's rows, each with ``source`` and ``sample_id``.
@@ -207,10 +203,10 @@ def gather_rows(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
 
 
 def row_key(row: dict[str, Any]) -> tuple[str, str]:
-    """What identifies a sample over all sources."""
+    """Return what identifies a sample over all sources."""
     return row['source'], row['sample_id']
 
 
 def _natural(text: str) -> list[tuple[int, int | str]]:
-    """'scene10' after 'scene9'."""
+    """Make a key that sorts 'scene10' after 'scene9'."""
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r'(\d+)', text) if part]

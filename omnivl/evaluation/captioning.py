@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.dist import broadcast_object_list, get_rank
@@ -83,7 +83,7 @@ class CaptionEvaluation(Evaluation):
         return (Writes,)
 
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
-        """Captions everything once with each method."""
+        """Caption everything once with each method."""
         random = {
             method: torch.Generator(next(model.parameters()).device).manual_seed(options.get('seed', 0) + get_rank())
             for method, options in self.methods.items()
@@ -122,7 +122,7 @@ class CaptionEvaluation(Evaluation):
         return EvaluationResult(metrics, chance, rows, protocol)
 
     def _describe(self, sample: VLDataSample, batch: VLBatch, name: str) -> Row:
-        """The row of a sample, still without captions."""
+        """Begin the row of a sample, still without captions."""
         references = sample.get('references')
         if self.official and references is None:
             raise OmniVLValueError(
@@ -140,7 +140,7 @@ class CaptionEvaluation(Evaluation):
         return row | ({'domain': sample.domain} if 'domain' in sample else {})
 
     def _figures(self, rows: Sequence[Row], name: str) -> tuple[Figures, Figures, dict[str, str]]:
-        """Metrics, chance level, and what is missing with the reason."""
+        """Compute metrics, chance level, and what is missing with the reason."""
         references = [row['references'] for row in rows]
         slots = read_slots(self.slots, rows[0]['modality'])
         chance = chance_metrics(references, slots)
@@ -155,7 +155,7 @@ class CaptionEvaluation(Evaluation):
             print_log(f'{name}: no caption names a value of the slots {silent}; they are left out', logger='current')
         if not self.official:
             return metrics, all_chance, {}
-        found = [self._official(rows) if get_rank() == 0 else None]  # one rank starts Java, not all of them
+        found: list[Any] = [self._official(rows) if get_rank() == 0 else None]  # one rank starts Java, not all
         broadcast_object_list(found)
         official, skipped = found[0]
         for row, reason in skipped.items():
@@ -166,7 +166,7 @@ class CaptionEvaluation(Evaluation):
         return metrics, all_chance, skipped
 
     def _official(self, rows: Sequence[Row]) -> tuple[dict[str, Figures], dict[str, str]]:
-        """The official figures of each method and of chance, and what is missing."""
+        """Compute the official figures of each method and of chance, and what is missing."""
         references = [row['references'] for row in rows]
         captions = {method: [row[method] for row in rows] for method in self.methods}
         others = other_captions(references)
@@ -179,7 +179,7 @@ class CaptionEvaluation(Evaluation):
         return found.rows, found.skipped
 
     def submission(self, predictions: Sequence[Row]) -> list[dict[str, Any]] | None:
-        """What the servers of COCO captions and NoCaps take, of beam search if it was one of the methods.
+        """Return what the servers of COCO captions and NoCaps take, of beam search if it was one of the methods.
 
         Args:
             predictions: Of a result.
@@ -201,12 +201,12 @@ class CaptionEvaluation(Evaluation):
         return rows
 
     def submission_name(self, name: str) -> str:
-        """Name of the file for the server."""
+        """Name the file for the server."""
         return self.submission_file or super().submission_name(name)
 
 
 def checked_methods(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """A copy of ``methods`` of :class:`CaptionEvaluation`; a ValueError if it names what there is not."""
+    """Copy ``methods`` of :class:`CaptionEvaluation`; an ``OmniVLValueError`` if they name what there is not."""
     if not methods:
         raise OmniVLValueError(f'methods is empty; allowed are {sorted(METHODS)}')
     for method, options in methods.items():
@@ -223,10 +223,9 @@ def checked_methods(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[
 
 
 def image_number(row: Mapping[str, Any]) -> int:
-    """The number of an image: its id, or what its file name ends with (``COCO_val2014_000000000042.jpg``).
+    """Read the number of an image: its id, or what its file name ends with (``COCO_val2014_000000000042.jpg``).
 
-    Raises:
-        OmniVLValueError: There is no number.
+    Without a number it is an ``OmniVLValueError``.
     """
     if row['sample_id'].isdecimal():
         return int(row['sample_id'])
@@ -244,7 +243,7 @@ def _named(figures: Mapping[str, float], method: str) -> Figures:
 
 
 def _have_captions(rows: Sequence[Row], name: str) -> bool:
-    """Whether there is something to compare with; for all visuals or for none."""
+    """Say whether there is something to compare with; for all visuals or for none."""
     without = [row for row in rows if not row['references']]
     if without and len(without) < len(rows):
         raise OmniVLValueError(
@@ -255,11 +254,14 @@ def _have_captions(rows: Sequence[Row], name: str) -> bool:
 
 
 def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> Slots | None:
-    """The slots of one modality.
+    """Read the slots of one modality.
 
     Args:
         slots: As for :class:`CaptionEvaluation`.
         modality: That of the visuals.
+
+    Returns:
+        The reader of the slots; None if there are none.
 
     Raises:
         OmniVLFileNotFoundError: There is no such file.
@@ -267,7 +269,7 @@ def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> S
     """
     if slots is None:
         return None
-    where = 'slots'
+    where, content = 'slots', slots
     if isinstance(slots, str | Path):
         where = str(slots)
         if not Path(slots).is_file():
@@ -275,13 +277,13 @@ def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> S
                 f'no slots at {slots}: set slots of CaptionEvaluation to a JSON file, a dict or None'
             )
         try:
-            slots = json.loads(Path(slots).read_text(encoding='utf-8'))
+            content = json.loads(Path(slots).read_text(encoding='utf-8'))
         except json.JSONDecodeError as error:
             raise OmniVLValueError(f'{where} is not JSON: {error}') from error
-    if isinstance(slots, Mapping) and slots and set(slots) <= set(MODALITIES):
-        if modality not in slots:
+    if isinstance(content, Mapping) and content and set(content) <= set(MODALITIES):
+        if modality not in content:
             raise OmniVLValueError(
-                f'{where} has slots for {sorted(slots)}, but the visuals are of modality {modality!r}'
+                f'{where} has slots for {sorted(content)}, but the visuals are of modality {modality!r}'
             )
-        slots = slots[modality]
-    return Slots(slots)
+        content = content[modality]
+    return Slots(cast(Mapping[str, Sequence[str]], content))  # which looks at what it gets

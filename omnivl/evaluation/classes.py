@@ -18,17 +18,16 @@ SHOWN = 5  # classes per visual in the predictions
 
 
 def check_top_k(top_k: Sequence[int]) -> tuple[int, ...]:
-    """Returns ``top_k`` if these are numbers of at least 1."""
+    """Return ``top_k`` if these are numbers of at least 1."""
     if not top_k or min(top_k) < 1:
         raise OmniVLValueError(f'top_k must be numbers of at least 1, e.g. (1, 5), got {top_k}')
     return tuple(top_k)
 
 
 def dataset_classes(dataloader: Iterable, name: str, task: str) -> list[str]:
-    """Class names of the dataset of a loader, in the order of the labels; several of one name get their label behind.
+    """List the classes of the dataset of a loader by their labels; several of one name get their label behind.
 
-    Raises:
-        OmniVLValueError: The dataset has no classes.
+    A dataset without classes is an ``OmniVLValueError``.
     """
     classes = getattr(getattr(dataloader, 'dataset', None), 'classes', None)
     if not classes:
@@ -37,7 +36,7 @@ def dataset_classes(dataloader: Iterable, name: str, task: str) -> list[str]:
 
 
 def split_views(batch: VLBatch) -> tuple[VLBatch, int]:
-    """Makes the views of a visual visuals of their own.
+    """Make the views of a visual visuals of their own.
 
     Args:
         batch: Frames (B, V * T, 3, H, W), view after view.
@@ -56,16 +55,12 @@ def split_views(batch: VLBatch) -> tuple[VLBatch, int]:
 
 
 def mean_over_views(values: np.ndarray, views: int) -> np.ndarray:
-    """Averages (B * V, C) over V views: (B, C)."""
+    """Average (B * V, C) over V views: (B, C)."""
     return values.reshape(-1, views, values.shape[1]).mean(axis=1)
 
 
 def label_of(sample: VLDataSample, classes: Sequence[str], name: str) -> int:
-    """The label of a sample.
-
-    Raises:
-        OmniVLValueError: There is none, or it is not one of the classes.
-    """
+    """Return the label of a sample; an ``OmniVLValueError`` if there is none, or it is not one of the classes."""
     label = sample.get('label')
     if label is None:
         raise OmniVLValueError(f'{name}: sample {sample.sample_id!r} has no label; use a LabelDataset')
@@ -79,7 +74,7 @@ def label_of(sample: VLDataSample, classes: Sequence[str], name: str) -> int:
 def class_rows(
     samples: Sequence[VLDataSample], batch: VLBatch, scores: np.ndarray, classes: Sequence[str], name: str
 ) -> list[dict[str, Any]]:
-    """One row per visual: which class it is, which rank that has, and the best classes.
+    """Write one row per visual: which class it is, which rank that has, and the best classes.
 
     Args:
         samples: B samples.
@@ -108,7 +103,7 @@ def class_result(
     task: str,
     protocol: dict[str, Any],
 ) -> EvaluationResult:
-    """Figures of classification, in percent: ``top<k>``, and ``per_class``, the mean over the classes that occur.
+    """Compute the figures, in percent: ``top<k>``, and ``per_class``, the mean over the classes that occur.
 
     Args:
         rows: Of all ranks, from :func:`class_rows`.
@@ -123,7 +118,7 @@ def class_result(
     """
     ranks, labels = (np.array([row[key] for row in rows]) for key in ('rank', 'label'))
     by_class = per_class_accuracy(ranks == 1, labels, len(classes))
-    missing = [classes[index] for index in np.flatnonzero(np.isnan(by_class))]
+    missing = [classes[index] for index in np.flatnonzero(np.isnan(by_class)).tolist()]
     if missing:
         print_log(f'{name}: {len(missing)} of {len(classes)} classes have no sample: {missing[:5]}', logger='current')
     facts = dict(

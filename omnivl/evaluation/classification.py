@@ -36,11 +36,7 @@ class ClassificationEvaluation(Evaluation):
         return (Classifies,)
 
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
-        """Runs the head once over all views.
-
-        Raises:
-            OmniVLValueError: The head and the dataset have different numbers of classes.
-        """
+        """Run the head once over all views; different numbers of classes are an ``OmniVLValueError``."""
         classifies = serving(model, Classifies, name)
         classes = dataset_classes(dataloader, name, 'classification')
         if classifies.num_classes != len(classes):

@@ -39,7 +39,7 @@ class Features(NamedTuple):
 
 
 def pooled_features(model: nn.Module, batch: VLBatch, views: int) -> Tensor:
-    """The [CLS] vector before the projection, averaged over the views of each visual.
+    """Return the [CLS] vector before the projection, averaged over the views of each visual.
 
     Args:
         model: Offers ``Encodes``.
@@ -56,7 +56,7 @@ def pooled_features(model: nn.Module, batch: VLBatch, views: int) -> Tensor:
 def extract_features(
     model: nn.Module, loader: Mapping[str, Any] | Iterable, classes: Sequence[str], name: str
 ) -> Features:
-    """Runs the model once over a labelled set.
+    """Run the model once over a labelled set.
 
     Args:
         model: In evaluation mode.
@@ -83,13 +83,13 @@ def extract_features(
     for batch, samples in batches(model, loader, name):
         vectors.append(pooled_features(model, *split_views(batch)))
         found += [((sample.source, sample.sample_id), label_of(sample, own, name)) for sample in samples]
-    return _joined(vectors, found, describe_annotations(loader.dataset), name)
+    return _joined(vectors, found, describe_annotations(getattr(loader, 'dataset', None)), name)
 
 
 def _joined(
     vectors: list[Tensor], found: list[tuple[Key, int]], annotations: list[dict[str, Any]], name: str
 ) -> Features:
-    """Puts batches together, and leaves out what an earlier rank, or this one before, has."""
+    """Put batches together, and leave out what an earlier rank, or this one before, has."""
     parts = all_gather_object(found)
     if not all(parts):
         counts = [len(part) for part in parts]

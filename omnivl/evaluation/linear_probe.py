@@ -75,10 +75,9 @@ class LinearProbeEvaluation(Evaluation):
         self.top_k = check_top_k(top_k)
 
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
-        """Extracts features, chooses the strength, fits and scores.
+        """Extract features, choose the strength, fit and score.
 
-        Raises:
-            OmniVLValueError: The sets have different classes, or too little is left to train on.
+        Sets of different classes, or too little that is left to train on, are an ``OmniVLValueError``.
         """
         classes = dataset_classes(dataloader, name, 'a linear probe')
         train, held = self._training_features(model, classes, name)
@@ -108,7 +107,7 @@ class LinearProbeEvaluation(Evaluation):
         classes: Sequence[str],
         name: str,
     ) -> list[dict[str, Any]]:
-        """Rows of this rank's visuals."""
+        """Score this rank's visuals: their rows."""
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):
             batch, views = split_views(batch)
@@ -119,7 +118,7 @@ class LinearProbeEvaluation(Evaluation):
         return rows
 
     def _training_features(self, model: nn.Module, classes: Sequence[str], name: str) -> tuple[Features, Features]:
-        """Features to train on while the strength is chosen, and those that choose it."""
+        """Return the features to train on while the strength is chosen, and those that choose it."""
         train = extract_features(model, self.train, classes, f'{name} (training set)')
         if self.val is not None:
             return train, extract_features(model, self.val, classes, f'{name} (validation set)')
@@ -134,7 +133,7 @@ class LinearProbeEvaluation(Evaluation):
         return _select(train, is_held, False), _select(train, is_held, True)
 
     def _sweep(self, train: Features, held: Features, num_classes: int, name: str) -> tuple[float, dict[float, float]]:
-        """The strength that is best on the held-out part, and the accuracy of each that was tried, in percent."""
+        """Find the strength that is best on the held-out part, and the accuracy of each that was tried, in percent."""
         accuracies: dict[float, float] = {}
         classifier = None
         tried = self.strengths
@@ -158,7 +157,7 @@ class LinearProbeEvaluation(Evaluation):
 
 
 def held_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Draws a share of the samples, spread evenly over the classes.
+    """Draw a share of the samples, spread evenly over the classes.
 
     Args:
         labels: int64 (n,).
@@ -192,7 +191,7 @@ def _joined(train: Features, held: Features) -> Features:
 
 
 def _mean(vectors: Tensor) -> Tensor:
-    """Mean row over all ranks, (n, D) to (D,)."""
+    """Average the rows of all ranks, (n, D) to (D,)."""
     sums = torch.cat([vectors.sum(dim=0, dtype=torch.float64), vectors.new_tensor([len(vectors)], dtype=torch.float64)])
     all_reduce(sums)
     return (sums[:-1] / sums[-1]).to(vectors.dtype)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from omnivl.errors import OmniVLValueError
-from omnivl.models.interfaces import Contrasts, Encodes, Matches, offered_by, serving
+from omnivl.models.interfaces import Contrasts, Encodes, Matches, serving
 from omnivl.registry import EVALUATIONS
 from omnivl.structures import VLBatch, VLDataSample
 
@@ -51,7 +51,7 @@ class MultipleChoiceEvaluation(Evaluation):
         return tuple(made_of[part] for part in self.score_with.split('+'))
 
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
-        """Scores the texts of each question once."""
+        """Score the texts of each question once."""
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):
             questions = [_question(sample, name) for sample in samples]
@@ -60,7 +60,7 @@ class MultipleChoiceEvaluation(Evaluation):
             texts = [ids for sample in samples for ids in sample.caption_ids]
             scores = np.split(self._scores(model, batch, texts, owner), np.cumsum(sizes)[:-1])
             rows += [
-                describe(sample, batch) | question | _judge(question, of_question)
+                describe(sample, batch) | question | _scored(question, of_question)
                 for sample, question, of_question in zip(samples, questions, scores)
             ]
         rows = gather_rows(rows, name)
@@ -85,30 +85,29 @@ class MultipleChoiceEvaluation(Evaluation):
         )
 
     def _scores(self, model: nn.Module, batch: VLBatch, texts: Sequence[np.ndarray], owner: np.ndarray) -> np.ndarray:
-        """Score of each text, int64 (L_i,), with its visual, int64 (N,): float32 (N,)."""
+        """Score each text, int64 (L_i,), with its visual, int64 (N,): float32 (N,)."""
         features = serving(model, Encodes, 'multiple choice').encode(batch)
         index = torch.from_numpy(owner).to(features.tokens.device)
-        contrasts, matches = (offered_by(model, interface) for interface in (Contrasts, Matches))
-        vectors = contrasts.project_visual(features.pooled) if 'similarity' in self.score_with else None
-        key_values = matches.matching_key_values(features.tokens) if 'match' in self.score_with else None
-        tokenizer = (contrasts or matches).tokenizer
-        found = []
-        for start in range(0, len(texts), self.pair_batch):
-            part = slice(start, start + self.pair_batch)
-            text_ids, text_mask = pad_texts(texts[part], tokenizer, index.device)
-            similarity = np.zeros(len(text_ids), dtype=np.float32)
-            if vectors is not None:
-                text_vectors = contrasts.embed_text(text_ids, text_mask)
-                similarity = to_numpy((vectors[index[part]] * text_vectors).sum(dim=-1))
-            if key_values is not None:
+        parts = [slice(start, start + self.pair_batch) for start in range(0, len(texts), self.pair_batch)]
+        scores = np.zeros(len(texts), dtype=np.float32)
+        if 'similarity' in self.score_with:
+            contrasts = serving(model, Contrasts, 'multiple choice')
+            vectors = contrasts.project_visual(features.pooled)
+            for part in parts:
+                text_vectors = contrasts.embed_text(*pad_texts(texts[part], contrasts.tokenizer, index.device))
+                scores[part] = to_numpy((vectors[index[part]] * text_vectors).sum(dim=-1))
+        if 'match' in self.score_with:
+            matches = serving(model, Matches, 'multiple choice')
+            key_values = matches.matching_key_values(features.tokens)
+            for part in parts:
+                text_ids, text_mask = pad_texts(texts[part], matches.tokenizer, index.device)
                 logits = to_numpy(matches.match_logits(text_ids, text_mask, key_values, index[part]))
-                similarity = combine(logits, similarity, self.score_with, None)
-            found.append(similarity)
-        return np.concatenate(found)
+                scores[part] = combine(logits, scores[part], self.score_with, None)
+        return scores
 
 
 def _question(sample: VLDataSample, name: str) -> dict[str, Any]:
-    """The texts of a question and the place of the true one, checked."""
+    """Return the texts of a question and the place of the true one, checked."""
     choices, ids, answer = list(sample.get('captions', [])), sample.get('caption_ids', []), sample.get('answer_index')
     if not choices or answer is None:
         raise OmniVLValueError(
@@ -127,7 +126,7 @@ def _question(sample: VLDataSample, name: str) -> dict[str, Any]:
     return {'choices': choices, 'answer_index': int(answer)}
 
 
-def _judge(question: dict[str, Any], scores: np.ndarray) -> dict[str, Any]:
+def _scored(question: dict[str, Any], scores: np.ndarray) -> dict[str, Any]:
     truth = question['choices'][question['answer_index']]
     is_true = np.array([choice == truth for choice in question['choices']])
     rank = best_true_ranks(scores[None], is_true[None])[0]

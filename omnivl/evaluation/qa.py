@@ -1,6 +1,6 @@
 """Answers to questions about images and videos, chosen from a list or written freely."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -96,7 +96,7 @@ class QAEvaluation(Evaluation):
         return (Answers,)
 
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
-        """Answers every question once with each method."""
+        """Answer every question once with each method."""
         answers = read_answer_list(self.answer_list) if isinstance(self.answer_list, str) else self.answer_list
         answerer = serving(model, Answers, name)
         choices = _Choices(answers, answerer.tokenizer, self.max_answer_pieces)
@@ -107,9 +107,7 @@ class QAEvaluation(Evaluation):
         shape = rows[0]['shape']
         for row in rows:
             del row['shape']
-        metrics, chance = {}, {}
-        if _are_answered(rows, name):
-            metrics, chance = self._metrics(rows, choices)
+        metrics, chance = self._metrics(rows, choices) if _are_answered(rows, name) else ({}, {})
         protocol = dict(
             task='qa',
             protocol=f'VQAv2 soft accuracy, {self.rule} rule' if self.protocol == 'vqav2' else 'exact match',
@@ -127,7 +125,7 @@ class QAEvaluation(Evaluation):
         return EvaluationResult(metrics, chance, rows, protocol)
 
     def submission(self, predictions: Sequence[Row]) -> list[dict[str, Any]] | None:
-        """What VQAv2's server takes: ``[{question_id, answer}]``, the answers of the first method.
+        """Return what VQAv2's server takes: ``[{question_id, answer}]``, the answers of the first method.
 
         Args:
             predictions: Of a result.
@@ -142,7 +140,7 @@ class QAEvaluation(Evaluation):
     def _answer(
         self, model: Answers, batch: VLBatch, samples: Sequence[VLDataSample], choices: '_Choices'
     ) -> list[Row]:
-        """The rows of one batch."""
+        """Write the rows of one batch."""
         questions = model.read_questions(batch)
         rows = [_describe_question(sample, batch) for sample in samples]
         for method in self.methods:
@@ -164,7 +162,7 @@ class QAEvaluation(Evaluation):
         return rows
 
     def _metrics(self, rows: Sequence[Row], choices: '_Choices') -> tuple[dict[str, float], dict[str, float]]:
-        """Figures and chance level of all questions and of each type."""
+        """Compute figures and chance level of all questions and of each type."""
         score = self._score(choices)
         kinds = self._kinds(rows)
         blind = _blind_scores(rows, score)
@@ -186,7 +184,7 @@ class QAEvaluation(Evaluation):
         )
 
     def _kinds(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
-        """``'_<type>'`` -> the questions of this type."""
+        """Sort the questions: ``'_<type>'`` -> the questions of this type."""
         kinds: dict[str, list[int]] = defaultdict(list)
         published = all('answer_type' in row for row in rows)
         if not published and self.protocol == 'vqav2':
@@ -215,12 +213,12 @@ class _Choices:
         self.known = {_plain(text) for text in self.texts}
 
     def lacks(self, truth: Sequence[str]) -> bool:
-        """Whether no right answer is in the list."""
+        """Say whether no right answer is in the list."""
         return bool(self.texts) and not any(_plain(text) in self.known for text in truth)
 
 
 def _describe_list(answer_list: Sequence[str] | str | None) -> dict[str, str] | None:
-    """File and checksum of a list that is one."""
+    """Return file and checksum of a list that is one."""
     return dict(file=answer_list, sha256=file_sha256(answer_list)) if isinstance(answer_list, str) else None
 
 
@@ -241,7 +239,7 @@ def _describe_question(sample: VLDataSample, batch: VLBatch) -> Row:
 
 
 def _are_answered(rows: Sequence[Row], name: str) -> bool:
-    """Whether there is something to compare with; all questions or none."""
+    """Say whether there is something to compare with; all questions or none."""
     without = [row for row in rows if not row['answers']]
     if without and len(without) < len(rows):
         raise OmniVLValueError(
@@ -252,13 +250,13 @@ def _are_answered(rows: Sequence[Row], name: str) -> bool:
 
 
 def _blind_scores(rows: Sequence[Row], score: Score) -> np.ndarray:
-    """Score of each question, float (questions,), if every type of question got its best constant answer."""
+    """Score each question, float (questions,), as if every type of question got its best constant answer."""
     groups: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         groups[row.get('question_type') or _first_words(row, 2)].append(number)
     scores = np.zeros(len(rows))
     for members in groups.values():
-        totals: Counter[str] = Counter()
+        totals: dict[str, float] = defaultdict(float)
         for number in members:
             truth = rows[number]['answers']
             for answer in set(truth):

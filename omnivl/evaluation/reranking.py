@@ -1,4 +1,4 @@
-"""Ordering the first items of each query anew, by the alignment decoder's judgement of the pair.
+"""Ordering the first items of each query anew, by the alignment decoder's score of the pair.
 
 What a pair's score is made of: match logits :math:`(l_0, l_1)`, the cosine similarity :math:`s` of the unit vectors,
 and the temperature :math:`\\tau` of the contrastive loss.
@@ -41,12 +41,12 @@ class PairLogits:
         self.codes, self.logits, self.texts = codes, logits, texts
 
     def get(self, visuals: np.ndarray, texts: np.ndarray) -> np.ndarray:
-        """Logits of pairs that were scored: int64 (Q, K) twice to float32 (Q, K, 2)."""
+        """Return the logits of pairs that were scored: int64 (Q, K) twice to float32 (Q, K, 2)."""
         return self.logits[np.searchsorted(self.codes, visuals * self.texts + texts)]
 
 
 def needed_pairs(visual_to_text: np.ndarray, text_to_visual: np.ndarray, row: np.ndarray | None = None) -> np.ndarray:
-    """The pairs that re-ranking both ways needs, each once.
+    """List the pairs that re-ranking both ways needs, each once.
 
     Args:
         visual_to_text: The first texts of each visual; int64 (visuals, K).
@@ -73,7 +73,7 @@ def score_pairs(
     pair_batch: int,
     name: str,
 ) -> PairLogits:
-    """Match logits of pairs; each rank scores those whose visual it holds, the keys and values of a visual once.
+    """Score pairs; each rank those whose visual it holds, the keys and values of a visual once.
 
     Args:
         model: Offers ``Matches``.
@@ -116,7 +116,7 @@ def score_pairs(
 def _pair_batches(
     chunk: Sequence[int], texts: Sequence[np.ndarray], pairs: np.ndarray, pair_batch: int
 ) -> Iterator[np.ndarray]:
-    """Pairs (n, 2) of a chunk of visuals, grouped by visual, texts of similar length together, n up to ``pair_batch``.
+    """Yield pairs (n, 2) of a chunk of visuals by visual, texts of similar length together, n up to ``pair_batch``.
 
     Pieces of one visual are put together only as long as they fit, so that visuals with many texts fill batches alone.
     """
@@ -136,7 +136,7 @@ def _pair_batches(
 
 
 def combine(logits: np.ndarray, similarity: np.ndarray, rerank_with: str, temperature: float | None) -> np.ndarray:
-    """The score of each pair; see the top of this file.
+    """Compute the score of each pair; see the top of this file.
 
     Args:
         logits: float32 (Q, K, 2).
@@ -156,7 +156,7 @@ def combine(logits: np.ndarray, similarity: np.ndarray, rerank_with: str, temper
 
 
 def rerank(direction: Direction, ranking: Ranking, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Orders the first K items of each query by new scores.
+    """Order the first K items of each query by new scores.
 
     Args:
         direction: Queries, gallery, truth.

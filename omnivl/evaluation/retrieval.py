@@ -94,8 +94,7 @@ class RetrievalEvaluation(Evaluation):
 
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
         """Encode everything once, rank, re-rank."""
-        scaled = self.dual_softmax or (self.rerank_k is not None and self.rerank_with == 'match+scaled_similarity')
-        temperature = serving(model, Contrasts, name).temperature_value() if scaled else None
+        temperature = serving(model, Contrasts, name).temperature_value()
         mine, tokens_by_key = self._encode_visuals(model, dataloader, name)
         rows = gather_rows(mine, name)
         texts = CaptionTexts(rows, merge=self.duplicate_captions == 'merge')
@@ -123,7 +122,7 @@ class RetrievalEvaluation(Evaluation):
     def _encode_visuals(
         self, model: nn.Module, dataloader: Iterable, name: str
     ) -> tuple[list[dict[str, Any]], dict[tuple[str, str], Tensor]]:
-        """This rank's rows, and for the re-ranking the tokens (S, D) of each in CPU memory."""
+        """Encode this rank's visuals: their rows, and for the re-ranking the tokens (S, D) of each in CPU memory."""
         rows: list[dict[str, Any]] = []
         tokens: dict[tuple[str, str], Tensor] = {}
         contrasts = serving(model, Contrasts, name)
@@ -146,10 +145,10 @@ class RetrievalEvaluation(Evaluation):
         tokens: dict[int, Tensor],
         texts: CaptionTexts,
         rankings: Sequence[Ranking],
-        temperature: float | None,
+        temperature: float,
         name: str,
     ) -> tuple[list[np.ndarray], int]:
-        """New scores of the first k items both ways (texts first), and the number of pairs they took."""
+        """Score the first k items both ways (texts first) anew; also the number of pairs that took."""
         t2v, v2t = (ranking.top[:, : self.rerank_k] for ranking in rankings)
         pairs = needed_pairs(v2t, t2v, texts.row)
         logits = score_pairs(model, tokens, texts.ids, pairs, self.visual_batch, self.pair_batch, name)
@@ -163,7 +162,7 @@ class RetrievalEvaluation(Evaluation):
     def _measure(
         self, directions: Sequence[Direction], ranks: Sequence[np.ndarray], suffix: str
     ) -> tuple[dict[str, float], dict[str, float]]:
-        """Metrics and their chance levels, of both directions."""
+        """Compute metrics and their chance levels, of both directions."""
         metrics, chance = {}, {}
         for direction, values in zip(directions, ranks):
             counts, size = direction.true_counts, len(direction.gallery)
@@ -175,7 +174,8 @@ class RetrievalEvaluation(Evaluation):
         recalls = [f'{direction.name}_r{k}' for direction in directions for k in self.recall_k]
         for figures in (metrics, chance):
             figures['mean_recall'] = float(np.mean([figures[recall] for recall in recalls]))
-        return tuple({f'{metric}{suffix}': value for metric, value in part.items()} for part in (metrics, chance))
+        named = [{f'{metric}{suffix}': value for metric, value in part.items()} for part in (metrics, chance)]
+        return named[0], named[1]
 
     def _protocol(self, rows: Sequence[dict[str, Any]], texts: CaptionTexts) -> dict[str, Any]:
         protocol = dict(
@@ -213,7 +213,7 @@ def _captions(sample: VLDataSample, name: str) -> dict[str, Any]:
 def _directions(
     rows: Sequence[dict[str, Any]], texts: CaptionTexts, text_features: np.ndarray, name: str
 ) -> tuple[Direction, Direction]:
-    """Texts to visuals, visuals to texts."""
+    """Lay out both directions: texts to visuals, visuals to texts."""
     modalities = sorted({row['modality'] for row in rows})
     if len(modalities) > 1:
         raise OmniVLValueError(f'{name}: one evaluation is of one modality, got {modalities}')

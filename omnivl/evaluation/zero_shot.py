@@ -52,10 +52,11 @@ class ZeroShotEvaluation(Evaluation):
         return (Contrasts,)
 
     def evaluate(self, model: nn.Module, dataloader: Iterable, name: str) -> EvaluationResult:
-        """Encodes prompts and visuals once."""
+        """Encode prompts and visuals once."""
         classes = dataset_classes(dataloader, name, 'zero-shot classification')
-        _check_names(dataloader.dataset.classes, name)
-        class_features = self.class_features(model, dataloader.dataset, name)
+        dataset: Any = getattr(dataloader, 'dataset', None)
+        _check_names(dataset.classes, name)
+        class_features = self.class_features(model, dataset, name)
         contrasts = serving(model, Contrasts, name)
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):
@@ -66,7 +67,7 @@ class ZeroShotEvaluation(Evaluation):
         return class_result(gather_rows(rows, name), classes, self.top_k, name, 'zero_shot', protocol)
 
     def class_features(self, model: nn.Module, dataset: Any, name: str) -> np.ndarray:
-        """One unit vector per class, from all its prompts; float32 (C, E).
+        """Make one unit vector per class, from all its prompts; float32 (C, E).
 
         The prompts go through the text part of the dataset's pipeline, as those of training did: a full stop that
         training never saw costs half of the accuracy.

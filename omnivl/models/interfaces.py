@@ -51,7 +51,7 @@ class Contrasts(Encodes, Protocol):
     tokenizer: TextTokenizer
 
     def temperature_value(self) -> float:
-        """Return the temperature that similarities are divided by."""
+        """The temperature that similarities are divided by."""
 
     def project_visual(self, pooled: Tensor) -> Tensor:
         """Map the vectors of visuals (B, D), from ``encode``, to unit vectors, float32 (B, E)."""
@@ -115,22 +115,6 @@ class Classifies(Encodes, Protocol):
         """Score the classes: logits, float (B, C)."""
 
 
-class Loss(Protocol):
-    """Computes one number to train on; asked of what ``model.losses`` lists, a registered module.
-
-    Attributes:
-        name: What a task of the train loop and the log call it; the log says ``loss_<name>``.
-        needs: What it is computed from: arguments of its ``forward``, and attributes of the step of the task model
-            (see ``TrainingStep``), which computes each once, however many losses need it.
-    """
-
-    name: str
-    needs: tuple[str, ...]
-
-    def __call__(self, **needed: Any) -> Tensor:
-        """Compute the loss, a scalar in float32."""
-
-
 class Trains(Protocol):
     """Computes losses that have names."""
 
@@ -148,6 +132,12 @@ class HasParts(Protocol):
     @property
     def parts(self) -> Mapping[str, Any]:
         """Name -> part, a module, such as ``'visual_encoder'``."""
+
+
+class HasMatchingToken(Protocol):
+    """Lets texts that are read over visuals begin with a token of its choice."""
+
+    matching_token: str
 
 
 class HasImageSize(Protocol):
@@ -201,9 +191,6 @@ def serving(model: object, interface: type[Interface], user: str) -> Interface:
         interface: One of this file.
         user: Who asks, for the message.
 
-    Returns:
-        The model or its trunk, as that interface.
-
     Raises:
         OmniVLTypeError: Neither does; says what is missing.
     """
@@ -212,10 +199,9 @@ def serving(model: object, interface: type[Interface], user: str) -> Interface:
         return server
     reasons = {reason for candidate in _candidates(model) if (reason := _lacks(candidate).get(interface))}
     if not reasons:
-        members = sorted(_members(interface))
-        missing = [[name for name in members if not _has(one, name)] for one in _candidates(model)]
-        closest = min(missing, key=len)
-        reasons = {f'it has no {", ".join(closest)}'}
+        # Of the trunk and the task the one that is nearer to it.
+        missing = min(([n for n in _members(interface) if not _has(one, n)] for one in _candidates(model)), key=len)
+        reasons = {f'it has no {", ".join(sorted(missing))}'}
     purpose = (inspect.getdoc(interface) or '').rstrip('.').lower()
     raise OmniVLTypeError(
         f'{user} needs a model that {purpose}, which this {type(model).__name__} does not: '

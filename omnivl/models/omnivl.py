@@ -1,7 +1,6 @@
 """The trunk: both encoders, both decoders, projections and heads, and what they do together. No loss, no task."""
 
 from collections.abc import Collection, Mapping
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +11,9 @@ from omnivl.registry import MODELS, TOKENIZERS
 from omnivl.structures import TextFeatures, VisualFeatures, VLBatch
 
 from .decoders import share_like_blip
+from .decoders.base import GroundedDecoder
 from .decoders.generation import Cache
-from .encoders.text import TextEmbeddings
+from .encoders import TextEncoder
 from .interfaces import Contrasts, FitsPositions, KeyValues, Matches, TextTokenizer, Writes, Writing, offered_by
 from .layers.attention import KeyValue
 from .layers.temperature import Temperature
@@ -116,6 +116,10 @@ class OmniVL(nn.Module):
         return dict(self.named_children())
 
     @property
+    def _text_models(self) -> list[TextEncoder | GroundedDecoder]:
+        return [part for part in self.children() if isinstance(part, TextEncoder | GroundedDecoder)]
+
+    @property
     def lacks(self) -> dict[type, str]:
         """Interfaces that this trunk cannot serve, each with the reason."""
         missing = {interface: sorted(set(needed) - set(self.parts)) for interface, needed in NEEDED.items()}
@@ -128,10 +132,8 @@ class OmniVL(nn.Module):
     @property
     def tokenizer(self) -> TextTokenizer:
         """The text tokenizer; an ``OmniVLValueError`` if its vocabulary does not fit into the embeddings."""
-        readers = [part for part in self.parts.values() if hasattr(part, 'embeddings')]
-        expected = self._tokenizer.vocab_size
-        if readers:
-            expected = cast(TextEmbeddings, readers[0].embeddings).word.num_embeddings
+        sizes = [part.embeddings.word.num_embeddings for part in self._text_models]
+        expected = sizes[0] if sizes else self._tokenizer.vocab_size
         if self._tokenizer.vocab_size > expected:
             raise OmniVLValueError(
                 f'the tokenizer has {self._tokenizer.vocab_size} tokens ([DEC] and [ENC] included), the model '
@@ -144,11 +146,9 @@ class OmniVL(nn.Module):
 
         Those of the momentum encoder, whose names end alike, too.
         """
-        fits = offered_by(self.visual_encoder, FitsPositions)  # a matter of each encoder
-        if fits is None:
-            return
-        for key in [key for key in state_dict if key.endswith('visual_encoder.pos_embed')]:
-            fits.fit_position_embeddings(state_dict, key.removesuffix('pos_embed'))
+        if (fits := offered_by(self.visual_encoder, FitsPositions)) is not None:  # a matter of each encoder
+            for key in [key for key in state_dict if key.endswith('visual_encoder.pos_embed')]:
+                fits.fit_position_embeddings(state_dict, key.removesuffix('pos_embed'))
 
     def encode(self, batch: VLBatch) -> VisualFeatures:
         """Encode the visuals of a batch to tokens (B, S, D) and the [CLS] vector (B, D)."""
@@ -167,7 +167,7 @@ class OmniVL(nn.Module):
         return F.normalize(self.text_proj(self.encode_text(text_ids, text_mask).pooled).float(), dim=-1)
 
     def temperature_value(self) -> float:
-        """Return the temperature of the contrastive loss."""
+        """The temperature of the contrastive loss."""
         return float(self.temperature())
 
     @property
@@ -184,7 +184,7 @@ class OmniVL(nn.Module):
         return self.generation_decoder.project_visual(visual_tokens)
 
     def matching_ids(self, text_ids: Tensor) -> Tensor:
-        """Make what the alignment decoder reads of a text, int64 (B, L) with [CLS] first: see ``matching_token``."""
+        """What the alignment decoder reads for a text, int64 (B, L) with [CLS] first: see ``matching_token``."""
         if self.matching_token == '[CLS]':
             return text_ids
         return replace_first(text_ids, self.tokenizer.encoder_id)
@@ -253,7 +253,7 @@ def shift_for_writing(text_ids: Tensor, text_mask: Tensor, decoder_id: int) -> t
 
 
 def prompt_ids(tokenizer: TextTokenizer, prompt: str) -> list[int]:
-    """Return the token ids of a prompt, without [CLS] and [SEP]."""
+    """The token ids of a prompt, without [CLS] and [SEP]."""
     return [int(token) for token in tokenizer.encode(prompt, len(prompt) + 2)[1:-1]] if prompt else []
 
 

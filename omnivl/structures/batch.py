@@ -56,6 +56,13 @@ class VLBatch:
     losses: tuple[str, ...] | None = None
 
     @property
+    def texts(self) -> tuple[Tensor, Tensor]:
+        """Ids, int64 (B, L), and mask, bool (B, L), of the texts; an ``OmniVLValueError`` where there are none."""
+        if self.text_ids is None or self.text_mask is None:
+            raise OmniVLValueError('the batch has no texts: add TokenizeText to the pipeline')
+        return self.text_ids, self.text_mask
+
+    @property
     def modality(self) -> str:
         """Name of what there is to see.
 

@@ -11,14 +11,13 @@ from typing import NamedTuple, cast
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
 from omnivl.models.decoders.base import GroundedLayer
 from omnivl.models.interfaces import KeyValues, Matches, serving
 from omnivl.models.layers.attention import CrossAttention
 from omnivl.models.omnivl import OmniVL
-from omnivl.models.tasks import TrunkModel
 from omnivl.structures import MODALITIES, VLDataSample
 
 from .sheets import SOFT, Line, card, contact_sheet, frame_strip
@@ -125,7 +124,7 @@ def alignment_attention(
 
 
 def attend(
-    model: TrunkModel, frames: np.ndarray, text: str, modality: str, layer: int | None = None, kind: str = 'attention'
+    model: nn.Module, frames: np.ndarray, text: str, modality: str, layer: int | None = None, kind: str = 'attention'
 ) -> WordAttention:
     """Find where a model looks for the words of a text.
 
@@ -162,7 +161,9 @@ def attend(
     sample.text_ids = ids
     pixels = torch.from_numpy(np.array(frames.transpose(0, 3, 1, 2)))[None]
     with torch.no_grad(), _evaluation_mode(model):
-        batch = model.data_preprocessor(dict(inputs={modality: pixels}, data_samples=[sample]), False)['batch']
+        batch = cast(nn.Module, model.data_preprocessor)(dict(inputs={modality: pixels}, data_samples=[sample]), False)[
+            'batch'
+        ]
         key_values = trunk.matching_key_values(trunk.encode(batch).tokens)
         weights, logits = alignment_attention(
             trunk, batch.text_ids, batch.text_mask, key_values, layer, relevance=kind == 'relevance'
@@ -175,7 +176,7 @@ def attend(
     return WordAttention([word for word, _ in groups], maps, float(logits[0].softmax(-1)[1]))
 
 
-def matching_trunk(model: TrunkModel) -> OmniVL:
+def matching_trunk(model: nn.Module) -> OmniVL:
     """Return the trunk of a model that matches texts and visuals, or refuse the model."""
     return cast(OmniVL, serving(model, Matches, 'a picture of attention'))
 
@@ -244,7 +245,7 @@ def draw_heat(frames: np.ndarray, heat: np.ndarray, strength: float = 0.6) -> np
 
 
 def draw_word_attention(
-    model: TrunkModel,
+    model: nn.Module,
     frames: np.ndarray,
     text: str,
     modality: str,
@@ -286,7 +287,7 @@ def draw_word_attention(
 
 
 @contextmanager
-def _evaluation_mode(model: TrunkModel) -> Iterator[None]:
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
     training = model.training
     model.eval()
     try:

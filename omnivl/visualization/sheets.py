@@ -1,7 +1,6 @@
-"""Pictures to look at: strips of frames with text, contact sheets; to a file, a notebook, TensorBoard.
+"""Pictures to look at: strips of frames with text, contact sheets.
 
-Every function returns a ``PIL.Image``: a notebook shows it by itself, ``.save('sheet.png')`` writes a file, and
-:func:`log_picture` sends it to TensorBoard or whatever else MMEngine's visualizer writes to.
+Every function returns a ``PIL.Image``: a notebook shows it by itself, ``.save('sheet.png')`` writes a file.
 """
 
 from collections.abc import Sequence
@@ -9,7 +8,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from mmengine.visualization import Visualizer
 from PIL import Image, ImageDraw, ImageFont
 
 from omnivl.errors import OmniVLValueError
@@ -93,24 +91,6 @@ def card(
     return result
 
 
-def captioned_strip(
-    frames: Sequence[np.ndarray], text: str, answer: str | None = None, height: int = 128
-) -> Image.Image:
-    """Show a clip or an image with its caption, or with a question and its answer.
-
-    Args:
-        frames: uint8 (H, W, 3) RGB each.
-        text: The caption or the question.
-        answer: The answer to the question.
-        height: Height of the frames in pixels.
-
-    Returns:
-        A card.
-    """
-    lines = [Line(text)] if answer is None else [Line(text, SOFT), Line(answer)]
-    return card([frame_strip(frames, height)], lines)
-
-
 def contact_sheet(cards: Sequence[Image.Image], width: int = 1480, title: str = '') -> Image.Image:
     """Lay cards out in rows, like words on a page.
 
@@ -149,19 +129,6 @@ def contact_sheet(cards: Sequence[Image.Image], width: int = 1480, title: str = 
             left += picture.width + PADDING
         top += max(picture.height for picture in row) + PADDING
     return page
-
-
-def log_picture(picture: Image.Image, name: str, step: int = 0, visualizer: Visualizer | None = None) -> None:
-    """Send a picture to where a run writes its curves: TensorBoard, local files, or another backend of MMEngine.
-
-    Args:
-        picture: From a function of this module.
-        name: Its name there.
-        step: The step of training that it belongs to.
-        visualizer: The one to use; None = that of the run.
-    """
-    visualizer = visualizer or Visualizer.get_current_instance()
-    visualizer.add_image(name, np.asarray(picture.convert('RGB')), step)
 
 
 def _fit_height(picture: Image.Image, height: int) -> Image.Image:

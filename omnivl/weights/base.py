@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
-from omnivl.models.data_preprocessor import VLDataPreprocessor
+from omnivl.models.data_preprocessor import FrameNormalizer, VLDataPreprocessor
 from omnivl.models.interfaces import HasParts, TakesWeights, offered_by
 from omnivl.registry import WEIGHT_READERS
 from omnivl.storage.checkpoint import CheckpointError, load_checkpoint, weights_of
@@ -240,7 +240,7 @@ def pixel_statistics(model: object) -> dict[str, list[float]]:
     preprocessor = getattr(model, 'data_preprocessor', None)
     if not isinstance(preprocessor, VLDataPreprocessor):
         return {}
-    normalizer = preprocessor.normalizers[FRAMES]
+    normalizer = cast(FrameNormalizer, preprocessor.normalizers[FRAMES])
     scale, shift = 255 * normalizer.scale.double().flatten(), normalizer.shift.double().flatten()
     statistics = dict(mean=-shift / scale, std=1 / scale)
     return {name: [round(number, 8) for number in values.tolist()] for name, values in statistics.items()}

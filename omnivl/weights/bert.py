@@ -65,11 +65,7 @@ class BERTReader(WeightReader):
         self.models = models
 
     def text_models(self, model: HasParts) -> list[str]:
-        """Name the text models to fill.
-
-        Raises:
-            OmniVLValueError: There is none.
-        """
+        """Name the text models to fill; an ``OmniVLValueError`` if the model holds none, or not those asked for."""
         names = [name for name in self.models or TEXT_MODELS if name in model.parts]
         if not names or len(names) < len(self.models or ()):
             raise OmniVLValueError(

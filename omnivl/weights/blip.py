@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from omnivl.errors import OmniVLValueError
-from omnivl.models.interfaces import HasParts
+from omnivl.models.interfaces import HasMatchingToken, HasParts, offered_by
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
@@ -73,8 +73,8 @@ class BLIPReader(WeightReader):
         """See ``WeightReader.advice``."""
         is_hugging_face = any(key.startswith('vision_model.') for key in weights)
         reads_texts = any(key.startswith('text_encoder.') for key in weights)
-        token = getattr(getattr(model, 'trunk', None), 'matching_token', None)
-        if not (is_hugging_face and reads_texts and token == '[ENC]'):
+        reader = offered_by(model, HasMatchingToken)
+        if not (is_hugging_face and reads_texts and reader is not None and reader.matching_token == '[ENC]'):
             return []
         return [
             'for matching and questions the model puts [ENC] in the place of [CLS], as BLIP was trained; Hugging '

@@ -28,7 +28,7 @@ class WeightReport:
     notes: list[str] = field(default_factory=list)
 
     def table(self) -> str:
-        """Numbers of keys per part: our parts, then those parts of the source from which something is unused."""
+        """Count keys per part: our parts, then those parts of the source from which something is unused."""
         filled, left, unused = (_per_part(keys) for keys in (self.filled, self.left + self.elsewhere, self.unused))
         rows = [('part', 'filled', 'left', 'unused')]
         rows += [(part, str(filled[part]), str(left[part]), '') for part in dict.fromkeys([*filled, *left])]
@@ -48,7 +48,7 @@ class WeightReport:
 
 
 def grouped(keys: Sequence[str]) -> list[str]:
-    """One line per key; many keys of one part become one line with their number."""
+    """Write one line per key; many keys of one part become one line with their number."""
     counts = _per_part(keys)
     lines = [f'{part}.* ({count} keys)' for part, count in counts.items() if count > MANY]
     return lines + [key for key in keys if counts[key.split('.')[0]] <= MANY]

@@ -81,6 +81,6 @@ class StageReader(WeightReader):
 
 
 def _prefixes(model: HasParts) -> dict[str, str]:
-    """Part -> what the names of its weights begin with in the model."""
+    """Map each part to what the names of its weights begin with in the model."""
     names = {id(module): name for name, module in cast(nn.Module, model).named_modules()}
     return {f'{part}.': f'{names[id(module)]}.' for part, module in model.parts.items()}

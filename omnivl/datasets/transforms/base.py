@@ -1,11 +1,22 @@
-"""What every transform of the pipeline shares: a missing key says who should have put it there."""
+"""What the transforms share: they show their arguments, and a missing key says who should have put it there."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
+
+from mmcv.transforms import BaseTransform
 
 from omnivl.errors import OmniVLKeyError, OmniVLValueError
 
 PROVIDERS = {'frames': 'LoadImage or LoadVideo', 'text_ids': 'TokenizeText', 'caption_ids': 'TokenizeText'}
+
+
+class Transform(BaseTransform):
+    """Base of the transforms, which keep each argument under its own name."""
+
+    def __repr__(self) -> str:
+        arguments = (f'{name}={getattr(self, name)!r}' for name in inspect.signature(type(self)).parameters)
+        return f'{type(self).__name__}({", ".join(arguments)})'
 
 
 def require(results: dict[str, Any], transform: object, keys: Sequence[str]) -> None:

@@ -37,6 +37,3 @@ class LoadCIFAR(LoadImage):
         pixels = records[int(number), -PIXELS:].reshape(3, SIDE, SIDE)
         results['frames'] = np.ascontiguousarray(pixels.transpose(1, 2, 0))[None]
         return results
-
-    def __repr__(self) -> str:
-        return super().__repr__().replace('LoadImage', 'LoadCIFAR')

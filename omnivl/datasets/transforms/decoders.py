@@ -139,7 +139,7 @@ class VideoReader(ABC):
 
 
 class VideoDecoder(ABC):
-    """Open videos. Holds no open file, so it travels to the workers of a data loader."""
+    """Open videos. A decoder holds no open file, so it travels to the workers of a data loader."""
 
     def open(self, path: str, short_side: int | None = None) -> VideoReader:
         """Open a video, for a short time: readers are closed after each sample.
@@ -160,6 +160,9 @@ class VideoDecoder(ABC):
             raise BrokenVisualError(path, reason)
         with reported_as_broken(path, f'{type(self).__name__} cannot open it'):
             return self._open(path, short_side)
+
+    def __repr__(self) -> str:
+        return type(self).__name__
 
     @abstractmethod
     def _open(self, path: str, short_side: int | None) -> VideoReader:

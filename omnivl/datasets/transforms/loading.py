@@ -5,7 +5,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 from PIL import Image, ImageOps
 from torch.utils.data import get_worker_info
 
@@ -13,7 +12,7 @@ from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import TRANSFORMS
 
-from .base import require
+from .base import Transform, require
 from .decoders import VideoDecoder, build_decoder, reported_as_broken
 from .sampling import clip_indices
 
@@ -76,7 +75,7 @@ def jpeg_is_whole(data: bytes) -> bool:
 
 
 @TRANSFORMS.register_module()
-class LoadImage(BaseTransform):
+class LoadImage(Transform):
     """Load an image as a clip of one frame.
 
     Required keys: ``visual``. Added keys: ``frames``.
@@ -127,12 +126,9 @@ class LoadImage(BaseTransform):
             raise BrokenVisualError(path, 'it cannot be read as an image: the JPEG is cut short or damaged')
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
-    def __repr__(self) -> str:
-        return f'LoadImage(backend={self.backend!r}, short_side={self.short_side})'
-
 
 @TRANSFORMS.register_module()
-class LoadVideo(BaseTransform):
+class LoadVideo(Transform):
     """Decode a fixed number of frames of a video, sampled sparsely: one from each of equal segments.
 
     Required keys: ``visual``; ``rng`` if ``random``. Optional keys: ``clip`` (start and end in seconds, or None).
@@ -188,10 +184,3 @@ class LoadVideo(BaseTransform):
         if self.num_clips > 1:
             results['num_views'] = self.num_clips
         return results
-
-    def __repr__(self) -> str:
-        decoder = type(self.decoder).__name__
-        return (
-            f'LoadVideo(num_frames={self.num_frames}, random={self.random}, decoder={decoder}, '
-            f'short_side={self.short_side}, num_clips={self.num_clips})'
-        )

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mmcv.transforms import BaseTransform
-
 from omnivl.registry import TRANSFORMS
 from omnivl.structures import MODALITIES, VLDataSample, check_modality
 
-from .base import require
+from .base import Transform, require
 from .packers import packer_of
 
 META_KEYS = ('sample_id', 'source', 'visual', 'modality')
@@ -30,7 +28,7 @@ DATA_KEYS = ('text_ids', 'caption_ids', 'answer_ids', 'answer_weights', 'target_
 
 
 @TRANSFORMS.register_module()
-class PackSample(BaseTransform):
+class PackSample(Transform):
     """Pack what the model and the metrics need, and drop the rest.
 
     Required keys: what the transforms left of each modality (``frames``), ``sample_id``, ``source``, ``visual``,
@@ -67,6 +65,3 @@ class PackSample(BaseTransform):
             if results.get(key) is not None:
                 setattr(sample, key, results[key])
         return {'inputs': inputs, 'pts_seconds': times, 'data_samples': sample}
-
-    def __repr__(self) -> str:
-        return f'PackSample(beside={self.beside})' if self.beside else 'PackSample()'

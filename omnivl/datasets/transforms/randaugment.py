@@ -6,14 +6,13 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from mmcv.transforms import BaseTransform
 from PIL import Image, ImageOps
 from torchvision.transforms.v2 import functional as F
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import TRANSFORMS
 
-from .base import as_share, require
+from .base import Transform, as_share, require
 
 MAX_MAGNITUDE = 10
 GREY = (128, 128, 128)
@@ -84,7 +83,7 @@ OPERATIONS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
 
 
 @TRANSFORMS.register_module()
-class RandAugment(BaseTransform):
+class RandAugment(Transform):
     """Apply a few operations drawn from a list, with the same strength and sign for all frames.
 
     The list leaves colours alone (no posterise, solarise, invert or hue), because captions name them.
@@ -124,9 +123,3 @@ class RandAugment(BaseTransform):
                 amount = sign * self.magnitude / MAX_MAGNITUDE
                 results['frames'] = OPERATIONS[self.operations[index]](results['frames'], amount)
         return results
-
-    def __repr__(self) -> str:
-        return (
-            f'RandAugment(num_ops={self.num_ops}, magnitude={self.magnitude}, prob={self.prob}, '
-            f'operations={self.operations})'
-        )

@@ -3,13 +3,11 @@
 import re
 from typing import Any
 
-from mmcv.transforms import BaseTransform
-
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import TOKENIZERS, TRANSFORMS
 
-from .base import require
+from .base import Transform, require
 
 _MARKS = re.compile(r'[.!"()*#:;~]')
 
@@ -45,7 +43,7 @@ def _first_words(text: str, max_words: int | None) -> str:
     return ' '.join(text.split()[:max_words])
 
 
-class CleanText(BaseTransform):
+class CleanText(Transform):
     """Base of what cleans text: a text of which nothing is left is like a broken file, so the dataset's policy decides.
 
     Args:
@@ -66,9 +64,6 @@ class CleanText(BaseTransform):
             path = str(results.get('visual', results.get('sample_id', 'a sample')))
             raise BrokenVisualError(path, f'its {kind} {text!r} is empty after cleaning')
         return cleaned
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(max_words={self.max_words})'
 
 
 @TRANSFORMS.register_module()
@@ -120,7 +115,7 @@ class CleanQuestion(CleanText):
 
 
 @TRANSFORMS.register_module()
-class TokenizeText(BaseTransform):
+class TokenizeText(Transform):
     """Turn text into word-piece ids, unpadded.
 
     Required keys: ``text``, ``captions`` or ``question``. Added keys: ``text_ids`` from ``text`` or ``question``,
@@ -156,6 +151,3 @@ class TokenizeText(BaseTransform):
             answers = results['distinct_answers']
             results['answer_ids'] = [self.tokenizer.encode(answer, self.max_length) for answer in answers]
         return results
-
-    def __repr__(self) -> str:
-        return f'TokenizeText(tokenizer={self.tokenizer!r}, max_length={self.max_length})'

@@ -8,16 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import TRANSFORMS
 
-from .base import as_size, require
+from .base import Transform, as_size, require
 
 
 @TRANSFORMS.register_module()
-class ThreeCrop(BaseTransform):
+class ThreeCrop(Transform):
     """Cut three crops out of the frames, at both ends and in the middle of their longer side (TSN, Wang et al. 2016).
 
     Required keys: ``frames``. Optional keys: ``num_views``, of the clips that were loaded, ``pts_seconds``. Modified
@@ -52,12 +51,9 @@ class ThreeCrop(BaseTransform):
         results['num_views'] = len(crops) * results.get('num_views', 1)
         return results
 
-    def __repr__(self) -> str:
-        return f'ThreeCrop(size={self.size})'
-
 
 @TRANSFORMS.register_module()
-class ShuffleFrames(BaseTransform):
+class ShuffleFrames(Transform):
     """Put the frames of every view into a random order, to see what a model knows without time.
 
     For test pipelines: a model that understands motion must do worse with it. Each view is shuffled by itself. The time
@@ -74,6 +70,3 @@ class ShuffleFrames(BaseTransform):
         shuffled = [view[results['rng'].permutation(len(view))] for view in views]
         results['frames'] = np.concatenate(shuffled)
         return results
-
-    def __repr__(self) -> str:
-        return 'ShuffleFrames()'

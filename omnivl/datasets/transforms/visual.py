@@ -13,14 +13,13 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from mmcv.transforms import BaseTransform
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import TRANSFORMS
 
-from .base import as_share, as_size, require
+from .base import Transform, as_share, as_size, require
 
 
 def resize_frames(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -41,7 +40,7 @@ def resize_frames(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
-class Resize(BaseTransform):
+class Resize(Transform):
     """Scale the frames.
 
     Required and modified keys: ``frames``.
@@ -67,12 +66,9 @@ class Resize(BaseTransform):
         results['frames'] = resize_frames(results['frames'], size)
         return results
 
-    def __repr__(self) -> str:
-        return f'Resize(size={self.size}, keep_ratio={self.keep_ratio})'
-
 
 @TRANSFORMS.register_module()
-class CenterCrop(BaseTransform):
+class CenterCrop(Transform):
     """Cut out the middle of the frames.
 
     Required and modified keys: ``frames``.
@@ -97,12 +93,9 @@ class CenterCrop(BaseTransform):
         results['frames'] = results['frames'][:, top : top + self.size[0], left : left + self.size[1]]
         return results
 
-    def __repr__(self) -> str:
-        return f'CenterCrop(size={self.size})'
-
 
 @TRANSFORMS.register_module()
-class RandomResizedCrop(BaseTransform):
+class RandomResizedCrop(Transform):
     """Cut a random box out of the frames, the same for all, and scale it.
 
     The box has a share of the area drawn from ``scale`` and an aspect drawn log-uniformly from ``ratio``; after ten
@@ -164,12 +157,9 @@ class RandomResizedCrop(BaseTransform):
         box_width = max(1, min(width, round(height * aspect)))
         return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
-    def __repr__(self) -> str:
-        return f'RandomResizedCrop(size={self.size}, scale={self.scale}, ratio={self.ratio})'
-
 
 @TRANSFORMS.register_module()
-class RandomFlip(BaseTransform):
+class RandomFlip(Transform):
     """Mirror all frames left to right, or none.
 
     Not for captions that speak of left and right: the text is left as it is.
@@ -190,12 +180,9 @@ class RandomFlip(BaseTransform):
             results['frames'] = np.ascontiguousarray(results['frames'][:, :, ::-1])
         return results
 
-    def __repr__(self) -> str:
-        return f'RandomFlip(prob={self.prob})'
-
 
 @TRANSFORMS.register_module()
-class RandomShift(BaseTransform):
+class RandomShift(Transform):
     """Move all frames by the same few pixels; the edge is repeated into the gap.
 
     Required keys: ``frames``, ``rng``. Modified keys: ``frames``.
@@ -215,9 +202,6 @@ class RandomShift(BaseTransform):
         down, right = results['rng'].integers(-self.max_shift, self.max_shift, size=2, endpoint=True)
         results['frames'] = shift_frames(results['frames'], int(down), int(right))
         return results
-
-    def __repr__(self) -> str:
-        return f'RandomShift(max_shift={self.max_shift})'
 
 
 def shift_frames(frames: np.ndarray, down: int, right: int) -> np.ndarray:
@@ -240,7 +224,7 @@ def shift_frames(frames: np.ndarray, down: int, right: int) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
-class ColorContrast(BaseTransform):
+class ColorContrast(Transform):
     """Stretches or flattens the contrast around mid-grey, the same for all frames and channels, so hues stay.
 
     Required keys: ``frames``, ``rng``. Modified keys: ``frames``.
@@ -263,6 +247,3 @@ class ColorContrast(BaseTransform):
         # OpenCV looks up pictures, not clips: all frames as one tall picture.
         results['frames'] = cv2.LUT(frames.reshape(-1, *frames.shape[2:]), table).reshape(frames.shape)
         return results
-
-    def __repr__(self) -> str:
-        return f'ColorContrast(contrast={self.contrast})'

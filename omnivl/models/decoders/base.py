@@ -8,7 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 from omnivl.errors import OmniVLValueError
 
-from ..encoders.text import TextEmbeddings, init_bert
+from ..encoders.text import TextEmbeddings, TextEncoder, init_bert
 from ..layers import CrossAttentionBlock, FeedForwardBlock, SelfAttentionBlock
 from ..layers.attention import KeyValue
 
@@ -126,19 +126,17 @@ def share_like_blip(parts: Mapping[str, nn.Module]) -> None:
     Raises:
         OmniVLValueError: They differ in depth or in the shape of a shared part.
     """
-    models = {
-        name: parts[name] for name in ('text_encoder', 'alignment_decoder', 'generation_decoder') if name in parts
-    }
-    layers = {name: cast(nn.ModuleList, model.layers) for name, model in models.items()}
-    depths = [len(stack) for stack in layers.values()]
+    names = [name for name in ('text_encoder', 'alignment_decoder', 'generation_decoder') if name in parts]
+    models = {name: cast(TextEncoder | GroundedDecoder, parts[name]) for name in names}
+    depths = [len(model.layers) for model in models.values()]
     if len(set(depths)) > 1:
         raise OmniVLValueError(f"share='blip' needs one depth for the text models, got {depths}")
     _share('embeddings', list(models.values()))
     bidirectional, grounded = {'text_encoder', 'alignment_decoder'}, {'alignment_decoder', 'generation_decoder'}
-    for equally_deep in zip(*layers.values()):
-        of_model = dict(zip(models, equally_deep))
+    for layers in zip(*(model.layers for model in models.values())):
+        of_model = dict(zip(models, layers))
         _share('self_attention', [layer for name, layer in of_model.items() if name in bidirectional])
-        _share('feed_forward', list(equally_deep))
+        _share('feed_forward', list(layers))
         _share('cross_attention', [layer for name, layer in of_model.items() if name in grounded])
 
 

@@ -1,4 +1,5 @@
 from .answer import AnswerLoss, answer_log_likelihoods, answer_loss
+from .base import StepLoss
 from .classes import ClassLoss
 from .language import LanguageLoss, TextPrediction, language_loss
 from .matching import MatchingLoss, matching_loss
@@ -12,6 +13,7 @@ __all__ = [
     'LanguageLoss',
     'MatchingLoss',
     'MatchingPairs',
+    'StepLoss',
     'TextPrediction',
     'UniVLCLoss',
     'answer_log_likelihoods',

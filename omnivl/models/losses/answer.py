@@ -1,12 +1,12 @@
 """Language modelling of answers, each with its weight (BLIP, 2201.12086, ``models/blip_vqa.py`` of its code)."""
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 
 from ..distributed import mean_over_ranks
+from .base import StepLoss, check_smoothing
 from .language import TextPrediction
 
 
@@ -41,7 +41,7 @@ def answer_loss(
 
 
 @MODELS.register_module()
-class AnswerLoss(nn.Module):
+class AnswerLoss(StepLoss):
     """Language modelling of answers.
 
     Args:
@@ -53,11 +53,8 @@ class AnswerLoss(nn.Module):
     needs = ('answers', 'answer_weights', 'questions')
 
     def __init__(self, label_smoothing: float = 0.1, weight: float = 1.0) -> None:
-        super().__init__()
-        if not 0 <= label_smoothing < 1:
-            raise OmniVLValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
-        self.label_smoothing = label_smoothing
-        self.weight = weight
+        super().__init__(weight)
+        self.label_smoothing = check_smoothing(label_smoothing)
 
     def forward(self, answers: TextPrediction, answer_weights: Tensor, questions: int) -> Tensor:
         """See ``answer_loss``."""

@@ -1,14 +1,15 @@
 """Cross-entropy of classes."""
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
+
+from .base import StepLoss, check_smoothing
 
 
 @MODELS.register_module()
-class ClassLoss(nn.Module):
+class ClassLoss(StepLoss):
     """Mean cross-entropy over the batch.
 
     Args:
@@ -20,11 +21,8 @@ class ClassLoss(nn.Module):
     needs = ('class_logits', 'labels')
 
     def __init__(self, label_smoothing: float = 0.0, weight: float = 1.0) -> None:
-        super().__init__()
-        if not 0 <= label_smoothing < 1:
-            raise OmniVLValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
-        self.label_smoothing = label_smoothing
-        self.weight = weight
+        super().__init__(weight)
+        self.label_smoothing = check_smoothing(label_smoothing)
 
     def forward(self, class_logits: Tensor, labels: Tensor) -> Tensor:
         """Compute the loss, a scalar in float32, of logits (B, C) and labels int64 (B,)."""

@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 
 from ..distributed import mean_over_ranks
+from .base import StepLoss, check_smoothing
 
 
 class TextPrediction(NamedTuple):
@@ -46,7 +46,7 @@ def language_loss(logits: Tensor, targets: Tensor, label_smoothing: float = 0.1,
 
 
 @MODELS.register_module()
-class LanguageLoss(nn.Module):
+class LanguageLoss(StepLoss):
     """LM.
 
     Args:
@@ -58,11 +58,8 @@ class LanguageLoss(nn.Module):
     needs = ('language',)
 
     def __init__(self, label_smoothing: float = 0.1, weight: float = 1.0) -> None:
-        super().__init__()
-        if not 0 <= label_smoothing < 1:
-            raise OmniVLValueError(f'label_smoothing must be in [0, 1), got {label_smoothing}')
-        self.label_smoothing = label_smoothing
-        self.weight = weight
+        super().__init__(weight)
+        self.label_smoothing = check_smoothing(label_smoothing)
 
     def forward(self, language: TextPrediction) -> Tensor:
         """See ``language_loss``."""

@@ -2,12 +2,13 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 
 from ..distributed import mean_over_ranks
+from .base import StepLoss
 from .negatives import MatchingPairs
 
 
@@ -29,7 +30,7 @@ def matching_loss(logits: Tensor, matched: Tensor, valid: Tensor, positive_weigh
 
 
 @MODELS.register_module()
-class MatchingLoss(nn.Module):
+class MatchingLoss(StepLoss):
     """VLM.
 
     Args:
@@ -41,11 +42,10 @@ class MatchingLoss(nn.Module):
     needs = ('match_logits', 'pairs')
 
     def __init__(self, positive_weight: float = 1.0, weight: float = 1.0) -> None:
-        super().__init__()
+        super().__init__(weight)
         if positive_weight <= 0:
             raise OmniVLValueError(f'positive_weight must be above 0, got {positive_weight}')
         self.positive_weight = positive_weight
-        self.weight = weight
 
     def forward(self, match_logits: Tensor, pairs: MatchingPairs) -> Tensor:
         """See ``matching_loss``."""

@@ -3,12 +3,13 @@
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 
 from ..momentum import Candidates
+from .base import StepLoss
 
 POSITIVES = ('mean', 'sum')
 
@@ -74,7 +75,7 @@ def univlc_loss(
 
 
 @MODELS.register_module()
-class UniVLCLoss(nn.Module):
+class UniVLCLoss(StepLoss):
     """UniVLC.
 
     Args:
@@ -86,13 +87,12 @@ class UniVLCLoss(nn.Module):
     needs = ('visual_feature', 'text_feature', 'target_ids', 'candidates', 'temperature')
 
     def __init__(self, positives: str = 'mean', weight: float = 1.0) -> None:
-        super().__init__()
+        super().__init__(weight)
         if positives not in POSITIVES:
             raise OmniVLValueError(
                 f'positives must be one of {POSITIVES}, got {positives!r} (set UniVLCLoss.positives)'
             )
         self.positives = positives
-        self.weight = weight
 
     def forward(
         self,

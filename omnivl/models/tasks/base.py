@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from typing import Any, cast
+from typing import TypedDict, cast
 
 import torch
 from mmengine.model import BaseModel
@@ -12,8 +12,16 @@ from omnivl.errors import OmniVLTypeError, OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import VisualFeatures, VLBatch, VLDataSample
 
-from ..interfaces import Contrasts, Loss, offered_by
-from ..omnivl import PARTS
+from ..interfaces import Contrasts, offered_by
+from ..losses import StepLoss
+from ..omnivl import PARTS, OmniVL
+
+
+class ModelOptions(TypedDict, total=False):
+    """Arguments of ``TrunkModel`` that tasks hand on as they are."""
+
+    data_preprocessor: dict | None
+    init_cfg: dict | None
 
 
 class TrainingStep:
@@ -29,7 +37,7 @@ class TrainingStep:
     # Value -> parts of the trunk that it is made with, so that a model holds what its losses use.
     made_with: Mapping[str, tuple[str, ...]] = {}
 
-    def __init__(self, model: Any, batch: VLBatch) -> None:
+    def __init__(self, model: 'TrunkModel', batch: VLBatch) -> None:
         self.model = model
         self.batch = batch
 
@@ -38,7 +46,7 @@ class TrainingStep:
         """Tokens (B, S, D) and vectors (B, D) of the visuals."""
         return self.model.trunk.encode(self.batch)
 
-    def apply(self, loss: Loss) -> Tensor:
+    def apply(self, loss: StepLoss) -> Tensor:
         """Compute a loss, a scalar, from what it needs."""
         return loss(**{name: getattr(self, name) for name in loss.needs})
 
@@ -56,6 +64,7 @@ class TrunkModel(BaseModel):
     """
 
     step_type: type[TrainingStep] = TrainingStep
+    trunk: OmniVL
 
     def __init__(
         self,
@@ -66,7 +75,7 @@ class TrunkModel(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type='VLDataPreprocessor')), init_cfg)
-        built = [MODELS.build(loss) for loss in losses]
+        built: list[StepLoss] = [MODELS.build(loss) for loss in losses]
         self._check_losses(built)
         needed = {part for loss in built for need in loss.needs for part in self.step_type.made_with.get(need, ())}
         held = set(PARTS if parts is None else parts) | needed
@@ -78,7 +87,7 @@ class TrunkModel(BaseModel):
         """Turn the config of a trained model of this class into that of what is left when it is only used."""
         return dict(config)
 
-    def _check_losses(self, losses: Sequence[Loss]) -> None:
+    def _check_losses(self, losses: Sequence[StepLoss]) -> None:
         names = [loss.name for loss in losses]
         if len(set(names)) < len(names):
             raise OmniVLValueError(f'model.losses has {names}; each loss may be there once')
@@ -101,12 +110,13 @@ class TrunkModel(BaseModel):
         return tuple(self.losses)
 
     @property
-    def _losses(self) -> list[Loss]:
-        return cast(list[Loss], list(self.losses.values()))
+    def step_losses(self) -> list[StepLoss]:
+        """The losses, in their order."""
+        return cast(list[StepLoss], list(self.losses.values()))
 
-    def losses_of(self, batch: VLBatch) -> list[Loss]:
-        """Return the losses that the task of a batch computes: those it names, or all."""
-        return [loss for loss in self._losses if batch.losses is None or loss.name in batch.losses]
+    def losses_of(self, batch: VLBatch) -> list[StepLoss]:
+        """List the losses that the task of a batch computes: those it names, or all."""
+        return [loss for loss in self.step_losses if batch.losses is None or loss.name in batch.losses]
 
     def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Fit weights about to be loaded to this model's resolution and clip length."""
@@ -129,9 +139,6 @@ class TrunkModel(BaseModel):
             data_samples: The samples of the batch.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
 
-        Returns:
-            Losses and what the log shows beside them, the samples with predictions, or features.
-
         Raises:
             OmniVLValueError: ``mode`` is none of them.
         """
@@ -144,7 +151,11 @@ class TrunkModel(BaseModel):
         raise OmniVLValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
-        """Compute the losses of a training step, ``loss_<name>`` each, a scalar; a model without losses is refused."""
+        """Compute the losses of a training step, ``loss_<name>`` each, a scalar.
+
+        Raises:
+            OmniVLTypeError: The model has no losses.
+        """
         if not self.losses:
             raise OmniVLTypeError(f'this {type(self).__name__} has no losses: take a config that trains')
         step = self.step_type(self, batch)
@@ -160,7 +171,7 @@ class TrunkModel(BaseModel):
             return dict(visual=pooled)
         features = dict(visual=self.trunk.project_visual(pooled))
         if batch.text_ids is not None:
-            features['text'] = self.trunk.embed_text(batch.text_ids, batch.text_mask)
+            features['text'] = self.trunk.embed_text(*batch.texts)
         return features
 
     @torch.no_grad()

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
@@ -14,17 +15,19 @@ from ..interfaces import TextTokenizer, Writing
 from ..losses import TextPrediction
 from ..omnivl import IGNORED, prompt_ids
 from ..writing import write_texts
-from .base import TrainingStep, TrunkModel
+from .base import ModelOptions, TrainingStep, TrunkModel
 
 
 class CaptionStep(TrainingStep):
     """A step that predicts the captions behind the prompt."""
 
+    model: 'OmniVLCaption'
+
     @cached_property
     def language(self) -> TextPrediction:
         """What the decoder says of the P tokens of the prompt, which do not count, and of the L - 1 of the captions."""
         key_values = self.model.trunk.writing_key_values(self.visual.tokens)
-        text_ids, text_mask = self.model.with_prompt(self.batch.text_ids, self.batch.text_mask)
+        text_ids, text_mask = self.model.with_prompt(*self.batch.texts)
         prediction = self.model.trunk.predict_text(text_ids, text_mask, key_values)
         prediction.targets[:, : len(self.model.prompt_ids)] = IGNORED
         return prediction
@@ -39,8 +42,7 @@ class OmniVLCaption(TrunkModel):
         prompt: Words that every caption begins with ('a picture of' in BLIP). Put before the captions here and nowhere
             else, left out of the loss as in BLIP, and what evaluations and inferencer begin with unless told otherwise.
         label_smoothing: Probability mass spread over the vocabulary (0.1 in BLIP).
-        data_preprocessor: Config of the data preprocessor.
-        init_cfg: See MMEngine's ``BaseModule``.
+        **options: See ``TrunkModel``.
     """
 
     step_type = CaptionStep
@@ -50,15 +52,13 @@ class OmniVLCaption(TrunkModel):
         trunk: dict,
         prompt: str = '',
         label_smoothing: float = 0.1,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        **options: Unpack[ModelOptions],
     ) -> None:
         super().__init__(
             trunk=trunk,
             losses=[dict(type='LanguageLoss', label_smoothing=label_smoothing)],
             parts=('visual_encoder', 'generation_decoder'),
-            data_preprocessor=data_preprocessor,
-            init_cfg=init_cfg,
+            **options,
         )
         self.prompt = prompt
 
@@ -84,7 +84,11 @@ class OmniVLCaption(TrunkModel):
         return self.trunk.begin_writing(visual_tokens, self.prompt if prompt is None else prompt)
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
-        """Compute ``loss_lm``, the mean over the tokens of the captions, their end included."""
+        """Compute ``loss_lm``, the mean over the tokens of the captions, their end included.
+
+        Raises:
+            OmniVLValueError: The batch has no captions.
+        """
         if batch.text_ids is None:
             raise OmniVLValueError(
                 'captioning needs a text for every visual: use PairDataset, and TokenizeText in its pipeline'

@@ -2,22 +2,26 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import cast
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import VLBatch, VLDataSample
 
-from .base import TrainingStep, TrunkModel
+from .base import ModelOptions, TrainingStep, TrunkModel
 
 HEAD_STD = 0.01  # small, so that the first predictions are even and the trunk's first gradients are small
 
 
 class ClassStep(TrainingStep):
     """A step that scores the classes."""
+
+    model: 'OmniVLClassifier'
 
     @cached_property
     def class_logits(self) -> Tensor:
@@ -27,8 +31,7 @@ class ClassStep(TrainingStep):
     @property
     def labels(self) -> Tensor:
         """The true classes, int64 (B,)."""
-        assert self.batch.labels is not None  # the model has looked
-        return self.batch.labels
+        return cast(Tensor, self.batch.labels)  # see ``OmniVLClassifier.loss``
 
 
 @MODELS.register_module()
@@ -42,8 +45,7 @@ class OmniVLClassifier(TrunkModel):
         num_classes: Number of classes C.
         label_smoothing: Probability mass spread over all classes.
         dropout: Of the [CLS] vector, in training.
-        data_preprocessor: Config of the data preprocessor.
-        init_cfg: See MMEngine's ``BaseModule``.
+        **options: See ``TrunkModel``.
     """
 
     step_type = ClassStep
@@ -54,15 +56,13 @@ class OmniVLClassifier(TrunkModel):
         num_classes: int,
         label_smoothing: float = 0.0,
         dropout: float = 0.0,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        **options: Unpack[ModelOptions],
     ) -> None:
         super().__init__(
             trunk=trunk,
             losses=[dict(type='ClassLoss', label_smoothing=label_smoothing)],
             parts=('visual_encoder',),
-            data_preprocessor=data_preprocessor,
-            init_cfg=init_cfg,
+            **options,
         )
         if num_classes < 2:
             raise OmniVLValueError(f'num_classes must be at least 2, got {num_classes} (set model.num_classes)')
@@ -97,7 +97,11 @@ class OmniVLClassifier(TrunkModel):
         return self.head(self.dropout(self.encode(batch).pooled))
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
-        """Compute ``loss_class``, the mean cross-entropy; a label that is missing or is no class is refused."""
+        """Compute ``loss_class``, the mean cross-entropy.
+
+        Raises:
+            OmniVLValueError: A sample has no label, or one that is not among the classes.
+        """
         if batch.labels is None:
             raise OmniVLValueError('the batch has samples without a label: train on LabelDatasets')
         highest = int(batch.labels.max())

@@ -23,7 +23,7 @@ class PretrainingStep(RetrievalStep):
     @cached_property
     def language(self) -> TextPrediction:
         """What the generation decoder says of each token of the texts."""
-        return self.model.trunk.predict_text(self.batch.text_ids, self.batch.text_mask, self.writing_key_values)
+        return self.model.trunk.predict_text(*self.batch.texts, self.writing_key_values)
 
 
 @MODELS.register_module()

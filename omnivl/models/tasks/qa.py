@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
@@ -20,7 +21,7 @@ from ..interfaces import TextTokenizer
 from ..layers.attention import KeyValue
 from ..losses import TextPrediction, answer_log_likelihoods
 from ..omnivl import reorder_cache, shift_for_writing
-from .base import TrainingStep, TrunkModel
+from .base import ModelOptions, TrainingStep, TrunkModel
 
 METHODS = ('beam', 'greedy')
 # What the names of weights begin with: of pretraining's decoder, and of the one that answers.
@@ -46,18 +47,19 @@ class Questions(NamedTuple):
 class AnsweringStep(TrainingStep):
     """A step that predicts the answers to the questions."""
 
+    model: 'OmniVLQA'
+
     @cached_property
     def answers(self) -> TextPrediction:
         """What the decoder says of each token of the A answers."""
         questions = self.model.read_questions(self.batch)
-        batch = self.batch
-        return self.model.predict_answers(batch.answer_ids, batch.answer_mask, questions, batch.answer_owner)
+        ids, mask = cast(tuple[Tensor, Tensor], (self.batch.answer_ids, self.batch.answer_mask))
+        return self.model.predict_answers(ids, mask, questions, self.batch.answer_owner)
 
     @property
     def answer_weights(self) -> Tensor:
         """What each answer counts, float (A,)."""
-        assert self.batch.answer_weights is not None  # the model has looked
-        return self.batch.answer_weights
+        return cast(Tensor, self.batch.answer_weights)
 
     @property
     def questions(self) -> int:
@@ -78,8 +80,7 @@ class OmniVLQA(TrunkModel):
     Args:
         trunk: Config of the trunk.
         label_smoothing: See ``answer_loss`` (0.1 in BLIP).
-        data_preprocessor: Config of the data preprocessor.
-        init_cfg: See MMEngine's ``BaseModule``.
+        **options: See ``TrunkModel``.
     """
 
     step_type = AnsweringStep
@@ -88,15 +89,13 @@ class OmniVLQA(TrunkModel):
         self,
         trunk: dict,
         label_smoothing: float = 0.1,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        **options: Unpack[ModelOptions],
     ) -> None:
         super().__init__(
             trunk=trunk,
             losses=[dict(type='AnswerLoss', label_smoothing=label_smoothing)],
             parts=('visual_encoder', 'alignment_decoder'),
-            data_preprocessor=data_preprocessor,
-            init_cfg=init_cfg,
+            **options,
         )
         # Its keys come from the question.
         width = self.trunk.alignment_decoder.width
@@ -127,12 +126,17 @@ class OmniVLQA(TrunkModel):
                 del state_dict[key]
 
     def read_questions(self, batch: VLBatch) -> Questions:
-        """Read the questions, in ``text_ids``, over their visuals."""
-        if batch.text_ids is None or batch.text_mask is None:
+        """Read the questions, in ``text_ids``, over their visuals.
+
+        Raises:
+            OmniVLValueError: The batch has no questions.
+        """
+        if batch.text_ids is None:
             raise OmniVLValueError('the batch has no questions: use QADataset, and TokenizeText in its pipeline')
+        text_ids, text_mask = batch.texts
         key_values = self.trunk.matching_key_values(self.encode(batch).tokens)
-        fused = self.trunk.alignment_decoder(self.trunk.matching_ids(batch.text_ids), batch.text_mask, key_values)
-        return Questions(self.answer_decoder.project_visual(fused.tokens), batch.text_mask)
+        fused = self.trunk.alignment_decoder(self.trunk.matching_ids(text_ids), text_mask, key_values)
+        return Questions(self.answer_decoder.project_visual(fused.tokens), text_mask)
 
     def predict_answers(
         self, answer_ids: Tensor, answer_mask: Tensor, questions: Questions, owner: Tensor | None = None
@@ -152,7 +156,11 @@ class OmniVLQA(TrunkModel):
         return TextPrediction(self.answer_decoder(inputs, questions.key_values, owner, questions.mask), targets)
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
-        """Compute ``loss_answer``, see ``answer_loss``; a batch without questions or answers is refused."""
+        """Compute ``loss_answer``, see ``answer_loss``.
+
+        Raises:
+            OmniVLValueError: The batch has no questions or no answers.
+        """
         if batch.answer_ids is None:
             raise OmniVLValueError('training needs answers: is the file a test set, whose answers are not published?')
         return super().loss(batch)

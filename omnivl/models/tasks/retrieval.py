@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from mmengine import dist
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
@@ -17,7 +19,7 @@ from ..interfaces import KeyValues
 from ..losses.negatives import MatchingPairs
 from ..momentum import Candidates, FeatureQueues, MomentumEncoder
 from ..omnivl import PARTS
-from .base import TrainingStep, TrunkModel
+from .base import ModelOptions, TrainingStep, TrunkModel
 
 FOLLOWED = ('visual_encoder', 'text_encoder', 'visual_proj', 'text_proj')
 
@@ -30,6 +32,7 @@ class RetrievalStep(TrainingStep):
             encoder.
     """
 
+    model: 'OmniVLRetrieval'
     candidates: Candidates | None = None
     made_with = {
         'visual_feature': ('visual_proj',),
@@ -48,7 +51,7 @@ class RetrievalStep(TrainingStep):
     @cached_property
     def text_feature(self) -> Tensor:
         """Unit vectors of the texts, float (B, E)."""
-        return self.model.trunk.embed_text(self.batch.text_ids, self.batch.text_mask)
+        return self.model.trunk.embed_text(*self.batch.texts)
 
     @cached_property
     def temperature(self) -> Tensor:
@@ -75,11 +78,8 @@ class RetrievalStep(TrainingStep):
     @cached_property
     def match_logits(self) -> Tensor:
         """Scores of the pairs, float (3B, 2), in one pass."""
-        batch, texts = self.batch, self.pairs.text_index
-        assert batch.text_ids is not None and batch.text_mask is not None  # the model has looked
-        return self.model.trunk.match_logits(
-            batch.text_ids[texts], batch.text_mask[texts], self.match_key_values, self.pairs.visual_index
-        )
+        text_ids, text_mask = (tensor[self.pairs.text_index] for tensor in self.batch.texts)
+        return self.model.trunk.match_logits(text_ids, text_mask, self.match_key_values, self.pairs.visual_index)
 
 
 @MODELS.register_module()
@@ -96,8 +96,7 @@ class OmniVLRetrieval(TrunkModel):
         momentum: Of the momentum encoder (0.995 in BLIP).
         momentum_ramp: Whether the momentum encoder starts faster, see ``MomentumEncoder``.
         parts: See ``TrunkModel``; by default what the losses need.
-        data_preprocessor: Config of the data preprocessor.
-        init_cfg: See MMEngine's ``BaseModule``.
+        **options: See ``TrunkModel``.
     """
 
     step_type: type[RetrievalStep] = RetrievalStep
@@ -112,13 +111,10 @@ class OmniVLRetrieval(TrunkModel):
         momentum: float = 0.995,
         momentum_ramp: bool = False,
         parts: Sequence[str] = ('visual_encoder',),
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        **options: Unpack[ModelOptions],
     ) -> None:
-        super().__init__(
-            trunk=trunk, losses=losses, parts=parts, data_preprocessor=data_preprocessor, init_cfg=init_cfg
-        )
-        needs = {need for loss in self._losses for need in loss.needs}
+        super().__init__(trunk=trunk, losses=losses, parts=parts, **options)
+        needs = {need for loss in self.step_losses for need in loss.needs}
         if not needs:
             raise OmniVLValueError('model.losses is empty: give at least one (a TrunkModel is not trained)')
         if 'pairs' in needs and 'visual_feature' not in needs:
@@ -153,10 +149,7 @@ class OmniVLRetrieval(TrunkModel):
             self.momentum_encoder.copy_from(self.followed)
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
-        """Compute the losses of one training step, and move the momentum encoder and the queues.
-
-        Args:
-            batch: Visuals, a text for each, and target ids where labels decide what belongs together.
+        """Compute the losses of one training step; moves the momentum encoder and the queues.
 
         Returns:
             ``loss_<name>`` (scalars; those that the task of the batch asks for), and for the log ``temperature``,
@@ -170,16 +163,15 @@ class OmniVLRetrieval(TrunkModel):
         needs = {need for loss in losses for need in loss.needs}
         step = self.step_type(self, batch)
         log: dict[str, Tensor] = {}
-        if 'candidates' in needs:
-            assert self.momentum_encoder is not None  # there is one where a loss needs candidates
+        momentum = self.momentum_encoder if 'candidates' in needs else None
+        if momentum is not None:
             self.trunk.temperature.clamp()
-            target_ids = step.target_ids
-            self.momentum_encoder.update(self.followed)
-            fresh = self.momentum_features(batch, target_ids)
+            momentum.update(self.followed)
+            fresh = self.momentum_features(momentum, batch, step.target_ids)
             step.candidates = self.queues.candidates(*fresh)
             log |= dict(temperature=self.trunk.temperature().detach().clone(), queue_fill=self.queues.share_filled)
         results = {f'loss_{loss.name}': step.apply(loss) for loss in losses}
-        if 'candidates' in needs:
+        if momentum is not None:
             self.queues.push(*fresh)
         if 'pairs' in needs:
             log['matching_left_out'] = (~step.pairs.valid).sum().float()
@@ -190,27 +182,29 @@ class OmniVLRetrieval(TrunkModel):
             raise OmniVLValueError(
                 f'{type(self).__name__} needs a text for every visual: add TokenizeText to the pipeline'
             )
+        if self.use_labels and batch.target_ids is None and self.momentum_encoder is not None:
+            raise OmniVLValueError(
+                'labels decide what belongs together, and a sample has no target_id: use PairDataset or LabelDataset, '
+                'or set model.use_labels=False for the plain contrastive loss'
+            )
 
     def target_ids(self, batch: VLBatch) -> Tensor:
-        """Give the labels that decide positives, int64 (B,); without labels a number that no other sample ever has."""
+        """Return the labels that decide positives, int64 (B,); without labels a number that no other sample has."""
         if self.use_labels:
-            if batch.target_ids is None:
-                raise OmniVLValueError(
-                    'labels decide what belongs together, and a sample has no target_id: use PairDataset or '
-                    'LabelDataset, or set model.use_labels=False for the plain contrastive loss'
-                )
-            return batch.target_ids
-        updates = 0 if self.momentum_encoder is None else self.momentum_encoder.num_updates
+            return cast(Tensor, batch.target_ids)  # see ``_check``
         # Fields of their own for step, rank and place: batches of different tasks differ in size.
-        first = (updates << 40) + (dist.get_rank() << 24)
+        first = torch.tensor(dist.get_rank() << 24, device=batch.frames.device)
+        if self.momentum_encoder is not None:
+            first = first + (self.momentum_encoder.num_updates << 40)
         return first + torch.arange(len(batch), device=batch.frames.device)
 
     @torch.no_grad()
-    def momentum_features(self, batch: VLBatch, target_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features of the batches of all ranks by the momentum encoder: visual (R * B, E), text (R * B, E), labels."""
-        assert self.momentum_encoder is not None
-        averages = self.momentum_encoder.averages
+    def momentum_features(
+        self, momentum: MomentumEncoder, batch: VLBatch, target_ids: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode the batches of all ranks by the momentum encoder: visual (R * B, E), text (R * B, E), labels."""
+        averages = momentum.averages
         visual = averages['visual_proj'](averages['visual_encoder'](batch.frames, batch.modality).pooled)
-        text = averages['text_proj'](averages['text_encoder'](batch.text_ids, batch.text_mask).pooled)
+        text = averages['text_proj'](averages['text_encoder'](*batch.texts).pooled)
         unit = [F.normalize(feature.float(), dim=-1) for feature in (visual, text)]
         return gather_batch(unit[0]), gather_batch(unit[1]), gather_batch(target_ids)
