@@ -51,7 +51,7 @@ class Contrasts(Encodes, Protocol):
     tokenizer: TextTokenizer
 
     def temperature_value(self) -> float:
-        """The temperature that similarities are divided by."""
+        """Return the temperature that similarities are divided by."""
 
     def project_visual(self, pooled: Tensor) -> Tensor:
         """Map the vectors of visuals (B, D), from ``encode``, to unit vectors, float32 (B, E)."""
@@ -190,6 +190,9 @@ def serving(model: object, interface: type[Interface], user: str) -> Interface:
         model: The model, without a distributed wrapper.
         interface: One of this file.
         user: Who asks, for the message.
+
+    Returns:
+        The model or its trunk, as that interface.
 
     Raises:
         OmniVLTypeError: Neither does; says what is missing.

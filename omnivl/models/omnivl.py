@@ -167,7 +167,7 @@ class OmniVL(nn.Module):
         return F.normalize(self.text_proj(self.encode_text(text_ids, text_mask).pooled).float(), dim=-1)
 
     def temperature_value(self) -> float:
-        """The temperature of the contrastive loss."""
+        """Return the temperature of the contrastive loss."""
         return float(self.temperature())
 
     @property
@@ -184,7 +184,7 @@ class OmniVL(nn.Module):
         return self.generation_decoder.project_visual(visual_tokens)
 
     def matching_ids(self, text_ids: Tensor) -> Tensor:
-        """What the alignment decoder reads for a text, int64 (B, L) with [CLS] first: see ``matching_token``."""
+        """Make what the alignment decoder reads of a text, int64 (B, L) with [CLS] first: see ``matching_token``."""
         if self.matching_token == '[CLS]':
             return text_ids
         return replace_first(text_ids, self.tokenizer.encoder_id)
@@ -253,7 +253,7 @@ def shift_for_writing(text_ids: Tensor, text_mask: Tensor, decoder_id: int) -> t
 
 
 def prompt_ids(tokenizer: TextTokenizer, prompt: str) -> list[int]:
-    """The token ids of a prompt, without [CLS] and [SEP]."""
+    """Return the token ids of a prompt, without [CLS] and [SEP]."""
     return [int(token) for token in tokenizer.encode(prompt, len(prompt) + 2)[1:-1]] if prompt else []
 
 

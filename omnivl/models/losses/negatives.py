@@ -59,6 +59,9 @@ def matching_pairs(negative_visual: tuple[Tensor, Tensor], negative_text: tuple[
     Args:
         negative_visual: For each text a wrong visual, int64 (B,), and whether there is one, bool (B,).
         negative_text: For each visual a wrong text, and whether there is one.
+
+    Returns:
+        3B pairs: the matches, then the wrong visuals, then the wrong texts.
     """
     count = len(negative_visual[0])
     own = torch.arange(count, device=negative_visual[0].device)

@@ -139,6 +139,9 @@ class TrunkModel(BaseModel):
             data_samples: The samples of the batch.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
 
+        Returns:
+            Losses and what the log shows beside them, the samples with predictions, or features.
+
         Raises:
             OmniVLValueError: ``mode`` is none of them.
         """
@@ -151,11 +154,7 @@ class TrunkModel(BaseModel):
         raise OmniVLValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
-        """Compute the losses of a training step, ``loss_<name>`` each, a scalar.
-
-        Raises:
-            OmniVLTypeError: The model has no losses.
-        """
+        """Compute the losses of a training step, ``loss_<name>`` each, a scalar; a model without losses is refused."""
         if not self.losses:
             raise OmniVLTypeError(f'this {type(self).__name__} has no losses: take a config that trains')
         step = self.step_type(self, batch)

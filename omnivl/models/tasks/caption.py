@@ -84,11 +84,7 @@ class OmniVLCaption(TrunkModel):
         return self.trunk.begin_writing(visual_tokens, self.prompt if prompt is None else prompt)
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
-        """Compute ``loss_lm``, the mean over the tokens of the captions, their end included.
-
-        Raises:
-            OmniVLValueError: The batch has no captions.
-        """
+        """Compute ``loss_lm``, the mean over the tokens of the captions, their end included."""
         if batch.text_ids is None:
             raise OmniVLValueError(
                 'captioning needs a text for every visual: use PairDataset, and TokenizeText in its pipeline'

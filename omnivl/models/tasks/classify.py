@@ -97,11 +97,7 @@ class OmniVLClassifier(TrunkModel):
         return self.head(self.dropout(self.encode(batch).pooled))
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
-        """Compute ``loss_class``, the mean cross-entropy.
-
-        Raises:
-            OmniVLValueError: A sample has no label, or one that is not among the classes.
-        """
+        """Compute ``loss_class``, the mean cross-entropy; a label that is missing or is no class is refused."""
         if batch.labels is None:
             raise OmniVLValueError('the batch has samples without a label: train on LabelDatasets')
         highest = int(batch.labels.max())

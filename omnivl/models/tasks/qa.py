@@ -126,11 +126,7 @@ class OmniVLQA(TrunkModel):
                 del state_dict[key]
 
     def read_questions(self, batch: VLBatch) -> Questions:
-        """Read the questions, in ``text_ids``, over their visuals.
-
-        Raises:
-            OmniVLValueError: The batch has no questions.
-        """
+        """Read the questions, in ``text_ids``, over their visuals."""
         if batch.text_ids is None:
             raise OmniVLValueError('the batch has no questions: use QADataset, and TokenizeText in its pipeline')
         text_ids, text_mask = batch.texts
@@ -156,11 +152,7 @@ class OmniVLQA(TrunkModel):
         return TextPrediction(self.answer_decoder(inputs, questions.key_values, owner, questions.mask), targets)
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
-        """Compute ``loss_answer``, see ``answer_loss``.
-
-        Raises:
-            OmniVLValueError: The batch has no questions or no answers.
-        """
+        """Compute ``loss_answer``, see ``answer_loss``; a batch without questions or answers is refused."""
         if batch.answer_ids is None:
             raise OmniVLValueError('training needs answers: is the file a test set, whose answers are not published?')
         return super().loss(batch)

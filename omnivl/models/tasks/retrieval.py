@@ -149,7 +149,10 @@ class OmniVLRetrieval(TrunkModel):
             self.momentum_encoder.copy_from(self.followed)
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
-        """Compute the losses of one training step; moves the momentum encoder and the queues.
+        """Compute the losses of one training step, and move the momentum encoder and the queues.
+
+        Args:
+            batch: Visuals, a text for each, and target ids where labels decide what belongs together.
 
         Returns:
             ``loss_<name>`` (scalars; those that the task of the batch asks for), and for the log ``temperature``,
