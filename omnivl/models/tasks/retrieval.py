@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -169,8 +168,9 @@ class OmniVLRetrieval(TrunkModel):
         momentum = self.momentum_encoder if 'candidates' in needs else None
         if momentum is not None:
             self.trunk.temperature.clamp()
+            target_ids = step.target_ids  # may be refused: before anything moves
             momentum.update(self.followed)
-            fresh = self.momentum_features(momentum, batch, step.target_ids)
+            fresh = self.momentum_features(momentum, batch, target_ids)
             step.candidates = self.queues.candidates(*fresh)
             log |= dict(temperature=self.trunk.temperature().detach().clone(), queue_fill=self.queues.share_filled)
         results = {f'loss_{loss.name}': step.apply(loss) for loss in losses}
@@ -185,16 +185,16 @@ class OmniVLRetrieval(TrunkModel):
             raise OmniVLValueError(
                 f'{type(self).__name__} needs a text for every visual: add TokenizeText to the pipeline'
             )
-        if self.use_labels and batch.target_ids is None and self.momentum_encoder is not None:
-            raise OmniVLValueError(
-                'labels decide what belongs together, and a sample has no target_id: use PairDataset or LabelDataset, '
-                'or set model.use_labels=False for the plain contrastive loss'
-            )
 
     def target_ids(self, batch: VLBatch) -> Tensor:
         """Return the labels that decide positives, int64 (B,); without labels a number that no other sample has."""
         if self.use_labels:
-            return cast(Tensor, batch.target_ids)  # see ``_check``
+            if batch.target_ids is None:
+                raise OmniVLValueError(
+                    'labels decide what belongs together, and a sample has no target_id: use PairDataset or '
+                    'LabelDataset, or set model.use_labels=False for the plain contrastive loss'
+                )
+            return batch.target_ids
         # Fields of their own for step, rank and place: batches of different tasks differ in size.
         first = torch.tensor(dist.get_rank() << 24, device=batch.frames.device)
         if self.momentum_encoder is not None:
