@@ -96,17 +96,9 @@ def load_exported(folder: str | Path) -> tuple[nn.Module, Config]:
 
 
 def read_exported_config(folder: str | Path) -> Config:
-    """Read the config of a folder that ``export_folder`` wrote.
+    """Read the config of a folder that ``export_folder`` wrote, with the path of the vocabulary in this folder.
 
-    Args:
-        folder: The folder; it may have been moved.
-
-    Returns:
-        The config, with the path of the vocabulary in this folder.
-
-    Raises:
-        OmniVLFileNotFoundError: There is no ``config.json``.
-        OmniVLValueError: It is no JSON file or not one of ours.
+    A folder without ``config.json`` is an ``OmniVLFileNotFoundError``, one that is not ours an ``OmniVLValueError``.
     """
     path = Path(folder) / CONFIG
     if not path.is_file():

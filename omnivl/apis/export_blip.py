@@ -55,18 +55,10 @@ def export_blip(model: TrunkModel, kind: str, folder: str | Path) -> list[str]:
 
 
 def to_blip(model: TrunkModel, kind: str) -> tuple[dict[str, Tensor], list[str]]:
-    """Translate the image-only parts.
+    """Translate the image-only parts; arguments and errors as ``export_blip``.
 
-    Args:
-        model: The model.
-        kind: ``'retrieval'``, ``'caption'`` or ``'vqa'``.
-
-    Returns:
-        Tensors by Hugging Face's keys, without the output matrix, which is that of the word embeddings; and our keys
-        that were not used.
-
-    Raises:
-        OmniVLValueError: See ``export_blip``.
+    The result are tensors by Hugging Face's keys, without the output matrix, which is that of the word embeddings, and
+    our keys that were not used.
     """
     if kind not in ARCHITECTURES:
         raise OmniVLValueError(f'kind must be one of {list(ARCHITECTURES)}, got {kind!r}')
@@ -122,15 +114,7 @@ def _visual_encoder(model: TrunkModel) -> UnifiedVisualEncoder:
 
 
 def blip_config(model: TrunkModel, kind: str) -> dict[str, Any]:
-    """Describe the model as Hugging Face's ``config.json`` does.
-
-    Args:
-        model: The model.
-        kind: ``'retrieval'``, ``'caption'`` or ``'vqa'``.
-
-    Returns:
-        The content of the file.
-    """
+    """Describe the model as Hugging Face's ``config.json`` does."""
     visual, text, words = _visual_encoder(model), _text_model(model), model.trunk.tokenizer
     block, layer = cast(SpaceTimeBlock, visual.blocks[0]), cast(GroundedLayer, text.layers[0])
     return dict(

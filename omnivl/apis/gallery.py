@@ -60,13 +60,9 @@ class Gallery:
         return len(self.names)
 
     def save(self, folder: str | Path) -> None:
-        """Write the gallery as an index.
+        """Write the gallery as an index: ``index.json`` and ``features.safetensors`` in a folder.
 
-        Args:
-            folder: Where ``index.json`` and ``features.safetensors`` go.
-
-        Raises:
-            StaleIndexError: A file has changed since it was encoded.
+        A file that has changed since it was encoded is a ``StaleIndexError``.
         """
         from safetensors.numpy import save
 
@@ -141,14 +137,7 @@ class Gallery:
             )
 
     def check_model(self, model: str) -> None:
-        """Look whether the features are those of a model.
-
-        Args:
-            model: Its checksum.
-
-        Raises:
-            StaleIndexError: They are not.
-        """
+        """Look whether the features are those of the model of a checksum; a ``StaleIndexError`` if not."""
         if model != self.model:
             raise StaleIndexError(
                 'the gallery was made with other weights, another vocabulary or another test pipeline than this model '
@@ -170,14 +159,9 @@ def file_states(visuals: Iterable[Visual]) -> dict[str, dict[str, Any]]:
 
 
 def model_checksum(model: nn.Module, preparation: Any) -> str:
-    """Return the checksum of all that features depend on: weights, vocabulary, pixel statistics and pipelines.
+    """Return the checksum of all that features depend on, the same on every device.
 
-    Args:
-        model: The model.
-        preparation: Its ``Preparation``.
-
-    Returns:
-        64 hexadecimal digits; the same on every device.
+    These are weights, vocabulary, pixel statistics and the pipelines of ``preparation``, a ``Preparation``.
     """
     digest = hashlib.sha256()
     contrasts = serving(model, Contrasts, 'an index')

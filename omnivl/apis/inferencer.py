@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 
-from omnivl.errors import OmniVLValueError
+from omnivl.errors import OmniVLTypeError, OmniVLValueError
 from omnivl.evaluation import CaptionEvaluation
 from omnivl.evaluation.qa import QAEvaluation
 from omnivl.models.decoders.generation import packed_decoders
-from omnivl.models.interfaces import Answers, Classifies, Writes, offered_by, serving
+from omnivl.models.interfaces import Answers, Classifies, Matches, Writes, offered_by, serving
+from omnivl.models.tasks import TrunkModel
 from omnivl.visualization.attention import draw_word_attention
 
 from .base import Answer
@@ -223,8 +224,14 @@ class OmniVLInferencer(GallerySearcher):
             ``text`` as the model gets it and ``picture``, a ``PIL.Image``.
 
         Raises:
+            OmniVLTypeError: The model does not match texts with visuals, or has no trunk.
             OmniVLValueError: There is no such word, layer or kind.
         """
+        serving(self.model, Matches, 'attention')
+        if not isinstance(self.model, TrunkModel):
+            raise OmniVLTypeError(
+                f'attention is drawn of the parts of a trunk, which a {type(self.model).__name__} lacks'
+            )
         (cleaned,), _ = self.texts(text)
         visuals, single = read_visuals(x, modality)
         rows: list[Answer] = [dict(input=visual.name, modality=visual.modality) for visual in visuals]

@@ -147,17 +147,9 @@ def local_file(path: str) -> Iterator[str]:
 
 
 def frames_in_memory(visual: Visual, num_frames: int) -> np.ndarray:
-    """Return frames of what is in memory, sampled as those of a file.
+    """Return frames of what is in memory, sampled as ``num_frames`` of a file: uint8 (T, H, W, 3) RGB.
 
-    Args:
-        visual: With ``content``.
-        num_frames: Number of frames of a video.
-
-    Returns:
-        uint8 (T, H, W, 3) RGB; T is 1 for an image.
-
-    Raises:
-        BrokenVisualError: It has frames of several sizes, or is of another type or shape.
+    Frames of several sizes, or of another type or shape, are a ``BrokenVisualError``.
     """
     content = visual.content
     if not MODALITIES[visual.modality].has_time:

@@ -126,16 +126,9 @@ def read_protocols(cfg: Config) -> tuple[dict[str, list[Any]], list[tuple[str, E
     """Build the test pipelines and evaluations of a config.
 
     The pipelines are those of ``test_dataloader``, then ``val_dataloader``, then the names ``image_test_pipeline`` and
-    ``video_test_pipeline``: what ``tools/test.py`` uses goes first.
+    ``video_test_pipeline``: what ``tools/test.py`` uses goes first. None at all is an ``OmniVLValueError``.
 
-    Args:
-        cfg: The config.
-
-    Returns:
-        Modality -> built pipeline, and (modality, built evaluation) of each evaluation of the test.
-
-    Raises:
-        OmniVLValueError: There is no test pipeline.
+    The result: modality -> built pipeline, and (modality, built evaluation) of each evaluation of the test.
     """
     pipelines: dict[str, list[Any]] = {}
     modalities: dict[str, str] = {}

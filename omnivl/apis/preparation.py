@@ -76,16 +76,9 @@ class Preparation:
         return next(step for step in self.text_steps if isinstance(step, TokenizeText))
 
     def __call__(self, visual: Visual) -> dict[str, Any]:
-        """Load a visual.
+        """Load a visual as PackSample packs it: ``inputs``, ``pts_seconds`` and ``data_samples``.
 
-        Args:
-            visual: From ``read_visuals``.
-
-        Returns:
-            What PackSample makes of it: ``inputs``, ``pts_seconds`` and ``data_samples``.
-
-        Raises:
-            BrokenVisualError: It is missing, broken, or of a modality that the config has no pipeline for.
+        One that is missing, broken, or of a modality without a pipeline is a ``BrokenVisualError``.
         """
         if visual.error is not None:
             raise BrokenVisualError(visual.name, visual.error)

@@ -25,16 +25,7 @@ ANSWER_LENGTH = 40  # most word pieces of an answer to choose from
 
 
 def captioning(model: Writes, protocol: CaptionEvaluation, method: str) -> Work:
-    """Write captions with one method of a protocol.
-
-    Args:
-        model: The model.
-        protocol: Says how.
-        method: One of ``protocol.methods``.
-
-    Returns:
-        The task: ``caption`` and ``score``.
-    """
+    """Write captions with one of the methods of a protocol; the task gives ``caption`` and ``score``."""
     options = protocol.methods[method]
     seed = options.get('seed', 0) if method == 'nucleus' else None
 

@@ -52,14 +52,9 @@ class Evaluation(ABC):
         return (Encodes,)
 
     def check(self, model: nn.Module, name: str) -> None:
-        """Refuse a model that cannot serve this, before anything is computed.
+        """Refuse a model, without a distributed wrapper, that cannot serve this, before anything is computed.
 
-        Args:
-            model: The model, without a distributed wrapper.
-            name: Of the evaluation, for the message.
-
-        Raises:
-            OmniVLTypeError: The model lacks something; the message says what.
+        The ``OmniVLTypeError`` says, for the evaluation of this name, what is missing.
         """
         for interface in self.needs:
             serving(model, interface, f'{name} ({type(self).__name__})')
@@ -93,14 +88,7 @@ class Evaluation(ABC):
         """Do the work of :meth:`run`, on an unwrapped model in evaluation mode."""
 
     def submission(self, predictions: Sequence[dict[str, Any]]) -> Any:
-        """Return what the benchmark's server takes.
-
-        Args:
-            predictions: Of a result.
-
-        Returns:
-            What is to be written as JSON; None if there is no server for this, whatever the predictions.
-        """
+        """Return, of predictions, what the benchmark's server takes; None if there is no server for this."""
         return None
 
     def submission_name(self, name: str) -> str:
@@ -150,15 +138,10 @@ def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple
 
 
 def describe(sample: VLDataSample, batch: VLBatch) -> dict[str, Any]:
-    """Write the part of a row that all tasks share.
+    """Write the part of a row that all tasks share: the sample, and the shape of what the model saw of it.
 
-    Args:
-        sample: One of the batch.
-        batch: What the model saw of it.
-
-    Returns:
-        ``sample_id, source, visual, modality``, ``clip`` if a part of the video is meant, and ``shape`` with
-        ``frames, height, width``.
+    These are ``sample_id, source, visual, modality``, ``clip`` if a part of the video is meant, and ``shape`` with
+    ``frames, height, width``.
     """
     _, frames, _, height, width = batch.frames.shape
     row = {

@@ -69,17 +69,10 @@ class Slots:
         return {slot: pattern.findall(text) for slot, pattern in self.patterns.items()}
 
     def hits(self, prediction: str, references: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Count the values of the reference that a caption names in their order.
+        """Count the values of the reference that a caption names in their order: slot -> (named right, there are).
 
         The n-th value of a slot in the reference must be the n-th value of this slot in the caption: [red, green] for
         [red, blue] is one of two. Of several references the one that fits best counts.
-
-        Args:
-            prediction: The caption; an empty one has nothing right.
-            references: At least one.
-
-        Returns:
-            Slot -> (values named right, values in the reference).
         """
         said = self.read(prediction)
         candidates = [

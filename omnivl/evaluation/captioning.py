@@ -181,14 +181,8 @@ class CaptionEvaluation(Evaluation):
     def submission(self, predictions: Sequence[Row]) -> list[dict[str, Any]] | None:
         """Return what the servers of COCO captions and NoCaps take, of beam search if it was one of the methods.
 
-        Args:
-            predictions: Of a result.
-
-        Returns:
-            ``[{image_id, caption}]``; None without ``submission_file``.
-
-        Raises:
-            OmniVLValueError: An image has no number, or two have the same.
+        That is ``[{image_id, caption}]``, or None without ``submission_file``. An image without a number, or two with
+        the same, are an ``OmniVLValueError``.
         """
         if self.submission_file is None:
             return None

@@ -196,16 +196,8 @@ def _spice() -> Iterator[Scores]:
 def ptb_tokenize(texts: Sequence[str]) -> list[str]:
     """Split texts with the official tokenizer, in lower case and without the punctuation it leaves out.
 
-    As ``pycocoevalcap``'s ``PTBTokenizer``, but nothing is written into its folder, and failures are errors.
-
-    Args:
-        texts: Any texts.
-
-    Returns:
-        Their words, with one space between them.
-
-    Raises:
-        OmniVLRuntimeError: Java is missing or fails.
+    As ``pycocoevalcap``'s ``PTBTokenizer``, but nothing is written into its folder, and failures are errors: without
+    Java an ``OmniVLRuntimeError``. The words of a text have one space between them.
     """
     from pycocoevalcap.tokenizer import ptbtokenizer as official
 
@@ -234,14 +226,9 @@ def _reason(error: Exception) -> str:
 
 
 def other_captions(references: Sequence[Sequence[str]], seed: int = 0) -> list[str] | None:
-    """Draw for each visual a published caption of another: what captions reach that are good, but of the wrong visual.
+    """Draw for each visual a published caption of another; None if there is only one visual.
 
-    Args:
-        references: The captions of each visual, at least one.
-        seed: Of the draw.
-
-    Returns:
-        One caption per visual; None if there is only one visual.
+    That is what captions reach that are good, but of the wrong visual.
     """
     if len(references) < 2:
         return None

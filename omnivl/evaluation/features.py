@@ -39,16 +39,7 @@ class Features(NamedTuple):
 
 
 def pooled_features(model: nn.Module, batch: VLBatch, views: int) -> Tensor:
-    """Return the [CLS] vector before the projection, averaged over the views of each visual.
-
-    Args:
-        model: Offers ``Encodes``.
-        batch: From ``split_views``, B * V views.
-        views: V.
-
-    Returns:
-        float32 (B, D).
-    """
+    """Average the [CLS] vector before the projection over the V views of each visual: float32 (B, D)."""
     pooled = serving(model, Encodes, 'a probe').encode(batch).pooled.float()
     return pooled.view(-1, views, pooled.shape[1]).mean(dim=1)
 

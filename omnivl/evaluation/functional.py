@@ -38,15 +38,7 @@ def best_true_ranks(scores: np.ndarray, is_true: np.ndarray) -> np.ndarray:
 
 
 def top_indices(scores: np.ndarray, k: int) -> np.ndarray:
-    """Find the best items of each query, best first; of equal ones the first in the gallery.
-
-    Args:
-        scores: float (Q, N).
-        k: How many, at least 1.
-
-    Returns:
-        Indices of ``min(k, N)`` items; int64 (Q, min(k, N)).
-    """
+    """Find the k best items of each query by scores (Q, N): int64 (Q, min(k, N)), of equal ones the first first."""
     count, size = scores.shape
     k = min(k, size)
     kth = np.partition(scores, size - k, axis=1)[:, size - k : size - k + 1]
@@ -119,17 +111,9 @@ def retrieval_metrics(ranks: np.ndarray, recall_k: Sequence[int] = (1, 5, 10)) -
 
 
 def class_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Rank the true class of each sample among all.
+    """Rank the true class of each sample, int64 (B,), by scores (B, C): int64 (B,), from 1.
 
-    Args:
-        scores: float (B, C).
-        labels: Index of the true class; int64 (B,).
-
-    Returns:
-        int64 (B,), from 1.
-
-    Raises:
-        OmniVLValueError: A label is not one of the C classes.
+    A label that is not one of the C classes is an ``OmniVLValueError``.
     """
     classes = scores.shape[1]
     outside = labels[(labels < 0) | (labels >= classes)]
@@ -139,15 +123,9 @@ def class_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def per_class_accuracy(correct: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return the accuracy of each class in percent; NaN for a class without samples.
+    """Return the accuracy of each class in percent, float64 (C,); NaN for a class without samples.
 
-    Args:
-        correct: Whether each sample is right; bool (B,).
-        labels: int64 (B,).
-        num_classes: C.
-
-    Returns:
-        float64 (C,).
+    ``correct``, bool (B,), says which samples are right, ``labels``, int64 (B,), of which class they are.
     """
     counts = np.bincount(labels, minlength=num_classes)
     hits = np.bincount(labels, weights=correct, minlength=num_classes)

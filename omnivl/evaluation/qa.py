@@ -127,11 +127,7 @@ class QAEvaluation(Evaluation):
     def submission(self, predictions: Sequence[Row]) -> list[dict[str, Any]] | None:
         """Return what VQAv2's server takes: ``[{question_id, answer}]``, the answers of the first method.
 
-        Args:
-            predictions: Of a result.
-
-        Returns:
-            The list; None for other protocols, which have no server.
+        Other protocols have no server: None.
         """
         if self.protocol != 'vqav2':
             return None

@@ -20,16 +20,7 @@ def device_of(model: nn.Module) -> torch.device:
 def pad_texts(
     texts: Sequence[np.ndarray], tokenizer: TextTokenizer, device: torch.device | str
 ) -> tuple[Tensor, Tensor]:
-    """Pad texts, each int64 (L_i,), to the longest.
-
-    Args:
-        texts: Token ids.
-        tokenizer: Knows the token that fills.
-        device: Where the result goes.
-
-    Returns:
-        Ids, int64 (B, L), and bool (B, L), True = real token.
-    """
+    """Pad texts, each int64 (L_i,), to the longest: ids, int64 (B, L), and bool (B, L), True = real token."""
     text_ids, text_mask = pad_text(texts, tokenizer.pad_id)
     return text_ids.to(device), text_mask.to(device)
 

@@ -202,9 +202,10 @@ def serving(model: object, interface: type[Interface], user: str) -> Interface:
         return server
     reasons = {reason for candidate in _candidates(model) if (reason := _lacks(candidate).get(interface))}
     if not reasons:
-        # Of the trunk and the task the one that is nearer to it.
-        missing = min(([n for n in _members(interface) if not _has(one, n)] for one in _candidates(model)), key=len)
-        reasons = {f'it has no {", ".join(sorted(missing))}'}
+        members = sorted(_members(interface))
+        missing = [[name for name in members if not _has(one, name)] for one in _candidates(model)]
+        closest = min(missing, key=len)
+        reasons = {f'it has no {", ".join(closest)}'}
     purpose = (inspect.getdoc(interface) or '').rstrip('.').lower()
     raise OmniVLTypeError(
         f'{user} needs a model that {purpose}, which this {type(model).__name__} does not: '

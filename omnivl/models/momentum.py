@@ -40,7 +40,7 @@ class MomentumEncoder(nn.Module):
             average would otherwise never leave its random start.
     """
 
-    num_updates: Tensor
+    num_updates: Tensor  # int64 ()
 
     def __init__(self, modules: Mapping[str, nn.Module], momentum: float = 0.995, ramp: bool = False) -> None:
         super().__init__()
@@ -90,11 +90,11 @@ class FeatureQueues(nn.Module):
         length: Number of places M (57600 in BLIP; the paper gives none). 0 for no queues.
     """
 
-    visual: Tensor
-    text: Tensor
-    target_ids: Tensor
-    cursor: Tensor
-    fill: Tensor
+    visual: Tensor  # float (M, E)
+    text: Tensor  # float (M, E)
+    target_ids: Tensor  # int64 (M,)
+    cursor: Tensor  # int64 (), the place of the next entry
+    fill: Tensor  # int64 (), places that have been filled
 
     def __init__(self, embed_dim: int, length: int = 57600) -> None:
         super().__init__()

@@ -57,15 +57,9 @@ def cross_attention_weights(attention: CrossAttention, tokens: Tensor, key: Tens
 
 
 def apply_weights(attention: CrossAttention, weights: Tensor, value: Tensor) -> Tensor:
-    """Compute the output of a cross-attention layer, given its weights.
+    """Compute what a cross-attention layer returns, float (N, L, D), given its weights, float (N, h, L, S).
 
-    Args:
-        attention: The layer.
-        weights: float (N, h, L, S).
-        value: From its ``project_visual``, float (N, h, S, d).
-
-    Returns:
-        float (N, L, D), what ``attention`` itself returns.
+    ``value``, float (N, h, S, d), is from its ``project_visual``.
     """
     return attention.proj((weights @ value).transpose(1, 2).flatten(2))
 

@@ -84,25 +84,12 @@ class WeightReader:
     def settings(self, config: dict[str, Any], model: HasParts) -> list[tuple[str, Any, Any]]:
         """Compare what no tensor shows and yet decides the result.
 
-        Args:
-            config: The ``config.json`` that lies beside the weights.
-            model: The model to be filled.
-
-        Returns:
-            Each setting as (name, theirs, ours).
+        ``config`` is the ``config.json`` that lies beside the weights; each setting is (name, theirs, ours).
         """
         return []
 
     def advice(self, weights: dict[str, Tensor], model: HasParts) -> list[str]:
-        """Tell what a user of these weights should know beside the numbers of keys.
-
-        Args:
-            weights: The source's tensors by its keys.
-            model: The model to be filled.
-
-        Returns:
-            A sentence each.
-        """
+        """Tell, a sentence each, what a user of these weights should know beside the numbers of keys."""
         return []
 
     def expected_unused(self, model: HasParts) -> tuple[str, ...]:
@@ -229,13 +216,9 @@ def part_state(model: HasParts) -> dict[str, Tensor]:
 
 
 def pixel_statistics(model: object) -> dict[str, list[float]]:
-    """Return mean and deviation of each channel that the model's pixels are normalised with, pixels in [0, 1].
+    """Return ``mean`` and ``std`` of each channel that a model's pixels are normalised with, pixels in [0, 1].
 
-    Args:
-        model: A model with a ``VLDataPreprocessor``.
-
-    Returns:
-        ``mean`` and ``std``; empty for a model that normalises in another way.
+    Empty for a model without a ``VLDataPreprocessor``, which normalises in another way.
     """
     preprocessor = getattr(model, 'data_preprocessor', None)
     if not isinstance(preprocessor, VLDataPreprocessor):

@@ -105,7 +105,10 @@ def test_searching_and_searching_again(monkeypatch, capsys, tmp_path, model, pho
         (['CONFIG', 'CHECKPOINT', '--task', 'attention', 'a.png', '--text', 'a', '--text', 'b'], 'takes one --text'),
         (['CONFIG', 'CHECKPOINT', '--task', 'retrieve', 'a.png'], 'needs --text or --query'),
         (['CONFIG', 'CHECKPOINT', '--task', 'classify', 'a.png'], 'has no head for classes: give the names'),
-        (['CONFIG', 'CHECKPOINT', '--task', 'answer', 'a.png', '--text', 'w1?'], 'a model that answers questions'),
+        (
+            ['CONFIG', 'CHECKPOINT', '--task', 'answer', 'a.png', '--text', 'w1?'],
+            'needs a model that answers questions',
+        ),
         (['CONFIG', 'CHECKPOINT', '--task', 'caption', 'nowhere.png'], 'none of the inputs could be used'),
         (['CONFIG', 'nowhere.pth', '--task', 'caption', 'a.png'], 'there is no checkpoint nowhere.pth'),
         (['nowhere', '--task', 'caption', 'a.png'], 'there is no config nowhere'),

@@ -133,10 +133,10 @@ def share_like_blip(parts: Mapping[str, nn.Module]) -> None:
         raise OmniVLValueError(f"share='blip' needs one depth for the text models, got {depths}")
     _share('embeddings', list(models.values()))
     bidirectional, grounded = {'text_encoder', 'alignment_decoder'}, {'alignment_decoder', 'generation_decoder'}
-    for layers in zip(*(model.layers for model in models.values())):
-        of_model = dict(zip(models, layers))
+    for equally_deep in zip(*(model.layers for model in models.values())):
+        of_model = dict(zip(models, equally_deep))
         _share('self_attention', [layer for name, layer in of_model.items() if name in bidirectional])
-        _share('feed_forward', list(layers))
+        _share('feed_forward', list(equally_deep))
         _share('cross_attention', [layer for name, layer in of_model.items() if name in grounded])
 
 
