@@ -127,7 +127,7 @@ class OmniVLQA(TrunkModel):
 
     def read_questions(self, batch: VLBatch) -> Questions:
         """Read the questions, in ``text_ids``, over their visuals."""
-        if batch.text_ids is None or batch.text_mask is None:
+        if batch.text_ids is None:
             raise OmniVLValueError('the batch has no questions: use QADataset, and TokenizeText in its pipeline')
         text_ids, text_mask = batch.texts
         key_values = self.trunk.matching_key_values(self.encode(batch).tokens)
