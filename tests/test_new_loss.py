@@ -17,23 +17,24 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from omnivl.models.losses import StepLoss
 from omnivl.registry import MODELS
 
 
 @MODELS.register_module()
-class SigmoidLoss(nn.Module):
+class SigmoidLoss(StepLoss):
     name = 'sigmoid'
     needs = ('visual_feature', 'text_feature', 'target_ids')
 
-    def __init__(self, scale=10.0, bias=-10.0):
-        super().__init__()
+    def __init__(self, scale=10.0, bias=-10.0, weight=1.0):
+        super().__init__(weight)
         self.scale = nn.Parameter(torch.tensor(scale))
         self.bias = nn.Parameter(torch.tensor(bias))
 
     def forward(self, visual_feature, text_feature, target_ids):
         logits = self.scale * visual_feature @ text_feature.T + self.bias
         signs = torch.where(target_ids[:, None] == target_ids, 1.0, -1.0)
-        return -F.logsigmoid(signs * logits).sum(1).mean()
+        return -self.weight * F.logsigmoid(signs * logits).sum(1).mean()
 '''
 
 CONFIG = """
@@ -121,3 +122,12 @@ def test_a_task_computes_its_own_losses_and_nothing_that_only_others_need(model,
     found = model.loss(replace(random_batch(), losses=losses))
     assert {name for name in found if name.startswith('loss_')} == {f'loss_{name}' for name in losses}
     assert set(calls) == used
+
+
+def test_labels_are_asked_for_by_the_losses_that_need_them(model, random_batch):
+    batch = replace(random_batch(), target_ids=None)
+    assert set(model.loss(replace(batch, losses=('lm',)))) == {'loss_lm'}
+    for losses in (('sigmoid',), ('univlc',)):
+        with pytest.raises(ValueError, match='a sample has no target_id'):
+            model.loss(replace(batch, losses=losses))
+    assert int(model.momentum_encoder.num_updates) == 0

@@ -26,6 +26,7 @@ from torch import nn
 from omnivl.evaluation import Evaluation, EvaluationResult
 from omnivl.evaluation.base import batches
 from omnivl.models.interfaces import serving
+from omnivl.models.losses import StepLoss
 from omnivl.models.tasks.base import TrainingStep, TrunkModel
 from omnivl.registry import EVALUATIONS, MODELS
 
@@ -37,7 +38,7 @@ class Counts(Protocol):
 
 
 @MODELS.register_module()
-class CountLoss(nn.Module):
+class CountLoss(StepLoss):
     name = 'count'
     needs = ('counted', 'labels')
 

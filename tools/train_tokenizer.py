@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def captions_of(files: list[Path]) -> Iterator[str]:
-    """The lines of all files.
+    """Read the lines of all files.
 
     Args:
         files: Text files, one caption per line.

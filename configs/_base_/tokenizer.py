@@ -1,4 +1,4 @@
-"""The vocabulary of BERT's uncased base model; the models name it, too (``model.tokenizer``)."""
+"""The vocabulary of BERT's uncased base model; the models name it, too (``trunk.tokenizer``)."""
 
 from omnivl.models.tokenizers import WordPieceTokenizer
 

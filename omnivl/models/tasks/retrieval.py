@@ -153,6 +153,9 @@ class OmniVLRetrieval(TrunkModel):
         Args:
             batch: Visuals, a text for each, and target ids where labels decide what belongs together.
 
+        Args:
+            batch: From the data preprocessor.
+
         Returns:
             ``loss_<name>`` (scalars; those that the task of the batch asks for), and for the log ``temperature``,
             ``queue_fill`` and ``matching_left_out`` (pairs without a negative, on this rank).
@@ -168,8 +171,9 @@ class OmniVLRetrieval(TrunkModel):
         momentum = self.momentum_encoder if 'candidates' in needs else None
         if momentum is not None:
             self.trunk.temperature.clamp()
+            target_ids = step.target_ids  # may be refused: before anything moves
             momentum.update(self.followed)
-            fresh = self.momentum_features(momentum, batch, step.target_ids)
+            fresh = self.momentum_features(momentum, batch, target_ids)
             step.candidates = self.queues.candidates(*fresh)
             log |= dict(temperature=self.trunk.temperature().detach().clone(), queue_fill=self.queues.share_filled)
         results = {f'loss_{loss.name}': step.apply(loss) for loss in losses}
