@@ -164,7 +164,9 @@ class VisualDataset(Dataset):
         policy ``'skip'``.
         """
         index, epoch = key if isinstance(key, SampleKey) else (operator.index(key), 0)
-        index = self._check_index(index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f'{self.name!r} has {len(self)} items, there is no item {index}')
+        index %= len(self)
         try:
             return self._load(index, epoch)
         except BrokenVisualError as error:
@@ -208,11 +210,6 @@ class VisualDataset(Dataset):
         # crc32 and not hash(), which differs from one process to the next for a string.
         seeds = [self.seed, epoch if self.draws_anew else 0, zlib.crc32(self.name.encode()), index]
         return np.random.default_rng([*seeds, attempt] if attempt else seeds)
-
-    def _check_index(self, index: int) -> int:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f'{self.name!r} has {len(self)} items, there is no item {index}')
-        return index % len(self)
 
     def _full_rows(self) -> CompactRows:
         self.full_init()

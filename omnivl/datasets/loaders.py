@@ -30,17 +30,11 @@ def check_names(configs: Any, role: str) -> None:
 
 
 def build_loader(config: Mapping[str, Any] | DataLoader, place: str, seed: int, training: bool) -> DataLoader:
-    """Build a loader from its config, or take a built one.
+    """Build a loader from its config, or take a built one; ``place`` is where it stands, for the messages.
 
-    Args:
-        config: Of the loader, or a built one.
-        place: Where it stands in the config, for the messages.
-        seed: Seed of the run, which the sampler gets, and in training the datasets that draw.
-        training: Whether the sampler shuffles when the config does not say. Several processes then may not leave broken
-            files out, as their batches would differ in size.
-
-    Returns:
-        The loader.
+    The sampler gets the ``seed`` of the run, and in ``training`` the datasets that draw do too; then it also shuffles
+    when the config does not say, and several processes may not leave broken files out: their batches would differ in
+    size.
     """
     if not isinstance(config, DataLoader):
         config = with_defaults(config, training)

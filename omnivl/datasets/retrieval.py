@@ -23,20 +23,17 @@ class RetrievalDataset(VisualDataset):
 
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
         """One row per visual, or part of a video, with all captions of it."""
-        captions: dict[tuple, list[str]] = {}
-        names: dict[tuple, str] = {}
-        domains: dict[tuple, str | None] = {}
+        found: dict[tuple, tuple[str, list[str], str | None]] = {}
         for record in records:
             if self.needs_captions and not record.text:
                 raise OmniVLValueError(f'RetrievalDataset {self.name!r}: record {record.id!r} has no caption')
-            visual = (record.visual, record.clip)
-            names.setdefault(visual, record.id)
-            domains.setdefault(visual, record.domain)
-            captions.setdefault(visual, []).extend(record.text)
-        if len(set(names.values())) < len(names):
+            _, captions, _ = found.setdefault((record.visual, record.clip), (record.id, [], record.domain))
+            captions.extend(record.text)
+        names = [name for name, _, _ in found.values()]
+        if len(set(names)) < len(names):
             # Predictions are put together by id, so different visuals must not share one.
-            names = {visual: f'{name}#{number}' for number, (visual, name) in enumerate(names.items())}
-        return ((*visual, names[visual], texts, domains[visual]) for visual, texts in captions.items())
+            names = [f'{name}#{number}' for number, name in enumerate(names)]
+        return ((*visual, name, texts, domain) for name, (visual, (_, texts, domain)) in zip(names, found.items()))
 
     def get_data_info(self, index: int) -> dict[str, Any]:
         visual, clip, record_id, captions, _ = self._full_rows()[index]

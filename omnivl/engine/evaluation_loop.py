@@ -60,11 +60,8 @@ class EvaluationLoop(BaseLoop):
         save_predictions: bool = True,
         submission_dir: str | None = None,
     ) -> None:
-        if (
-            not isinstance(evaluator, Mapping)
-            or not isinstance(dataloader, Mapping)
-            or set(evaluator) != set(dataloader)
-        ):
+        both_named = isinstance(evaluator, Mapping) and isinstance(dataloader, Mapping)
+        if not both_named or set(evaluator) != set(dataloader):
             raise OmniVLValueError(
                 f'{stage}_dataloader and {stage}_evaluator must be dicts with the same names; got '
                 f'{_names(dataloader)} and {_names(evaluator)}'

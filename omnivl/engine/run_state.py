@@ -26,16 +26,9 @@ NEEDED = ('optimizer', 'train_loop', 'random_states')
 def collect(
     runner: Runner, meta: Mapping[str, Any], random_states: list[dict[str, Any]] | None, with_schedulers: bool
 ) -> dict[str, Any]:
-    """Collect what a checkpoint holds, in the middle of training.
+    """Collect what a checkpoint holds, in the middle of training; ``meta`` are further facts about it.
 
-    Args:
-        runner: The runner.
-        meta: Further facts about the checkpoint.
-        random_states: States of the generators of every rank; ``None`` = weights only, not to be resumed from.
-        with_schedulers: Whether to add the parameter schedulers.
-
-    Returns:
-        The content of the checkpoint.
+    ``random_states`` are those of the generators of every rank; ``None`` = weights only, not to be resumed from.
     """
     content = dict(
         format=FORMAT,

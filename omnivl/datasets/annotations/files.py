@@ -41,15 +41,12 @@ def iter_delimited(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]
     quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == '\t' else csv.QUOTE_MINIMAL
     with open(path, encoding='utf-8-sig', newline='') as file:
         reader = csv.reader(file, delimiter=delimiter, quoting=quoting)
-        while True:
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except (csv.Error, UnicodeDecodeError) as error:
-                raise AnnotationError(path, f'line {reader.line_num + 1}', None, f'cannot be read: {error}') from error
-            if row:
-                yield reader.line_num, row
+        try:
+            for row in reader:
+                if row:
+                    yield reader.line_num, row
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise AnnotationError(path, f'line {reader.line_num + 1}', None, f'cannot be read: {error}') from error
 
 
 def iter_table(path: str, delimiter: str, required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:

@@ -50,28 +50,26 @@ class VQAv2JSON(AnnotationReader):
             if number in seen:
                 raise self.error(row, 'question_id', f'{number} is there twice')
             seen.add(number)
+            image_id = self.value(item, 'image_id', int, row)
             record = Record(
                 id=str(number),
-                visual=self._visual(self.value(item, 'image_id', int, row), subtype),
+                visual=self.path(self.fill_template(image_id=image_id, subtype=subtype)),
                 question=self.value(item, 'question', str, row),
             )
             if annotations is not None:
                 if number not in annotations:
                     raise self.error(row, 'question_id', f'{self.answers_file} has no answers to question {number}')
                 annotation = annotations[number]
-                if annotation['image_id'] != item['image_id']:
+                if annotation['image_id'] != image_id:
                     raise self.error(
                         row,
                         'image_id',
-                        f'is {item["image_id"]}, but {annotation["image_id"]} in {self.answers_file}: '
+                        f'is {image_id}, but {annotation["image_id"]} in {self.answers_file}: '
                         'are the two files of one split?',
                     )
                 record.answers = annotation['answers']
                 record.question_type, record.answer_type = annotation['question_type'], annotation['answer_type']
             yield record
-
-    def _visual(self, image_id: int, subtype: str) -> str:
-        return self.path(self.fill_template(image_id=image_id, subtype=subtype))
 
     def _questions(self) -> tuple[str, list]:
         content = read_json(self.ann_file)
