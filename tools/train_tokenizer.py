@@ -26,7 +26,17 @@ def parse_args() -> argparse.Namespace:
 
 
 def captions_of(files: list[Path]) -> Iterator[str]:
-    """Read all files, one caption per line."""
+    """Read the lines of all files.
+
+    Args:
+        files: Text files, one caption per line.
+
+    Returns:
+        The captions, one after the other.
+
+    Raises:
+        OmniVLFileNotFoundError: One of the files is not there.
+    """
     for file in files:
         if not file.is_file():
             raise OmniVLFileNotFoundError(

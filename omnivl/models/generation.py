@@ -1,12 +1,5 @@
 """Greedy decoding, beam search and nucleus sampling over a step function; no model inside.
 
-All three take the same two functions of a decoder with a key/value cache:
-
-- ``step(ids, cache) -> (logits, cache)``: the new tokens ``ids`` (int64 (N, L)) of N sequences, and the cache of what
-  came before (None at the start), give the logits (float (N, V)) of the token that follows the last one.
-- ``reorder(cache, index) -> cache``: the cache of the sequences ``index`` (int64 (N',)); sequences may be left out or
-  repeated.
-
 The prompt is run once per sample: beam search spreads the cache over its beams afterwards. Rows stay grouped by sample
 (B samples of G beams: N = B * G, row b * G + g), so what belongs to the sample, such as the keys and values of its
 visual, needs no copy per beam.
@@ -27,8 +20,59 @@ from torch import Tensor
 
 from omnivl.errors import OmniVLValueError
 
-Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
-Reorder = Callable[[Any, Tensor], Any]
+
+class Writing(NamedTuple):
+    """A decoder with a key/value cache, about to write a text for each of B samples.
+
+    Attributes:
+        step: ``step(ids, cache) -> (logits, cache)``: the new tokens ``ids`` (int64 (N, L)) of N sequences, and the
+            cache of what came before (None at the start), give the logits (float (N, V)) of the token that follows.
+        reorder: ``reorder(cache, index) -> cache``: the cache of the sequences ``index`` (int64 (N',)); sequences may
+            be left out or repeated.
+        start_ids: First tokens of each sample, the prompt; int64 (B, L0), L0 at least 1.
+        end_id: The token that closes a sequence.
+        pad_id: The token fed to the decoder for sequences that are done.
+    """
+
+    step: Callable[[Tensor, Any], tuple[Tensor, Any]]
+    reorder: Callable[[Any, Tensor], Any]
+    start_ids: Tensor
+    end_id: int
+    pad_id: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What every search keeps to.
+
+    Args:
+        max_length: Most new tokens.
+        min_length: New tokens before ``end_id`` is allowed.
+        repetition_penalty: 1 is off, more than 1 makes repeated tokens less likely.
+    """
+
+    max_length: int
+    min_length: int = 0
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.max_length < 1:
+            raise OmniVLValueError(f'max_length must be at least 1 new token, got {self.max_length}')
+        if not 0 <= self.min_length <= self.max_length:
+            raise OmniVLValueError(
+                f'min_length must be between 0 and max_length = {self.max_length}, got {self.min_length}'
+            )
+        if not self.repetition_penalty > 0:
+            raise OmniVLValueError(f'repetition_penalty must be above 0 (1 is off), got {self.repetition_penalty}')
+
+    def log_probs(self, logits: Tensor, history: Tensor, made: int, end_id: int) -> Tensor:
+        """Return log-probabilities (N, V) of the next token, given the tokens (N, L) so far, ``made`` of them new."""
+        log_probs = logits.float().log_softmax(dim=-1)
+        if self.repetition_penalty != 1.0:
+            log_probs = log_probs.scatter(1, history, log_probs.gather(1, history) * self.repetition_penalty)
+        if made < self.min_length:
+            log_probs[:, end_id] = -torch.inf
+        return log_probs
 
 
 class GenerationOutput(NamedTuple):
@@ -47,28 +91,36 @@ class GenerationOutput(NamedTuple):
 
 
 @torch.no_grad()
-def greedy(
-    step: Step,
-    reorder: Reorder,
-    prompt_ids: Tensor,
-    *,
-    end_id: int,
-    pad_id: int,
+def greedy(writing: Writing, max_length: int, min_length: int = 0, repetition_penalty: float = 1.0) -> GenerationOutput:
+    """Take the likeliest token at each step; for the arguments see ``Writing`` and ``Limits``."""
+    limits = Limits(max_length, min_length, repetition_penalty)
+    return _single_path(writing, limits, lambda log_probs: log_probs.argmax(dim=1))
+
+
+@torch.no_grad()
+def nucleus(
+    writing: Writing,
     max_length: int,
     min_length: int = 0,
     repetition_penalty: float = 1.0,
+    *,
+    top_p: float,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
 ) -> GenerationOutput:
-    """Take the likeliest token at each step.
+    """Draw each token from the smallest set of likeliest tokens that holds ``top_p`` of the probability.
+
+    Source: Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020. The scores are those of the full
+    distribution, before temperature and truncation, so they compare with those of the other methods.
 
     Args:
-        step: See the top of this file.
-        reorder: Not needed here; part of the signature so that the methods are interchangeable.
-        prompt_ids: First tokens of each sample; int64 (B, L0), L0 at least 1.
-        end_id: The token that closes a sequence.
-        pad_id: The token fed to the decoder for sequences that are done.
-        max_length: Most new tokens.
-        min_length: New tokens before ``end_id`` is allowed.
-        repetition_penalty: 1 is off, more than 1 makes repeated tokens less likely.
+        writing: The decoder and its start.
+        max_length: See ``Limits``.
+        min_length: See ``Limits``.
+        repetition_penalty: See ``Limits``.
+        top_p: Share of the probability to draw from, in (0, 1]; 1 draws from the whole softmax.
+        temperature: Divides the logits before the softmax; above 0.
+        generator: Source of the random draws, on the device of the logits; None is torch's own.
 
     Returns:
         One sequence per sample.
@@ -76,48 +128,15 @@ def greedy(
     Raises:
         OmniVLValueError: An argument is out of its range.
     """
-    del reorder
-    _check(prompt_ids, max_length, min_length, repetition_penalty)
-
-    def likeliest(log_probs: Tensor) -> Tensor:
-        return log_probs.argmax(dim=1)
-
-    return _single_path(step, prompt_ids, likeliest, end_id, pad_id, max_length, min_length, repetition_penalty)
-
-
-@torch.no_grad()
-def nucleus(
-    step: Step,
-    reorder: Reorder,
-    prompt_ids: Tensor,
-    *,
-    end_id: int,
-    pad_id: int,
-    max_length: int,
-    top_p: float,
-    temperature: float = 1.0,
-    generator: torch.Generator | None = None,
-    min_length: int = 0,
-    repetition_penalty: float = 1.0,
-) -> GenerationOutput:
-    """Draw each token from the smallest set of likeliest tokens that holds ``top_p`` of the probability.
-
-    Source: Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020. The scores are those of the full
-    distribution, before temperature and truncation, so they compare with those of the other methods.
-
-    ``top_p`` is in (0, 1], 1 draws from the whole softmax; ``temperature`` divides the logits before it; ``generator``,
-    on the device of the logits, is the source of the draws (None = torch's own). All else is as for ``greedy``.
-    """
-    del reorder
-    _check(prompt_ids, max_length, min_length, repetition_penalty)
     if not 0 < top_p <= 1:
         raise OmniVLValueError(f'top_p must be in (0, 1] (1 draws from the whole softmax), got {top_p}')
     if not temperature > 0:
         raise OmniVLValueError(f'temperature must be above 0, got {temperature}; use greedy for the likeliest token')
-    if generator is not None and generator.device.type != prompt_ids.device.type:
+    device = writing.start_ids.device
+    if generator is not None and generator.device.type != device.type:
         raise OmniVLValueError(
-            f'the generator is on {generator.device}, the prompt on {prompt_ids.device}; '
-            f'make it with torch.Generator(device={prompt_ids.device.type!r})'
+            f'the generator is on {generator.device}, the prompt on {device}; '
+            f'make it with torch.Generator(device={device.type!r})'
         )
 
     def draw(log_probs: Tensor) -> Tensor:
@@ -130,44 +149,52 @@ def nucleus(
             probabilities = probabilities.masked_fill(drop.scatter(1, order, drop), 0.0)
         return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
 
-    return _single_path(step, prompt_ids, draw, end_id, pad_id, max_length, min_length, repetition_penalty)
+    return _single_path(writing, Limits(max_length, min_length, repetition_penalty), draw)
 
 
 @torch.no_grad()
 def beam_search(
-    step: Step,
-    reorder: Reorder,
-    prompt_ids: Tensor,
-    *,
-    end_id: int,
-    pad_id: int,
+    writing: Writing,
     max_length: int,
     min_length: int = 0,
+    repetition_penalty: float = 1.0,
+    *,
     num_beams: int = 3,
     length_penalty: float = 1.0,
-    repetition_penalty: float = 1.0,
 ) -> GenerationOutput:
-    """Keep the ``num_beams`` likeliest unfinished sequences of each sample and return the best finished one.
+    """Keep the ``num_beams`` likeliest unfinished sequences of each sample; the best finished one is the result.
 
     The rules are those of transformers with ``early_stopping=False``: a sequence may finish only from among the best
     ``num_beams`` candidates of a step; a sample is done when ``num_beams`` sequences are finished and its best running
     one, scored at its present length, is not above the worst of them.
 
-    Sequences are ranked by the sum of their log-probabilities over their length to the power of ``length_penalty``, 0
-    ranks by the sum. All else is as for ``greedy``; ``reorder`` is told of at the top of this file.
+    Args:
+        writing: The decoder and its start.
+        max_length: See ``Limits``.
+        min_length: See ``Limits``.
+        repetition_penalty: See ``Limits``.
+        num_beams: Sequences kept per sample.
+        length_penalty: Exponent of the length that divides the sum of log-probabilities; 0 ranks by the sum.
+
+    Returns:
+        The best sequence of each sample.
+
+    Raises:
+        OmniVLValueError: An argument is out of its range.
     """
-    _check(prompt_ids, max_length, min_length, repetition_penalty)
+    limits = Limits(max_length, min_length, repetition_penalty)
     if num_beams < 1:
         raise OmniVLValueError(f'num_beams must be at least 1, got {num_beams}')
-    batch = len(prompt_ids)
-    tokens = prompt_ids.new_full((batch, 1, max_length), pad_id)  # running sequences; the prompt has one per sample
-    sums = torch.zeros(batch, 1, device=prompt_ids.device)
-    finished = _Finished.empty(batch, num_beams, max_length, prompt_ids.device)
-    is_open = torch.ones(batch, dtype=torch.bool, device=prompt_ids.device)
-    logits, cache = step(prompt_ids, None)
+    start, end_id = _checked_start(writing), writing.end_id
+    batch, device = len(start), start.device
+    tokens = start.new_full((batch, 1, max_length), writing.pad_id)  # running sequences; the prompt has one per sample
+    sums = torch.zeros(batch, 1, device=device)
+    finished = _Finished.empty(batch, num_beams, max_length, device)
+    is_open = torch.ones(batch, dtype=torch.bool, device=device)
+    logits, cache = writing.step(start, None)
     for made in range(max_length):
-        history = _with_prompt(prompt_ids, tokens[:, :, :made])
-        log_probs = _next_log_probs(logits, history, made, min_length, end_id, repetition_penalty)
+        history = _with_prompt(start, tokens[:, :, :made])
+        log_probs = limits.log_probs(logits, history, made, end_id)
         log_probs = log_probs.view(batch, -1, log_probs.shape[-1]) + sums[:, :, None]  # (B, G, V)
         candidate_sums, parents, new_ids = _best_candidates(log_probs, 2 * num_beams)
         candidates = _take(tokens, parents)
@@ -185,8 +212,8 @@ def beam_search(
         is_open &= sums[:, 0] / length**length_penalty > finished.scores.min(dim=1).values
         if made + 1 == max_length or not is_open.any():
             break
-        rows = parents.gather(1, kept) + torch.arange(batch, device=parents.device)[:, None] * log_probs.shape[1]
-        logits, cache = step(tokens[:, :, made].reshape(-1, 1), reorder(cache, rows.reshape(-1)))
+        rows = parents.gather(1, kept) + torch.arange(batch, device=device)[:, None] * log_probs.shape[1]
+        logits, cache = writing.step(tokens[:, :, made].reshape(-1, 1), writing.reorder(cache, rows.reshape(-1)))
     return finished.best(end_id)
 
 
@@ -228,27 +255,18 @@ class _Finished:
         return GenerationOutput(ids, self.scores[:, 0], self.sums[:, 0])
 
 
-def _single_path(
-    step: Step,
-    prompt_ids: Tensor,
-    choose: Callable[[Tensor], Tensor],
-    end_id: int,
-    pad_id: int,
-    max_length: int,
-    min_length: int,
-    repetition_penalty: float,
-) -> GenerationOutput:
+def _single_path(writing: Writing, limits: Limits, choose: Callable[[Tensor], Tensor]) -> GenerationOutput:
     """Write one sequence per sample; ``choose`` takes log-probabilities (B, V) and returns the next tokens (B,)."""
-    batch = len(prompt_ids)
-    tokens = prompt_ids.new_full((batch, max_length), pad_id)
-    sums = torch.zeros(batch, device=prompt_ids.device)
-    lengths = torch.zeros(batch, dtype=torch.int64, device=prompt_ids.device)
-    done = torch.zeros(batch, dtype=torch.bool, device=prompt_ids.device)
-    new_ids, cache = prompt_ids, None
-    for made in range(max_length):
-        logits, cache = step(new_ids, cache)
-        history = torch.cat([prompt_ids, tokens[:, :made]], dim=1)
-        log_probs = _next_log_probs(logits, history, made, min_length, end_id, repetition_penalty)
+    start, end_id, pad_id = _checked_start(writing), writing.end_id, writing.pad_id
+    batch = len(start)
+    tokens = start.new_full((batch, limits.max_length), pad_id)
+    sums = torch.zeros(batch, device=start.device)
+    lengths = torch.zeros(batch, dtype=torch.int64, device=start.device)
+    done = torch.zeros(batch, dtype=torch.bool, device=start.device)
+    new_ids, cache = start, None
+    for made in range(limits.max_length):
+        logits, cache = writing.step(new_ids, cache)
+        log_probs = limits.log_probs(logits, torch.cat([start, tokens[:, :made]], dim=1), made, end_id)
         chosen = choose(log_probs)
         sums += log_probs.gather(1, chosen[:, None]).squeeze(1).masked_fill(done, 0.0)
         tokens[:, made] = chosen.masked_fill(done, pad_id)
@@ -258,18 +276,6 @@ def _single_path(
             break
         new_ids = tokens[:, made : made + 1]
     return GenerationOutput(_cut(tokens, lengths, end_id), sums / lengths, sums)
-
-
-def _next_log_probs(
-    logits: Tensor, history: Tensor, made: int, min_length: int, end_id: int, repetition_penalty: float
-) -> Tensor:
-    """Return log-probabilities (N, V) of the next token, given the tokens (N, L) so far, ``made`` of them new."""
-    log_probs = logits.float().log_softmax(dim=-1)
-    if repetition_penalty != 1.0:
-        log_probs = log_probs.scatter(1, history, log_probs.gather(1, history) * repetition_penalty)
-    if made < min_length:
-        log_probs[:, end_id] = -torch.inf
-    return log_probs
 
 
 def _best_candidates(log_probs: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -302,12 +308,8 @@ def _cut(tokens: Tensor, lengths: Tensor, end_id: int) -> list[list[int]]:
     return [row[:-1] if row and row[-1] == end_id else row for row in rows]
 
 
-def _check(prompt_ids: Tensor, max_length: int, min_length: int, repetition_penalty: float) -> None:
-    if prompt_ids.ndim != 2 or prompt_ids.shape[1] < 1:
-        raise OmniVLValueError(f'prompt_ids must be (B, L0) with L0 at least 1, got shape {tuple(prompt_ids.shape)}')
-    if max_length < 1:
-        raise OmniVLValueError(f'max_length must be at least 1 new token, got {max_length}')
-    if not 0 <= min_length <= max_length:
-        raise OmniVLValueError(f'min_length must be between 0 and max_length = {max_length}, got {min_length}')
-    if not repetition_penalty > 0:
-        raise OmniVLValueError(f'repetition_penalty must be above 0 (1 is off), got {repetition_penalty}')
+def _checked_start(writing: Writing) -> Tensor:
+    shape = tuple(writing.start_ids.shape)
+    if len(shape) != 2 or shape[1] < 1:
+        raise OmniVLValueError(f'start_ids must be (B, L0) with L0 at least 1, got shape {shape}')
+    return writing.start_ids

@@ -5,8 +5,8 @@ trunk can do: ``serving`` finds the one of the two that serves. Letters of shape
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 from torch import Tensor
@@ -14,28 +14,11 @@ from torch import Tensor
 from omnivl.errors import OmniVLTypeError
 from omnivl.structures import VisualFeatures, VLBatch
 
+from .generation import Writing
 from .tokenizers.text import TextTokenizer
 
 Interface = TypeVar('Interface')
 KeyValues = Sequence[tuple[Tensor, Tensor]]
-
-
-class Writing(NamedTuple):
-    """What a search needs to write texts about B visuals, see ``models/generation.py``.
-
-    Attributes:
-        step: Predicts the next token from the new ones and a cache.
-        reorder: Selects rows of the cache.
-        start_ids: First tokens of each text, int64 (B, L0).
-        end_id: The token that closes a text.
-        pad_id: The token that fills texts that are closed.
-    """
-
-    step: Callable[[Tensor, Any], tuple[Tensor, Any]]
-    reorder: Callable[[Any, Tensor], Any]
-    start_ids: Tensor
-    end_id: int
-    pad_id: int
 
 
 class Encodes(Protocol):

@@ -46,9 +46,6 @@ def write_texts(
         options = {option: value for option, value in options.items() if option != 'seed'}
         if generators and method in generators:
             options['generator'] = generators[method]
-        output = METHODS[method][0](
-            writing.step, writing.reorder, writing.start_ids, end_id=writing.end_id, pad_id=writing.pad_id,
-            max_length=max_length, min_length=min_length, **options,
-        )  # fmt: skip
+        output = METHODS[method][0](writing, max_length, min_length, **options)
         written[method] = list(zip(map(model.tokenizer.decode, output.ids), output.scores.tolist()))
     return written

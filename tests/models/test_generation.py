@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
-from omnivl.models.generation import beam_search, greedy, nucleus
+from omnivl.models.generation import Writing, beam_search, greedy, nucleus
 
 END, PAD = 1, 0
 ROWS = 9973
@@ -69,7 +69,7 @@ def prompts(batch: int, vocabulary: int, length: int = 2) -> Tensor:
 
 
 def run(method, model: HashedLM, prompt: Tensor, **options):
-    return method(model.step, model.reorder, prompt, end_id=END, pad_id=PAD, **options)
+    return method(Writing(model.step, model.reorder, prompt, END, PAD), **options)
 
 
 def without_end(row: list[int]) -> list[int]:
@@ -214,7 +214,7 @@ class TestEveryMethod:
             run(method, HashedLM(8), prompts(2, 8), **({'max_length': 8} | options | bad))
 
     def test_prompt_without_tokens(self, method, options):
-        with pytest.raises(ValueError, match=r'prompt_ids must be \(B, L0\) with L0 at least 1, got shape \(2, 0\)'):
+        with pytest.raises(ValueError, match=r'start_ids must be \(B, L0\) with L0 at least 1, got shape \(2, 0\)'):
             run(method, HashedLM(8), torch.zeros(2, 0, dtype=torch.int64), max_length=4, **options)
 
 
@@ -233,7 +233,7 @@ def test_prompt_runs_once_per_sample_and_beams_stay_grouped():
         widths.append(tuple(ids.shape))
         return model.step(ids, cache)
 
-    beam_search(step, model.reorder, prompts(4, 8, length=5), end_id=END, pad_id=PAD, max_length=3, num_beams=3)
+    beam_search(Writing(step, model.reorder, prompts(4, 8, length=5), END, PAD), max_length=3, num_beams=3)
     assert widths == [(4, 5), (12, 1), (12, 1)]
 
 
@@ -264,8 +264,8 @@ def test_nucleus_draws_only_from_the_smallest_set_that_holds_top_p():
         return table.expand(len(ids), -1), None
 
     for top_p, allowed in [(0.4, {2}), (0.7, {2, 3}), (0.9, {2, 3, 4}), (0.99, {0, 2, 3, 4})]:
-        output = nucleus(step, HashedLM.reorder, torch.full((500, 1), 2), end_id=END, pad_id=PAD, max_length=1,
-                         top_p=top_p, generator=torch.Generator().manual_seed(0))  # fmt: skip
+        writing = Writing(step, HashedLM.reorder, torch.full((500, 1), 2), END, PAD)
+        output = nucleus(writing, max_length=1, top_p=top_p, generator=torch.Generator().manual_seed(0))
         assert {token for ids in output.ids for token in ids} == allowed
 
 

@@ -53,9 +53,9 @@ def check_captions(model, reference, seed, side=32, decoder_id=DEC, tolerance=1e
         generated = reference.generate(pixel_values=pixels, num_beams=3, max_new_tokens=max_length, do_sample=False)
         writing = model.trunk.begin_writing(tokens)
         assert torch.equal(writing.start_ids, torch.full((len(pixels), 1), decoder_id))
-        options = dict(end_id=reference.config.text_config.sep_token_id, pad_id=0, max_length=max_length, num_beams=3)
-        captions = beam_search(writing.step, writing.reorder, writing.start_ids, **options).ids
-    assert captions == [until_end(row[1:].tolist(), options['end_id']) for row in generated]
+        assert (writing.end_id, writing.pad_id) == (reference.config.text_config.sep_token_id, 0)
+        captions = beam_search(writing, max_length, num_beams=3).ids
+    assert captions == [until_end(row[1:].tolist(), writing.end_id) for row in generated]
     return captions
 
 

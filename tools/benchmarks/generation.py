@@ -55,17 +55,7 @@ def their_captions(model: nn.Module, pixels: Tensor, args: argparse.Namespace) -
 
 def our_captions(trunk: OmniVL, tokens: Tensor, args: argparse.Namespace) -> list[list[int]]:
     """Word pieces of the captions of visuals, given as tokens (B, S, D)."""
-    writing = trunk.begin_writing(tokens)
-    return beam_search(
-        writing.step,
-        writing.reorder,
-        writing.start_ids,
-        end_id=writing.end_id,
-        pad_id=writing.pad_id,
-        max_length=args.length,
-        min_length=args.length,
-        num_beams=args.beams,
-    ).ids
+    return beam_search(trunk.begin_writing(tokens), args.length, min_length=args.length, num_beams=args.beams).ids
 
 
 def our_plain_captions(model: OmniVL, tokens: Tensor, args: argparse.Namespace) -> list[list[int]]:

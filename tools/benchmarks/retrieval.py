@@ -51,7 +51,7 @@ class Task:
         self.text_to_visual = np.argsort(-similarity.T, axis=1)[:, : args.k]
 
     def queries(self) -> Iterator[Pairs]:
-        """Give the pairs (visual, text) of one query after the other, both directions in turn, without end."""
+        """Yield the pairs (visual, text) of one query after the other, both directions in turn, without end."""
         one_way = [[(visual, int(text)) for text in top] for visual, top in enumerate(self.visual_to_text)]
         other_way = [[(int(visual), text) for visual in top] for text, top in enumerate(self.text_to_visual)]
         turns = zip(itertools.cycle(one_way), itertools.cycle(other_way))

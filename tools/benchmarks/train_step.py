@@ -133,7 +133,7 @@ class Bench:
             self.model.encode(self.clips)
 
     def functions(self) -> dict[str, Callable[[], None]]:
-        """Name the parts."""
+        """List the parts by name."""
         return dict(
             zip(
                 PARTS,

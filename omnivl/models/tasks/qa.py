@@ -16,7 +16,7 @@ from omnivl.structures import VLBatch, VLDataSample
 
 from ..data_preprocessor import pad_text
 from ..decoders.generation import Cache
-from ..generation import beam_search, greedy
+from ..generation import Writing, beam_search, greedy
 from ..interfaces import TextTokenizer
 from ..layers.attention import KeyValue
 from ..losses import TextPrediction, answer_log_likelihoods
@@ -237,19 +237,16 @@ class OmniVLQA(TrunkModel):
         """
         if method not in METHODS:
             raise OmniVLValueError(f'method must be one of {METHODS}, got {method!r}')
-        read = questions or self.read_questions(batch)
+        read, tokenizer = questions or self.read_questions(batch), self.tokenizer
 
         def step(ids: Tensor, cache: Cache | None) -> tuple[Tensor, Cache]:
             return self.answer_decoder.step(ids, cache, read.key_values, read.mask)
 
-        tokenizer = self.tokenizer
-        common = dict(end_id=tokenizer.sep_id, pad_id=tokenizer.pad_id, max_length=max_length, min_length=min_length)
+        writing = Writing(step, reorder_cache, self._start(read), tokenizer.sep_id, tokenizer.pad_id)
         if method == 'beam':
-            output = beam_search(
-                step, reorder_cache, self._start(read), num_beams=num_beams, length_penalty=length_penalty, **common
-            )
+            output = beam_search(writing, max_length, min_length, num_beams=num_beams, length_penalty=length_penalty)
         else:
-            output = greedy(step, reorder_cache, self._start(read), **common)
+            output = greedy(writing, max_length, min_length)
         return [(tokenizer.decode(ids), score) for ids, score in zip(output.ids, output.scores.tolist())]
 
     def _start(self, questions: Questions) -> Tensor:

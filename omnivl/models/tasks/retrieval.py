@@ -153,6 +153,9 @@ class OmniVLRetrieval(TrunkModel):
         Args:
             batch: Visuals, a text for each, and target ids where labels decide what belongs together.
 
+        Args:
+            batch: From the data preprocessor.
+
         Returns:
             ``loss_<name>`` (scalars; those that the task of the batch asks for), and for the log ``temperature``,
             ``queue_fill`` and ``matching_left_out`` (pairs without a negative, on this rank).
