@@ -11,12 +11,14 @@ from mmengine.logging import print_log
 
 from omnivl.errors import OmniVLValueError
 from omnivl.evaluation import RetrievalEvaluation
+from omnivl.evaluation.functional import top_indices
+from omnivl.evaluation.reranking import combine
 from omnivl.models.interfaces import Contrasts, serving
 
 from .base import Answer, BatchRunner
 from .gallery import Gallery, file_states, is_index, model_checksum
 from .inputs import Visual, all_texts, is_folder, list_folder, read_visuals
-from .search import rank, results, score_first
+from .search import first_logits, results
 
 
 class GallerySearcher(BatchRunner):
@@ -127,7 +129,7 @@ class GallerySearcher(BatchRunner):
     ) -> list[list[Answer]]:
         """Search by unit vectors (Q, E) of queries: the visuals ``asked``, or texts with word pieces ``ids``."""
         similarity = features @ gallery.features.T
-        top = rank(similarity, max(k, rerank or 0))
+        top = top_indices(similarity, max(k, rerank or 0))
         similarity = np.take_along_axis(similarity, top, axis=1)
         scores = None
         if rerank is not None:
@@ -136,18 +138,9 @@ class GallerySearcher(BatchRunner):
             visuals = [gallery.visuals[number] for number in numbers] if ids else asked
             tokens = dict(zip(numbers, self._tokens(visuals)))
             protocol = self.loaded.evaluation(RetrievalEvaluation) or RetrievalEvaluation()
-            contrasts = serving(self.model, Contrasts, 'retrieve')
-            temperature = contrasts.temperature_value()
-            scores = score_first(
-                self.model,
-                tokens,
-                texts,
-                top[:, :rerank],
-                similarity[:, :rerank],
-                queries_are_texts=bool(ids),
-                rerank_with=protocol.rerank_with,
-                temperature=temperature,
-            )
+            temperature = serving(self.model, Contrasts, 'retrieve').temperature_value()
+            logits = first_logits(self.model, tokens, texts, top[:, :rerank], queries_are_texts=bool(ids))
+            scores = combine(logits, similarity[:, :rerank], protocol.rerank_with, temperature)
         return results(gallery.names, 'text' if gallery.kind == 'text' else 'input', top, similarity, scores, k)
 
     def _tokens(self, visuals: Sequence[Visual]) -> list[torch.Tensor]:

@@ -5,56 +5,37 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from omnivl.evaluation.functional import top_indices
-from omnivl.evaluation.reranking import PairLogits, combine, score_pairs
+from omnivl.evaluation.reranking import PairLogits, needed_pairs, score_pairs
 
 VISUAL_BATCH = 32  # visuals whose keys and values are on the device at a time
 PAIR_BATCH = 128  # visual-text pairs per forward pass of the alignment decoder
 
 
-def rank(similarity: np.ndarray, k: int) -> np.ndarray:
-    """Find the first items of each query by similarity, float32 (Q, N) to int64 (Q, min(k, N)), best first."""
-    return top_indices(similarity, k)
-
-
-def pairs_of(top: np.ndarray, queries_are_texts: bool) -> np.ndarray:
-    """List (visual, text) of each query and its first items, sorted; int64 (Q, K) to (Q * K, 2)."""
-    queries = np.repeat(np.arange(len(top)), top.shape[1])
-    columns = (top.ravel(), queries) if queries_are_texts else (queries, top.ravel())
-    pairs = np.stack(columns, axis=1)
-    return pairs[np.lexsort(pairs.T[::-1])]
-
-
-def score_first(
+def first_logits(
     model: nn.Module,
     tokens: Mapping[int, Tensor],
     texts: Sequence[np.ndarray],
     top: np.ndarray,
-    similarity: np.ndarray,
     queries_are_texts: bool,
-    rerank_with: str,
-    temperature: float | None,
 ) -> np.ndarray:
-    """Score the first items of each query by the alignment decoder.
+    """Compute the match logits of each query and its first items.
 
     Args:
-        model: The model.
+        model: Offers ``Matches``.
         tokens: Visual -> its tokens, float (S, D).
         texts: Word pieces of all texts; int64 (L_i,) each.
         top: The first items of each query; int64 (Q, K).
-        similarity: Their cosine similarities; float32 (Q, K).
         queries_are_texts: Whether texts look for visuals, and not the other way.
-        rerank_with: See ``omnivl/evaluation/reranking.py``.
-        temperature: Of the contrastive loss; for ``'match+scaled_similarity'``.
 
     Returns:
-        float32 (Q, K).
+        float32 (Q, K, 2).
     """
-    pairs = pairs_of(top, queries_are_texts)
-    logits = _score(model, tokens, texts, pairs)
     queries = np.arange(len(top))[:, None]
-    found = logits.get(top, queries) if queries_are_texts else logits.get(queries, top)
-    return combine(found, similarity, rerank_with, temperature)
+    if queries_are_texts:
+        pairs = needed_pairs(np.zeros((0, 0), dtype=np.int64), top)
+        return _score(model, tokens, texts, pairs).get(top, queries)
+    pairs = needed_pairs(top, np.zeros((len(texts), 0), dtype=np.int64))
+    return _score(model, tokens, texts, pairs).get(queries, top)
 
 
 def _score(
@@ -65,10 +46,9 @@ def _score(
     for length in sorted({len(of_one) for of_one in tokens.values()}):
         some = {visual: of_one for visual, of_one in tokens.items() if len(of_one) == length}
         mine = pairs[np.isin(pairs[:, 0], list(some))]
-        parts.append(score_pairs(model, some, texts, mine, VISUAL_BATCH, PAIR_BATCH, 'retrieval'))
-    codes = np.concatenate([part.codes for part in parts])
-    order = np.argsort(codes)
-    return PairLogits(codes[order], np.concatenate([part.logits for part in parts])[order], len(texts))
+        found = score_pairs(model, some, texts, mine, VISUAL_BATCH, PAIR_BATCH, 'retrieval')
+        parts.append((found.codes, found.logits))
+    return PairLogits.joined(parts, len(texts))
 
 
 def results(

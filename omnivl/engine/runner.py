@@ -172,9 +172,9 @@ class OmniVLRunner(Runner):
         if not isinstance(options, files.LoadOptions):
             options = files.LoadOptions(**(options or {}))
         weights = dict(files.weights_of(content, filename))
-        taker = offered_by(self.bare_model, TakesWeights)
-        if taker is not None:
-            taker.adapt_state_dict(weights)
+        fitted = offered_by(self.bare_model, TakesWeights)
+        if fitted is not None:
+            fitted.adapt_state_dict(weights)
         report = files.load_state_dict(self.bare_model, weights, filename, options)
         self._has_loaded = True
         self.loaded_from = filename
@@ -182,8 +182,8 @@ class OmniVLRunner(Runner):
             if keys:
                 self.logger.warning(f'{filename}: {len(keys)} keys {title}: {", ".join(keys)}')
         self.logger.info(f'Loaded the weights of {filename}')
-        if taker is not None:
-            taker.after_load()
+        if fitted is not None:
+            fitted.after_load()
         return content
 
     def resume(self, filename: str) -> None:

@@ -185,6 +185,13 @@ def gather_rows(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     return [merged[key] for key in sorted(merged, key=lambda key: tuple(map(_natural, key)))]
 
 
+def gather_described(rows: list[dict[str, Any]], name: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Gather rows, and put what they all share, modality and shape, into the protocol instead."""
+    rows = gather_rows(rows, name)
+    shapes = [row.pop('shape') for row in rows]
+    return rows, {'modality': rows[0]['modality'], **shapes[0]}
+
+
 def row_key(row: dict[str, Any]) -> tuple[str, str]:
     """Return what identifies a sample over all sources."""
     return row['source'], row['sample_id']

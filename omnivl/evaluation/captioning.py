@@ -17,7 +17,7 @@ from omnivl.models.writing import METHODS, write_texts
 from omnivl.registry import EVALUATIONS
 from omnivl.structures import MODALITIES, VLBatch, VLDataSample
 
-from .base import Evaluation, EvaluationResult, batches, describe, gather_rows
+from .base import Evaluation, EvaluationResult, batches, describe, gather_described
 from .caption_scores import Slots, caption_metrics, chance_metrics
 from .coco_caption_metrics import coco_metrics, other_captions
 
@@ -101,15 +101,11 @@ class CaptionEvaluation(Evaluation):
                     row[method] = caption
                     row['score'][method] = score
             rows += described
-        rows = gather_rows(rows, name)
-        shape = rows[0]['shape']
-        for row in rows:
-            del row['shape']
+        rows, shared = gather_described(rows, name)
         metrics, chance, skipped = self._figures(rows, name) if _have_captions(rows, name) else ({}, {}, {})
         protocol = dict(
             task='caption',
-            modality=rows[0]['modality'],
-            **shape,
+            **shared,
             visuals=len(rows),
             captions=sum(len(row['references']) for row in rows),
             methods=self.methods,

@@ -93,21 +93,6 @@ class LinearProbeEvaluation(Evaluation):
                 part.vectors.sub_(centre)
             strength, accuracies = self._sweep(train, held, len(classes), name)
             classifier = self._fit(_joined(train, held), strength, len(classes))
-        rows = gather_rows(self._scored(model, dataloader, centre, classifier, classes, name), name)
-        tried = {f'{key:.3g}': value for key, value in sorted(accuracies.items())}
-        protocol |= dict(strength=strength, held_out_top1=tried)
-        return class_result(rows, classes, self.top_k, name, 'linear_probe', protocol)
-
-    @staticmethod
-    def _scored(
-        model: nn.Module,
-        dataloader: Iterable,
-        centre: Tensor,
-        classifier: LinearClassifier,
-        classes: Sequence[str],
-        name: str,
-    ) -> list[dict[str, Any]]:
-        """Score this rank's visuals: their rows."""
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):
             batch, views = split_views(batch)
@@ -115,7 +100,9 @@ class LinearProbeEvaluation(Evaluation):
             with torch.autocast(centre.device.type, enabled=False):
                 logits = classifier(vectors).cpu().numpy()
             rows += class_rows(samples, batch, logits, classes, name)
-        return rows
+        tried = {f'{key:.3g}': value for key, value in sorted(accuracies.items())}
+        protocol |= dict(strength=strength, held_out_top1=tried)
+        return class_result(gather_rows(rows, name), classes, self.top_k, name, 'linear_probe', protocol)
 
     def _training_features(self, model: nn.Module, classes: Sequence[str], name: str) -> tuple[Features, Features]:
         """Return the features to train on while the strength is chosen, and those that choose it."""

@@ -12,7 +12,7 @@ from omnivl.models.interfaces import Contrasts, Encodes, Matches, serving
 from omnivl.registry import EVALUATIONS
 from omnivl.structures import VLBatch, VLDataSample
 
-from .base import Evaluation, EvaluationResult, batches, describe, gather_rows
+from .base import Evaluation, EvaluationResult, batches, describe, gather_described
 from .functional import best_true_ranks
 from .reranking import combine
 from .texts import pad_texts, to_numpy
@@ -63,10 +63,7 @@ class MultipleChoiceEvaluation(Evaluation):
                 describe(sample, batch) | question | _scored(question, of_question)
                 for sample, question, of_question in zip(samples, questions, scores)
             ]
-        rows = gather_rows(rows, name)
-        shape = rows[0]['shape']
-        for row in rows:
-            del row['shape']
+        rows, shared = gather_described(rows, name)
         sizes = [len(row['choices']) for row in rows]
         guesses = [row['choices'].count(row['choices'][row['answer_index']]) / len(row['choices']) for row in rows]
         return EvaluationResult(
@@ -75,8 +72,7 @@ class MultipleChoiceEvaluation(Evaluation):
             rows,
             dict(
                 task='multiple_choice',
-                modality=rows[0]['modality'],
-                **shape,
+                **shared,
                 questions=len(rows),
                 choices=sizes[0] if len(set(sizes)) == 1 else [min(sizes), max(sizes)],
                 score_with=self.score_with,

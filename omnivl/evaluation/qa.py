@@ -14,7 +14,7 @@ from omnivl.registry import EVALUATIONS
 from omnivl.storage.hashes import file_sha256
 from omnivl.structures import VLBatch, VLDataSample
 
-from .base import Evaluation, EvaluationResult, batches, describe, gather_rows
+from .base import Evaluation, EvaluationResult, batches, describe, gather_described
 from .caption_scores import split_words
 from .vqa_accuracy import RULES, soft_accuracy
 
@@ -103,16 +103,12 @@ class QAEvaluation(Evaluation):
         rows: list[Row] = []
         for batch, samples in batches(model, dataloader, name):
             rows += self._answer(answerer, batch, samples, choices)
-        rows = gather_rows(rows, name)
-        shape = rows[0]['shape']
-        for row in rows:
-            del row['shape']
+        rows, shared = gather_described(rows, name)
         metrics, chance = self._metrics(rows, choices) if _are_answered(rows, name) else ({}, {})
         protocol = dict(
             task='qa',
             protocol=f'VQAv2 soft accuracy, {self.rule} rule' if self.protocol == 'vqav2' else 'exact match',
-            modality=rows[0]['modality'],
-            **shape,
+            **shared,
             questions=len(rows),
             answers_to_choose_from=len(choices.texts),
             answer_list=_describe_list(self.answer_list),

@@ -40,6 +40,13 @@ class PairLogits:
     def __init__(self, codes: np.ndarray, logits: np.ndarray, texts: int) -> None:
         self.codes, self.logits, self.texts = codes, logits, texts
 
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[np.ndarray, np.ndarray]], texts: int) -> 'PairLogits':
+        """Put parts together, codes and logits each; codes need not be sorted."""
+        codes, logits = map(np.concatenate, zip(*parts))
+        order = np.argsort(codes)
+        return cls(codes[order], logits[order], texts)
+
     def get(self, visuals: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Return the logits of pairs that were scored: int64 (Q, K) twice to float32 (Q, K, 2)."""
         return self.logits[np.searchsorted(self.codes, visuals * self.texts + texts)]
@@ -107,10 +114,7 @@ def score_pairs(
             else:
                 logits = matches.match_logits(text_ids, text_mask, key_values, torch.tensor(places, device=device))
             scored.append((batch[:, 0] * len(texts) + batch[:, 1], to_numpy(logits)))
-    gathered = [part for rank_parts in all_gather_object(scored) for part in rank_parts]
-    codes = np.concatenate([codes for codes, _ in gathered])
-    order = np.argsort(codes)
-    return PairLogits(codes[order], np.concatenate([logits for _, logits in gathered])[order], len(texts))
+    return PairLogits.joined([part for of_rank in all_gather_object(scored) for part in of_rank], len(texts))
 
 
 def _pair_batches(

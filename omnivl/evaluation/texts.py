@@ -12,11 +12,6 @@ from omnivl.models.interfaces import Contrasts, TextTokenizer, serving
 from omnivl.storage.progress import track
 
 
-def device_of(model: nn.Module) -> torch.device:
-    """Return the device that a model is on."""
-    return next(model.parameters()).device
-
-
 def pad_texts(
     texts: Sequence[np.ndarray], tokenizer: TextTokenizer, device: torch.device | str
 ) -> tuple[Tensor, Tensor]:
@@ -44,7 +39,7 @@ def encode_texts(model: nn.Module, texts: Sequence[np.ndarray], batch_size: int,
     groups = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     mine = groups[rank::world_size]
     features: dict[int, np.ndarray] = {}
-    contrasts, device = serving(model, Contrasts, name), device_of(model)
+    contrasts, device = serving(model, Contrasts, name), next(model.parameters()).device
     for group in track(mine, f'{name} (texts)'):
         text_ids, text_mask = pad_texts([texts[index] for index in group], contrasts.tokenizer, device)
         features.update(zip(group, to_numpy(contrasts.embed_text(text_ids, text_mask))))

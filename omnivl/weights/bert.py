@@ -11,22 +11,10 @@ from omnivl.models.interfaces import HasParts
 from omnivl.registry import WEIGHT_READERS
 
 from .base import WeightReader
+from .blip_keys import HEAD, text_mappings
 from .keys import SourceTensors, text_settings
 
 TEXT_MODELS = ('text_encoder', 'alignment_decoder', 'generation_decoder')
-LAYER = {
-    'attention.output.dense': 'self_attention.attention.proj',
-    'attention.output.LayerNorm': 'self_attention.norm',
-    'intermediate.dense': 'feed_forward.mlp.fc1',
-    'output.dense': 'feed_forward.mlp.fc2',
-    'output.LayerNorm': 'feed_forward.norm',
-}
-HEAD = {
-    'cls.predictions.transform.dense.weight': 'head.transform.weight',
-    'cls.predictions.transform.dense.bias': 'head.transform.bias',
-    'cls.predictions.transform.LayerNorm.weight': 'head.norm.weight',
-    'cls.predictions.transform.LayerNorm.bias': 'head.norm.bias',
-}
 
 
 @WEIGHT_READERS.register_module(name=['BERTReader', 'bert'])
@@ -85,46 +73,33 @@ class BERTReader(WeightReader):
         }  # TensorFlow's names
         source = SourceTensors(weights, plain, 'bert.' if any(key.startswith('bert.') for key in plain) else '', 'BERT')
         models = self.text_models(model)
-        body = self._embeddings(source, model.parts[models[0]].embeddings.word.weight) | self._layers(source)
+        body = {}
+        for mapping in text_mappings('text', '', source.count_layers('encoder.layer.'), cross=False):
+            parts = [source.pop(name) for name in mapping.theirs]
+            body[mapping.ours.removeprefix('text.')] = torch.cat(parts) if len(parts) > 1 else parts[0]
+        word = 'embeddings.word.weight'
+        body[word] = self._word_embeddings(body[word], model.parts[models[0]].embeddings.word.weight)
+        # One token type is all we have; its embedding is the same at every position.
+        first_type = source.pop('embeddings.token_type_embeddings.weight')[0]
+        body['embeddings.position.weight'] = body['embeddings.position.weight'] + first_type
         translated = {f'{name}.{key}': value for name in models for key, value in body.items()}
         if 'generation_decoder' in models and 'cls.predictions.bias' in plain:
-            source.prefix = ''
-            translated |= {f'generation_decoder.{own}': source.pop(key) for key, own in HEAD.items()}
-            bias = model.parts['generation_decoder'].head.bias.detach().clone()
-            stored = source.pop('cls.predictions.bias')
-            bias[: len(stored)] = stored
-            translated['generation_decoder.head.bias'] = bias
+            source.prefix = 'cls.predictions.'
+            head = {own: source.pop(key) for own, key in HEAD.items()}
+            head['head.bias'] = _beginning(head['head.bias'], model.parts['generation_decoder'].head.bias)
+            translated |= {f'generation_decoder.{own}': value for own, value in head.items()}
         return translated
 
-    def _embeddings(self, source: SourceTensors, initial: Tensor) -> dict[str, Tensor]:
-        word = initial.detach().clone()
-        stored = source.pop('embeddings.word_embeddings.weight')
-        if stored.shape[0] > word.shape[0] or stored.shape[1] != word.shape[1]:
+    def _word_embeddings(self, stored: Tensor, initial: Tensor) -> Tensor:
+        """Fill in the rows that are stored; those of the word pieces that BERT lacks keep their initial values."""
+        if stored.shape[0] > initial.shape[0] or stored.shape[1] != initial.shape[1]:
             raise OmniVLValueError(
                 f'{self.file}: word embeddings of shape {tuple(stored.shape)} do not fit into '
-                f'{tuple(word.shape)} (set width and vocab_size of the text models)'
+                f'{tuple(initial.shape)} (set width and vocab_size of the text models)'
             )
-        word[: len(stored)] = stored
-        # One token type is all we have; its embedding is the same at every position.
-        position = (
-            source.pop('embeddings.position_embeddings.weight')
-            + source.pop('embeddings.token_type_embeddings.weight')[0]
-        )
-        return {
-            'embeddings.word.weight': word,
-            'embeddings.position.weight': position,
-            'embeddings.norm.weight': source.pop('embeddings.LayerNorm.weight'),
-            'embeddings.norm.bias': source.pop('embeddings.LayerNorm.bias'),
-        }
+        return _beginning(stored, initial)
 
-    @staticmethod
-    def _layers(source: SourceTensors) -> dict[str, Tensor]:
-        translated = {}
-        for index in range(source.count_layers('encoder.layer.')):
-            theirs, own = f'encoder.layer.{index}.', f'layers.{index}.'
-            for kind in ('weight', 'bias'):
-                qkv = [source.pop(f'{theirs}attention.self.{name}.{kind}') for name in ('query', 'key', 'value')]
-                translated[f'{own}self_attention.attention.qkv.{kind}'] = torch.cat(qkv)
-                for name, target in LAYER.items():
-                    translated[f'{own}{target}.{kind}'] = source.pop(f'{theirs}{name}.{kind}')
-        return translated
+
+def _beginning(stored: Tensor, initial: Tensor) -> Tensor:
+    """Return ``initial`` with ``stored`` in its first rows."""
+    return torch.cat([stored.to(initial), initial.detach()[len(stored) :]])

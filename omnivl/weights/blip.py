@@ -10,11 +10,10 @@ from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import HasMatchingToken, HasParts, offered_by
 from omnivl.registry import WEIGHT_READERS
 
-from .base import WeightReader
 from .bert import TEXT_MODELS
 from .blip_keys import KeyMapping, head_mappings, projection_mappings, text_mappings, visual_mappings
 from .keys import SourceTensors, text_settings, visual_settings
-from .timm import fit_space, video_path
+from .timm import ImageReader, fit_space
 
 WORDS = 'text_decoder.bert.embeddings.word_embeddings.weight'
 OUTPUT = 'text_decoder.cls.predictions.decoder.'
@@ -30,7 +29,7 @@ BELONGS = {
 
 
 @WEIGHT_READERS.register_module(name=['BLIPReader', 'blip'])
-class BLIPReader(WeightReader):
+class BLIPReader(ImageReader):
     """BLIP as Hugging Face or as the original repository saves it; which one, its keys tell.
 
     - Hugging Face's ``BlipForImageTextRetrieval``, ``BlipForConditionalGeneration`` and ``BlipForQuestionAnswering``.
@@ -137,11 +136,3 @@ class BLIPReader(WeightReader):
                         'word embeddings'
                     )
                 del weights[copy]
-
-    def derived(self, model: HasParts) -> list[str]:
-        """List the keys of the video path."""
-        return video_path(model)
-
-    def finish(self, model: HasParts) -> None:
-        """Start the video path from the image path."""
-        model.parts['visual_encoder'].start_video_from_image()

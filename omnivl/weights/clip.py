@@ -9,9 +9,8 @@ from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import HasParts
 from omnivl.registry import WEIGHT_READERS
 
-from .base import WeightReader
 from .keys import SourceTensors, visual_settings
-from .timm import PREFIX, fit_space, video_path
+from .timm import PREFIX, ImageReader, fit_space
 
 LAYER = {
     'layer_norm1': 'norm_space',
@@ -23,7 +22,7 @@ LAYER = {
 
 
 @WEIGHT_READERS.register_module(name=['CLIPVisionReader', 'clip'])
-class CLIPVisionReader(WeightReader):
+class CLIPVisionReader(ImageReader):
     """The vision tower of ``CLIPModel``, ``CLIPVisionModel`` or ``CLIPVisionModelWithProjection``.
 
     The encoder must be CLIP's: ``visual_encoder = dict(pre_norm=True, activation='quick_gelu', norm_eps=1e-5)``. Text
@@ -74,11 +73,3 @@ class CLIPVisionReader(WeightReader):
         translated = {PREFIX + key: value for key, value in translated.items()}
         fit_space(translated, model)
         return translated
-
-    def derived(self, model: HasParts) -> list[str]:
-        """List the keys of the video path."""
-        return video_path(model)
-
-    def finish(self, model: HasParts) -> None:
-        """Start the video path from the image path."""
-        model.parts['visual_encoder'].start_video_from_image()

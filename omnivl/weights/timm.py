@@ -26,8 +26,21 @@ OUTSIDE = {
 PREFIX = 'visual_encoder.'
 
 
+class ImageReader(WeightReader):
+    """Base of the readers that fill the image path, from which the video path then starts."""
+
+    def derived(self, model: HasParts) -> list[str]:
+        """List the keys of the video path."""
+        temporal = ('norm_time', 'attention_time', 'time_embed', 'video_tokenizer')
+        return [key for key in part_state(model) if key.startswith(PREFIX) and any(name in key for name in temporal)]
+
+    def finish(self, model: HasParts) -> None:
+        """Start the video path from the image path."""
+        model.parts['visual_encoder'].start_video_from_image()
+
+
 @WEIGHT_READERS.register_module(name=['TimmViTReader', 'timm'])
-class TimmViTReader(WeightReader):
+class TimmViTReader(ImageReader):
     """A timm ViT, with or without its classification head, also at another resolution.
 
     The spatial path is filled directly; the video path then starts from it (``start_video_from_image``).
@@ -48,20 +61,6 @@ class TimmViTReader(WeightReader):
         translated = {PREFIX + own: weights.pop(key) for key, own in names.items() if key in weights}
         fit_space(translated, model)
         return translated
-
-    def derived(self, model: HasParts) -> list[str]:
-        """List the keys of the video path."""
-        return video_path(model)
-
-    def finish(self, model: HasParts) -> None:
-        """Start the video path from the image path."""
-        model.parts['visual_encoder'].start_video_from_image()
-
-
-def video_path(model: HasParts) -> list[str]:
-    """List the keys of the visual encoder that ``start_video_from_image`` fills."""
-    temporal = ('norm_time', 'attention_time', 'time_embed', 'video_tokenizer')
-    return [key for key in part_state(model) if key.startswith(PREFIX) and any(name in key for name in temporal)]
 
 
 def fit_space(translated: dict[str, Tensor], model: HasParts) -> None:
