@@ -145,17 +145,7 @@ class VisualDataset(Dataset):
         """Random part of the item that is not the pipeline's; nothing here."""
 
     def tokenize(self, text: str) -> np.ndarray:
-        """Turn a text into ids just as the pipeline does with the text of an item: cleaned by the same rule.
-
-        Args:
-            text: Such as a filled prompt.
-
-        Returns:
-            Word-piece ids, int64 (L,).
-
-        Raises:
-            OmniVLValueError: The pipeline has no TokenizeText.
-        """
+        """Turn a text, such as a filled prompt, into ids int64 (L,) as the pipeline does: cleaned by the same rule."""
         results: dict[str, Any] = {'text': text, 'visual': repr(text)}
         for transform in self.transforms:
             if getattr(transform, 'text_only', False):
@@ -168,14 +158,10 @@ class VisualDataset(Dataset):
         return len(self._full_rows())
 
     def __getitem__(self, key: int | SampleKey) -> dict[str, Any] | SkippedItem:
-        """Load an item.
+        """Load the item of an index (then the epoch is 0) or of a SampleKey.
 
-        Args:
-            key: Index (then the epoch is 0) or SampleKey.
-
-        Returns:
-            What the pipeline makes of it, ``dict(inputs, data_samples)``; a SkippedItem for a broken file under the
-            policy ``'skip'``.
+        Returns what the pipeline makes of it, ``dict(inputs, data_samples)``; a SkippedItem for a broken file under the
+        policy ``'skip'``.
         """
         index, epoch = key if isinstance(key, SampleKey) else (operator.index(key), 0)
         index = self._check_index(index)

@@ -11,13 +11,7 @@ POLICIES = ('raise', 'skip', 'replace')
 
 
 class BrokenVisual(NamedTuple):
-    """A file that could not be used.
-
-    Attributes:
-        source: Name of the dataset.
-        path: The file.
-        reason: Why.
-    """
+    """A file that could not be used: the name of its dataset, its path, and why."""
 
     source: str
     path: str
@@ -25,11 +19,7 @@ class BrokenVisual(NamedTuple):
 
 
 class SkippedItem(NamedTuple):
-    """What a dataset hands out in the place of a broken item under the policy ``'skip'``; the collate drops it.
-
-    Attributes:
-        broken: The file.
-    """
+    """What a dataset hands out in the place of a broken item under the policy ``'skip'``; the collate drops it."""
 
     broken: BrokenVisual
 
@@ -66,14 +56,7 @@ class BrokenCounter:
         return cls({source.name: source.max_broken_share for source in known}, grace)
 
     def update(self, data_samples: Iterable[VLDataSample]) -> list[BrokenVisual]:
-        """Count a batch.
-
-        Args:
-            data_samples: The samples of a collated batch.
-
-        Returns:
-            The files that were broken in it.
-        """
+        """Count the samples of a collated batch; return the files that were broken in it."""
         new: list[BrokenVisual] = []
         for sample in data_samples:
             self.seen[sample.source] += 1

@@ -13,19 +13,11 @@ from .transforms.packers import packer_of
 
 @FUNCTIONS.register_module()
 def collate_samples(items: Sequence[dict[str, Any] | SkippedItem]) -> dict[str, Any]:
-    """Join what PackSample made; items skipped as broken are dropped and reported.
+    """Join what PackSample made, ``dict(inputs, pts_seconds, data_samples)``; skipped items are dropped and reported.
 
-    Args:
-        items: What the dataset gave: ``dict(inputs, pts_seconds, data_samples)`` or SkippedItem.
-
-    Returns:
-        ``dict(inputs={modality: (B, ...)}, masks={modality: bool (B, N)}, pts_seconds={modality: float32 (B, T)},
-        data_samples=list of VLDataSample)``; frames are uint8 (B, T, 3, H, W) and have no mask. Skipped files stand in
-        the meta field ``broken`` of the first sample.
-
-    Raises:
-        OmniVLRuntimeError: All items were skipped.
-        OmniVLValueError: The items are not of the same modalities.
+    Returns ``dict(inputs={modality: (B, ...)}, masks={modality: bool (B, N)}, pts_seconds={modality: float32 (B, T)},
+    data_samples=list of VLDataSample)``; frames are uint8 (B, T, 3, H, W) and have no mask. Skipped files stand in the
+    meta field ``broken`` of the first sample.
     """
     kept = [item for item in items if not isinstance(item, SkippedItem)]
     skipped = [item.broken for item in items if isinstance(item, SkippedItem)]

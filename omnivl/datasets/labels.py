@@ -98,13 +98,9 @@ def distinct_names(names: Sequence[str]) -> list[str]:
 
 
 def configured_classes(loaders: Mapping[str, Any] | None) -> list[str] | None:
-    """Class names of the first label set among the loaders of a config, if its annotations are on this machine.
+    """Return the distinct class names of the first label set among the loaders of a config (name -> config).
 
-    Args:
-        loaders: Name -> config of a loader, such as ``cfg.test_dataloader``.
-
-    Returns:
-        Distinct names, or None.
+    None where there is no such set, or its annotations are not on this machine.
     """
     for loader in (loaders or {}).values():
         annotations = loader['dataset'].get('annotations')

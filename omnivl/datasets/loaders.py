@@ -30,20 +30,17 @@ def check_names(configs: Any, role: str) -> None:
 
 
 def build_loader(config: Mapping[str, Any] | DataLoader, place: str, seed: int, training: bool) -> DataLoader:
-    """Build a loader.
+    """Build a loader from its config, or take a built one.
 
     Args:
         config: Of the loader, or a built one.
         place: Where it stands in the config, for the messages.
         seed: Seed of the run, which the sampler gets, and in training the datasets that draw.
-        training: Whether the sampler shuffles when the config does not say.
+        training: Whether the sampler shuffles when the config does not say. Several processes then may not leave broken
+            files out, as their batches would differ in size.
 
     Returns:
         The loader.
-
-    Raises:
-        OmniVLValueError: If several processes train on data that leaves broken files out, as their batches would
-            differ in size.
     """
     if not isinstance(config, DataLoader):
         config = with_defaults(config, training)
@@ -65,14 +62,9 @@ def _check_even_batches(dataset: Dataset, place: str) -> None:
 
 
 def with_defaults(given: Mapping[str, Any], training: bool) -> dict[str, Any]:
-    """Fill in what the config of a loader leaves open.
+    """Return a copy of the config of a loader with sampler, collation and workers of this project where it names none.
 
-    Args:
-        given: The config, which is not changed.
-        training: Whether samplers shuffle when the config does not say, and workers stay.
-
-    Returns:
-        A copy with sampler, collation and workers of this project.
+    In ``training`` samplers shuffle when the config does not say, and workers stay.
     """
     config: dict[str, Any] = copy.deepcopy(dict(given))
     sampler = config.setdefault('sampler', dict(type='EpochSampler'))

@@ -79,25 +79,15 @@ class MixedDataset(Dataset):
 
     def __getitem__(self, key: int | SampleKey) -> dict[str, Any] | SkippedItem:
         index, epoch = key if isinstance(key, SampleKey) else (operator.index(key), 0)
-        dataset, inner = self._locate(index)
-        return dataset[SampleKey(inner, epoch)]
-
-    def get_data_info(self, index: int) -> dict[str, Any]:
-        """Return what is known of an item without loading it."""
-        dataset, inner = self._locate(index)
-        return dataset.get_data_info(inner)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f'{self.name!r} has {len(self)} items, there is no item {index}')
+        index %= len(self)
+        # An index that is the end of a source belongs to the next one.
+        source = int(np.searchsorted(self._full_ends(), index, side='right'))
+        return self.datasets[source][SampleKey(index - self.sources[source][1], epoch)]
 
     def _full_ends(self) -> np.ndarray:
         if self._ends is None:
             self.full_init()
         assert self._ends is not None
         return self._ends
-
-    def _locate(self, index: int) -> tuple[VisualDataset, int]:
-        """Find the source of an item, and its index there."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f'{self.name!r} has {len(self)} items, there is no item {index}')
-        index %= len(self)
-        # An index that is the end of a source belongs to the next one.
-        source = int(np.searchsorted(self._full_ends(), index, side='right'))
-        return self.datasets[source], index - self.sources[source][1]

@@ -24,19 +24,12 @@ class OverlapError(OmniVLValueError):
 
 @dataclass
 class Overlap:
-    """What two datasets share.
-
-    Attributes:
-        train: Name of the training set.
-        held_out: Name of the set of the evaluation.
-        items: Number of visuals of that set; each part of a video counts.
-        shared: The paths of those that are trained on as well.
-    """
+    """What two datasets share."""
 
     train: str
     held_out: str
-    items: int
-    shared: list[str] = field(default_factory=list)
+    items: int  # visuals of the set of the evaluation; each part of a video counts
+    shared: list[str] = field(default_factory=list)  # paths of those that are trained on as well
 
     def __str__(self) -> str:
         more = f', ... ({len(self.shared)} in all)' if len(self.shared) > SHOWN else ''
@@ -50,17 +43,8 @@ def check_overlap(cfg: Mapping[str, Any], roles: Sequence[str]) -> str | None:
     """Refuse a config whose evaluations are on visuals that it trains on, also those that a probe is trained on.
 
     Annotation files are read only where the folders of two sets lie in one another, and where there are any. Nothing
-    is looked for where ``allow_train_test_overlap`` of the config is true.
-
-    Args:
-        cfg: The config.
-        roles: The evaluations to look at: ``'val'``, ``'test'`` or both.
-
-    Returns:
-        What could not be compared, for the log; None if everything was.
-
-    Raises:
-        OverlapError: There are such visuals; says how many, with examples.
+    is looked for where ``allow_train_test_overlap`` of the config is true. ``roles`` are the evaluations to look at:
+    ``'val'``, ``'test'`` or both. Returns what could not be compared, for the log; None if everything was.
     """
     if cfg.get(ALLOW):
         return None
@@ -92,12 +76,8 @@ def check_overlap(cfg: Mapping[str, Any], roles: Sequence[str]) -> str | None:
 def find_overlaps(train: Sequence[VisualDataset], held_out: Sequence[VisualDataset]) -> tuple[list[Overlap], list[str]]:
     """Compare by path, and parts of videos by whether they meet.
 
-    Args:
-        train: Training sets; those whose folder neither holds nor lies in that of a set to compare with are not read.
-        held_out: Sets of evaluations; equal ones are compared once.
-
-    Returns:
-        The overlaps, and why what could not be read could not.
+    Training sets whose folder neither holds nor lies in that of a set to compare with are not read; equal sets of
+    evaluations are compared once. Returns the overlaps, and why what could not be read could not.
     """
     held_out = list({_identity(dataset): dataset for dataset in held_out}.values())
     places: dict[int, dict[str, list[Clip]]] = {}

@@ -44,17 +44,7 @@ TEMPLATES = {'clip_image': CLIP_IMAGE_TEMPLATES, 'actionclip': ACTIONCLIP_TEMPLA
 
 
 def get_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
-    """Look up a set of templates, or check one's own.
-
-    Args:
-        templates: ``'clip_image'``, ``'actionclip'`` or a list of sentences with one ``{}`` each.
-
-    Returns:
-        The templates.
-
-    Raises:
-        OmniVLValueError: There is no such set, the list is empty, or a sentence has not exactly one ``{}``.
-    """
+    """Look up ``'clip_image'`` or ``'actionclip'``, or check a list of one's own: sentences with one ``{}`` each."""
     if isinstance(templates, str):
         if templates not in TEMPLATES:
             raise OmniVLValueError(

@@ -12,12 +12,7 @@ from omnivl.registry import DATA_SAMPLERS
 
 
 class SampleKey(NamedTuple):
-    """What a dataset needs to make a sample; all its random draws follow from it.
-
-    Attributes:
-        index: The item.
-        epoch: How often the source was gone through before.
-    """
+    """An item and how often its source was gone through before; all random draws of the sample follow from the two."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody asks a key for
     epoch: int
@@ -78,12 +73,7 @@ class EpochSampler(Sampler[SampleKey]):
         return -(-len(self) // (self.batch_size or 1))
 
     def set_position(self, epoch: int, batches_done: int = 0) -> None:
-        """Where the next iteration begins; nothing that lies before is loaded.
-
-        Args:
-            epoch: The epoch, from 0.
-            batches_done: Batches of this epoch that were already used.
-        """
+        """Begin the next iteration behind ``batches_done`` batches of an epoch; nothing before them is loaded."""
         if epoch < 0 or not 0 <= batches_done <= self.batches_per_epoch:
             raise OmniVLValueError(
                 f'EpochSampler: epoch {epoch}, {batches_done} batches done; an epoch has {self.batches_per_epoch} '

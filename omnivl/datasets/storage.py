@@ -34,8 +34,3 @@ class CompactRows:
     def __getitem__(self, index: int) -> Any:
         start, end = self._offsets[index : index + 2]
         return pickle.loads(self._bytes[start:end].data)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of the rows in bytes."""
-        return self._bytes.nbytes + self._offsets.nbytes

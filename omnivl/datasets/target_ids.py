@@ -18,40 +18,17 @@ def normalise_caption(text: str) -> str:
 
 
 def caption_target_id(text: str) -> int:
-    """Make the target id of a caption.
-
-    Args:
-        text: The caption; case, punctuation and spacing make no difference.
-
-    Returns:
-        An id in [0, 2**63).
-    """
+    """Make the target id of a caption, in [0, 2**63); case, punctuation and spacing make no difference."""
     return _hash('caption', normalise_caption(text))
 
 
 def visual_target_id(path: str, clip: tuple[float, float] | None = None) -> int:
-    """Make the target id of a visual, the same for all its captions.
-
-    Args:
-        path: The file.
-        clip: The part of the video that is meant, (start, end) in seconds; None = all of it.
-
-    Returns:
-        An id in [0, 2**63).
-    """
+    """Make the target id of a visual or of a part of it, in [0, 2**63), the same for all its captions."""
     return _hash('visual', path, *map(str, clip or ()))
 
 
 def class_target_id(label_space: str, class_name: str) -> int:
-    """Make the target id of a class.
-
-    Args:
-        label_space: The set of classes, e.g. ``'imagenet'``; equal names of different spaces are different classes.
-        class_name: The class.
-
-    Returns:
-        An id in [0, 2**63).
-    """
+    """Make the target id of a class, in [0, 2**63); equal names of different label spaces are different classes."""
     return _hash('class', label_space, class_name)
 
 

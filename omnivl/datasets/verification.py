@@ -26,19 +26,12 @@ Loader = Sequence[Callable]
 
 
 class Visual(NamedTuple):
-    """One thing to read.
+    """One thing to read."""
 
-    Attributes:
-        loader: Place of its loader among those of the plan.
-        source: Name of its dataset.
-        path: The file.
-        clip: The part of a video that the dataset uses, (start, end) in seconds; None = all of it.
-    """
-
-    loader: int
+    loader: int  # place of its loader among those of the plan
     source: str
     path: str
-    clip: tuple[float, float] | None
+    clip: tuple[float, float] | None  # the part of a video that the dataset uses, in seconds; None = all of it
 
     @property
     def key(self) -> int:
@@ -72,14 +65,7 @@ class ReadingPlan:
         return len(self.keys)
 
     def visuals(self, done: np.ndarray) -> Iterator[Visual]:
-        """List what is left to read.
-
-        Args:
-            done: Keys of what has been read before; uint64 (M,).
-
-        Yields:
-            The visuals, in the order of the datasets.
-        """
+        """List what is left to read, in the order of the datasets; ``done`` are the keys already read, uint64 (M,)."""
         left = np.sort(self._first[~np.isin(self.keys, done)])
         places = iter(left.tolist())
         next_place = next(places, None)
@@ -98,17 +84,7 @@ class ReadingPlan:
 
 
 def loader_of(dataset: VisualDataset) -> list[Callable]:
-    """Return the beginning of a pipeline, up to the transform that loads the frames.
-
-    Args:
-        dataset: The dataset.
-
-    Returns:
-        The transforms.
-
-    Raises:
-        OmniVLValueError: No transform is named ``Load...``.
-    """
+    """Return the beginning of a pipeline, up to the transform that loads the frames, which is named ``Load...``."""
     names = [type(transform).__name__ for transform in dataset.transforms]
     for place, name in enumerate(names):
         if name.startswith('Load'):
@@ -117,15 +93,7 @@ def loader_of(dataset: VisualDataset) -> list[Callable]:
 
 
 def read_visual(loader: Loader, visual: Visual) -> str | None:
-    """Decode a visual as a whole.
-
-    Args:
-        loader: From :func:`loader_of`.
-        visual: What to read.
-
-    Returns:
-        What is wrong with it, or None.
-    """
+    """Decode a visual as a whole; return what is wrong with it, or None."""
     load = loader[-1]
     try:
         if isinstance(load, LoadVideo):  # which decodes a few frames only
@@ -147,19 +115,10 @@ def read_visual(loader: Loader, visual: Visual) -> str | None:
 def read_all(
     loaders: Sequence[Loader], visuals: Iterable[Visual], workers: int, start_method: str = 'fork'
 ) -> Iterator[tuple[Visual, str | None]]:
-    """Read files in parallel.
+    """Read files in parallel; yield each and what is wrong with it (None = nothing), as they become ready.
 
     A decoder that crashes takes its process along, and with it the pool. The files that were under way are then read
-    again, each in a process of its own, which tells the one that did it.
-
-    Args:
-        loaders: Those of the plan.
-        visuals: What to read.
-        workers: Number of processes; 0 reads in this one.
-        start_method: How processes start, ``'fork'``, ``'forkserver'`` or ``'spawn'``.
-
-    Yields:
-        Each visual and what is wrong with it (None = nothing), as they become ready.
+    again, each in a process of its own, which tells the one that did it. ``workers=0`` reads in this process.
     """
     if workers == 0:
         yield from ((visual, read_visual(loaders[visual.loader], visual)) for visual in visuals)

@@ -18,9 +18,6 @@ def init_worker(worker_id: int) -> None:
     torch's own watch has two gaps: a worker whose parent is killed before its loop begins takes the process that
     inherits it for its parent and stays for ever (seen with torch 2.15), and one that hangs in a decoder does not look.
     No seeds are set here: the draws of a sample come from its key.
-
-    Args:
-        worker_id: Number of the worker.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -23,10 +23,7 @@ from .runner import OmniVLRunner
 def add_run_options(parser: argparse.ArgumentParser, results: str, work_dir: str) -> None:
     """Add the options of every command that runs a config.
 
-    Args:
-        parser: Has ``config`` already.
-        results: What the work directory holds, for its help.
-        work_dir: Which one it is by default, for its help.
+    ``results`` says what the work directory holds, ``work_dir`` which one it is by default, both for its help.
     """
     parser.add_argument('--work-dir', help=f'folder of {results}; by default {work_dir}')
     add_cfg_options(parser)

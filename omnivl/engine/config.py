@@ -113,15 +113,10 @@ def check_config(cfg: Config) -> None:
 
 
 def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
-    """Change values of a config as ``--cfg-options`` says.
+    """Change values of a config in place as ``--cfg-options`` says: dotted path -> new value.
 
-    Args:
-        cfg: The config, changed in place.
-        options: Dotted path -> new value; the numbers in ``custom_hooks.0.interval`` are places in lists, and a name
-            with a dot is found too, as in ``test_dataloader.image.retrieval.batch_size``.
-
-    Raises:
-        ConfigError: If a path leads nowhere.
+    The numbers in ``custom_hooks.0.interval`` are places in lists, and a name with a dot is found too, as in
+    ``test_dataloader.image.retrieval.batch_size``. A path that leads nowhere is an error.
     """
     for path, value in options.items():
         *parents, leaf = steps = _split_path(cfg._cfg_dict, path)

@@ -31,9 +31,6 @@ def init_process_group(
         backend: ``'nccl'`` or ``'gloo'``; by default nccl with GPUs and gloo without. nccl without a GPU means gloo.
         timeout: Seconds after which a collective call that not all processes reach is an error.
         port: Port of the first process, for slurm and mpi; by default ``MASTER_PORT`` or 29500.
-
-    Raises:
-        OmniVLRuntimeError: If the launcher did not set its environment variables, i.e. it was not used.
     """
     if launcher not in LAUNCHERS[1:]:
         raise OmniVLValueError(

@@ -128,11 +128,7 @@ class AlternatingTrainLoop(BaseLoop):
     def load_state_dict(self, state: Mapping[str, Any]) -> list[str]:
         """Go on from a place that :meth:`state_dict` wrote down, with the same names of tasks.
 
-        Args:
-            state: The place.
-
-        Returns:
-            Warnings about what makes the run differ from an unbroken one.
+        Returns warnings about what makes the run differ from an unbroken one.
         """
         if set(state['streams']) != set(self.streams):
             raise OmniVLValueError(
@@ -284,12 +280,7 @@ def count_samples(batch: Any) -> int:
 def average_outputs(outputs: Mapping[str, Tensor | float], samples: int) -> tuple[dict[str, float], int]:
     """Average what a step logs over the ranks, in one exchange, so that the log speaks of the whole batch.
 
-    Args:
-        outputs: Name -> scalar; the same names on every rank.
-        samples: Samples of this rank.
-
-    Returns:
-        Name -> number, and the samples of all ranks.
+    The names of ``outputs`` are the same on every rank; ``samples`` are those of this rank, the returned ones of all.
     """
     tensors = [torch.as_tensor(value).detach() for value in outputs.values()]
     device = next((tensor.device for tensor in tensors if tensor.device.type != 'cpu'), torch.device('cpu'))

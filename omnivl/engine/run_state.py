@@ -26,10 +26,10 @@ NEEDED = ('optimizer', 'train_loop', 'random_states')
 def collect(
     runner: Runner, meta: Mapping[str, Any], random_states: list[dict[str, Any]] | None, with_schedulers: bool
 ) -> dict[str, Any]:
-    """Collect what a checkpoint holds.
+    """Collect what a checkpoint holds, in the middle of training.
 
     Args:
-        runner: The runner, in the middle of training.
+        runner: The runner.
         meta: Further facts about the checkpoint.
         random_states: States of the generators of every rank; ``None`` = weights only, not to be resumed from.
         with_schedulers: Whether to add the parameter schedulers.
@@ -75,17 +75,8 @@ def check_resumable(content: Mapping[str, Any], source: str) -> None:
 def restore(runner: Runner, content: Mapping[str, Any], source: str) -> list[str]:
     """Put the content of a checkpoint back, but for the generators, which the first step must find untouched.
 
-    Args:
-        runner: The runner, built and about to train.
-        content: The content of the checkpoint.
-        source: Its name, for the messages.
-
-    Returns:
-        Warnings about what makes the run differ from an unbroken one.
-
-    Raises:
-        CheckpointError: If the model or the schedulers are others now.
-        OmniVLValueError: If the tasks are others now.
+    ``source`` is its name, for the messages. Model, schedulers and tasks must be the same. Returns warnings about what
+    makes the run differ from an unbroken one.
     """
     load_state_dict(runner.bare_model, content['state_dict'], source)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -165,12 +156,8 @@ def set_random_state(state: dict[str, Any]) -> None:
 def message_hub_to_plain(hub: MessageHub, history_length: int) -> dict[str, Any]:
     """Write down the scalars and the runtime information of a message hub without its ``HistoryBuffer`` objects.
 
-    Args:
-        hub: The hub of the run.
-        history_length: How many of the last values of each scalar are kept; smoothing windows must not be longer.
-
-    Returns:
-        Dict with ``scalars`` (name -> ``values`` float64 or int64 (n,) and ``counts`` int64 (n,)) and ``info``.
+    Returns ``scalars`` (name -> ``values`` float64 or int64 (n,) and ``counts`` int64 (n,)) and ``info``. The last
+    ``history_length`` values of a scalar are kept; smoothing windows must not be longer.
     """
     scalars, info = {}, {}
     for key, buffer in hub.log_scalars.items():

@@ -67,13 +67,10 @@ class OmniVLRunner(Runner):
         super().setup_env(env_cfg)
 
     def set_randomness(self, seed: int | None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
-        """Seed all generators.
+        """Seed all generators; ``None`` draws a seed, the same on all ranks.
 
-        Args:
-            seed: The seed; ``None`` draws one, the same on all ranks.
-            diff_rank_seed: Whether each rank draws other numbers (dropout, negatives). Data order and alternation
-                follow the common seed all the same.
-            deterministic: Whether to allow deterministic algorithms only.
+        With ``diff_rank_seed`` each rank draws other numbers (dropout, negatives); data order and alternation follow
+        the common seed all the same. ``deterministic`` allows deterministic algorithms only.
         """
         self._deterministic = deterministic
         self._seed = set_random_seed(seed=seed, deterministic=deterministic)
@@ -165,17 +162,9 @@ class OmniVLRunner(Runner):
         self.loaded_from = f'random (seed {self.seed})'
 
     def load_checkpoint(self, filename: str, options: files.LoadOptions | dict | None = None) -> dict[str, Any]:
-        """Load weights from a file.
+        """Load weights from a checkpoint or a ``.safetensors`` file, and return its content.
 
-        Args:
-            filename: A checkpoint or a ``.safetensors`` file.
-            options: Differences that are allowed; by default those of ``load_options`` in the config.
-
-        Returns:
-            The content of the file.
-
-        Raises:
-            CheckpointError: If it is broken, unsafe or does not fit.
+        ``options`` are the differences that are allowed; by default those of ``load_options`` in the config.
         """
         content = files.load_checkpoint(filename)
         self.call_hook('after_load_checkpoint', checkpoint=content)
@@ -183,9 +172,9 @@ class OmniVLRunner(Runner):
         if not isinstance(options, files.LoadOptions):
             options = files.LoadOptions(**(options or {}))
         weights = dict(files.weights_of(content, filename))
-        taker = offered_by(self.bare_model, TakesWeights)
-        if taker is not None:
-            taker.adapt_state_dict(weights)
+        fitted = offered_by(self.bare_model, TakesWeights)
+        if fitted is not None:
+            fitted.adapt_state_dict(weights)
         report = files.load_state_dict(self.bare_model, weights, filename, options)
         self._has_loaded = True
         self.loaded_from = filename
@@ -193,8 +182,8 @@ class OmniVLRunner(Runner):
             if keys:
                 self.logger.warning(f'{filename}: {len(keys)} keys {title}: {", ".join(keys)}')
         self.logger.info(f'Loaded the weights of {filename}')
-        if taker is not None:
-            taker.after_load()
+        if fitted is not None:
+            fitted.after_load()
         return content
 
     def resume(self, filename: str) -> None:
@@ -216,15 +205,9 @@ class OmniVLRunner(Runner):
     ) -> None:
         """Write a checkpoint; every rank must call it, the first one writes.
 
-        Args:
-            out_dir: Folder of the checkpoint.
-            filename: Its name.
-            file_client_args: Of MMEngine's interface; local files only, so ``None``.
-            save_optimizer: Whether to write all that a resumed run needs; else the file holds weights only.
-            save_param_scheduler: The same for the schedulers.
-            meta: Epoch and iteration, as MMEngine's hook counts them.
-            by_epoch: Of MMEngine's interface; the train loop knows its place.
-            backend_args: Of MMEngine's interface; ``None``.
+        Without ``save_optimizer`` the file holds weights only, else all that a resumed run needs; ``meta`` has epoch
+        and iteration, as MMEngine's hook counts them. The other arguments are of MMEngine's interface: files are local
+        only, so ``file_client_args`` and ``backend_args`` must be None, and the train loop knows its place.
         """
         if file_client_args is not None or backend_args is not None:
             raise OmniVLValueError(

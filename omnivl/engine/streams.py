@@ -204,14 +204,9 @@ class LoaderGroup:
 
 
 def build_streams(configs: Mapping[str, Any], seed: int) -> dict[str, Stream]:
-    """Build the streams of the train loop.
+    """Build the streams of the train loop, task -> stream.
 
-    Args:
-        configs: Task -> config of a loader, or of a stream of ``STREAMS``, which has a ``type``; or a built one.
-        seed: Seed of the run.
-
-    Returns:
-        Task -> stream.
+    Each is configured as a loader, or as a stream of ``STREAMS``, which has a ``type``; or it is built.
     """
     check_names(configs, 'train_dataloader')
     streams: dict[str, Stream] = {}
@@ -227,13 +222,9 @@ def build_streams(configs: Mapping[str, Any], seed: int) -> dict[str, Stream]:
 
 
 def split_losses(configs: Any) -> tuple[Any, dict[str, tuple[str, ...] | None]]:
-    """Take the key ``losses`` out of the configs of tasks.
+    """Take the key ``losses`` out of the configs of tasks; what is no dict is left as it is.
 
-    Args:
-        configs: Task -> config of its loader; what is no dict is left as it is.
-
-    Returns:
-        The configs without it, and task -> names of its losses, None = all that the model has.
+    Returns the configs without it, and task -> names of its losses, None = all that the model has.
     """
     if not isinstance(configs, Mapping):
         return configs, {}

@@ -113,20 +113,8 @@ def nucleus(
     Source: Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020. The scores are those of the full
     distribution, before temperature and truncation, so they compare with those of the other methods.
 
-    Args:
-        writing: The decoder and its start.
-        max_length: See ``Limits``.
-        min_length: See ``Limits``.
-        repetition_penalty: See ``Limits``.
-        top_p: Share of the probability to draw from, in (0, 1]; 1 draws from the whole softmax.
-        temperature: Divides the logits before the softmax; above 0.
-        generator: Source of the random draws, on the device of the logits; None is torch's own.
-
-    Returns:
-        One sequence per sample.
-
-    Raises:
-        OmniVLValueError: An argument is out of its range.
+    ``top_p`` is in (0, 1], 1 draws from the whole softmax; ``temperature``, above 0, divides the logits before it;
+    ``generator``, on the device of the logits, is the source of the draws (None = torch's own). See also ``Limits``.
     """
     if not 0 < top_p <= 1:
         raise OmniVLValueError(f'top_p must be in (0, 1] (1 draws from the whole softmax), got {top_p}')
@@ -168,19 +156,8 @@ def beam_search(
     ``num_beams`` candidates of a step; a sample is done when ``num_beams`` sequences are finished and its best running
     one, scored at its present length, is not above the worst of them.
 
-    Args:
-        writing: The decoder and its start.
-        max_length: See ``Limits``.
-        min_length: See ``Limits``.
-        repetition_penalty: See ``Limits``.
-        num_beams: Sequences kept per sample.
-        length_penalty: Exponent of the length that divides the sum of log-probabilities; 0 ranks by the sum.
-
-    Returns:
-        The best sequence of each sample.
-
-    Raises:
-        OmniVLValueError: An argument is out of its range.
+    Sequences are ranked by the sum of their log-probabilities over their length to the power of ``length_penalty``; 0
+    ranks by the sum. See also ``Limits``.
     """
     limits = Limits(max_length, min_length, repetition_penalty)
     if num_beams < 1:

@@ -168,7 +168,7 @@ class OmniVL(nn.Module):
 
     def temperature_value(self) -> float:
         """Return the temperature of the contrastive loss."""
-        return float(self.temperature())
+        return self.temperature().item()
 
     @property
     def shares_key_values(self) -> bool:

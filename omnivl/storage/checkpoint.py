@@ -48,18 +48,10 @@ def write_last_checkpoint(directory: str | os.PathLike, path: str | os.PathLike)
 def load_checkpoint(path: str | os.PathLike, verify: bool = False) -> dict[str, Any]:
     """Read a checkpoint onto the CPU; no code in it is ever run.
 
-    Args:
-        path: A file written by :func:`save_checkpoint`, any other file of plain tensors that ``torch.save`` wrote, or
-            a ``.safetensors`` file (weights only).
-        verify: Also compare the checksums of the content, which reads the file once more.
-
-    Returns:
-        The content; a ``.safetensors`` file comes as ``dict(state_dict=...)``.
-
-    Raises:
-        OmniVLFileNotFoundError: If there is no such file.
-        BrokenCheckpointError: If it is cut off or damaged.
-        CheckpointError: If it is no checkpoint, or one that holds code.
+    It may be written by :func:`save_checkpoint`, any other file of plain tensors that ``torch.save`` wrote, or a
+    ``.safetensors`` file (weights only), which comes as ``dict(state_dict=...)``. ``verify`` also compares the
+    checksums of the content, which reads the file once more. A file that is cut off or damaged is a
+    BrokenCheckpointError, one that is no checkpoint or holds code a CheckpointError.
     """
     path = Path(path)
     if not path.is_file():
@@ -99,11 +91,7 @@ def find_checkpoints(directory: str | os.PathLike) -> list[Path]:
 def load_last_checkpoint(directory: str | os.PathLike) -> tuple[Path | None, dict[str, Any] | None, list[str]]:
     """Read the last whole checkpoint of a work directory; that there are some and none is whole is an error.
 
-    Args:
-        directory: The work directory.
-
-    Returns:
-        Its path, its content, and why each more recent one was passed over; ``(None, None, [])`` if there is none.
+    Returns its path, its content, and why each more recent one was passed over; ``(None, None, [])`` if there is none.
     """
     problems: list[str] = []
     for path in find_checkpoints(directory):
@@ -148,19 +136,10 @@ class LoadReport:
 def load_state_dict(
     model: nn.Module, state_dict: dict[str, Tensor], source: str, options: LoadOptions | None = None
 ) -> LoadReport:
-    """Load weights into a model, or say exactly what does not fit and change nothing.
+    """Load weights into a model and return the keys that were not loaded, or say what does not fit and change nothing.
 
-    Args:
-        model: The model.
-        state_dict: Name -> tensor; a leading ``'module.'`` of a distributed wrapper is dropped.
-        source: Name of the file, for the messages.
-        options: Differences that are allowed; none by default.
-
-    Returns:
-        The keys that were not loaded.
-
-    Raises:
-        CheckpointError: If keys are missing, unexpected or of another shape and the options do not allow it.
+    A leading ``'module.'`` of a distributed wrapper is dropped from the names; ``source`` is the name of the file, for
+    the messages; ``options`` are the differences that are allowed, none by default.
     """
     options = options or LoadOptions()
     weights = {key.removeprefix('module.'): value for key, value in state_dict.items()}

@@ -12,15 +12,8 @@ from omnivl.errors import OmniVLTypeError
 def to_plain(value: Any, name: str = 'checkpoint') -> Any:
     """Copy a nested value into what ``torch.load(weights_only=True)`` reads: plain Python values and CPU tensors.
 
-    Args:
-        value: Dicts, lists, tuples, numbers, strings, ``None``, tensors, numpy arrays, nested to any depth.
-        name: What the value is called in the error.
-
-    Returns:
-        The same with plain dicts, numpy arrays as tensors, tensors on the CPU without more storage than they need.
-
-    Raises:
-        OmniVLTypeError: For anything else: its pickle would hold code.
+    Dicts become plain, numpy arrays tensors, and tensors come to the CPU without more storage than they need. Anything
+    else is an error, as its pickle would hold code; ``name`` is what the value is called in it.
     """
     if value is None or type(value) in (bool, int, float, str, bytes):
         return value

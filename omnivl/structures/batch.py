@@ -64,11 +64,7 @@ class VLBatch:
 
     @property
     def modality(self) -> str:
-        """Name of what there is to see.
-
-        Raises:
-            OmniVLValueError: There is nothing to see, or both images and videos.
-        """
+        """Name of what there is to see; nothing, or both images and videos, is an error."""
         visuals = [name for name in self.inputs if MODALITIES[name].kind == FRAMES]
         if len(visuals) != 1:
             raise OmniVLValueError(f'a batch shows one modality, this one has frames of {visuals}: {list(self.inputs)}')

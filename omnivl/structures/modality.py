@@ -62,17 +62,7 @@ MODALITIES: dict[str, Modality] = {modality.name: modality for modality in (IMAG
 
 
 def register_modality(modality: Modality) -> Modality:
-    """Enter a further modality into the table.
-
-    Args:
-        modality: Its name, letter and suffixes must not be those of another one.
-
-    Returns:
-        The same.
-
-    Raises:
-        OmniVLValueError: One of them is taken.
-    """
+    """Enter a further modality, whose name, letter and suffixes no other one has, into the table; return it."""
     for other in MODALITIES.values():
         shared = set(modality.suffixes) & set(other.suffixes)
         if modality != other and (modality.name == other.name or modality.letter == other.letter or shared):
@@ -85,32 +75,14 @@ def register_modality(modality: Modality) -> Modality:
 
 
 def check_modality(name: str, owner: str) -> str:
-    """Return a name if a modality has it.
-
-    Args:
-        name: What was given.
-        owner: Whose argument ``modality`` it is, for the message.
-
-    Returns:
-        The name.
-
-    Raises:
-        OmniVLValueError: There is no such modality.
-    """
+    """Return a name if a modality has it; ``owner`` is whose argument it is, for the message."""
     if name not in MODALITIES:
         raise OmniVLValueError(f'{owner}: modality={name!r}; allowed are {tuple(MODALITIES)}')
     return name
 
 
 def modality_of_path(path: str) -> str | None:
-    """Tell the modality of a file by its suffix.
-
-    Args:
-        path: Path or URL; of ``zip://a.jpg::https://...`` the file inside counts.
-
-    Returns:
-        Its name, or None where no modality has the suffix.
-    """
+    """Tell the modality of a path or URL by its suffix, or None; of ``zip://a.jpg::https://...`` that of a.jpg."""
     suffix = suffix_of(path)
     return next((modality.name for modality in MODALITIES.values() if suffix in modality.suffixes), None)
 

@@ -209,7 +209,6 @@ def test_mixed_items_are_those_of_their_sources(files):
     assert equal(mixed[SampleKey(6, 2)], first[SampleKey(6, 2)])
     assert equal(mixed[SampleKey(7, 2)], second[SampleKey(0, 2)])
     assert equal(mixed[-1], second[3])
-    assert mixed.get_data_info(10) == second.get_data_info(3)
     with pytest.raises(IndexError, match=r"'coco\+imagenet' has 11 items, there is no item 11"):
         mixed[11]
 
@@ -268,7 +267,8 @@ def test_compact_rows_are_a_list_in_two_buffers():
     compact = CompactRows(row for row in rows)
     assert len(compact) == 1000 and [compact[index] for index in range(1000)] == rows
     assert pickle.loads(pickle.dumps(compact))[999] == rows[999]
-    assert compact.nbytes == sum(len(pickle.dumps(row, protocol=pickle.HIGHEST_PROTOCOL)) for row in rows) + 1001 * 8
+    held = sum(buffer.nbytes for buffer in vars(compact).values())
+    assert held == sum(len(pickle.dumps(row, protocol=pickle.HIGHEST_PROTOCOL)) for row in rows) + 1001 * 8
     assert len(CompactRows([])) == 0
 
 

@@ -120,16 +120,7 @@ class AnnotationReader(ABC):
         return AnnotationError(self.ann_file or self.visual_root, row, field, message)
 
     def captions(self, texts: Iterable[Any], row: int | str | None, field: str | None) -> list[str]:
-        """Strip captions and apply the policy for empty ones.
-
-        Args:
-            texts: What the file has where captions should be.
-            row: The place, for the error message.
-            field: The field, for the error message.
-
-        Returns:
-            The captions that are left, possibly none.
-        """
+        """Strip captions and apply the policy for empty ones; ``row`` and ``field`` are for the error message."""
         kept = []
         for text in texts:
             if not isinstance(text, str):
@@ -144,17 +135,7 @@ class AnnotationReader(ABC):
         return kept
 
     def value(self, row: Any, key: str, kinds: type | tuple[type, ...], place: int | str) -> Any:
-        """Take a field out of a JSON row.
-
-        Args:
-            row: The row, which should be an object.
-            key: The field.
-            kinds: What its value may be.
-            place: The place of the row, for the error message.
-
-        Returns:
-            Its value, of one of the kinds and not empty.
-        """
+        """Take a field out of a JSON row, of one of ``kinds`` and not empty; ``place`` is for the error message."""
         if not isinstance(row, dict):
             raise self.error(place, None, f'expected an object, got {shorten(row)}')
         if key not in row:
@@ -171,17 +152,7 @@ class AnnotationReader(ABC):
         return os.path.join(self.visual_root, relative)
 
     def fill_template(self, **values: str | int) -> str:
-        """Fill ``path_template``.
-
-        Args:
-            **values: Placeholder -> what stands in its place.
-
-        Returns:
-            A path relative to ``visual_root``.
-
-        Raises:
-            OmniVLValueError: The template has a placeholder that there is no value for; names the allowed ones.
-        """
+        """Fill ``path_template``; a placeholder without a value is an error, which names the allowed ones."""
         try:
             return self.path_template.format(**values)
         except (KeyError, IndexError, ValueError) as error:

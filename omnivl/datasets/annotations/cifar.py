@@ -84,17 +84,10 @@ class CIFARBinary(AnnotationReader):
 
 
 def open_records(path: str) -> np.ndarray:
-    """Map a file into memory; nothing is read before it is used.
+    """Map a file that is named as published into memory; nothing is read before it is used.
 
-    Args:
-        path: A file that is named as published.
-
-    Returns:
-        uint8 (records, bytes of a label + 3072), the pixels by channel, row and column.
-
-    Raises:
-        OmniVLValueError: The name is not one of CIFAR's, or its size is not that of whole records.
-        OSError: It cannot be read.
+    Returns uint8 (records, bytes of a label + 3072), the pixels by channel, row and column. A name that is none of
+    CIFAR's and a size that is not that of whole records are errors.
     """
     name = os.path.basename(path)
     counts = [count for (count, _), files in FILES.items() if name in files]

@@ -26,13 +26,8 @@ class COCOCaptions(AnnotationReader):
     ``nocaps_test_image_info.json``       NoCaps' test images, without captions: for the server
     ====================================  ==========================================================================
 
-    The ids of records are the numbers that the servers know images by.
-
-    Args:
-        ann_file: The JSON file.
-        visual_root: Folder that ``path_template`` is relative to.
-        path_template: Where an image lies; placeholders ``file_name`` and ``id``, the number of the image.
-        empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
+    The ids of records are the numbers that the servers know images by. For the arguments see AnnotationReader;
+    ``path_template`` has the placeholders ``file_name`` and ``id``, the number of the image.
     """
 
     path_template = '{file_name}'

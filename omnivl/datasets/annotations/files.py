@@ -33,15 +33,10 @@ def require_folder(path: str, option: str, reader: str) -> None:
 
 
 def iter_delimited(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Read a CSV or TSV file.
+    """Read a CSV or TSV file, UTF-8 with or without a byte order mark.
 
-    Args:
-        path: The file, UTF-8 with or without a byte order mark.
-        delimiter: One character. Tab-separated files are taken literally, as the published ones do not quote; with any
-            other delimiter double quotes protect it.
-
-    Yields:
-        Line number (from 1, the last line of the row) and the fields; empty lines are left out.
+    Tab-separated files are taken literally, as the published ones do not quote; with any other delimiter double quotes
+    protect it. Yields line number (from 1, the last line of the row) and the fields; empty lines are left out.
     """
     quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == '\t' else csv.QUOTE_MINIMAL
     with open(path, encoding='utf-8-sig', newline='') as file:
@@ -58,15 +53,9 @@ def iter_delimited(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]
 
 
 def iter_table(path: str, delimiter: str, required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Read a CSV or TSV file whose first row names the columns.
+    """Read a CSV or TSV file whose first row names the columns: yield line number (from 1) and the row by column.
 
-    Args:
-        path: The file.
-        delimiter: One character.
-        required: Columns that must be there; others are passed on as they are.
-
-    Yields:
-        Line number (from 1) and the row by column.
+    ``required`` are the columns that must be there; others are passed on as they are.
     """
     columns: list[str] | None = None
     for line, row in iter_delimited(path, delimiter):
@@ -101,12 +90,7 @@ def iter_lines(path: str) -> Iterator[tuple[int, str]]:
 def iter_json_list(path: str, hint: str) -> Iterator[tuple[int, Any]]:
     """Read a JSON list element by element: a list of 14 million rows never is in memory at once.
 
-    Args:
-        path: The file.
-        hint: What to do when the file holds something else than a list, for the error message.
-
-    Yields:
-        Row index (from 0) and the element.
+    Yields row index (from 0) and the element. ``hint`` says what to do when the file holds something else than a list.
     """
     with open(path, encoding='utf-8-sig') as file:
         stream = _JSONStream(path, file)
@@ -130,12 +114,8 @@ def iter_json_list(path: str, hint: str) -> Iterator[tuple[int, Any]]:
 def iter_json_rows(path: str, hint: str = _JSONL_HINT) -> Iterator[tuple[int | str, Any]]:
     """Read rows of JSON: one per line where the name ends in ``.jsonl``, else the elements of a list.
 
-    Args:
-        path: The file.
-        hint: See :func:`iter_json_list`.
-
-    Yields:
-        Place of the row (its index, or its line spelled out) and the row.
+    Yields the place of the row (its index, or its line spelled out) and the row; for ``hint`` see
+    :func:`iter_json_list`.
     """
     if not path.endswith('.jsonl'):
         yield from iter_json_list(path, hint)
@@ -203,17 +183,7 @@ class _JSONStream:
 
 
 def read_json(path: str) -> Any:
-    """Read a whole JSON file (of a moderate size).
-
-    Args:
-        path: The file.
-
-    Returns:
-        What it holds.
-
-    Raises:
-        AnnotationError: The file is not JSON; names the line.
-    """
+    """Read a whole JSON file (of a moderate size); the error for what is not JSON names the line."""
     with open(path, encoding='utf-8-sig') as file:
         try:
             return json.load(file)
@@ -224,17 +194,7 @@ def read_json(path: str) -> Any:
 
 
 def read_class_list(path: str) -> list[str]:
-    """Read class names, one per line, in the order of their indices.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The names.
-
-    Raises:
-        AnnotationError: A class stands there twice, or there is none.
-    """
+    """Read class names, one per line, in the order of their indices; none, or one twice, is an error."""
     lines: dict[str, int] = {}
     for line, text in iter_lines(path):
         name = text.strip()

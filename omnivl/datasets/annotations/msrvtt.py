@@ -107,11 +107,7 @@ class MSRVTTJSON(AnnotationReader):
 class MSRVTTTestCSV(AnnotationReader):
     """Read ``key, vid_key, video_id, sentence``: MSRVTT_JSFUSION_test.csv, the 1000 pairs of the test set 1kA.
 
-    Args:
-        ann_file: The CSV file.
-        visual_root: Folder that ``path_template`` is relative to.
-        path_template: Where a video lies; placeholder ``video``.
-        empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
+    For the arguments see AnnotationReader; ``path_template`` has the placeholder ``video``.
     """
 
     modality = VIDEO.name

@@ -86,15 +86,7 @@ class MSVDText(AnnotationReader):
 def read_video_names(path: str, owner: str) -> dict[str, str]:
     """Read MSVD's ``youtube_mapping.txt``, lines of a YouTube name and ``vid<number>``.
 
-    Args:
-        path: The file.
-        owner: The reader, for the error message.
-
-    Returns:
-        Number -> name: video number 7 is the one whose line ends in ``vid7``.
-
-    Raises:
-        AnnotationError: A line is something else.
+    Returns number -> name: video number 7 is the one whose line ends in ``vid7``.
     """
     require_file(path, 'names_file', owner)
     names = {}

@@ -111,11 +111,7 @@ class BLIPQuestionJSON(AnnotationReader):
     """Read ``[{question_id?, question, answer: [str] | str, image}]``: vqa_train.json, vqa_test.json, vg_qa.json.
 
     A row without ``answer`` is of a test set; one without ``question_id`` is named after its place. The list is
-    streamed.
-
-    Args:
-        ann_file: The JSON file.
-        visual_root: Folder that the paths are relative to.
+    streamed. For the arguments see AnnotationReader.
     """
 
     def read(self) -> Iterator[Record]:
@@ -142,14 +138,7 @@ class BLIPQuestionJSON(AnnotationReader):
 def read_answer_list(path: str) -> list[str]:
     """Read the answers to choose from: ``[answer]`` (answer_list.json) or ``{answer: index}`` (train_ans2label.json).
 
-    Args:
-        path: The JSON file.
-
-    Returns:
-        The answers, in the order of the file or of their indices.
-
-    Raises:
-        AnnotationError: The file holds something else, or an answer twice.
+    They come in the order of the file or of their indices; an answer that is there twice is an error.
     """
     require_file(path, 'answer_list', 'QAEvaluation')
     content = read_json(path)

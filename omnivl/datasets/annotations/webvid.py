@@ -15,11 +15,7 @@ _REQUIRED = ('videoid', 'page_dir', 'name')
 class WebVidCSV(AnnotationReader):
     """Read ``videoid, contentUrl, duration, page_dir, name``; the name is the caption.
 
-    Args:
-        ann_file: The CSV file.
-        visual_root: Folder of the videos (``.../videos``).
-        path_template: Where a video lies under it; placeholders ``page_dir`` and ``videoid``.
-        empty: What to do with an empty caption, ``'raise'`` or ``'drop'``.
+    For the arguments see AnnotationReader; ``path_template`` has the placeholders ``page_dir`` and ``videoid``.
     """
 
     modality = VIDEO.name

@@ -108,20 +108,7 @@ class VideoSegmentList(AnnotationReader):
 
 
 def read_segment(reader: AnnotationReader, row: Any, field: str, place: int | str) -> tuple[float, float]:
-    """Take start and end out of a JSON row.
-
-    Args:
-        reader: Whose row it is.
-        row: The row.
-        field: Field of a list of the two.
-        place: The place of the row, for the error message.
-
-    Returns:
-        Start and end in seconds.
-
-    Raises:
-        AnnotationError: They are no two numbers, or the end is not after the start.
-    """
+    """Take start and end out of a JSON row, in seconds; ``place`` is that of the row, for the error message."""
     segment = reader.value(row, field, list, place)
     numbers = len(segment) == 2 and all(isinstance(time, int | float) for time in segment)
     if not numbers or not 0 <= segment[0] < segment[1]:
@@ -132,12 +119,7 @@ def read_segment(reader: AnnotationReader, row: Any, field: str, place: int | st
 def _with_suffix(path: str, folders: dict[str, dict[str, str]]) -> str:
     """Put the suffix of the file in the place of ``.*``; .mp4 if there is none, which the broken policy then meets.
 
-    Args:
-        path: Ends in ``.*``.
-        folders: What was listed before: folder -> name without suffix -> name.
-
-    Returns:
-        The path of the file.
+    ``folders`` keeps what was listed before: folder -> name without suffix -> name.
     """
     folder, name = os.path.split(path)
     if folder not in folders:

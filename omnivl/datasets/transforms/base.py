@@ -20,16 +20,7 @@ class Transform(BaseTransform):
 
 
 def require(results: dict[str, Any], transform: object, keys: Sequence[str]) -> None:
-    """Check that the keys a transform reads are there.
-
-    Args:
-        results: The dict that travels through the pipeline.
-        transform: The transform that reads the keys; its class name stands in the message.
-        keys: The keys it reads.
-
-    Raises:
-        OmniVLKeyError: If a key is missing; names the key, the transform and who provides the key.
-    """
+    """Check that the keys a transform reads are there; the error says which transform needs it and who provides it."""
     for key in keys:
         if key not in results:
             raise OmniVLKeyError(
@@ -39,18 +30,7 @@ def require(results: dict[str, Any], transform: object, keys: Sequence[str]) -> 
 
 
 def as_size(size: int | Sequence[int], transform: str) -> tuple[int, int]:
-    """Read a size argument.
-
-    Args:
-        size: Side of a square, or (height, width), in pixels.
-        transform: Name of the transform, for the message.
-
-    Returns:
-        (height, width) in pixels.
-
-    Raises:
-        OmniVLValueError: If it is neither a positive int nor a pair of them.
-    """
+    """Return (height, width) in pixels of a size argument, the side of a square or such a pair."""
     pair = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, Sequence) else ()
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
         raise OmniVLValueError(f'{transform}: size must be a positive int or (height, width) in pixels, got {size!r}')
@@ -58,19 +38,7 @@ def as_size(size: int | Sequence[int], transform: str) -> tuple[int, int]:
 
 
 def as_share(value: float, name: str, transform: str) -> float:
-    """Read an argument that must lie in [0, 1].
-
-    Args:
-        value: The argument.
-        name: Its name, for the message.
-        transform: Name of the transform, for the message.
-
-    Returns:
-        The value as it came.
-
-    Raises:
-        OmniVLValueError: If it is no number in [0, 1].
-    """
+    """Return an argument that must lie in [0, 1]; ``name`` and ``transform`` are for the message."""
     if not isinstance(value, int | float) or not 0 <= value <= 1:
         raise OmniVLValueError(f'{transform}: {name} must be a number in [0, 1], got {value!r}')
     return value

@@ -17,11 +17,7 @@ _MATROSKA_SEGMENT_ID = b'\x18\x53\x80\x67'
 def missing_part(path: str) -> str | None:
     """Say what a file lacks: nothing at all, a part of an MP4/MOV, AVI or Matroska/WebM, or the file itself.
 
-    Args:
-        path: The video file.
-
-    Returns:
-        A reason in words, or None if the file is whole as far as its container tells (other containers do not tell).
+    Returns a reason in words, or None if it is whole as far as its container tells (other containers do not tell).
     """
     file = Path(path)
     if not file.is_file():

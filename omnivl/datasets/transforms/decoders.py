@@ -77,16 +77,9 @@ class VideoReader(ABC):
         return len(self.times)
 
     def window(self, clip: tuple[float, float] | None) -> tuple[int, int]:
-        """Find the frames shown in a span of time.
+        """Return first index and number (at least 1) of the frames shown in a span of time; None = the whole video.
 
-        Args:
-            clip: Start and end in seconds from the first frame, end excluded; None for the whole video.
-
-        Returns:
-            First index and number of frames; at least one frame, the one on display at the start.
-
-        Raises:
-            BrokenVisualError: If the clip starts after the video or ends before it starts.
+        It is told in seconds from the first frame, its end excluded; one that starts after the video is an error.
         """
         if clip is None:
             return 0, self.num_frames
@@ -104,17 +97,10 @@ class VideoReader(ABC):
         return first, max(int(last) - first, 1)
 
     def frames(self, indices: np.ndarray) -> np.ndarray:
-        """Decode frames.
+        """Decode frames: RGB, uint8 (T, H, W, 3), rotated as displayed.
 
-        Args:
-            indices: Which, in any order, repeats allowed; int64 (T,) in [0, num_frames).
-
-        Returns:
-            uint8 (T, H, W, 3) RGB, rotated as displayed.
-
-        Raises:
-            OmniVLIndexError: If an index is out of range.
-            BrokenVisualError: If a frame cannot be decoded.
+        ``indices``, int64 (T,) in [0, num_frames), may be in any order and repeat; a frame that cannot be decoded is a
+        BrokenVisualError.
         """
         distinct, inverse = np.unique(indices, return_inverse=True)
         if distinct[0] < 0 or distinct[-1] >= self.num_frames:
@@ -144,16 +130,8 @@ class VideoDecoder(ABC):
     def open(self, path: str, short_side: int | None = None) -> VideoReader:
         """Open a video, for a short time: readers are closed after each sample.
 
-        Args:
-            path: The file.
-            short_side: Frames whose shorter side is longer than this are scaled down to it while decoding, in pixels;
-                None keeps their size.
-
-        Returns:
-            The open video.
-
-        Raises:
-            BrokenVisualError: If the file is missing, empty, cut short, no video, or has no video stream.
+        Frames whose shorter side is longer than ``short_side``, in pixels, are scaled down to it while decoding; None
+        keeps their size. A file that is missing, empty, cut short or no video is a BrokenVisualError.
         """
         reason = missing_part(path)
         if reason is not None:
@@ -207,18 +185,7 @@ class AutoDecoder(VideoDecoder):
 
 
 def build_decoder(decoder: str | dict[str, Any] | VideoDecoder) -> VideoDecoder:
-    """Build a decoder from a config.
-
-    Args:
-        decoder: ``'auto'``, a registered name, a config dict, or a decoder.
-
-    Returns:
-        The decoder.
-
-    Raises:
-        OmniVLValueError: If there is no decoder of that name.
-        OmniVLImportError: If its library cannot be imported.
-    """
+    """Build a decoder from ``'auto'``, a registered name or a config dict, or take one."""
     if isinstance(decoder, VideoDecoder):
         return decoder
     config = {'type': decoder} if isinstance(decoder, str) else dict(decoder)

@@ -30,16 +30,10 @@ def keep_opencv_single_threaded() -> None:
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
-    """Turn a picture of any usual mode into 8-bit RGB, over white where it is transparent.
+    """Turn a picture of any usual mode into 8-bit RGB (H, W, 3), over white where it is transparent.
 
-    Args:
-        image: An open PIL image; of an animation the frame it stands on (the first after opening).
-
-    Returns:
-        uint8 (H, W, 3) RGB, turned as its EXIF orientation says.
-
-    Raises:
-        OmniVLValueError: If the mode has no agreed range (32-bit float).
+    It is turned as its EXIF orientation says; of an animation it is the frame it stands on (the first after opening).
+    A mode without an agreed range (32-bit float) is an error.
     """
     image = ImageOps.exif_transpose(image)
     if image.mode == 'F':
@@ -57,12 +51,6 @@ def jpeg_is_whole(data: bytes) -> bool:
     """Look for the end-of-image marker behind the start of the scan, where FF D9 can be nothing else.
 
     A thumbnail inside the EXIF segment has such a marker too, so the segments before the scan are walked by length.
-
-    Args:
-        data: The bytes of a JPEG file.
-
-    Returns:
-        Whether the picture ends before the file does.
     """
     position = 2
     while position + 4 <= len(data):

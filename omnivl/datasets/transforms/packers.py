@@ -31,41 +31,19 @@ class Packer(ABC):
 
     @abstractmethod
     def pack(self, results: dict[str, Any]) -> Tensor:
-        """Make the tensor of one sample.
-
-        Args:
-            results: What the transforms left.
-
-        Returns:
-            The values; the first dimension is time, where the modality has it.
-
-        Raises:
-            OmniVLValueError: The values are of another type or shape.
-        """
+        """Make the tensor of one sample; its first dimension is time, where the modality has it."""
 
     @abstractmethod
     def collate(self, values: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-        """Join samples to a batch, in a worker.
+        """Join what :meth:`pack` made to a batch (B, ...), in a worker.
 
-        Args:
-            values: What :meth:`pack` made of each.
-
-        Returns:
-            The values, (B, ...), and a mask, bool (B, N), True = real value; None where nothing is padded.
+        The second is a mask, bool (B, N), True = real value; None where nothing is padded.
         """
 
     def pack_times(self, results: dict[str, Any], count: int) -> Tensor:
-        """Make the time stamps of one sample.
+        """Make the time stamps of ``count`` values, seconds, float32 (count,).
 
-        Args:
-            results: What the transforms left.
-            count: Number of values in time.
-
-        Returns:
-            Seconds, float32 (count,); NaN if they are not known, as of a clip that never was a file.
-
-        Raises:
-            OmniVLValueError: There are not as many.
+        They are NaN if they are not known, as of a clip that never was a file.
         """
         times = results.get(self.pts_key)
         if times is None:

@@ -32,14 +32,10 @@ def _with_torchvision(
 
 
 def warp(frames: np.ndarray, matrix: Sequence[Sequence[float]]) -> np.ndarray:
-    """Warp all frames by one affine map, bilinear, grey outside.
+    """Warp all frames, uint8 (T, H, W, 3), by one affine map, bilinear, grey outside.
 
-    Args:
-        frames: uint8 (T, H, W, 3).
-        matrix: Where a pixel (x, y) goes, relative to the middle of the frame; float (2, 3), the last column in pixels.
-
-    Returns:
-        uint8 (T, H, W, 3).
+    ``matrix`` tells where a pixel (x, y) goes, relative to the middle of the frame; float (2, 3), the last column in
+    pixels.
     """
     height, width = frames.shape[1:3]
     middle = np.array([(width - 1) / 2, (height - 1) / 2])

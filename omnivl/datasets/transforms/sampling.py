@@ -8,20 +8,9 @@ from omnivl.errors import OmniVLValueError
 def segment_indices(available: int, wanted: int, rng: np.random.Generator | None = None) -> np.ndarray:
     """Sparse segment sampling (TSN, Wang et al. 2016): one frame from each of ``wanted`` equal segments.
 
-    ``index_i = floor((i + u_i) * available / wanted)`` with ``u_i = 1/2`` (the middle) or drawn from [0, 1). A clip
-    with fewer frames than asked repeats some; the order is never reversed. There is no ``np.arange`` with a float
-    step, whose rounding returns one frame more or less.
-
-    Args:
-        available: Number of frames of the clip, at least 1.
-        wanted: Number of indices to return, at least 1.
-        rng: Draws the place inside each segment (training); None takes the middle (evaluation).
-
-    Returns:
-        Non-decreasing indices in [0, available); int64 (wanted,).
-
-    Raises:
-        OmniVLValueError: If one of the numbers is below 1.
+    ``index_i = floor((i + u_i) * available / wanted)`` with ``u_i = 1/2`` (the middle) or drawn from [0, 1) by ``rng``.
+    A clip with fewer frames than asked repeats some; the order is never reversed. There is no ``np.arange`` with a
+    float step, whose rounding returns one frame more or less. Returns int64 (wanted,) in [0, available).
     """
     if available < 1 or wanted < 1:
         raise OmniVLValueError(
@@ -37,16 +26,8 @@ def clip_indices(available: int, wanted: int, num_clips: int, rng: np.random.Gen
     """Frames of several clips of one video, each spread over all of it as in training.
 
     The segments of ``segment_indices(available, wanted * num_clips)`` are dealt out in turn: clip c takes number c,
-    c + num_clips, and so on. One clip is ``segment_indices`` itself.
-
-    Args:
-        available: Number of frames of the video, at least 1.
-        wanted: Number of indices per clip, at least 1.
-        num_clips: Number of clips, at least 1.
-        rng: See ``segment_indices``.
-
-    Returns:
-        Indices in [0, available), clip after clip, non-decreasing within each; int64 (num_clips * wanted,).
+    c + num_clips, and so on. One clip is ``segment_indices`` itself. Returns them clip after clip, non-decreasing
+    within each; int64 (num_clips * wanted,).
     """
     indices = segment_indices(available, wanted * num_clips, rng)
     return indices.reshape(wanted, num_clips).T.reshape(-1)

@@ -13,28 +13,12 @@ _MARKS = re.compile(r'[.!"()*#:;~]')
 
 
 def clean_caption(caption: str, max_words: int | None = None) -> str:
-    """Clean a caption as ALBEF and BLIP do: lower case, marks become spaces, spaces are squeezed, cut to some words.
-
-    Args:
-        caption: Any text.
-        max_words: Number of words that are kept; None keeps all.
-
-    Returns:
-        The cleaned caption; empty if nothing but marks and spaces was there.
-    """
+    """Clean a caption as ALBEF and BLIP do: lower case, marks become spaces, spaces are squeezed, cut to some words."""
     return _first_words(_MARKS.sub(' ', caption.lower()), max_words)
 
 
 def clean_question(question: str, max_words: int | None = None) -> str:
-    """Clean a question as ALBEF and BLIP do: like a caption, but marks vanish and leave no space (``?`` stays).
-
-    Args:
-        question: Any text.
-        max_words: Number of words that are kept; None keeps all.
-
-    Returns:
-        The cleaned question; empty if nothing but marks and spaces was there.
-    """
+    """Clean a question as ALBEF and BLIP do: like a caption, but marks vanish and leave no space (``?`` stays)."""
     # BLIP leaves double spaces in questions; they are squeezed here too, which word pieces do not see.
     return _first_words(_MARKS.sub('', question.lower()), max_words)
 

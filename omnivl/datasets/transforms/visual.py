@@ -23,15 +23,7 @@ from .base import Transform, as_share, as_size, require
 
 
 def resize_frames(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scale all frames, bicubic with antialiasing.
-
-    Args:
-        frames: uint8 (T, H, W, 3).
-        size: (height, width) of the result, in pixels.
-
-    Returns:
-        uint8 (T, height, width, 3).
-    """
+    """Scale frames, uint8 (T, H, W, 3), to (height, width) in pixels, bicubic with antialiasing."""
     if frames.shape[1:3] == size:
         return frames
     tensor = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
@@ -134,16 +126,7 @@ class RandomResizedCrop(Transform):
         return results
 
     def draw_box(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-        """Draw a box.
-
-        Args:
-            height: Height of the frames, in pixels.
-            width: Width of the frames, in pixels.
-            rng: Source of the draws.
-
-        Returns:
-            (top, left, height, width) of the box, in pixels, inside the frames.
-        """
+        """Draw a box (top, left, height, width) inside frames of the given height and width, all in pixels."""
         log_ratio = math.log(self.ratio[0]), math.log(self.ratio[1])
         for _ in range(self.TRIALS):
             area = height * width * rng.uniform(*self.scale)
@@ -205,16 +188,7 @@ class RandomShift(Transform):
 
 
 def shift_frames(frames: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Move frames, repeating the edge: ``out[t, y, x] = frames[t, clip(y - down), clip(x - right)]``.
-
-    Args:
-        frames: uint8 (T, H, W, 3).
-        down: Pixels to move down; negative moves up.
-        right: Pixels to move right; negative moves left.
-
-    Returns:
-        uint8 (T, H, W, 3).
-    """
+    """Move frames, repeating the edge: ``out[t, y, x] = frames[t, clip(y - down), clip(x - right)]``."""
     height, width = frames.shape[1:3]
     # np.pad copies in C by blocks: a third of the time of an index array.
     vertical, horizontal = (max(down, 0), max(-down, 0)), (max(right, 0), max(-right, 0))

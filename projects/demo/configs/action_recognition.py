@@ -1,6 +1,6 @@
 """Demo: action recognition, finetuned from the joint stage on eight motions in Something-Something's form.
 
-Twin of configs/omnivl/action_ssv2.py for two CPU cores. Batch 16 x 1 process. No flip: left has to stay left.
+After configs/omnivl/action_ssv2.py for two CPU cores. Batch 16 x 1 process. No flip: left has to stay left.
 The second test shuffles the frames: the actions come in pairs that are the same frames in the opposite order, so that
 nobody can be right in more than half of the cases then.
 """

@@ -1,6 +1,6 @@
 """Demo: image captioning, finetuned from the joint stage on five captions per picture.
 
-Twin of configs/omnivl/caption_coco.py for two CPU cores: LM alone, no prompt, 3 beams. Batch 32 x 1 process.
+After configs/omnivl/caption_coco.py for two CPU cores: LM alone, no prompt, 3 beams. Batch 32 x 1 process.
 """
 
 from mmengine.config import read_base

@@ -1,6 +1,6 @@
 """Demo: image classification, finetuned from the joint stage on 20 classes of coloured shapes.
 
-Twin of configs/omnivl/classify_imagenet.py for two CPU cores. Batch 32 x 1 process.
+After configs/omnivl/classify_imagenet.py for two CPU cores. Batch 32 x 1 process.
 """
 
 from mmengine.config import read_base

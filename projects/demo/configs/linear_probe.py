@@ -1,6 +1,6 @@
 """Demo: a linear probe on the frozen features of the joint stage, 20 classes of coloured shapes.
 
-Twin of configs/omnivl/probe_imagenet.py. Nothing is trained but the probe, in the evaluation itself:
+After configs/omnivl/probe_imagenet.py. Nothing is trained but the probe, in the evaluation itself:
 python tools/test.py projects/demo/configs/linear_probe.py CHECKPOINT
 """
 

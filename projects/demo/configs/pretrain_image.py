@@ -1,6 +1,6 @@
 """Demo, stage 1: image pretraining on the demo corpus (image-only, the first paradigm of the paper).
 
-Twin of configs/omnivl/pretrain_image.py for two CPU cores.
+After configs/omnivl/pretrain_image.py for two CPU cores.
 Data: 6000 image-text pairs and 2000 labelled images. Batch 16 x 1 process.
 """
 

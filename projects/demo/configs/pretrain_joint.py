@@ -1,6 +1,6 @@
 """Demo, stage 2: decoupled joint pretraining on the demo corpus (images first, then images and videos).
 
-Twin of configs/omnivl/pretrain_joint.py for two CPU cores. Starts from the image stage, whose weights also start the
+After configs/omnivl/pretrain_joint.py for two CPU cores. Starts from the image stage, whose weights also start the
 video path. Data: that of stage 1, 2800 video-text pairs and 1200 labelled videos. Batch 16 images / 16 clips x 1
 process, alternating batch by batch.
 """

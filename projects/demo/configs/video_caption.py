@@ -1,6 +1,6 @@
 """Demo: captions of parts of longer videos, finetuned from the joint stage.
 
-Twin of configs/omnivl/caption_youcook2.py for two CPU cores: LM alone, no prompt, 3 beams. Batch 16 x 1 process.
+After configs/omnivl/caption_youcook2.py for two CPU cores: LM alone, no prompt, 3 beams. Batch 16 x 1 process.
 """
 
 from mmengine.config import read_base

@@ -1,6 +1,6 @@
 """Demo: which of five sentences tells what a clip shows, by the model that video_retrieval.py has finetuned.
 
-Twin of configs/omnivl/msrvtt_mc.py. Nothing is trained: python tools/test.py with a checkpoint of video_retrieval.py.
+After configs/omnivl/msrvtt_mc.py. Nothing is trained: python tools/test.py with a checkpoint of video_retrieval.py.
 The second test shuffles the frames, so that a motion cannot be told from its reverse.
 """
 

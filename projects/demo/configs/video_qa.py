@@ -1,6 +1,6 @@
 """Demo: questions about videos, finetuned from the joint stage.
 
-Twin of configs/omnivl/msrvtt_qa.py for two CPU cores. Data: 5600 questions in MSRVTT-QA's form. Batch 16 x 1 process.
+After configs/omnivl/msrvtt_qa.py for two CPU cores. Data: 5600 questions in MSRVTT-QA's form. Batch 16 x 1 process.
 The second test shuffles the frames: 'what is ... doing?' asks for a motion, which then cannot be told any more.
 """
 

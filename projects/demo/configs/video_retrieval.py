@@ -1,6 +1,6 @@
 """Demo: text-to-video retrieval, finetuned from the joint stage on five captions per clip.
 
-Twin of configs/omnivl/retrieval_msrvtt_9k.py for two CPU cores: UniVLC and VLM, no LM. Batch 16 x 1 process.
+After configs/omnivl/retrieval_msrvtt_9k.py for two CPU cores: UniVLC and VLM, no LM. Batch 16 x 1 process.
 """
 
 from mmengine.config import read_base

@@ -1,6 +1,6 @@
 """Demo: questions about images, finetuned from the joint stage.
 
-Twin of configs/omnivl/vqa_v2.py for two CPU cores. Data: 12000 questions in VQAv2's form. Batch 32 x 1 process.
+After configs/omnivl/vqa_v2.py for two CPU cores. Data: 12000 questions in VQAv2's form. Batch 32 x 1 process.
 """
 
 from mmengine.config import read_base

@@ -15,7 +15,7 @@ from .questions import QUESTIONS_PER_VISUAL, ask_clip, ask_picture, ten_answers
 from .world import ACTIONS, COLOURS, RELATIONS, SHAPES, SPLITS
 
 # What the tool was called at first: the files stay the same to the byte.
-LICENSE = {'name': 'made by tools/make_demo_corpus.py', 'url': ''}
+LICENSE = {'name': 'made by projects/demo/make_corpus.py', 'url': ''}
 
 
 def write_annotations(root: Path, items: Sequence[Item], parameters: CorpusParameters) -> None:
