@@ -53,16 +53,9 @@ class BatchRunner:
         self.preparation = Preparation(self.loaded.pipelines, _size_of(self.model))
 
     def answer_each(self, x: Any, modality: str | None, work: Work, label: str) -> Answer | list[Answer]:
-        """Do a task on what was handed in.
+        """Do a task on one visual, or on a list or folder of them: one answer, or a list in the order given.
 
-        Args:
-            x: One visual, or a list or folder of them.
-            modality: See ``read_visuals``.
-            work: The task.
-            label: Shown before the progress bar.
-
-        Returns:
-            One answer for one visual, or a list in the order given.
+        ``modality`` is as for ``read_visuals``, ``label`` is shown before the progress bar.
         """
         visuals, single = read_visuals(x, modality)
         rows = self.run(visuals, work, label)
@@ -71,13 +64,8 @@ class BatchRunner:
     def run(self, visuals: Sequence[Visual], work: Work, label: str) -> list[Answer]:
         """Do a task on visuals; images and videos go into batches of their own.
 
-        Args:
-            visuals: From ``read_visuals``.
-            work: The task.
-            label: Shown before the progress bar.
-
-        Returns:
-            One answer per visual, in order: ``input``, ``modality``, and what the task found or ``error``.
+        There is one answer per visual, in order: ``input``, ``modality``, and what the task found or ``error``. The
+        label is shown before the progress bar.
         """
         rows: list[Answer] = [dict(input=visual.name, modality=visual.modality) for visual in visuals]
         waiting: dict[tuple, Waiting] = {}
@@ -95,15 +83,9 @@ class BatchRunner:
     def prepare_each(
         self, visuals: Sequence[Visual], rows: Sequence[Answer], label: str
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Load visuals one after the other.
+        """Load visuals one after the other, and yield the number of each and what ``Preparation`` makes of it.
 
-        Args:
-            visuals: From ``read_visuals``.
-            rows: One per visual; that of one that cannot be loaded gets ``error``.
-            label: Shown before the progress bar.
-
-        Yields:
-            Number of each of the others and what ``Preparation`` makes of it.
+        The row of a visual that cannot be loaded gets ``error``, and nothing is yielded for it.
         """
         for number, visual in enumerate(track(visuals, label)):
             try:

@@ -55,14 +55,18 @@ def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> Tr
     if offered_by(model, Classifies) is not None:
         classes = configured_classes(cfg.get('test_dataloader'))
         config |= {} if classes is None else dict(classes=classes)
+    write_folder(model, unique_weights(model), _with_vocabulary(config, Path()), Path(folder))
+    return model
+
+
+def write_folder(model: TrunkModel, weights: dict[str, Tensor], config: dict[str, Any], folder: Path) -> None:
+    """Write weights and config of a model, with its tokenizer's files and what it expects of pixels."""
     tokenizer = model.trunk.tokenizer  # an error that says how to make one if there is no vocabulary
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
-    write_weights(unique_weights(model), folder / WEIGHTS)
-    write_json(folder / CONFIG, _with_vocabulary(config, Path()))
-    write_pixels(model, folder)
-    return model
+    write_weights(weights, folder / WEIGHTS)
+    write_json(folder / CONFIG, config)
+    _write_pixels(model, folder)
 
 
 def load_exported(folder: str | Path) -> tuple[nn.Module, Config]:
@@ -161,7 +165,7 @@ def write_weights(weights: dict[str, Tensor], path: Path) -> None:
         file.write(save(contiguous, metadata=dict(format='pt')))
 
 
-def write_pixels(model: HasParts, folder: Path) -> None:
+def _write_pixels(model: HasParts, folder: Path) -> None:
     """Write what the model expects of pixels, under Hugging Face's names, as ``preprocessor_config.json``."""
     statistics = pixel_statistics(model)
     encoder = offered_by(model.parts['visual_encoder'], HasImageSize)
@@ -199,17 +203,9 @@ def _used_parts(cfg: Config) -> dict[str, Any]:
 
 
 def plain(value: Any, name: str = 'config') -> Any:
-    """Turn a config into what JSON holds.
+    """Turn a config, or the part of one called ``name``, into what JSON holds: dicts, lists, strings and numbers.
 
-    Args:
-        value: A config, or a part of one.
-        name: Where it stands in the config, for the message.
-
-    Returns:
-        The same in dicts, lists, strings and numbers; classes and functions become their full names.
-
-    Raises:
-        OmniVLTypeError: Something in it has no such form.
+    Classes and functions become their full names; what has no such form is an ``OmniVLTypeError``.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value

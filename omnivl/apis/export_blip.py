@@ -13,11 +13,10 @@ from omnivl.models.decoders.base import GroundedDecoder, GroundedLayer
 from omnivl.models.encoders import UnifiedVisualEncoder
 from omnivl.models.layers import SpaceTimeBlock
 from omnivl.models.tasks import TrunkModel
-from omnivl.storage.files import write_json
 from omnivl.weights.base import part_state
 from omnivl.weights.blip_keys import KeyMapping, head_mappings, projection_mappings, text_mappings, visual_mappings
 
-from .export import CONFIG, WEIGHTS, write_pixels, write_weights
+from .export import write_folder
 
 ARCHITECTURES = dict(
     retrieval='BlipForImageTextRetrieval', caption='BlipForConditionalGeneration', vqa='BlipForQuestionAnswering'
@@ -34,23 +33,15 @@ def export_blip(model: TrunkModel, kind: str, folder: str | Path) -> list[str]:
 
     Args:
         model: The model; its tokenizer must have its vocabulary.
-        kind: ``'retrieval'``, ``'caption'`` or ``'vqa'``.
+        kind: ``'retrieval'``, ``'caption'`` or ``'vqa'``. Another one, or a model with something that BLIP lacks, is
+            an ``OmniVLValueError``.
         folder: Where to write; made if need be.
 
     Returns:
         Our keys that BLIP has no place for, such as all that is for videos.
-
-    Raises:
-        OmniVLValueError: ``kind`` is none of the three, or the model has something that BLIP does not.
     """
     weights, rest = to_blip(model, kind)
-    config = blip_config(model, kind)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_weights(weights, folder / WEIGHTS)
-    write_json(folder / CONFIG, config)
-    model.trunk.tokenizer.save(folder)
-    write_pixels(model, folder)
+    write_folder(model, weights, blip_config(model, kind), Path(folder))
     return rest
 
 

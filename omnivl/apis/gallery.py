@@ -112,16 +112,11 @@ class Gallery:
         return cls(features=load(data)['features'], names=names, visuals=visuals, **rest)
 
     def check(self, model: str) -> None:
-        """Look whether the index still holds.
+        """Look whether the index still holds for the model of a checksum.
 
-        A file counts as unchanged if its size and time are, or else its checksum. URLs and what was in memory are not
-        looked at.
-
-        Args:
-            model: Checksum of the model that is going to search.
-
-        Raises:
-            StaleIndexError: The model, its preprocessing or a file has changed, or a folder has other files now.
+        It is a ``StaleIndexError`` if the model, its preprocessing or a file has changed, or a folder has other files
+        now. A file counts as unchanged if its size and time are, or else its checksum. URLs and what was in memory are
+        not looked at.
         """
         self.check_model(model)
         changed = [path for path, state in self.files.items() if not _is_unchanged(path, state)]

@@ -122,14 +122,7 @@ def all_texts(x: Any) -> bool:
 def local_file(path: str) -> Iterator[str]:
     """Give a path that decoders can open: local ones as they are, URLs through fsspec as a temporary copy.
 
-    Args:
-        path: Local path, or a URL of any scheme that fsspec knows.
-
-    Yields:
-        The local path.
-
-    Raises:
-        BrokenVisualError: The URL cannot be fetched, or fsspec is not installed.
+    A URL, of any scheme that fsspec knows, that cannot be fetched is a ``BrokenVisualError``; so is one without fsspec.
     """
     if '://' not in path:
         yield path

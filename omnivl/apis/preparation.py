@@ -66,11 +66,7 @@ class Preparation:
 
     @property
     def tokenize(self) -> TokenizeText:
-        """The transform that makes word pieces.
-
-        Raises:
-            OmniVLValueError: There is none.
-        """
+        """The transform that makes word pieces; an ``OmniVLValueError`` if there is none."""
         if not self.text_steps:
             raise OmniVLValueError('no test pipeline of the config has TokenizeText, which texts need; add it to one')
         return next(step for step in self.text_steps if isinstance(step, TokenizeText))
@@ -105,20 +101,11 @@ class Preparation:
         return results
 
     def texts(self, texts: Sequence[str], are_questions: bool = False) -> tuple[list[str], list[np.ndarray]]:
-        """Clean texts and make word pieces of them.
+        """Clean texts, as captions or as questions, and make word pieces of them: ids, int64 (L_i,) each.
 
         A text beyond the limits of the pipeline is cut, as in the evaluations, with a warning that shows what is left.
-
-        Args:
-            texts: Any texts.
-            are_questions: Clean them as questions and not as captions.
-
-        Returns:
-            The texts as the model gets them, and their ids, int64 (L_i,) each.
-
-        Raises:
-            OmniVLTypeError: One is no string.
-            OmniVLValueError: Nothing is left of one after cleaning, or the config has no pipeline for texts.
+        One that is no string is an ``OmniVLTypeError``; one of which nothing is left after cleaning, or a config
+        without a pipeline for texts, an ``OmniVLValueError``.
         """
         tokenize = self.tokenize
         key, other = ('question', CleanCaption) if are_questions else ('text', CleanQuestion)

@@ -47,11 +47,11 @@ def captioning(model: Writes, protocol: CaptionEvaluation, method: str) -> Work:
 
 
 def matching(model: nn.Module, texts: Sequence[str], ids: Sequence[np.ndarray], features: np.ndarray) -> Work:
-    """Score every visual with every text.
+    """Score every visual with every one of G texts.
 
     Args:
-        model: The model.
-        texts: G texts as the model gets them.
+        model: Offers ``Contrasts`` and ``Matches``.
+        texts: As the model gets them.
         ids: Their word pieces; int64 (L_i,) each.
         features: Their unit vectors; float32 (G, E).
 
@@ -83,12 +83,7 @@ def matching(model: nn.Module, texts: Sequence[str], ids: Sequence[np.ndarray], 
 
 @dataclass
 class Prompted:
-    """What ``ZeroShotEvaluation`` needs of a dataset.
-
-    Attributes:
-        classes: Names of the classes.
-        preparation: Makes word pieces of their prompts.
-    """
+    """What ``ZeroShotEvaluation`` needs of a dataset: names of classes, and what makes word pieces of their prompts."""
 
     classes: list[str]
     preparation: Preparation
@@ -105,20 +100,9 @@ def classifying(
     templates: str | Sequence[str] | None,
     top_k: int,
 ) -> Work:
-    """Find the class of each visual by prompts.
+    """Find the class of each visual by prompts: ``predicted``, ``score`` and the ``top_k`` best ``scores``.
 
-    Args:
-        loaded: The model and the evaluations of its config.
-        preparation: Makes word pieces of the prompts.
-        names: Names of the classes.
-        templates: As ``OmniVLInferencer.classify``.
-        top_k: Classes in ``scores``.
-
-    Returns:
-        The task: ``predicted``, ``score`` and ``scores``.
-
-    Raises:
-        OmniVLValueError: There is no name, or one twice.
+    No names of classes, or one twice, are an ``OmniVLValueError``; templates are as for ``OmniVLInferencer.classify``.
     """
     names = [names] if isinstance(names, str) else list(names)
     if not names or len(set(names)) < len(names):
@@ -188,17 +172,10 @@ def answering(
     answers: Sequence[str] | None,
     options: Mapping[str, Any],
 ) -> Work:
-    """Answer every question about every visual.
+    """Answer every question about every visual: ``answers`` with ``question``, ``answer`` and ``score`` for each.
 
-    Args:
-        model: A model for questions.
-        questions: As the model gets them.
-        ids: Their word pieces; int64 (L_i,) each.
-        answers: Answers to choose from; None = written freely.
-        options: Of ``rank_answers`` or ``generate_answers``.
-
-    Returns:
-        The task: ``answers`` with ``question``, ``answer`` and ``score`` for each question.
+    Questions are as the model gets them, with their word pieces, int64 (L_i,) each. ``answers`` are those to choose
+    from; None = written freely. ``options`` are of ``rank_answers`` or ``generate_answers``.
     """
     choices = [model.tokenizer.encode(answer, ANSWER_LENGTH) for answer in answers or []]
 

@@ -10,16 +10,11 @@ from omnivl.storage.hashes import file_sha256, folder_sha256
 
 
 def describe_annotations(dataset: Any) -> list[dict[str, Any]]:
-    """Describe a dataset, or each of a mixture, with the SHA-256 of its files.
+    """Describe a dataset of omnivl, or each of a mixture, with the SHA-256 of its files; the same on every rank.
 
-    Args:
-        dataset: Any; only the datasets of omnivl can tell.
-
-    Returns:
-        For each set ``name, reader, visual_root, split, items`` and ``files``: option of the reader -> ``file,
-        sha256``; the same on every rank. Of a folder of annotation files (HMDB51's) it is that of them all, one after
-        the other in the order of their names. Sets without annotation files, such as a folder for each class, have
-        none.
+    Each set has ``name, reader, visual_root, split, items`` and ``files``: option of the reader -> ``file, sha256``. Of
+    a folder of annotation files (HMDB51's) it is that of them all, one after the other in the order of their names.
+    Sets without annotation files, such as a folder for each class, have none.
     """
     datasets = dataset.datasets if isinstance(dataset, MixedDataset) else [dataset]
     described = [[_describe(one) for one in datasets if isinstance(one, VisualDataset)] if is_main_process() else []]

@@ -63,20 +63,13 @@ class Evaluation(ABC):
         """Evaluate, in ``eval()`` mode and without gradients; the modes of all modules are put back.
 
         Precision is left to the caller (run it in an autocast context). With several processes all of them must call
-        this, each with a dataloader over its share of the samples.
-
-        Args:
-            model: The model, possibly wrapped for several processes.
-            dataloader: Collated batches of the dataset.
-            progress: Name of the evaluation in the progress bar, the log and error messages.
-
-        Returns:
-            The result, the same on every rank.
+        this, each with a dataloader of collated batches over its share of the samples; the result is the same on every
+        rank. ``progress`` names the evaluation in the progress bar, the log and error messages.
         """
         model = cast(nn.Module, model.module) if is_model_wrapper(model) else model
         self.check(model, progress)
         start = time.perf_counter()
-        with _evaluation_mode(model):
+        with evaluation_mode(model), packed_decoders(model):
             result = self.evaluate(model, dataloader, progress)
         seconds = time.perf_counter() - start
         result.protocol['annotations'] = describe_annotations(getattr(dataloader, 'dataset', None))
@@ -97,12 +90,13 @@ class Evaluation(ABC):
 
 
 @contextlib.contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model in evaluation mode, without gradients, and every module back into the mode that it was in."""
     # Module by module: parts that training keeps in eval mode (the momentum encoder) stay so after it.
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.no_grad(), packed_decoders(model):
+        with torch.no_grad():
             yield
     finally:
         for module, training in modes:
@@ -110,20 +104,10 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple[VLBatch, list[VLDataSample]]]:
-    """Go through a dataloader with a progress bar, each batch through the model's data preprocessor.
+    """Go through a dataloader with a progress bar, each batch through the model's data preprocessor, to the device.
 
-    Figures without the broken files would look like those of the whole set, so these are named in the log.
-
-    Args:
-        model: Has ``data_preprocessor``.
-        dataloader: Collated batches.
-        name: Shown before the bar.
-
-    Yields:
-        The batch on the device, and its samples.
-
-    Raises:
-        OmniVLRuntimeError: If a source has more broken files than its share.
+    Figures without the broken files would look like those of the whole set, so these are named in the log; more of
+    them than the share of their source are an ``OmniVLRuntimeError``.
     """
     counter = BrokenCounter.from_dataset(getattr(dataloader, 'dataset', None))
     for data in track(dataloader, name):
@@ -157,16 +141,9 @@ def describe(sample: VLDataSample, batch: VLBatch) -> dict[str, Any]:
 def gather_rows(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     """Put the rows of all ranks together, in an order that does not depend on the number of ranks.
 
-    Args:
-        rows: This rank's rows, each with ``source`` and ``sample_id``.
-        name: Name of the evaluation, for messages.
-
-    Returns:
-        All rows by source and id (numbers in ids by value). A sample that a padding sampler gave to two ranks is there
-        once.
-
-    Raises:
-        OmniVLValueError: A rank has two samples of one id, or there is no sample at all.
+    Rows have ``source`` and ``sample_id``, and come sorted by them (numbers in ids by value). A sample that a padding
+    sampler gave to two ranks is there once. Two samples of one id on one rank, or no sample at all, are an
+    ``OmniVLValueError``.
     """
     merged: dict[tuple, dict[str, Any]] = {}
     for part in all_gather_object(rows):

@@ -44,10 +44,7 @@ class Slots:
     where 'to the left' is a value too. Each slot is read on its own, from left to right, without overlap.
 
     Args:
-        values: Slot -> its values, of one or more words each.
-
-    Raises:
-        OmniVLValueError: Not a mapping of names to lists of texts, or a value without words.
+        values: Slot -> its values, of one or more words each; anything else is an ``OmniVLValueError``.
     """
 
     def __init__(self, values: Mapping[str, Sequence[str]]) -> None:
@@ -95,14 +92,12 @@ def caption_metrics(
     Args:
         predictions: One caption per sample.
         references: The true captions of each sample, at least one.
-        slots: Reads the slots; None = only ``exact`` and ``words``.
+        slots: Reads the slots; None = only ``exact`` and ``words``. References that name no value of any slot are an
+            ``OmniVLValueError``.
 
     Returns:
         ``exact``, ``words``, ``slots_<name>`` for each slot that the references name, and ``slots`` over all values of
         all slots.
-
-    Raises:
-        OmniVLValueError: No reference names a value of any slot.
     """
     pairs = list(zip(predictions, references, strict=True))
     metrics = {
@@ -119,18 +114,11 @@ def caption_metrics(
 
 
 def chance_metrics(references: Sequence[Sequence[str]], slots: Slots | None = None) -> dict[str, float]:
-    """Score the best captions that do not look at the visual, in percent.
+    """Score the best captions that do not look at the visual, in percent, as :func:`caption_metrics` does.
 
     ``exact``: always the most frequent caption. ``words``: always the caption of the most frequent word at each
     position, cut where that is best (of each sample's first reference). ``slots``: always the most frequent value of
     the slot (among the values of all references). These are at least as good as guesses drawn at random.
-
-    Args:
-        references: The true captions of each sample, at least one.
-        slots: As for :func:`caption_metrics`.
-
-    Returns:
-        The names of :func:`caption_metrics`.
     """
     split = [[tuple(split_words(reference)) for reference in of_sample] for of_sample in references]
     captions = Counter(caption for of_sample in split for caption in set(of_sample))

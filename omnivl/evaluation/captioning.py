@@ -244,18 +244,10 @@ def _have_captions(rows: Sequence[Row], name: str) -> bool:
 
 
 def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> Slots | None:
-    """Read the slots of one modality.
+    """Read the slots of one modality, given as for :class:`CaptionEvaluation`; None if there are none.
 
-    Args:
-        slots: As for :class:`CaptionEvaluation`.
-        modality: That of the visuals.
-
-    Returns:
-        The reader of the slots; None if there are none.
-
-    Raises:
-        OmniVLFileNotFoundError: There is no such file.
-        OmniVLValueError: The file is no JSON, the modality is missing, or the slots are not lists of texts.
+    A file that does not exist is an ``OmniVLFileNotFoundError``; one that is no JSON, a modality that is missing, and
+    slots that are not lists of texts are an ``OmniVLValueError``.
     """
     if slots is None:
         return None

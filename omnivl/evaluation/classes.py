@@ -36,14 +36,10 @@ def dataset_classes(dataloader: Iterable, name: str, task: str) -> list[str]:
 
 
 def split_views(batch: VLBatch) -> tuple[VLBatch, int]:
-    """Make the views of a visual visuals of their own.
+    """Make the V views of a visual visuals of their own; also return V.
 
-    Args:
-        batch: Frames (B, V * T, 3, H, W), view after view.
-
-    Returns:
-        A batch of frames (B * V, T, 3, H, W) and their time stamps (B * V, T) alone, the views of a visual one after
-        the other; and V.
+    Frames (B, V * T, 3, H, W), view after view, and their time stamps become (B * V, T, 3, H, W) and (B * V, T) in a
+    batch that holds nothing else, the views of a visual one after the other.
     """
     views, name = batch.num_views, batch.modality
 

@@ -47,19 +47,16 @@ def pooled_features(model: nn.Module, batch: VLBatch, views: int) -> Tensor:
 def extract_features(
     model: nn.Module, loader: Mapping[str, Any] | Iterable, classes: Sequence[str], name: str
 ) -> Features:
-    """Run the model once over a labelled set.
+    """Run the model, in evaluation mode, once over a labelled set.
 
     Args:
-        model: In evaluation mode.
+        model: Offers ``Encodes``.
         loader: A loader or the config of one, in the form of ``test_dataloader``'s entries.
-        classes: The classes that the set must have.
+        classes: The classes that the set must have; others, or a process without samples, are an ``OmniVLValueError``.
         name: Shown before the progress bar, and in messages.
 
     Returns:
         The features; a sample that a padding sampler gave to several ranks is there once.
-
-    Raises:
-        OmniVLValueError: The set has other classes, or a process gets no sample of it.
     """
     if isinstance(loader, Mapping):
         loader = Runner.build_dataloader(with_defaults(loader, training=False), seed=0)

@@ -19,14 +19,11 @@ def best_true_ranks(scores: np.ndarray, is_true: np.ndarray) -> np.ndarray:
     """Rank the best true item of each query.
 
     Args:
-        scores: Higher is better; float (Q, N).
-        is_true: Which items are right for a query, at least one; bool (Q, N).
+        scores: Higher is better; float (Q, N). NaN is an ``OmniVLValueError``.
+        is_true: Which items are right for a query, at least one (else an ``OmniVLValueError``); bool (Q, N).
 
     Returns:
         Rank from 1: one more than the number of wrong items that score as high as the best true one; int64 (Q,).
-
-    Raises:
-        OmniVLValueError: A query has no true item, or a score is NaN.
     """
     if np.isnan(scores).any():
         raise OmniVLValueError('scores are NaN: the features of the model are not finite (has the training diverged?)')
@@ -74,15 +71,9 @@ def recall_at(ranks: np.ndarray, k: int) -> float:
 
 
 def chance_recall_at(true_counts: np.ndarray, size: int, k: int) -> float:
-    """Return the recall of a random order of the gallery; with one true item per query it is ``100 * k / size``.
+    """Return the recall of a random order of ``size`` items in percent; with one true item it is ``100 * k / size``.
 
-    Args:
-        true_counts: Number of true items of each query; int (Q,).
-        size: Number of items N in the gallery.
-        k: As for :func:`recall_at`.
-
-    Returns:
-        In percent.
+    ``true_counts``, int (Q,), has the number of true items of each query; k is as for :func:`recall_at`.
     """
     k = min(k, size)
     orders = math.comb(size, k)
@@ -97,14 +88,9 @@ def chance_mean_rank(true_counts: np.ndarray, size: int) -> float:
 
 
 def retrieval_metrics(ranks: np.ndarray, recall_k: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
-    """Sum up the ranks of all queries.
+    """Sum up the ranks of all queries, int64 (Q,).
 
-    Args:
-        ranks: From :func:`best_true_ranks`; int64 (Q,).
-        recall_k: The k of the recalls.
-
-    Returns:
-        Recalls in percent as ``r1``, ``r5``, ..., and ``median_rank`` and ``mean_rank``.
+    These are the recalls in percent as ``r1``, ``r5``, ..., and ``median_rank`` and ``mean_rank``.
     """
     metrics = {f'r{k}': recall_at(ranks, k) for k in recall_k}
     return metrics | {'median_rank': float(np.median(ranks)), 'mean_rank': float(np.mean(ranks))}

@@ -144,15 +144,9 @@ class LinearProbeEvaluation(Evaluation):
 
 
 def held_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Draw a share of the samples, spread evenly over the classes.
+    """Draw a share of the samples, n * share rounded down, spread evenly over the classes ``labels``, int64 (n,).
 
-    Args:
-        labels: int64 (n,).
-        share: Between 0 and 1.
-        seed: Of the draw.
-
-    Returns:
-        Which samples are drawn; bool (n,), n * share of them, rounded down.
+    Return which samples are drawn; bool (n,).
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind='stable')]

@@ -87,15 +87,7 @@ def dual_softmax_ranks(direction: Direction, temperature: float, chunk: int = 25
 
     CAMoE's dual softmax (2109.04290), with the temperature of the model's contrastive loss. It is
     transductive: the score of a pair depends on all queries of the test set. Double precision, since the weights of
-    most pairs are tiny.
-
-    Args:
-        direction: Queries, gallery, truth; the same on every rank.
-        temperature: Divides the similarities before the softmax.
-        chunk: Queries at a time.
-
-    Returns:
-        Rank of the best true item of each query, the same on every rank; int64 (Q,).
+    most pairs are tiny. Queries go in chunks; the ranks of the best true items, int64 (Q,), are the same on every rank.
     """
     sums = {
         start: np.logaddexp.reduce(similarity.astype(np.float64) / temperature, axis=0)

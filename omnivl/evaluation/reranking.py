@@ -140,16 +140,10 @@ def _pair_batches(
 
 
 def combine(logits: np.ndarray, similarity: np.ndarray, rerank_with: str, temperature: float | None) -> np.ndarray:
-    """Compute the score of each pair; see the top of this file.
+    """Compute the score of each pair, float32 (Q, K); see the top of this file.
 
-    Args:
-        logits: float32 (Q, K, 2).
-        similarity: Cosine similarities; float32 (Q, K).
-        rerank_with: One of ``RERANK_WITH``.
-        temperature: Of the contrastive loss; for ``'match+scaled_similarity'``.
-
-    Returns:
-        float32 (Q, K).
+    ``logits`` are float32 (Q, K, 2), ``similarity``, of cosines, float32 (Q, K). ``temperature`` is that of the
+    contrastive loss, for ``'match+scaled_similarity'``.
     """
     odds = logits[..., 1] - logits[..., 0]
     if rerank_with == 'match':

@@ -74,18 +74,9 @@ def _one_line(text: str) -> str:
 
 
 def soft_accuracy(prediction: str, answers: Sequence[str], rule: str = 'official') -> float:
-    """Score one answer.
+    """Score one answer, in [0, 1], by a rule of the top of this file.
 
-    Args:
-        prediction: The answer to score.
-        answers: What the annotators said, ten in VQAv2; at least one.
-        rule: See the top of this file.
-
-    Returns:
-        In [0, 1].
-
-    Raises:
-        OmniVLValueError: There is no such rule, or no answer to compare with.
+    ``answers`` are what the annotators said, ten in VQAv2; none at all, or no such rule, are an ``OmniVLValueError``.
     """
     if rule not in RULES:
         raise OmniVLValueError(f'rule must be one of {RULES}, got {rule!r}')

@@ -4,8 +4,7 @@ The fast attention of torch does not give its weights, so the decoder is run her
 layer is computed from its queries and keys. No hooks; the model stays as it is.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
+from omnivl.evaluation.base import evaluation_mode
 from omnivl.models.decoders.base import GroundedLayer
 from omnivl.models.interfaces import KeyValues, Matches, serving
 from omnivl.models.layers.attention import CrossAttention
@@ -42,15 +42,10 @@ class WordAttention(NamedTuple):
 
 
 def cross_attention_weights(attention: CrossAttention, tokens: Tensor, key: Tensor) -> Tensor:
-    """Compute the attention weights of a cross-attention layer.
+    """Compute the attention weights of a cross-attention layer, float (N, h, L, S); each row sums to 1.
 
-    Args:
-        attention: The layer.
-        tokens: What goes into it, float (N, L, D).
-        key: From its ``project_visual``, float (N, h, S, d): one visual per text.
-
-    Returns:
-        float (N, h, L, S); each row sums to 1.
+    ``tokens``, float (N, L, D), go into it; ``key``, float (N, h, S, d), is from its ``project_visual``: one visual
+    per text.
     """
     query = attention.query(tokens).unflatten(-1, (attention.num_heads, attention.head_width)).transpose(1, 2)
     return (query @ key.transpose(-2, -1) * attention.head_width**-0.5).softmax(dim=-1)
@@ -154,7 +149,7 @@ def attend(
     sample = VLDataSample(metainfo=dict(modality=modality))
     sample.text_ids = ids
     pixels = torch.from_numpy(np.array(frames.transpose(0, 3, 1, 2)))[None]
-    with torch.no_grad(), _evaluation_mode(model):
+    with evaluation_mode(model):
         batch = cast(nn.Module, model.data_preprocessor)(dict(inputs={modality: pixels}, data_samples=[sample]), False)[
             'batch'
         ]
@@ -191,13 +186,9 @@ def token_grid(trunk: OmniVL, frames: Tensor, modality: str) -> tuple[int, int, 
 
 
 def group_words(pieces: Sequence[str]) -> list[tuple[str, list[int]]]:
-    """Join word pieces to words.
+    """Join word pieces, as BERT writes them (``##`` before what goes on with the word before it), to words.
 
-    Args:
-        pieces: As BERT writes them: ``##`` before a piece that goes on with the word before it.
-
-    Returns:
-        Each word and the positions of its pieces.
+    Each word comes with the positions of its pieces.
     """
     words: list[tuple[str, list[int]]] = []
     for position, piece in enumerate(pieces):
@@ -278,13 +269,3 @@ def draw_word_attention(
             cards.append(card([frame_strip(list(draw_heat(frames, heat)), height)], [word], min_width=narrow))
     shown = usual_layer(matching_trunk(model), kind) if layer is None else layer
     return contact_sheet(cards, width=1100, title=f'“{text}”   ({kind} of each word, layer {shown})')
-
-
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)

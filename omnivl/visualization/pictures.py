@@ -14,15 +14,9 @@ COLUMNS = 8  # images side by side in one strip
 
 
 def draw_values(values: Sequence[Tensor], modality: str, height: int) -> list[Image.Image]:
-    """Draw the values of one sample, as they are in each of several epochs.
+    """Draw what PackSample makes of one sample in each of several epochs: strips to be shown one below the other.
 
-    Args:
-        values: What PackSample makes of the modality, one tensor per epoch.
-        modality: The modality.
-        height: Height of a strip in pixels.
-
-    Returns:
-        Strips, to be shown one below the other.
+    Each strip is ``height`` pixels high.
     """
     return PICTURES.get(MODALITIES[modality].kind)(values, height)
 

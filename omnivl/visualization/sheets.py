@@ -35,17 +35,10 @@ class Line(NamedTuple):
 
 
 def frame_strip(frames: Sequence[np.ndarray], height: int = 128) -> Image.Image:
-    """Put the frames of a clip side by side.
+    """Put the frames of a clip, uint8 (H, W, 3) RGB each and of one size, side by side; an image is a clip of one.
 
-    Args:
-        frames: uint8 (H, W, 3) RGB each, of one size; an image is a clip of one frame.
-        height: Height of the strip in pixels; smaller frames keep their pixels visible and grow by a whole factor.
-
-    Returns:
-        The strip.
-
-    Raises:
-        OmniVLValueError: There is no frame, or they are no uint8 RGB.
+    The strip is ``height`` pixels high: smaller frames keep their pixels visible and grow by a whole factor. No frames,
+    or others than uint8 RGB, are an ``OmniVLValueError``.
     """
     if not len(frames) or any(frame.dtype != np.uint8 or frame.shape[2:] != (3,) for frame in frames):
         got = [f'{frame.dtype} {frame.shape}' for frame in frames[:3]]
@@ -65,14 +58,8 @@ def card(
 ) -> Image.Image:
     """Frame one or several strips, one below the other, with text under them.
 
-    Args:
-        strips: The pictures.
-        lines: The text; a string is a :class:`Line` in the usual colour.
-        frame: Colour of the frame.
-        min_width: Least width of the card inside its frame, in pixels, for the sake of the text.
-
-    Returns:
-        The card.
+    A string is a :class:`Line` in the usual colour; ``frame`` is the colour of the frame, ``min_width`` the least width
+    of the card inside it in pixels, for the sake of the text.
     """
     width = max([min_width, *(strip.width for strip in strips)])
     texts = [_draw_text(line if isinstance(line, Line) else Line(line), width) for line in lines]
@@ -92,18 +79,9 @@ def card(
 
 
 def contact_sheet(cards: Sequence[Image.Image], width: int = 1480, title: str = '') -> Image.Image:
-    """Lay cards out in rows, like words on a page.
+    """Lay cards of any sizes out in rows, like words on a page, with a title above them.
 
-    Args:
-        cards: The cards, of any sizes.
-        width: Width of the page in pixels; it grows to the widest card.
-        title: What stands above them.
-
-    Returns:
-        The page.
-
-    Raises:
-        OmniVLValueError: There is no card.
+    ``width``, in pixels, grows to the widest card. No card at all is an ``OmniVLValueError``.
     """
     if not cards:
         raise OmniVLValueError('a contact sheet needs at least one card')
@@ -151,15 +129,9 @@ def _draw_text(line: Line, width: int, background: str = CARD) -> Image.Image:
 
 
 def wrap_text(text: str, width: int, size: int = TEXT_SIZE) -> list[str]:
-    """Break a text into lines.
+    """Break a text into at least one line of at most ``width`` pixels, in letters ``size`` pixels high.
 
-    Args:
-        text: Any text; words that are too wide by themselves are broken.
-        width: Width of a line in pixels.
-        size: Height of the letters in pixels.
-
-    Returns:
-        The lines, at least one.
+    Words that are too wide by themselves are broken.
     """
     font = _font(size)
     lines = ['']

@@ -57,27 +57,18 @@ class WeightReader:
         self.allow_unused = allow_unused
 
     def read_file(self) -> tuple[dict[str, Tensor], Path]:
-        """Read the source's state dict, also from under ``state_dict`` or ``model``.
+        """Read the source's state dict, also from under ``state_dict`` or ``model``, and find the file that holds it.
 
-        Returns:
-            The tensors by the source's keys, and the path of the file that holds them.
-
-        Raises:
-            OmniVLFileNotFoundError: There is no such file.
-            CheckpointError: It is damaged, holds code, or holds no weights.
+        A file that does not exist is an ``OmniVLFileNotFoundError``; one that is damaged, holds code, or holds no
+        weights a ``CheckpointError``.
         """
         path = find_file(self.file)
         return dict(weights_of(load_checkpoint(path), str(path))), path
 
     def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
-        """Translate the source's keys to ours.
+        """Translate the source's tensors to our keys; those that are used are taken out of ``weights``.
 
-        Args:
-            weights: The source's tensors by its keys. Those that are used are taken out of it.
-            model: The model to be filled, for its sizes.
-
-        Returns:
-            Tensors by our keys.
+        The model to be filled is there for its sizes.
         """
         raise NotImplementedError
 
@@ -104,17 +95,10 @@ class WeightReader:
         """Fill what follows from the loaded weights."""
 
     def load(self, model: HasParts) -> WeightReport:
-        """Fill the model, or change nothing and say what does not fit.
+        """Fill the model, or change nothing and say what does not fit; report what became of every key.
 
-        Args:
-            model: A model made of parts.
-
-        Returns:
-            What became of every key.
-
-        Raises:
-            OmniVLValueError: A shape or a setting differs; nothing in the file fits; or keys are left over, or left at
-                their initial value, that are neither known nor allowed.
+        It is an ``OmniVLValueError`` if a shape or a setting differs, nothing in the file fits, or keys are left over,
+        or left at their initial value, that are neither known nor allowed.
         """
         weights, path = self.read_file()
         report = WeightReport(f'{type(self).__name__}({self.file})')

@@ -81,16 +81,9 @@ def visual_mappings(depth: int, original: bool = False) -> Iterator[KeyMapping]:
 
 
 def text_mappings(ours: str, theirs: str, depth: int, cross: bool) -> Iterator[KeyMapping]:
-    """Map a BERT of ``depth`` layers.
+    """Map a BERT of ``depth`` layers, embeddings first: our text model ``ours`` to keys that begin with ``theirs``.
 
-    Args:
-        ours: Name of our text model.
-        theirs: What BLIP's keys begin with.
-        depth: Number of layers.
-        cross: Whether our text model has cross-attention.
-
-    Yields:
-        A mapping for each tensor, embeddings first.
+    ``cross`` says whether our text model has cross-attention.
     """
     for own, name in EMBEDDINGS.items():
         yield KeyMapping(f'{ours}.{own}', (theirs + name,))

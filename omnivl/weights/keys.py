@@ -43,13 +43,8 @@ class SourceTensors:
 def visual_settings(config: dict[str, Any], encoder: nn.Module, norm_eps: float) -> list[tuple[str, Any, Any]]:
     """Compare a Hugging Face config of a vision tower with our encoder, as ``WeightReader.settings``.
 
-    Args:
-        config: The config of the tower.
-        encoder: The visual encoder of the model.
-        norm_eps: What the tower has where its config does not say.
-
-    Returns:
-        Each setting as (name, theirs, ours); none for an encoder of another kind, which the keys will show.
+    ``norm_eps`` is what the tower has where its config does not say. There are no settings for an encoder of another
+    kind, which the keys will show.
     """
     if not isinstance(encoder, UnifiedVisualEncoder):
         return []
@@ -66,13 +61,7 @@ def text_settings(
 ) -> list[tuple[str, Any, Any]]:
     """Compare a Hugging Face config of a BERT with one of our text models, as ``WeightReader.settings``.
 
-    Args:
-        config: The config of the BERT.
-        text_model: A text encoder or a decoder.
-        num_heads: What the BERT has where its config does not say.
-
-    Returns:
-        Each setting as (name, theirs, ours).
+    ``num_heads`` is what the BERT has where its config does not say.
     """
     attention = cast(TextEncoderLayer | GroundedLayer, text_model.layers[0]).self_attention.attention
     return [

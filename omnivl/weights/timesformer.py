@@ -82,12 +82,8 @@ class TimeSformerReader(WeightReader):
 def fold_linear(first: Sequence[Tensor], second: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Fold two linear layers in a row into one: W = W2 W1, b = W2 b1 + b2, computed in float64.
 
-    Args:
-        first: Weight (C, D) and bias (C,) of the layer that comes first.
-        second: Weight (E, C) and bias (E,) of the other.
-
-    Returns:
-        Weight (E, D) and bias (E,), of the type of the first but at least float32.
+    The first has weight (C, D) and bias (C,), the second (E, C) and (E,). The result, (E, D) and (E,), is of the type
+    of the first but at least float32.
     """
     weight, bias = (tensor.to(torch.float64) for tensor in first)
     outer, shift = (tensor.to(torch.float64) for tensor in second)
