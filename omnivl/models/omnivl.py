@@ -32,6 +32,7 @@ PARTS = (
     'matching_head',
     'temperature',
 )
+HEAD_OF = dict(text_proj='text_encoder', matching_head='alignment_decoder')
 # What each interface needs beside the visual encoder.
 NEEDED: dict[type, tuple[str, ...]] = {
     Contrasts: ('text_encoder', 'visual_proj', 'text_proj', 'temperature'),
@@ -89,6 +90,9 @@ class OmniVL(nn.Module):
             raise OmniVLValueError(f'share must be one of {SHARING}, got {share!r} (set model.trunk.share)')
         if unknown := sorted(set(parts) - set(PARTS)):
             raise OmniVLValueError(f'a trunk has no parts {unknown}; there are {PARTS}')
+        if alone := sorted(head for head, owner in HEAD_OF.items() if head in parts and owner not in parts):
+            owners = [HEAD_OF[head] for head in alone]
+            raise OmniVLValueError(f'the parts {alone} need {owners}; name both or neither (model.parts)')
         self.share = share
         self._tokenizer = TOKENIZERS.build(tokenizer)
         self.visual_encoder = MODELS.build(visual_encoder)

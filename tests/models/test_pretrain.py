@@ -158,6 +158,10 @@ def test_position_embeddings_of_a_checkpoint_are_fitted(tiny_model):
     [
         (dict(trunk=dict(share='all')), r"share must be one of \('blip', 'none'\), got 'all'"),
         (dict(parts=('decoder',)), r"a trunk has no parts \['decoder'\]; there are"),
+        (
+            dict(parts=('matching_head',), losses=[dict(type='LanguageLoss')]),
+            r"the parts \['matching_head'\] need \['alignment_decoder'\]; name both or neither",
+        ),
         (dict(losses=[]), 'model.losses is empty: give at least one'),
         (dict(losses=[dict(type='MatchingLoss')]), 'negatives chosen by contrastive features that no loss trains'),
         (dict(losses=[dict(type='LanguageLoss')] * 2), r"model.losses has \['lm', 'lm'\]; each loss may be there once"),
