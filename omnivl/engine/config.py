@@ -192,7 +192,8 @@ def _existing(node: Any, part: str, parents: list[str], path: str) -> Any:
 def _no_such_key(key: str, where: str, names: list[str]) -> str:
     names = sorted({str(name) for name in names} - {'self'})
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
-    meant = f'did you mean {near[0]!r}?' if near else f'there are {", ".join(names)}'
+    own = [name for name in names if name not in INJECTED] or names
+    meant = f'did you mean {near[0]!r}?' if near else f'there are {", ".join(own)}'
     return f'{where or "the config"} has no {key!r}, {meant}'
 
 
