@@ -52,7 +52,7 @@ class BatchRunner:
         self.model = self.loaded.model
         self.preparation = Preparation(self.loaded.pipelines, _size_of(self.model))
 
-    def answer_each(self, x: Any, modality: str | None, work: Work, label: str) -> Answer | list[Answer]:
+    def answer_each(self, x: object, modality: str | None, work: Work, label: str) -> Answer | list[Answer]:
         """Do a task on one visual, or on a list or folder of them: one answer, or a list in the order given.
 
         ``modality`` is as for ``read_visuals``, ``label`` is shown before the progress bar.

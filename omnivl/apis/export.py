@@ -222,7 +222,7 @@ def plain(value: Any, name: str = 'config') -> Any:
     )
 
 
-def _with_vocabulary(value: Any, folder: Path) -> Any:
+def _with_vocabulary(value: object, folder: Path) -> Any:
     """Copy a config with the path of every vocabulary replaced by that in a folder."""
     if isinstance(value, Mapping):
         return {

@@ -19,6 +19,7 @@ from omnivl.storage.hashes import file_sha256
 from omnivl.weights.base import part_state
 
 from .inputs import Visual, list_folder
+from .preparation import Preparation
 
 INDEX_FILE = 'index.json'
 FEATURES_FILE = 'features.safetensors'
@@ -140,7 +141,7 @@ class Gallery:
             )
 
 
-def is_index(folder: Any) -> bool:
+def is_index(folder: object) -> bool:
     """Say whether a folder is an index."""
     return isinstance(folder, str | Path) and all(
         (Path(folder) / name).is_file() for name in (INDEX_FILE, FEATURES_FILE)
@@ -153,10 +154,10 @@ def file_states(visuals: Iterable[Visual]) -> dict[str, dict[str, Any]]:
     return {path: _state(path) for path in paths}
 
 
-def model_checksum(model: nn.Module, preparation: Any) -> str:
+def model_checksum(model: nn.Module, preparation: Preparation) -> str:
     """Return the checksum of all that features depend on, the same on every device.
 
-    These are weights, vocabulary, pixel statistics and the pipelines of ``preparation``, a ``Preparation``.
+    These are weights, vocabulary, pixel statistics and the pipelines of ``preparation``.
     """
     digest = hashlib.sha256()
     contrasts = serving(model, Contrasts, 'an index')

@@ -48,7 +48,7 @@ class OmniVLInferencer(GallerySearcher):
     @torch.no_grad()
     def caption(
         self,
-        x: Any,
+        x: object,
         method: str | None = None,
         options: Mapping[str, Any] | None = None,
         prompt: str | None = None,
@@ -87,7 +87,7 @@ class OmniVLInferencer(GallerySearcher):
     @torch.no_grad()
     def answer(
         self,
-        x: Any,
+        x: object,
         question: str | Sequence[str],
         answers: Sequence[str] | None = None,
         options: Mapping[str, Any] | None = None,
@@ -123,7 +123,7 @@ class OmniVLInferencer(GallerySearcher):
         return self._single_text(self.answer_each(x, modality, work, 'answers'), question, 'answers')
 
     @torch.no_grad()
-    def match(self, x: Any, text: str | Sequence[str], modality: str | None = None) -> Answer | list[Answer]:
+    def match(self, x: object, text: str | Sequence[str], modality: str | None = None) -> Answer | list[Answer]:
         """Score whether visual and text belong together, with the alignment decoder.
 
         Args:
@@ -142,7 +142,7 @@ class OmniVLInferencer(GallerySearcher):
     @torch.no_grad()
     def classify(
         self,
-        x: Any,
+        x: object,
         names: Sequence[str] | None = None,
         templates: str | Sequence[str] | None = None,
         top_k: int = 5,
@@ -203,7 +203,7 @@ class OmniVLInferencer(GallerySearcher):
     @torch.no_grad()
     def attention(
         self,
-        x: Any,
+        x: object,
         text: str,
         words: Sequence[str] | None = None,
         layer: int | None = None,

@@ -40,7 +40,7 @@ class Visual:
     name: str
     modality: str
     path: str | None = None
-    content: Any = None
+    content: object = None
     error: str | None = None
 
 
@@ -76,7 +76,7 @@ def read_visuals(x: Any, modality: str | None = None) -> tuple[list[Visual], boo
     return [_as_visual(x, modality, 0)], True
 
 
-def is_folder(x: Any) -> bool:
+def is_folder(x: object) -> bool:
     """Say whether it is the path of a folder."""
     return isinstance(x, str | Path) and os.path.isdir(x)
 
@@ -93,7 +93,7 @@ def list_folder(folder: str | Path) -> list[str]:
     return sorted(found)
 
 
-def is_text(x: Any) -> bool:
+def is_text(x: object) -> bool:
     """Say whether a string is a text, and not the name of a visual, where both are allowed.
 
     A URL, a name with the suffix of an image or video, and an existing path with a separator in it (``'photos/'``)
@@ -105,7 +105,7 @@ def is_text(x: Any) -> bool:
     return not (is_path or '://' in x or modality_of_path(x))
 
 
-def all_texts(x: Any) -> bool:
+def all_texts(x: object) -> bool:
     """Say whether it is a text or a list of texts; a list with both texts and visuals is an ``OmniVLValueError``."""
     if not isinstance(x, list | tuple):
         return is_text(x)
@@ -158,7 +158,7 @@ def frames_in_memory(visual: Visual, num_frames: int) -> np.ndarray:
     return np.stack(frames)
 
 
-def _as_visual(item: Any, modality: str | None, number: int) -> Visual:
+def _as_visual(item: object, modality: str | None, number: int) -> Visual:
     name = f'#{number}'
     if isinstance(item, str | Path):
         path = str(item)
@@ -186,7 +186,7 @@ def _as_visual(item: Any, modality: str | None, number: int) -> Visual:
     return visual
 
 
-def _frame(picture: Any, name: str) -> np.ndarray:
+def _frame(picture: object, name: str) -> np.ndarray:
     """Turn one picture into uint8 (H, W, 3)."""
     if isinstance(picture, Image.Image):
         with reported_as_broken(name, 'it cannot be read as an image'):
@@ -211,5 +211,5 @@ def _check_array(array: np.ndarray, ndim: int, name: str) -> None:
         )
 
 
-def _is_picture(item: Any) -> bool:
+def _is_picture(item: object) -> bool:
     return isinstance(item, Image.Image) or (isinstance(item, np.ndarray) and item.ndim == 3)

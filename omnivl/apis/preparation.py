@@ -137,13 +137,13 @@ class Preparation:
         return lines
 
 
-def loaded_by(step: Any) -> Modality | None:
+def loaded_by(step: object) -> Modality | None:
     """Return the modality whose files a transform loads; None for other transforms."""
     loads = (modality for modality in MODALITIES.values() if isinstance(step, TRANSFORMS.get(modality.loader)))
     return next(loads, None)
 
 
-def _one_view(step: Any) -> Any:
+def _one_view(step: object) -> Any:
     """Replace a transform that makes several views by one that makes one; others stay."""
     if isinstance(step, ThreeCrop):
         return CenterCrop(step.size)

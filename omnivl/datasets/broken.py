@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from omnivl.errors import OmniVLRuntimeError
 from omnivl.structures import VLDataSample
@@ -46,7 +46,7 @@ class BrokenCounter:
         self.last: dict[str, BrokenVisual] = {}
 
     @classmethod
-    def from_dataset(cls, dataset: Any, grace: int = 100) -> 'BrokenCounter':
+    def from_dataset(cls, dataset: object, grace: int = 100) -> 'BrokenCounter':
         """Make a counter with the ``max_broken_share`` of a dataset, or of each source of a MixedDataset.
 
         Foreign datasets have none, so of them nothing is ever too much.

@@ -20,7 +20,7 @@ def build_loaders(configs: Mapping[str, Any], role: str, seed: int, training: bo
     return {name: build_loader(config, f'{role}.{name}', seed, training) for name, config in configs.items()}
 
 
-def check_names(configs: Any, role: str) -> None:
+def check_names(configs: object, role: str) -> None:
     """Raise an error if the config key ``role`` holds one loader without a name, or none."""
     if not isinstance(configs, Mapping) or not configs or 'dataset' in configs:
         raise OmniVLValueError(
@@ -79,7 +79,7 @@ def with_defaults(given: Mapping[str, Any], training: bool) -> dict[str, Any]:
     return config
 
 
-def _seed_draws(dataset: Any, seed: int) -> None:
+def _seed_draws(dataset: object, seed: int) -> None:
     """Give the seed of the run to the datasets that draw (crops, prompts) and have none of their own."""
     if not isinstance(dataset, dict):
         return

@@ -121,7 +121,7 @@ def _by_loader(loaders: Mapping[str, Any] | None) -> dict[str, list[VisualDatase
     return {name: list(_sources((loader or {}).get('dataset'))) for name, loader in (loaders or {}).items()}
 
 
-def _sources(config: Any) -> Iterator[VisualDataset]:
+def _sources(config: object) -> Iterator[VisualDataset]:
     """List the visual datasets of a config, with nothing read and without their pipelines."""
     if not isinstance(config, Mapping):
         return

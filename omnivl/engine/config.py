@@ -142,7 +142,7 @@ def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
         cfg.merge_from_dict({steps[0]: value})
 
 
-def _split_path(node: Any, path: str) -> list[str]:
+def _split_path(node: object, path: str) -> list[str]:
     """Return the keys on a dotted path, of which some may have dots themselves; unknown ones up to the next dot."""
     parts, steps = path.split('.'), []
     while parts:
@@ -162,7 +162,7 @@ def known_keys() -> set[str]:
     return set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | set(EXTRA_KEYS)
 
 
-def _allowed_keys(node: Any, where: str) -> list[str] | None:
+def _allowed_keys(node: object, where: str) -> list[str] | None:
     """Keys that may be added to a dict of the config; None = any."""
     if not where:
         return sorted(known_keys())
@@ -175,7 +175,7 @@ def _allowed_keys(node: Any, where: str) -> list[str] | None:
     return None if not len(node) or where in ('default_hooks', 'env_cfg', 'randomness') else []
 
 
-def _existing(node: Any, part: str, parents: list[str], path: str) -> Any:
+def _existing(node: object, part: str, parents: list[str], path: str) -> Any:
     """Return the key of a step of a path; an error if the step leads nowhere."""
     where = '.'.join(parents)
     if isinstance(node, Mapping):
@@ -197,7 +197,7 @@ def _no_such_key(key: str, where: str, names: list[str]) -> str:
     return f'{where or "the config"} has no {key!r}, {meant}'
 
 
-def _check_value(value: Any, path: str) -> Iterator[str]:
+def _check_value(value: object, path: str) -> Iterator[str]:
     """Yield a line for every key below a value that its component does not take."""
     if isinstance(value, Mapping):
         allowed = _arguments(value['type']) if 'type' in value else None
@@ -210,7 +210,7 @@ def _check_value(value: Any, path: str) -> Iterator[str]:
             yield from _check_value(item, f'{path}.{index}')
 
 
-def _check_loaders(loaders: Any, path: str) -> Iterator[str]:
+def _check_loaders(loaders: object, path: str) -> Iterator[str]:
     if not isinstance(loaders, Mapping):
         return
     for name, loader in loaders.items():
@@ -225,7 +225,7 @@ def _loader_keys(path: str) -> list[str]:
     return [*inspect.signature(DataLoader.__init__).parameters, *LOADER_KEYS, *of_tasks]
 
 
-def _arguments(kind: Any) -> list[str] | None:
+def _arguments(kind: object) -> list[str] | None:
     """Name what a component takes; None if it takes any, or is not known here."""
     candidates = [kind] if callable(kind) else _registered(kind)
     names: set[str] = set()
@@ -237,7 +237,7 @@ def _arguments(kind: Any) -> list[str] | None:
     return sorted(names | set(INJECTED)) if candidates else None
 
 
-def _registered(name: Any) -> list[Callable]:
+def _registered(name: object) -> list[Callable]:
     """Find what a name may stand for; the registry depends on the place, so all are looked through."""
     if not isinstance(name, str):
         return []
@@ -253,7 +253,7 @@ def _registered(name: Any) -> list[Callable]:
     return found
 
 
-def _name(kind: Any) -> str:
+def _name(kind: object) -> str:
     return kind if isinstance(kind, str) else getattr(kind, '__name__', repr(kind))
 
 

@@ -9,7 +9,7 @@ from omnivl.datasets import MixedDataset, VisualDataset
 from omnivl.storage.hashes import file_sha256, folder_sha256
 
 
-def describe_annotations(dataset: Any) -> list[dict[str, Any]]:
+def describe_annotations(dataset: object) -> list[dict[str, Any]]:
     """Describe a dataset of omnivl, or each of a mixture, with the SHA-256 of its files; the same on every rank.
 
     Each set has ``name, reader, visual_root, split, items`` and ``files``: option of the reader -> ``file, sha256``. Of

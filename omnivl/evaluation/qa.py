@@ -9,7 +9,7 @@ from torch import nn
 
 from omnivl.datasets.annotations import read_answer_list
 from omnivl.errors import OmniVLValueError
-from omnivl.models.interfaces import Answers, serving
+from omnivl.models.interfaces import Answers, TextTokenizer, serving
 from omnivl.registry import EVALUATIONS
 from omnivl.storage.hashes import file_sha256
 from omnivl.structures import VLBatch, VLDataSample
@@ -197,7 +197,7 @@ class _Choices:
         max_pieces: See ``QAEvaluation``.
     """
 
-    def __init__(self, answers: Sequence[str] | None, tokenizer: Any, max_pieces: int) -> None:
+    def __init__(self, answers: Sequence[str] | None, tokenizer: TextTokenizer, max_pieces: int) -> None:
         self.texts = list(answers or ())
         self.ids = [tokenizer.encode(text, max_pieces) for text in self.texts]
         # How the decoder would write them: 't - shirt' for 't-shirt'.

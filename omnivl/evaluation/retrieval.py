@@ -227,6 +227,6 @@ def _directions(
     )
 
 
-def _check_choice(option: str, value: Any, allowed: tuple) -> None:
+def _check_choice(option: str, value: object, allowed: tuple) -> None:
     if value not in allowed:
         raise OmniVLValueError(f'{option} is {value!r}; allowed: {", ".join(map(repr, allowed))}')

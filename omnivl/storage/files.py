@@ -43,7 +43,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         file.write(text.encode('utf-8'))
 
 
-def write_json(path: str | os.PathLike, value: Any) -> None:
+def write_json(path: str | os.PathLike, value: object) -> None:
     """Write a JSON file, whole or not at all; numpy numbers and arrays are turned into plain ones."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, default=_plain_number) + '\n')
 
@@ -56,7 +56,7 @@ def remove_leftovers(directory: str | os.PathLike) -> list[str]:
     return [leftover.name for leftover in leftovers]
 
 
-def _plain_number(value: Any) -> Any:
+def _plain_number(value: object) -> Any:
     if hasattr(value, 'tolist'):  # numpy numbers and arrays, tensors
         return value.tolist()
     raise OmniVLTypeError(f'a {type(value).__name__} cannot be written as JSON: {value!r}')

@@ -9,7 +9,7 @@ from torch import Tensor
 from omnivl.errors import OmniVLTypeError
 
 
-def to_plain(value: Any, name: str = 'checkpoint') -> Any:
+def to_plain(value: object, name: str = 'checkpoint') -> Any:
     """Copy a nested value into what ``torch.load(weights_only=True)`` reads: plain Python values and CPU tensors.
 
     Dicts become plain, numpy arrays tensors, and tensors come to the CPU without more storage than they need. Anything

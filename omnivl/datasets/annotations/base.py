@@ -134,7 +134,7 @@ class AnnotationReader(ABC):
                 self.dropped += 1
         return kept
 
-    def value(self, row: Any, key: str, kinds: type | tuple[type, ...], place: int | str) -> Any:
+    def value(self, row: object, key: str, kinds: type | tuple[type, ...], place: int | str) -> Any:
         """Take a field out of a JSON row, of one of ``kinds`` and not empty; ``place`` is for the error message."""
         if not isinstance(row, dict):
             raise self.error(place, None, f'expected an object, got {shorten(row)}')
@@ -167,7 +167,7 @@ def named(visual: str) -> dict[str, str | int]:
     return dict(visual=visual, stem=os.path.splitext(visual)[0])
 
 
-def shorten(value: Any) -> str:
+def shorten(value: object) -> str:
     """Return the beginning of what a file holds, for an error message."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + '...'

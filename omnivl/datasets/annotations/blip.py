@@ -1,7 +1,6 @@
 """Caption lists as BLIP, LAVIS and VindLU write them: coco_karpathy_train.json, vg_caption.json, cc3m_train.json."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from typing_extensions import Unpack
 
@@ -84,7 +83,7 @@ class BLIPCaptionJSON(AnnotationReader):
                 path = self.path(self.fill_template(**named(visual)))
                 yield Record(id=ident, visual=path, text=list(texts))
 
-    def _visuals(self, item: Any, row: int | str) -> list[str]:
+    def _visuals(self, item: object, row: int | str) -> list[str]:
         visuals = self.value(item, self.visual_field, (str, list), row)
         visuals = [visuals] if isinstance(visuals, str) else visuals
         if not visuals or not all(isinstance(visual, str) and visual for visual in visuals):

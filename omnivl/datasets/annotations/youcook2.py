@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 from typing_extensions import Unpack
 
@@ -107,7 +106,7 @@ class VideoSegmentList(AnnotationReader):
                 yield Record(id=f'{visual}#{row}', visual=self.path(visual), text=texts, clip=clip)
 
 
-def read_segment(reader: AnnotationReader, row: Any, field: str, place: int | str) -> tuple[float, float]:
+def read_segment(reader: AnnotationReader, row: object, field: str, place: int | str) -> tuple[float, float]:
     """Take start and end out of a JSON row, in seconds; ``place`` is that of the row, for the error message."""
     segment = reader.value(row, field, list, place)
     numbers = len(segment) == 2 and all(isinstance(time, int | float) for time in segment)

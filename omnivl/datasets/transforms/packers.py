@@ -78,7 +78,7 @@ class FramePacker(Packer):
         return default_collate(list(values)), None
 
     @staticmethod
-    def _check(frames: Any, results: dict[str, Any]) -> None:
+    def _check(frames: object, results: dict[str, Any]) -> None:
         if isinstance(frames, np.ndarray):
             if frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3 and frames.size:
                 return
