@@ -5,10 +5,55 @@ component (``type='UnifiedVisualEncoder'``) without importing it. A project adds
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 from mmengine import registry as mmengine
-from mmengine.registry import Registry
+
+from omnivl.errors import OmniVLValueError
+
+_fenced = ContextVar('fenced', default=False)
+
+
+class Registry(mmengine.Registry):
+    """MMEngine's, which imports and finds whatever a dotted name says; not so inside ``only_registered()``."""
+
+    @contextmanager
+    def switch_scope_and_registry(self, scope: str | None) -> Iterator[mmengine.Registry]:
+        """Build with the registry of another scope (``_scope_``), which would know other names."""
+        if not _fenced.get():
+            with super().switch_scope_and_registry(scope) as registry:
+                yield registry
+        elif scope is None:
+            yield self
+        else:
+            raise OmniVLValueError(f'_scope_={scope!r}: a folder of weights may name components of omnivl only')
+
+    def get(self, key: str) -> Any:
+        """Find a component by its name, or by its full name, as exported folders write it."""
+        if not _fenced.get():
+            return super().get(key)
+        self.import_from_location()
+        for name, component in self.module_dict.items():
+            if key in (name, f'{component.__module__}.{component.__qualname__}'):
+                return component
+        raise OmniVLValueError(
+            f'{key!r} is no {self.name} that omnivl, or a project imported before, has registered, and a folder of '
+            'weights may name no other code: import the project that it comes from first'
+        )
+
+
+@contextmanager
+def only_registered() -> Iterator[None]:
+    """Let the configs that are built inside name registered components only: for files that are data, not code."""
+    token = _fenced.set(True)
+    try:
+        yield
+    finally:
+        _fenced.reset(token)
+
 
 # Data: annotation reader -> dataset -> transforms -> sampler.
 ANNOTATIONS = Registry('annotation', locations=['omnivl.datasets.annotations'])

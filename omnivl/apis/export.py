@@ -12,7 +12,7 @@ from omnivl.datasets.labels import configured_classes
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLTypeError, OmniVLValueError
 from omnivl.models.interfaces import Classifies, HasImageSize, HasParts, offered_by
 from omnivl.models.tasks import TrunkModel
-from omnivl.registry import MODELS
+from omnivl.registry import MODELS, only_registered
 from omnivl.storage.checkpoint import (
     LoadOptions,
     load_checkpoint,
@@ -70,7 +70,7 @@ def write_folder(model: TrunkModel, weights: dict[str, Tensor], config: dict[str
 
 
 def load_exported(folder: str | Path) -> tuple[nn.Module, Config]:
-    """Read a folder that ``export_folder`` wrote.
+    """Read a folder that ``export_folder`` wrote; it may name registered components only, and no code of its own.
 
     Args:
         folder: The folder; it may have been moved.
@@ -82,10 +82,11 @@ def load_exported(folder: str | Path) -> tuple[nn.Module, Config]:
     Raises:
         OmniVLFileNotFoundError: A file of the folder is missing.
         CheckpointError: The weights are broken or do not fit.
-        OmniVLValueError: It is not a folder of ours.
+        OmniVLValueError: It is not a folder of ours, or names a component that is not registered.
     """
     config = read_exported_config(folder)
-    model = MODELS.build(config.model)
+    with only_registered():
+        model = MODELS.build(config.model)
     path = Path(folder) / WEIGHTS
     weights = dict(weights_of(load_checkpoint(path), str(path)))
     names: dict[int, list[str]] = {}

@@ -14,7 +14,7 @@ from omnivl.engine import read_config
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.evaluation import Evaluation
 from omnivl.models.interfaces import Classifies, TakesWeights, offered_by
-from omnivl.registry import EVALUATIONS, MODELS, TRANSFORMS
+from omnivl.registry import EVALUATIONS, MODELS, TRANSFORMS, only_registered
 from omnivl.storage.checkpoint import (
     CheckpointError,
     LoadOptions,
@@ -81,7 +81,8 @@ def load_model(
                 f'{folder_or_config} is a folder, which has weights of its own; a checkpoint goes with a config'
             )
         model, cfg = load_exported(folder_or_config)
-        return LoadedModel(model.to(device).eval(), *read_protocols(cfg), cfg.get('classes'))
+        with only_registered():
+            return LoadedModel(model.to(device).eval(), *read_protocols(cfg), cfg.get('classes'))
     cfg = folder_or_config if isinstance(folder_or_config, Config) else read_model_config(folder_or_config)
     if checkpoint is None:
         raise OmniVLValueError(f'the config {cfg.filename} alone has no weights: give a checkpoint too')

@@ -20,6 +20,7 @@ from foreign import BLIP, DEC, ENC, blip, images, omnivl, omnivl_config, origina
 
 from omnivl.apis import load_exported  # noqa: E402
 from omnivl.apis.export_blip import to_blip  # noqa: E402
+from omnivl.apis.loading import load_model  # noqa: E402
 from omnivl.models.tokenizers.text import read_vocabulary  # noqa: E402
 from omnivl.registry import MODELS  # noqa: E402
 from omnivl.storage import CheckpointError, load_checkpoint, save_checkpoint  # noqa: E402
@@ -267,6 +268,53 @@ def test_a_tokenizer_of_transformers_comes_along(vocab_file, tmp_path):
     loaded, _ = load_exported(tmp_path / 'folder')
     assert loaded.trunk.tokenizer.encode('w1 w2 w1', 9).tolist() == ids
     assert AutoTokenizer.from_pretrained(tmp_path / 'folder')('w1 w2 w1')['input_ids'] == ids
+
+
+def edited_folder(folder, vocab_file, edit):
+    """Write an exported folder, then change its config as somebody with bad intentions would."""
+    model = omnivl(vocab_file)
+    save_checkpoint(dict(state_dict=model.state_dict()), folder / 'ours.pth')
+    config = write_config(folder / 'config.py', omnivl_config(vocab_file))
+    run(EXPORT, 'export', config, folder / 'ours.pth', '--out', folder / 'folder')
+    content = json.loads((folder / 'folder/config.json').read_text())
+    edit(content)
+    (folder / 'folder/config.json').write_text(json.dumps(content))
+    return folder / 'folder'
+
+
+@pytest.mark.parametrize(
+    ('place', 'component'),
+    [
+        (('model',), dict(type='os.system')),
+        (('model',), dict(type='system', _scope_='os')),
+        (('model',), dict(type='os.system', _scope_='mmengine')),
+        (('model', 'trunk', 'visual_encoder'), dict(type='os.system')),
+        (('model', 'trunk', 'tokenizer'), dict(type='os.system')),
+        (('model', 'data_preprocessor'), dict(type='os.system')),
+        (('test_evaluator', 'image.retrieval'), dict(type='os.system')),
+        (('test_dataloader', 'image.retrieval', 'dataset', 'pipeline', 0), dict(type='os.system')),
+        (
+            ('test_dataloader', 'image.retrieval', 'dataset', 'pipeline', 0),
+            dict(type='LoadVideo', num_frames=2, decoder='os.system'),
+        ),
+    ],
+)
+def test_a_folder_runs_no_code(place, component, vocab_file, tmp_path):
+    component = dict(component)
+    if component['type'].endswith('system'):
+        component['command'] = f'touch {tmp_path}/pwned'
+
+    def edit(content):
+        loader = dict(dataset=dict(pipeline=[dict(type='LoadImage')]))
+        content.update(test_dataloader={'image.retrieval': loader}, test_evaluator={})
+        for key in place[:-1]:
+            content = content[key]
+        content[place[-1]] = component
+
+    folder = edited_folder(tmp_path, vocab_file, edit)
+    with pytest.raises(ValueError, match=r"'os.system' is no .* registered|_scope_='\w+'"):
+        load_model(folder, None, 'cpu')
+    assert not (tmp_path / 'pwned').exists()
 
 
 def test_folders_that_are_not_ours_and_broken_ones(config, source, tmp_path):
