@@ -17,6 +17,8 @@ from .decoders import VideoDecoder, build_decoder, reported_as_broken
 from .sampling import clip_indices
 
 WHITE = (255, 255, 255, 255)
+# Formats that pictures may have inside, whatever their name ends in. PIL knows more, and for EPS it starts Ghostscript.
+FORMATS = ('JPEG', 'PNG', 'GIF', 'WEBP', 'BMP', 'TIFF', 'PPM', 'AVIF')
 
 
 def keep_opencv_single_threaded() -> None:
@@ -45,6 +47,12 @@ def to_rgb(image: Image.Image) -> np.ndarray:
         image = image.convert('RGBA')
         image = Image.alpha_composite(Image.new('RGBA', image.size, WHITE), image)
     return np.array(image if image.mode == 'RGB' else image.convert('RGB'))
+
+
+def open_picture(path: str) -> Image.Image:
+    """Open a picture of one of ``FORMATS``, as far as this PIL has them; nothing else is tried."""
+    Image.init()
+    return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
 
 
 def jpeg_is_whole(data: bytes) -> bool:
@@ -101,7 +109,7 @@ class LoadImage(Transform):
             data = Path(path).read_bytes()
             if data[:2] == b'\xff\xd8':
                 return self._load_jpeg(path, data)
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             if self.short_side is not None:
                 image.draft(None, (self.short_side, self.short_side))
             return to_rgb(image)

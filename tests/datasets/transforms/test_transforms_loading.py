@@ -9,7 +9,7 @@ from transform_toys import build_or_skip, read_number
 
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.datasets.transforms import LoadImage, LoadVideo, segment_indices
-from omnivl.datasets.transforms.loading import jpeg_is_whole
+from omnivl.datasets.transforms.loading import FORMATS, jpeg_is_whole
 from omnivl.registry import TRANSFORMS
 
 
@@ -239,3 +239,20 @@ def test_videos_are_decoded_in_forked_workers(video_folder, decoder):
     loader = DataLoader(dataset, batch_size=None, num_workers=2, multiprocessing_context='fork', timeout=60)
     for numbers, threads in loader:
         assert numbers == expected and threads == 1
+
+
+def test_only_pictures_are_opened_whatever_the_name_says(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(smooth_picture()).save(buffer, 'EPS')  # PIL would start Ghostscript
+    (tmp_path / 'a.jpg').write_bytes(buffer.getvalue())
+    with pytest.raises(BrokenVisualError, match='cannot identify image file'):
+        load(tmp_path / 'a.jpg')
+
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_every_format_is_opened(name, tmp_path):
+    Image.init()
+    if name not in Image.SAVE:
+        pytest.skip(f'this PIL does not write {name}')
+    Image.fromarray(smooth_picture()).save(tmp_path / 'a.picture', name)
+    assert load(tmp_path / 'a.picture').shape[0] == 1
