@@ -5,7 +5,7 @@ import logging
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,9 +14,10 @@ from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import nn
+from torch.utils.data import BatchSampler
 
 from omnivl.datasets import BrokenCounter
-from omnivl.errors import OmniVLValueError
+from omnivl.errors import OmniVLRuntimeError, OmniVLValueError
 from omnivl.models.decoders.generation import packed_decoders
 from omnivl.models.interfaces import Encodes, serving
 from omnivl.storage.progress import track
@@ -107,10 +108,12 @@ def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple
     """Go through a dataloader with a progress bar, each batch through the model's data preprocessor, to the device.
 
     Figures without the broken files would look like those of the whole set, so these are named in the log; more of
-    them than the share of their source are an ``OmniVLRuntimeError``.
+    them than the share of their source, or fewer items than the dataloader has, are an ``OmniVLRuntimeError``.
     """
     counter = BrokenCounter.from_dataset(getattr(dataloader, 'dataset', None))
+    items = 0
     for data in track(dataloader, name):
+        items += len(data['data_samples']) + data.get('skipped', 0)
         for broken in counter.update(data['data_samples']):
             message = f'{name}: broken file of {broken.source}: {broken.path} ({broken.reason})'
             print_log(message, logger='current', level=logging.WARNING)
@@ -119,6 +122,20 @@ def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple
         yield data['batch'], data['data_samples']
     if counter.broken:
         print_log(f'{name}: broken files: {counter.summary()}', logger='current', level=logging.WARNING)
+    expected = _number_of_items(dataloader)
+    if expected is not None and items != expected:
+        raise OmniVLRuntimeError(
+            f'{name}: {items} of {expected} items came back from the dataloader, so the figures would not be those of '
+            'the set; something ended its loop early (a StopIteration of a transform or of a decoder)'
+        )
+
+
+def _number_of_items(dataloader: Iterable) -> int | None:
+    """Tell how many items a loader hands to this process; None if its batches do not tell."""
+    batch_sampler = getattr(dataloader, 'batch_sampler', None)
+    if type(batch_sampler) is not BatchSampler or batch_sampler.drop_last:
+        return None
+    return len(batch_sampler.sampler) if isinstance(batch_sampler.sampler, Sized) else None
 
 
 def describe(sample: VLDataSample, batch: VLBatch) -> dict[str, Any]:

@@ -20,9 +20,9 @@ files that it cannot open. A project adds its own by deriving from ``VideoDecode
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from functools import lru_cache
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -38,18 +38,29 @@ AUTO_ORDER = ('decord', 'pyav', 'opencv')
 MODULES = {'decord': 'decord', 'pyav': 'av', 'opencv': 'cv2'}
 
 
-@contextmanager
-def reported_as_broken(path: str, what: str) -> Iterator[None]:
-    """Turn whatever a decoding library raises into the one error that the broken-file policy knows."""
-    try:
-        yield
-    except (BrokenVisualError, MemoryError):
-        raise
-    # The libraries raise OSError, ValueError, SyntaxError, struct.error, RuntimeError and their own kinds on bad bytes.
-    except Exception as error:
-        # decord appends a stack trace to its messages.
-        detail = str(error).strip().split('\n')[0] or type(error).__name__
-        raise BrokenVisualError(path, f'{what}: {detail}') from error
+class reported_as_broken(AbstractContextManager):  # noqa: N801  (reads as the function it stands for)
+    """Turn whatever a decoding library raises into the one error that the broken-file policy knows.
+
+    It is no generator with ``@contextmanager``: that lets a StopIteration, which decord raises at the end of a damaged
+    file, through as it is, and a loop over a loader would end there as if all were read.
+
+    Args:
+        path: The file.
+        what: What could not be done with it.
+    """
+
+    def __init__(self, path: str, what: str) -> None:
+        self.path = path
+        self.what = what
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # The libraries raise OSError, ValueError, SyntaxError, RuntimeError and their own kinds on bad bytes.
+        if isinstance(error, Exception) and not isinstance(error, BrokenVisualError | MemoryError):
+            # decord appends a stack trace to its messages.
+            detail = str(error).strip().split('\n')[0] or type(error).__name__
+            raise BrokenVisualError(self.path, f'{self.what}: {detail}') from error
 
 
 class VideoReader(ABC):

@@ -18,7 +18,7 @@ from transform_toys import (
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.datasets.transforms import LoadVideo, VideoDecoder, build_decoder, decoders
 from omnivl.datasets.transforms.containers import missing_part
-from omnivl.datasets.transforms.decoders import reduced_size
+from omnivl.datasets.transforms.decoders import reduced_size, reported_as_broken
 
 BACKENDS = ['decord', 'pyav', 'opencv']
 UPRIGHT = {
@@ -277,3 +277,12 @@ def test_frames_carry_the_time_at_which_they_are_shown(decoder, video_folder, na
     assert times.dtype == np.float32 and times.shape == (6,)
     # Counted from the first frame on display, which an edit list may have moved; Matroska rounds to 1 ms.
     assert np.allclose(times, shown[numbers] - shown[UPRIGHT[name][0]], atol=5e-4)
+
+
+@pytest.mark.parametrize('error', [StopIteration(), OSError('bad bytes\nstack'), SyntaxError('no header')])
+def test_whatever_a_library_raises_is_a_broken_file(error):
+    with pytest.raises(BrokenVisualError, match=r'clip\.mp4: no frames: (StopIteration|bad bytes|no header)$'):  # noqa: SIM117
+        with reported_as_broken('clip.mp4', 'no frames'):
+            raise error
+    with pytest.raises(KeyboardInterrupt), reported_as_broken('clip.mp4', 'no frames'):
+        raise KeyboardInterrupt
