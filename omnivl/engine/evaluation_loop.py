@@ -12,6 +12,7 @@ from mmengine.runner import BaseLoop, Runner
 
 from omnivl.datasets.loaders import build_loaders
 from omnivl.errors import OmniVLValueError
+from omnivl.models.mode import evaluation_mode
 from omnivl.registry import EVALUATIONS, LOOPS
 from omnivl.storage.files import write_json
 
@@ -165,16 +166,12 @@ class EvaluationLoop(BaseLoop):
 @contextlib.contextmanager
 def unchanged(model: torch.nn.Module) -> Iterator[None]:
     """Evaluate without a trace: no gradients, ``model.eval()``, and modes and random states put back after it."""
-    modes = [(module, module.training) for module in model.modules()]
     random_state = get_random_state()
-    model.eval()
-    try:
-        with torch.no_grad():
+    with evaluation_mode(model):
+        try:
             yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        set_random_state(random_state)
+        finally:
+            set_random_state(random_state)
 
 
 def flat_names(name: str, metrics: Mapping[str, float]) -> dict[str, float]:

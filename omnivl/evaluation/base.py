@@ -1,6 +1,5 @@
 """What all evaluations have in common: the mode of the model, progress, and gathering over ranks."""
 
-import contextlib
 import logging
 import re
 import time
@@ -9,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
 from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -20,6 +18,7 @@ from omnivl.datasets import BrokenCounter
 from omnivl.errors import OmniVLRuntimeError, OmniVLValueError
 from omnivl.models.decoders.generation import packed_decoders
 from omnivl.models.interfaces import Encodes, serving
+from omnivl.models.mode import evaluation_mode
 from omnivl.storage.progress import track
 from omnivl.structures import VLBatch, VLDataSample
 
@@ -88,20 +87,6 @@ class Evaluation(ABC):
     def submission_name(self, name: str) -> str:
         """Name the file for the server, after the evaluation."""
         return f'{name}.json'
-
-
-@contextlib.contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model in evaluation mode, without gradients, and every module back into the mode that it was in."""
-    # Module by module: parts that training keeps in eval mode (the momentum encoder) stay so after it.
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple[VLBatch, list[VLDataSample]]]:

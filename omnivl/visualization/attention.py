@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
-from omnivl.evaluation.base import evaluation_mode
 from omnivl.models.decoders.base import GroundedLayer
 from omnivl.models.interfaces import KeyValues, Matches, serving
 from omnivl.models.layers.attention import CrossAttention
+from omnivl.models.mode import evaluation_mode
 from omnivl.models.omnivl import OmniVL
 from omnivl.structures import MODALITIES, VLDataSample
 

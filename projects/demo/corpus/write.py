@@ -22,7 +22,7 @@ from .annotations import write_annotations
 from .manifest import MANIFEST, CorpusParameters, Parameters, is_finished, write_manifest
 from .plan import Item, count_items, plan_corpus
 from .render import render_clip, render_picture
-from .world import ClipScene
+from .world import ClipScene, Scene
 
 # Says that a folder is a corpus in the making, ours to overwrite.
 UNFINISHED = '.unfinished'
@@ -108,12 +108,17 @@ def write_item(root: Path, item: Item, parameters: CorpusParameters) -> None:
         item: What to write, and where.
         parameters: Sizes and seed.
     """
-    rng, path = item.rng(parameters.seed), root / item.path
-    if isinstance(item.scene, ClipScene):
-        write_clip(path, render_clip(item.scene, rng, parameters.size, parameters.num_frames), parameters.fps)
+    rng = item.rng(parameters.seed)
+    write_scene(root / item.path, item.scene, rng, parameters.size, parameters.num_frames, parameters.fps)
+
+
+def write_scene(path: Path, scene: Scene, rng: np.random.Generator, size: int, num_frames: int, fps: int) -> None:
+    """Draw and encode a picture, or a clip of ``num_frames`` frames; ``size`` is height and width in pixels."""
+    if isinstance(scene, ClipScene):
+        write_clip(path, render_clip(scene, rng, size, num_frames), fps)
     else:
         # Colours at full resolution: at 64 pixels, halved ones bleed visibly.
-        Image.fromarray(render_picture(item.scene, rng, parameters.size)).save(path, quality=92, subsampling=0)
+        Image.fromarray(render_picture(scene, rng, size)).save(path, quality=92, subsampling=0)
 
 
 def write_clip(path: Path, frames: np.ndarray, fps: int) -> None:

@@ -4,12 +4,11 @@ import math
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..plan import Item
-from ..render import render_clip, render_picture
-from ..world import ClipScene, LongScene
-from ..write import Recipe, follow, write_clip
+from ..render import render_clip
+from ..world import LongScene
+from ..write import Recipe, follow, write_clip, write_scene
 from .annotations import write_task_annotations
 from .parameters import FPS, FRAMES_PER_CLIP, TaskParameters
 from .plan import plan_tasks
@@ -46,11 +45,8 @@ def write_task_item(root: Path, item: Item, parameters: TaskParameters) -> None:
     rng, path = item.rng(parameters.seed), root / item.path
     if isinstance(item.scene, LongScene):
         write_clip(path, render_long(item.scene, rng, parameters.size), FPS)
-    elif isinstance(item.scene, ClipScene):
-        write_clip(path, render_clip(item.scene, rng, parameters.size, FRAMES_PER_CLIP), FPS)
     else:
-        # Colours at full resolution: at 64 pixels, halved ones bleed visibly.
-        Image.fromarray(render_picture(item.scene, rng, parameters.size)).save(path, quality=92, subsampling=0)
+        write_scene(path, item.scene, rng, parameters.size, FRAMES_PER_CLIP, FPS)
 
 
 def render_long(scene: LongScene, rng: np.random.Generator, size: int) -> np.ndarray:
