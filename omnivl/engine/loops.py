@@ -153,8 +153,8 @@ class AlternatingTrainLoop(BaseLoop):
         self.waited = time.perf_counter() - start
         self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=batch)
         outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
-        outputs, samples = average_outputs(outputs, count_samples(batch))
-        stream.samples += samples
+        outputs, counts = combine_ranks(outputs, dict(samples=count_samples(batch)))
+        stream.samples += counts['samples']
         self._completed, self._stage = self._iter + 1, ITERATION
         self.runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=batch, outputs=outputs)
         self._iter += 1
@@ -277,16 +277,19 @@ def count_samples(batch: Any) -> int:
     return len(batch['data_samples'] if 'data_samples' in batch else batch['inputs'])
 
 
-def average_outputs(outputs: Mapping[str, Tensor | float], samples: int) -> tuple[dict[str, float], int]:
-    """Average what a step logs over the ranks, in one exchange, so that the log speaks of the whole batch.
+def combine_ranks(
+    outputs: Mapping[str, Tensor | float], counts: Mapping[str, int]
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Average what a step logs over the ranks, and add up what each counted, so that both speak of the whole batch.
 
-    The names of ``outputs`` are the same on every rank; ``samples`` are those of this rank, the returned ones of all.
+    The names of ``outputs`` and ``counts`` are the same on every rank; these two are all that a step exchanges beside
+    gradients and features, so whatever all ranks must agree on in a step is one more count.
     """
     tensors = [torch.as_tensor(value).detach() for value in outputs.values()]
     device = next((tensor.device for tensor in tensors if tensor.device.type != 'cpu'), torch.device('cpu'))
     values = torch.stack([tensor.to(device, torch.float32).reshape(()) for tensor in tensors])
-    counts = torch.tensor([samples], device=device)
+    sums = torch.tensor(list(counts.values()), device=device)
     if get_world_size() > 1:
         all_reduce(values, 'mean')
-        all_reduce(counts, 'sum')
-    return dict(zip(outputs, values.tolist())), int(counts)
+        all_reduce(sums, 'sum')
+    return dict(zip(outputs, values.tolist())), dict(zip(counts, sums.tolist()))
