@@ -10,7 +10,7 @@ VERSION = re.search(r"__version__ = '(.+)'", (ROOT / 'omnivl/version.py').read_t
 
 # The official caption metrics; its tokenizer and METEOR run Java, which is looked for when they are asked for.
 CAPTION = ['pycocoevalcap>=1.2']
-DEMO = ['av>=15.0', 'jinja2>=3.1', 'matplotlib>=3.7', *CAPTION]
+DEMO = ['jinja2>=3.1', 'matplotlib>=3.7', *CAPTION]
 LINT = ['mypy>=1.11', 'pydoclint>=0.6', 'ruff>=0.6']
 TEST = ['pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.5', 'scikit-learn>=1.3', *LINT, *DEMO]
 
@@ -38,9 +38,10 @@ setup(
         'rich>=13.0',
         'numpy>=1.26',
         'pillow>=10.1',
-        # decord has wheels for x86-64 Linux and Windows only; elsewhere PyAV decodes (see omnivl.datasets.transforms).
+        # Looks at the containers of videos before any decoder does, and decodes where decord has no wheels, which there
+        # are for x86-64 Linux and Windows only (see omnivl.datasets.transforms).
+        'av>=15.0',
         'decord>=0.6.0; platform_machine == "x86_64" and sys_platform == "linux"',
-        'av>=15.0; platform_machine != "x86_64" or sys_platform != "linux"',
     ],
     extras_require={'caption': CAPTION, 'demo': DEMO, 'test': TEST, 'all': sorted({*DEMO, *TEST})},
 )

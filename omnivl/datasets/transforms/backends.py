@@ -9,6 +9,7 @@ import numpy as np
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.registry import VIDEO_DECODERS
 
+from .containers import is_transport_stream
 from .decoders import VideoDecoder, VideoReader, reduced_size
 
 
@@ -19,7 +20,7 @@ class DecordDecoder(VideoDecoder):
     def _open(self, path: str, short_side: int | None) -> VideoReader:
         with open(path, 'rb') as stream:
             head = stream.read(197)
-        if any(len(head) > at + size and head[at] == head[at + size] == 0x47 for at, size in ((0, 188), (4, 192))):
+        if is_transport_stream(head):
             raise BrokenVisualError(path, "decord loses frames of MPEG-TS; set LoadVideo's decoder to 'pyav'")
         return _DecordReader(path, short_side)
 

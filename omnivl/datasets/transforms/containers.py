@@ -1,4 +1,8 @@
-"""Is a video file whole? Read from the sizes its container declares, whatever decoder comes after.
+"""Is a file a whole video of a kind that is listed, and not too large? Asked before any decoder sees it.
+
+FFmpeg looks inside a file for what it is, whatever its name: a playlist called ``.mp4`` makes it open other files and
+wait for them. So the first bytes must be those of a container of ``CONTAINERS``, and FFmpeg is then told to take the
+file for nothing else.
 
 A file that was cut short often still opens: decoders then return the frames that are left, or repeat the last one, each
 in its own way. The container says how long the file should be, which costs a few small reads and no decoding.
@@ -6,12 +10,111 @@ in its own way. The container says how long the file should be, which costs a fe
 
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-_MP4_FIRST_BOXES = {b'ftyp', b'moov', b'mdat', b'free', b'skip', b'wide', b'pnot'}
+from omnivl.datasets.errors import BrokenVisualError
+
+from .limits import Limits
+
+# FFmpeg's name of a container -> how it is called here.
+CONTAINERS = {
+    'mov': 'MP4/MOV/3GP',
+    'matroska': 'Matroska/WebM',
+    'avi': 'AVI',
+    'mpegts': 'MPEG-TS',
+    'mpeg': 'MPEG-PS',
+    'mpegvideo': 'MPEG video',
+    'asf': 'WMV',
+    'flv': 'FLV',
+    'ogg': 'Ogg',
+    'gif': 'GIF',
+}
+# FFmpeg's names of the codecs that data sets are published in; a project may add to them.
+CODECS = {
+    *(
+        'h264',
+        'hevc',
+        'av1',
+        'vp8',
+        'vp9',
+        'theora',
+        'prores',
+        'mjpeg',
+        'gif',
+        'rawvideo',
+        'huffyuv',
+        'ffv1',
+        'dvvideo',
+    ),
+    *('mpeg1video', 'mpeg2video', 'mpeg4', 'msmpeg4v1', 'msmpeg4v2', 'msmpeg4v3', 'h263', 'flv1', 'cinepak', 'svq3'),
+    *('huffyuv', 'ffv1', 'wmv1', 'wmv2', 'wmv3', 'vc1', 'vp6', 'vp6f', 'indeo4', 'indeo5'),
+}
+_MP4_FIRST_BOXES = {b'ftyp', b'moov', b'mdat', b'free', b'skip', b'wide', b'pnot', b'styp', b'uuid'}
+_FIRST_BYTES = {
+    b'\x1a\x45\xdf\xa3': 'matroska',
+    b'\x00\x00\x01\xba': 'mpeg',
+    b'\x00\x00\x01\xb3': 'mpegvideo',
+    b'\x30\x26\xb2\x75': 'asf',
+    b'FLV': 'flv',
+    b'OggS': 'ogg',
+    b'GIF8': 'gif',
+}
 _MP4_VITAL_BOXES = {b'moov', b'mdat', b'moof'}
 _EBML_ID = b'\x1a\x45\xdf\xa3'
 _MATROSKA_SEGMENT_ID = b'\x18\x53\x80\x67'
+
+
+def check_container(path: str, limits: Limits) -> str:
+    """Return FFmpeg's name of the container of a video that a decoder may open.
+
+    A file that is missing, empty, cut short, of a container or codec that is not listed, without pictures, or over the
+    limits is a ``BrokenVisualError``. What the decoder finds inside is another matter.
+    """
+    reason = missing_part(path)
+    if reason is not None:
+        raise BrokenVisualError(path, reason)
+    with open(path, 'rb') as file:
+        container = container_of(file.read(200))
+    if container is None:
+        raise BrokenVisualError(
+            path, f'it has no video stream: its first bytes are of none of {", ".join(CONTAINERS.values())}'
+        )
+    import av
+
+    # The formats are named, so nothing else is tried, and no address inside is followed.
+    with av.open(path, format=container, options={'protocol_whitelist': 'file'}, metadata_errors='replace') as opened:
+        check_stream(opened, path, limits)
+    return container
+
+
+def check_stream(opened: Any, path: str, limits: Limits) -> None:
+    """Raise a ``BrokenVisualError`` if the pictures of a file that PyAV has opened are of no listed codec or too large.
+
+    The size is that of the codec's own headers, not what the container says of it.
+    """
+    if not opened.streams.video:
+        raise BrokenVisualError(path, 'it has no video stream')
+    context = opened.streams.video[0].codec_context
+    codec = None if context is None else context.codec.canonical_name
+    if codec not in CODECS:
+        raise BrokenVisualError(path, f'its codec is {codec or "unknown"}; allowed are {", ".join(sorted(CODECS))}')
+    limits.check(path, context.height, context.width)
+
+
+def container_of(head: bytes) -> str | None:
+    """Tell FFmpeg's name of the container from the first 200 bytes of a file; None for what is no listed one."""
+    if head[4:8] in _MP4_FIRST_BOXES:
+        return 'mov'
+    if head[:4] == b'RIFF' and head[8:12] == b'AVI ':
+        return 'avi'
+    if is_transport_stream(head):
+        return 'mpegts'
+    return next((name for first, name in _FIRST_BYTES.items() if head.startswith(first)), None)
+
+
+def is_transport_stream(head: bytes) -> bool:
+    """Tell MPEG-TS by its packets of 188 bytes, or of 192 with a time before each."""
+    return any(len(head) > at + size and head[at] == head[at + size] == 0x47 for at, size in ((0, 188), (4, 192)))
 
 
 def missing_part(path: str) -> str | None:

@@ -32,10 +32,12 @@ from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLImportError, OmniVLIndexError, OmniVLValueError
 from omnivl.registry import VIDEO_DECODERS
 
-from .containers import missing_part
+from .containers import check_container
+from .limits import VIDEO_PIXELS, VIDEO_SIDE, Limits
 
 AUTO_ORDER = ('decord', 'pyav', 'opencv')
 MODULES = {'decord': 'decord', 'pyav': 'av', 'opencv': 'cv2'}
+LIMITS = Limits(VIDEO_PIXELS, VIDEO_SIDE, 'LoadVideo')
 
 
 class reported_as_broken(AbstractContextManager):  # noqa: N801  (reads as the function it stands for)
@@ -57,7 +59,7 @@ class reported_as_broken(AbstractContextManager):  # noqa: N801  (reads as the f
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # The libraries raise OSError, ValueError, SyntaxError, RuntimeError and their own kinds on bad bytes.
-        if isinstance(error, Exception) and not isinstance(error, BrokenVisualError | MemoryError):
+        if isinstance(error, Exception) and not isinstance(error, BrokenVisualError):
             # decord appends a stack trace to its messages.
             detail = str(error).strip().split('\n')[0] or type(error).__name__
             raise BrokenVisualError(self.path, f'{self.what}: {detail}') from error
@@ -138,16 +140,15 @@ class VideoReader(ABC):
 class VideoDecoder(ABC):
     """Open videos. A decoder holds no open file, so it travels to the workers of a data loader."""
 
-    def open(self, path: str, short_side: int | None = None) -> VideoReader:
+    def open(self, path: str, short_side: int | None = None, limits: Limits = LIMITS) -> VideoReader:
         """Open a video, for a short time: readers are closed after each sample.
 
         Frames whose shorter side is longer than ``short_side``, in pixels, are scaled down to it while decoding; None
-        keeps their size. A file that is missing, empty, cut short or no video is a BrokenVisualError.
+        keeps their size. A file that is missing, empty, cut short, over the limits or no video of a container and codec
+        that are listed is a BrokenVisualError, and no decoder sees it.
         """
-        reason = missing_part(path)
-        if reason is not None:
-            raise BrokenVisualError(path, reason)
         with reported_as_broken(path, f'{type(self).__name__} cannot open it'):
+            check_container(path, limits)
             return self._open(path, short_side)
 
     def __repr__(self) -> str:

@@ -13,11 +13,14 @@ from omnivl.errors import OmniVLValueError
 from omnivl.registry import TRANSFORMS
 
 from .base import Transform, require
+from .chatter import heard
 from .decoders import VideoDecoder, build_decoder, reported_as_broken
+from .limits import IMAGE_PIXELS, IMAGE_SIDE, VIDEO_PIXELS, VIDEO_SIDE, Limits
 from .sampling import clip_indices
 
 WHITE = (255, 255, 255, 255)
 # Formats that pictures may have inside, whatever their name ends in. PIL knows more, and for EPS it starts Ghostscript.
+LIMITS = Limits(IMAGE_PIXELS, IMAGE_SIDE, 'LoadImage')
 FORMATS = ('JPEG', 'PNG', 'GIF', 'WEBP', 'BMP', 'TIFF', 'PPM', 'AVIF')
 
 
@@ -49,10 +52,21 @@ def to_rgb(image: Image.Image) -> np.ndarray:
     return np.array(image if image.mode == 'RGB' else image.convert('RGB'))
 
 
-def open_picture(path: str) -> Image.Image:
-    """Open a picture of one of ``FORMATS``, as far as this PIL has them; nothing else is tried."""
+def open_picture(path: str, limits: Limits = LIMITS) -> Image.Image:
+    """Open a picture of one of ``FORMATS``, as far as this PIL has them; nothing else is tried.
+
+    One over the limits is a ``BrokenVisualError``; its pixels are decoded later.
+    """
     Image.init()
-    return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+    if Image.MAX_IMAGE_PIXELS is not None and limits.pixels > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = limits.pixels  # PIL's own limit, for the whole process, must not come first
+    image = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+    try:
+        limits.check(path, image.height, image.width)
+    except BrokenVisualError:
+        image.close()
+        raise
+    return image
 
 
 def jpeg_is_whole(data: bytes) -> bool:
@@ -81,9 +95,17 @@ class LoadImage(Transform):
             transparency and bit depth are treated alike.
         short_side: JPEGs are decoded at 1/2, 1/4 or 1/8 as long as both sides stay at least this long, in pixels:
             faster for large photographs; None decodes in full. Only for ``'pillow'``.
+        max_pixels: Height times width of the largest image that is decoded; a larger one is a broken file.
+        max_side: Its longer side, in pixels.
     """
 
-    def __init__(self, backend: str = 'pillow', short_side: int | None = None) -> None:
+    def __init__(
+        self,
+        backend: str = 'pillow',
+        short_side: int | None = None,
+        max_pixels: int = IMAGE_PIXELS,
+        max_side: int = IMAGE_SIDE,
+    ) -> None:
         if backend not in ('pillow', 'cv2'):
             raise OmniVLValueError(f"LoadImage: backend must be 'pillow' or 'cv2', got {backend!r}")
         if short_side is not None and (short_side < 1 or backend == 'cv2'):
@@ -92,6 +114,9 @@ class LoadImage(Transform):
             )
         self.backend = backend
         self.short_side = short_side
+        self.max_pixels = max_pixels
+        self.max_side = max_side
+        self.limits = Limits.of(max_pixels, max_side, 'LoadImage')
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add ``frames``, uint8 (1, H, W, 3) RGB; raise BrokenVisualError if the file is missing or broken."""
@@ -100,16 +125,14 @@ class LoadImage(Transform):
         path = str(results['visual'])
         if not Path(path).is_file():
             raise BrokenVisualError(path, 'there is no such file')
-        with reported_as_broken(path, 'it cannot be read as an image'):
+        with heard(path), reported_as_broken(path, 'it cannot be read as an image'):
             results['frames'] = self._load(path)[None]
         return results
 
     def _load(self, path: str) -> np.ndarray:
-        if self.backend == 'cv2':
-            data = Path(path).read_bytes()
-            if data[:2] == b'\xff\xd8':
-                return self._load_jpeg(path, data)
-        with open_picture(path) as image:
+        with open_picture(path, self.limits) as image:
+            if self.backend == 'cv2' and image.format == 'JPEG':
+                return self._load_jpeg(path, Path(path).read_bytes())
             if self.short_side is not None:
                 image.draft(None, (self.short_side, self.short_side))
             return to_rgb(image)
@@ -140,6 +163,8 @@ class LoadVideo(Transform):
             time where crops are much smaller than the video. None keeps the size.
         num_clips: Clips of ``num_frames`` each, for testing with several views; every clip spans the whole video, a
             little later than the one before, and they come one after the other.
+        max_pixels: Height times width of the largest frame that is decoded; a larger one is a broken file.
+        max_side: Its longer side, in pixels.
     """
 
     def __init__(
@@ -149,6 +174,8 @@ class LoadVideo(Transform):
         decoder: str | dict[str, Any] | VideoDecoder = 'auto',
         short_side: int | None = None,
         num_clips: int = 1,
+        max_pixels: int = VIDEO_PIXELS,
+        max_side: int = VIDEO_SIDE,
     ) -> None:
         if not isinstance(num_frames, int) or num_frames < 1:
             raise OmniVLValueError(f'LoadVideo: num_frames must be a positive int, got {num_frames!r}')
@@ -166,12 +193,16 @@ class LoadVideo(Transform):
         self.decoder = build_decoder(decoder)
         self.short_side = short_side
         self.num_clips = num_clips
+        self.max_pixels = max_pixels
+        self.max_side = max_side
+        self.limits = Limits.of(max_pixels, max_side, 'LoadVideo')
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add ``frames``, uint8 (V * T, H, W, 3) RGB; raise BrokenVisualError if the file is missing or broken."""
         require(results, self, ('visual', 'rng') if self.random else ('visual',))
         keep_opencv_single_threaded()
-        with self.decoder.open(str(results['visual']), self.short_side) as video:
+        path = str(results['visual'])
+        with heard(path), self.decoder.open(path, self.short_side, self.limits) as video:
             first, available = video.window(results.get('clip'))
             rng = results['rng'] if self.random else None
             indices = clip_indices(available, self.num_frames, self.num_clips, rng)

@@ -16,10 +16,12 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import TRANSFORMS
 
 from .base import Transform, as_share, as_size, require
+from .limits import CLIP_PIXELS
 
 
 def resize_frames(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -55,6 +57,13 @@ class Resize(Transform):
             height, width = results['frames'].shape[1:3]
             factor = max(size[0] / height, size[1] / width)
             size = max(size[0], round(height * factor)), max(size[1], round(width * factor))
+            if len(results['frames']) * size[0] * size[1] > CLIP_PIXELS:
+                raise BrokenVisualError(
+                    str(results.get('visual')),
+                    f'frames of {height} x {width} are too long and narrow: Resize would make {len(results["frames"])} '
+                    f'of {size[0]} x {size[1]} of them, more than {CLIP_PIXELS} pixels; max_side of the loader is '
+                    'for such files',
+                )
         results['frames'] = resize_frames(results['frames'], size)
         return results
 
