@@ -93,3 +93,28 @@ def test_errors_say_where_and_survive_the_way_from_a_worker():
     ]:
         assert str(error) == text
         assert str(pickle.loads(pickle.dumps(error))) == text
+
+
+@pytest.mark.parametrize(
+    ('text', 'line', 'why'),
+    [
+        ('a.jpg,"cat\nb.jpg,dog\nc.jpg,"fish"\n', 2, "',' expected after '\"'"),
+        ('a.jpg,cat\nb.jpg,"dog\nc.jpg,fish\n', 3, 'unexpected end of data'),
+        ('a.jpg,"the "big" cat"\n', 2, "',' expected after '\"'"),
+        ('a.jpg,"' + 'cat\n' * 30 + '"\n', 2, 'the row ends on line 32 (20 are allowed)'),
+    ],
+)
+def test_a_quote_that_swallows_rows_is_an_error(tmp_path, text, line, why):
+    path = tmp_path / 'rows.csv'
+    path.write_text('visual,caption\n' + text)
+    with pytest.raises(AnnotationError) as error:
+        list(files.iter_table(str(path), ',', ['visual']))
+    assert f'rows.csv, line {line}: ' in str(error.value) and why in str(error.value)
+    assert 'is a double quote not closed' in str(error.value)
+
+
+def test_captions_may_have_line_breaks_and_doubled_quotes(tmp_path):
+    path = tmp_path / 'rows.csv'
+    path.write_text('visual,caption\na.jpg,"a ""big""\ncat"\nb.jpg,5" disc\n')
+    rows = [row['caption'] for _, row in files.iter_table(str(path), ',', ['visual'])]
+    assert rows == ['a "big"\ncat', '5" disc']

@@ -12,6 +12,8 @@ from omnivl.errors import OmniVLFileNotFoundError
 from ..errors import AnnotationError
 
 _CHUNK = 1 << 20
+MAX_ROW_LINES = 20  # of a CSV file; captions with so many line breaks do not exist
+_QUOTE_HINT = 'is a double quote not closed, or one inside a quoted field not doubled?'
 # A JSON value cut off by the end of the buffer is reported at most this far before the end ('-Infinity', '\\uXXXX').
 _CUT_MARGIN = 16
 _WHITESPACE = ' \t\r\n'
@@ -36,16 +38,26 @@ def iter_delimited(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]
     """Read a CSV or TSV file, UTF-8 with or without a byte order mark.
 
     Tab-separated files are taken literally, as the published ones do not quote; with any other delimiter double quotes
-    protect it. Yields line number (from 1, the last line of the row) and the fields; empty lines are left out.
+    protect it. Yields line number (from 1, the last line of the row) and the fields; empty lines are left out. A quote
+    that is not closed would swallow the rows after it, so what stands between a closing quote and the delimiter, and a
+    row of more than ``MAX_ROW_LINES``, are errors.
     """
     quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == '\t' else csv.QUOTE_MINIMAL
     with open(path, encoding='utf-8-sig', newline='') as file:
-        reader = csv.reader(file, delimiter=delimiter, quoting=quoting)
+        reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=quoting == csv.QUOTE_MINIMAL)
+        begin = 1
         try:
             for row in reader:
+                if reader.line_num - begin >= MAX_ROW_LINES:
+                    message = f'the row ends on line {reader.line_num} ({MAX_ROW_LINES} are allowed); {_QUOTE_HINT}'
+                    raise AnnotationError(path, f'line {begin}', None, message)
                 if row:
                     yield reader.line_num, row
-        except (csv.Error, UnicodeDecodeError) as error:
+                begin = reader.line_num + 1
+        except csv.Error as error:
+            message = f'the row cannot be read ({error}); {_QUOTE_HINT}'
+            raise AnnotationError(path, f'line {begin}', None, message) from error
+        except UnicodeDecodeError as error:
             raise AnnotationError(path, f'line {reader.line_num + 1}', None, f'cannot be read: {error}') from error
 
 
