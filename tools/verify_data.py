@@ -35,6 +35,7 @@ from omnivl.storage import ProgressBar, write_text
 
 ROLES = ('train', 'val', 'test')
 LINES_EVERY = 30  # seconds, in a file
+MAX_SECONDS = 600.0  # for the whole of a file
 
 
 @dataclass
@@ -68,6 +69,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--workers', type=int, default=cores, help=f'processes that read; by default {cores}; 0 = none')
     parser.add_argument(
         '--out', type=Path, default=Path('bad_files.txt'), help='list to write; by default bad_files.txt'
+    )
+    parser.add_argument(
+        '--max-seconds',
+        type=float,
+        default=MAX_SECONDS,
+        help=f'a file that takes longer is broken; by default {MAX_SECONDS:g}',
     )
     arguments = parser.parse_args()
     if arguments.workers < 0:
@@ -108,7 +115,9 @@ def _loaders(cfg: Config, role: str) -> Iterator[Mapping[str, Any]]:
         yield from (loader for loader in own if isinstance(loader, Mapping))
 
 
-def verify(plan: ReadingPlan, out: Path, workers: int, start_method: str = 'fork') -> Tally:
+def verify(
+    plan: ReadingPlan, out: Path, workers: int, start_method: str = 'fork', max_seconds: float = MAX_SECONDS
+) -> Tally:
     """Read everything that is left to read, and write the list.
 
     Args:
@@ -116,6 +125,7 @@ def verify(plan: ReadingPlan, out: Path, workers: int, start_method: str = 'fork
         out: The list. A log of what is done stands beside it until everything was read.
         workers: Number of processes.
         start_method: How they start.
+        max_seconds: A file that takes longer is broken.
 
     Returns:
         What was read, by this run and by those before it.
@@ -127,7 +137,7 @@ def verify(plan: ReadingPlan, out: Path, workers: int, start_method: str = 'fork
         print(f'{len(done)} files were read before; to start anew, delete {log_path}', file=sys.stderr)
     bar = ProgressBar('files', len(plan), done=len(done), lines_every=LINES_EVERY)
     with log_path.open('a', encoding='utf-8') as log, bar:
-        for visual, reason in read_all(plan.loaders, plan.visuals(done), workers, start_method):
+        for visual, reason in read_all(plan.loaders, plan.visuals(done), workers, start_method, max_seconds):
             tally.add(visual.source, visual.path, reason)
             log.write(json.dumps([visual.key, visual.source, visual.path, reason]) + '\n')
             bar.step(f'{len(tally.reasons)} bad')
@@ -201,7 +211,7 @@ def main() -> None:
         cfg = read_config(arguments.config)
         plan = ReadingPlan(build_datasets(cfg, arguments.roles))
         start_method = cfg.get('env_cfg', {}).get('mp_cfg', {}).get('mp_start_method', 'fork')
-        tally = verify(plan, arguments.out, arguments.workers, start_method)
+        tally = verify(plan, arguments.out, arguments.workers, start_method, arguments.max_seconds)
     except OmniVLError as error:
         print(f'error: {message_of(error)}', file=sys.stderr)
         sys.exit(2)

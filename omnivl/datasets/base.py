@@ -5,24 +5,30 @@ import os
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from omnivl.errors import OmniVLRuntimeError, OmniVLTypeError, OmniVLValueError
+from omnivl.errors import OmniVLKeyError, OmniVLRuntimeError, OmniVLTypeError, OmniVLValueError
 from omnivl.registry import ANNOTATIONS, TRANSFORMS
 
 from .annotations import AnnotationReader, Record
-from .annotations.files import iter_lines, require_file
+from .annotations.files import require_file
 from .broken import POLICIES, BrokenVisual, SkippedItem, attach_broken
 from .errors import BrokenVisualError
+from .guard import SampleGuard, deadline, read_paths
 from .samplers import SampleKey
 from .storage import CompactRows
 
 # More broken files in a row than this are no accident.
 MAX_REPLACEMENTS = 20
+# What no file can be blamed for: these come from code or config, and stop the run as they are.
+FAULTS = (
+    *(AttributeError, NameError, ImportError, NotImplementedError, AssertionError, OmniVLTypeError, OmniVLKeyError),
+)
 
 
 class DatasetOptions(TypedDict, total=False):
@@ -31,6 +37,7 @@ class DatasetOptions(TypedDict, total=False):
     seed: int
     broken: str
     max_broken_share: float
+    max_seconds: float
     bad_files: str | None
     max_items: int | None
     lazy_init: bool
@@ -51,6 +58,8 @@ class VisualDataset(Dataset):
             which makes the batch smaller (for evaluation; in training all processes need batches of one size); or
             ``'replace'`` it by another item, drawn by the sample's key, whose caption, label and id come along.
         max_broken_share: Share of broken files at which a run stops (counted by BrokenCounter).
+        max_seconds: A sample that takes longer to load is a broken file. One that hangs in a decoder can be ended in a
+            worker only, so not with ``num_workers=0``.
         bad_files: A text file with one path of an image or video per line, as the log names them; items with these
             are left out.
         max_items: Number of items to use; None = all.
@@ -59,10 +68,12 @@ class VisualDataset(Dataset):
     Attributes:
         classes: Names of the classes of a label set, once it is read; None for other sets.
         draws_anew: Whether an item is drawn anew in every epoch; an evaluation shows the same each time.
+        guard: What outlives a worker that dies at a sample; set by whoever builds the loader.
     """
 
     classes: list[str] | None = None
     draws_anew: bool = True
+    guard: SampleGuard | None = None
 
     def __init__(
         self,
@@ -72,6 +83,7 @@ class VisualDataset(Dataset):
         seed: int = 0,
         broken: str = 'raise',
         max_broken_share: float = 0.01,
+        max_seconds: float = 120.0,
         bad_files: str | None = None,
         max_items: int | None = None,
         lazy_init: bool = False,
@@ -81,6 +93,8 @@ class VisualDataset(Dataset):
             raise OmniVLValueError(f'{owner}: broken={broken!r}; allowed are {POLICIES}')
         if not 0 <= max_broken_share <= 1:
             raise OmniVLValueError(f'{owner}: max_broken_share={max_broken_share}; it is a share between 0 and 1')
+        if not max_seconds > 0:
+            raise OmniVLValueError(f'{owner}: max_seconds={max_seconds}; give the seconds that a sample may take')
         if seed < 0:
             raise OmniVLValueError(f'{owner}: seed={seed}; it must not be negative')
         if max_items is not None and max_items < 1:
@@ -91,6 +105,7 @@ class VisualDataset(Dataset):
         self.seed = seed
         self.broken = broken
         self.max_broken_share = max_broken_share
+        self.max_seconds = max_seconds
         self.bad_files = bad_files
         self.max_items = max_items
         self.rows: CompactRows | None = None
@@ -173,17 +188,32 @@ class VisualDataset(Dataset):
             if self.broken == 'raise':
                 place = f"dataset {self.name!r}, item {index}; broken='replace' or 'skip' go on without it"
                 raise BrokenVisualError(error.path, f'{error.reason} ({place})') from error
-            broken = BrokenVisual(self.name, error.path, error.reason)
+            broken = BrokenVisual.of(error, self.name)
             return SkippedItem(broken) if self.broken == 'skip' else self._replace(index, epoch, broken)
 
     def _load(self, index: int, epoch: int, attempt: int = 0) -> dict[str, Any]:
+        """Load an item; whatever is wrong with it alone is a ``BrokenVisualError``."""
         info = self.get_data_info(index)
-        info['rng'] = self._generator(index, epoch, attempt)
-        self.draw_text(info, info['rng'])  # before the pixels: which prompt is drawn does not depend on the crops
-        for transform in self.transforms:
-            info = transform(info)
-            if info is None:
-                raise OmniVLTypeError(f'{type(transform).__name__} returned None; broken files raise BrokenVisualError')
+        path = str(info['visual'])
+        guard = self.guard
+        if guard is not None and path in guard.banned:
+            raise BrokenVisualError(path, guard.banned[path])
+        with deadline(path, self.max_seconds) if guard is None else guard.loading(self.name, path, self.max_seconds):
+            info['rng'] = self._generator(index, epoch, attempt)
+            step: object = self
+            try:
+                self.draw_text(info, info['rng'])  # before the pixels: the prompt does not depend on the crops
+                for step in self.transforms:
+                    info = step(info)
+                    if info is None:
+                        raise OmniVLTypeError(
+                            f'{type(step).__name__} returned None; broken files raise BrokenVisualError'
+                        )
+            except (*FAULTS, BrokenVisualError):
+                raise
+            except Exception as error:
+                said = next(iter(str(error).strip().splitlines()), '')
+                raise BrokenVisualError(path, f'{type(error).__name__} in {type(step).__name__}: {said}') from error
         return info
 
     def _replace(self, index: int, epoch: int, broken: BrokenVisual) -> dict[str, Any]:
@@ -194,7 +224,7 @@ class VisualDataset(Dataset):
             try:
                 item = self._load(other, epoch, attempt)
             except BrokenVisualError as error:
-                found.append(BrokenVisual(self.name, error.path, error.reason))
+                found.append(BrokenVisual.of(error, self.name))
                 continue
             if 'data_samples' in item:
                 attach_broken(item['data_samples'], found)
@@ -224,7 +254,7 @@ class VisualDataset(Dataset):
         bad = set()
         if self.bad_files is not None:
             require_file(self.bad_files, 'bad_files', type(self).__name__)
-            bad = {os.path.normpath(text.strip()) for _, text in iter_lines(self.bad_files)}
+            bad = set(map(os.path.normpath, read_paths(Path(self.bad_files))))
         self._left_out = 0
         for record in self.reader:
             if bad and os.path.normpath(record.visual) in bad:

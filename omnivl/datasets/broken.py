@@ -1,21 +1,30 @@
 """Broken images and videos: what became of them, counted where it can be seen."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from omnivl.errors import OmniVLRuntimeError
 from omnivl.structures import VLDataSample
+
+from .errors import BrokenVisualError
 
 POLICIES = ('raise', 'skip', 'replace')
 
 
 class BrokenVisual(NamedTuple):
-    """A file that could not be used: the name of its dataset, its path, and why."""
+    """A file that could not be used: the name of its dataset, its path, why, and the kind of error behind it."""
 
     source: str
     path: str
     reason: str
+    kind: str = 'broken file'
+
+    @classmethod
+    def of(cls, error: BrokenVisualError, source: str) -> 'BrokenVisual':
+        """Take it from the error that a dataset of that name met."""
+        cause = error.__cause__
+        return cls(source, error.path, error.reason, *([] if cause is None else [type(cause).__name__]))
 
 
 class SkippedItem(NamedTuple):
@@ -43,6 +52,7 @@ class BrokenCounter:
         self.grace = grace
         self.seen: Counter[str] = Counter()
         self.broken: Counter[str] = Counter()
+        self.kinds: Counter[tuple[str, str]] = Counter()  # source and kind of error
         self.last: dict[str, BrokenVisual] = {}
 
     @classmethod
@@ -51,8 +61,7 @@ class BrokenCounter:
 
         Foreign datasets have none, so of them nothing is ever too much.
         """
-        sources = getattr(dataset, 'datasets', [dataset])
-        known = (source for source in sources if hasattr(source, 'max_broken_share'))
+        known = (source for source in sources_of(dataset) if hasattr(source, 'max_broken_share'))
         return cls({source.name: source.max_broken_share for source in known}, grace)
 
     def update(self, data_samples: Iterable[VLDataSample]) -> list[BrokenVisual]:
@@ -63,6 +72,7 @@ class BrokenCounter:
             new += sample.get('broken', [])
         for item in new:
             self.broken[item.source] += 1
+            self.kinds[item.source, item.kind] += 1
             self.last[item.source] = item
         return new
 
@@ -73,12 +83,25 @@ class BrokenCounter:
             if broken > share * max(self.seen[source], self.grace):
                 last = self.last[source]
                 raise OmniVLRuntimeError(
-                    f'{source!r}: {broken} broken or missing files among {self.seen[source]} samples, more than '
-                    f'max_broken_share={share:g}; the last one was {last.path} ({last.reason}). Is visual_root right? '
+                    f'{source!r}: {broken} broken or missing files among {self.seen[source]} samples'
+                    f'{self._kinds_of(source)}, more than max_broken_share={share:g}; the last one was {last.path} '
+                    f'({last.reason}). Is visual_root right? '
                     f'List the files in bad_files, or raise max_broken_share of the dataset'
                 )
 
     def summary(self) -> str:
         """One line for the log; '' as long as nothing was broken."""
-        parts = (f'{source} {count} of {self.seen[source]}' for source, count in sorted(self.broken.items()))
+        parts = (
+            f'{source} {count} of {self.seen[source]}{self._kinds_of(source)}'
+            for source, count in sorted(self.broken.items())
+        )
         return ', '.join(parts)
+
+    def _kinds_of(self, source: str) -> str:
+        kinds = ', '.join(f'{kind} {count}' for (name, kind), count in self.kinds.most_common() if name == source)
+        return f' ({kinds})' if kinds else ''
+
+
+def sources_of(dataset: object) -> Sequence[Any]:
+    """Return the datasets that a mixture is made of; any other is its own source."""
+    return getattr(dataset, 'datasets', [dataset])

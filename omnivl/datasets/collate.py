@@ -1,5 +1,6 @@
 """From items to a batch."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ def collate_samples(items: Sequence[dict[str, Any] | SkippedItem]) -> dict[str, 
 
     Returns ``dict(inputs={modality: (B, ...)}, masks={modality: bool (B, N)}, pts_seconds={modality: float32 (B, T)},
     data_samples=list of VLDataSample)``; frames are uint8 (B, T, 3, H, W) and have no mask. Skipped files stand in the
-    meta field ``broken`` of the first sample, and their number under ``skipped`` where there are any.
+    meta field ``broken`` of the first sample, and their number by source under ``skipped`` where there are any.
     """
     kept = [item for item in items if not isinstance(item, SkippedItem)]
     skipped = [item.broken for item in items if isinstance(item, SkippedItem)]
@@ -38,7 +39,7 @@ def collate_samples(items: Sequence[dict[str, Any] | SkippedItem]) -> dict[str, 
     # Joined here and not in the main process: a worker stacks right into shared memory.
     batch: dict[str, Any] = dict(inputs={}, masks={}, pts_seconds={})
     if skipped:
-        batch['skipped'] = len(skipped)
+        batch['skipped'] = dict(Counter(broken.source for broken in skipped))
     for name in kept[0]['inputs']:
         packer = packer_of(name)
         batch['inputs'][name], mask = packer.collate([item['inputs'][name] for item in kept])

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,11 +14,19 @@ from torch.utils.data import DataLoader, Dataset
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATA_SAMPLERS, DATASETS, argument_names
 
+from .base import VisualDataset
+from .broken import sources_of
+from .guard import SampleGuard
 
-def build_loaders(configs: Mapping[str, Any], role: str, seed: int, training: bool) -> dict[str, DataLoader]:
+
+def build_loaders(
+    configs: Mapping[str, Any], role: str, seed: int, training: bool, quarantine: Path | None = None
+) -> dict[str, DataLoader]:
     """Build the loaders of a loop, by name, from configs or built ones; ``role`` is the key of the config."""
     check_names(configs, role)
-    return {name: build_loader(config, f'{role}.{name}', seed, training) for name, config in configs.items()}
+    return {
+        name: build_loader(config, f'{role}.{name}', seed, training, quarantine) for name, config in configs.items()
+    }
 
 
 def check_names(configs: object, role: str) -> None:
@@ -29,12 +38,14 @@ def check_names(configs: object, role: str) -> None:
         )
 
 
-def build_loader(config: Mapping[str, Any] | DataLoader, place: str, seed: int, training: bool) -> DataLoader:
+def build_loader(
+    config: Mapping[str, Any] | DataLoader, place: str, seed: int, training: bool, quarantine: Path | None = None
+) -> DataLoader:
     """Build a loader from its config, or take a built one; ``place`` is where it stands, for the messages.
 
     The sampler gets the ``seed`` of the run, and in ``training`` the datasets that draw do too; then it also shuffles
     when the config does not say, and several processes may not leave broken files out: their batches would differ in
-    size.
+    size. ``quarantine`` is the file of the samples that killed their workers, see ``SampleGuard``.
     """
     if not isinstance(config, DataLoader):
         config = with_defaults(config, training)
@@ -43,11 +54,15 @@ def build_loader(config: Mapping[str, Any] | DataLoader, place: str, seed: int, 
     loader = Runner.build_dataloader(config, seed=seed)
     if training and get_world_size() > 1:
         _check_even_batches(loader.dataset, place)
+    guard = SampleGuard(loader.num_workers, quarantine)
+    for source in sources_of(loader.dataset):
+        if isinstance(source, VisualDataset):
+            source.guard = guard
     return loader
 
 
 def _check_even_batches(dataset: Dataset, place: str) -> None:
-    for source in getattr(dataset, 'datasets', [dataset]):
+    for source in sources_of(dataset):
         if getattr(source, 'broken', None) == 'skip':
             raise OmniVLValueError(
                 f"{place}: dataset {source.name!r} has broken='skip', which makes batches smaller; several processes "

@@ -1,23 +1,23 @@
 """Reading every image and video of some datasets once, from the first to the last pixel, in parallel."""
 
-import multiprocessing
-import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
-from itertools import islice
-from multiprocessing.context import BaseContext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from torch.utils.data import DataLoader, Dataset
 
 from omnivl.errors import OmniVLValueError
 
-from .base import VisualDataset
+from .base import FAULTS, VisualDataset
 from .errors import BrokenVisualError
+from .guard import SampleGuard
+from .samplers import EpochSampler, SampleKey
+from .survival import batches_of
 from .transforms import LoadVideo
+from .transforms.chatter import heard
+from .workers import init_worker
 
 CHUNK = 32  # frames of a video that are decoded at once
 QUEUED = 4  # files per process that are handed out at a time
@@ -64,23 +64,31 @@ class ReadingPlan:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def visuals(self, done: np.ndarray) -> Iterator[Visual]:
+    def visuals(self, done: np.ndarray) -> 'VisualsLeft':
         """List what is left to read, in the order of the datasets; ``done`` are the keys already read, uint64 (M,)."""
-        left = np.sort(self._first[~np.isin(self.keys, done)])
-        places = iter(left.tolist())
-        next_place = next(places, None)
-        for place, visual in enumerate(self._all()):
-            if place == next_place:
-                yield visual
-                next_place = next(places, None)
-            if next_place is None:
-                return
+        return VisualsLeft(self.datasets, np.sort(self._first[~np.isin(self.keys, done)]))
 
     def _all(self) -> Iterator[Visual]:
-        for number, dataset in enumerate(self.datasets):
-            for index in range(len(dataset)):
-                info = dataset.get_data_info(index)
-                yield Visual(number, dataset.name, str(info['visual']), info['clip'])
+        return iter(VisualsLeft(self.datasets, np.arange(sum(map(len, self.datasets)))))
+
+
+class VisualsLeft(Sequence[Visual]):
+    """The visuals at some places of all items of the datasets, made when they are asked for; ``places`` int64 (N,)."""
+
+    def __init__(self, datasets: Sequence[VisualDataset], places: np.ndarray) -> None:
+        self.datasets = datasets
+        self.places = places
+        self.ends = np.cumsum([len(dataset) for dataset in datasets])
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, number: Any) -> Any:
+        place = int(self.places[number])
+        dataset = int(np.searchsorted(self.ends, place, side='right'))
+        source = self.datasets[dataset]
+        info = source.get_data_info(place - int(self.ends[dataset]) + len(source))
+        return Visual(dataset, source.name, str(info['visual']), info['clip'])
 
 
 def loader_of(dataset: VisualDataset) -> list[Callable]:
@@ -97,7 +105,7 @@ def read_visual(loader: Loader, visual: Visual) -> str | None:
     load = loader[-1]
     try:
         if isinstance(load, LoadVideo):  # which decodes a few frames only
-            with load.decoder.open(visual.path, load.short_side) as video:
+            with heard(visual.path), load.decoder.open(visual.path, load.short_side, load.limits) as video:
                 first, count = video.window(visual.clip)
                 for start in range(first, first + count, CHUNK):
                     video.frames(np.arange(start, min(start + CHUNK, first + count)))
@@ -105,78 +113,72 @@ def read_visual(loader: Loader, visual: Visual) -> str | None:
         info = {'visual': visual.path, 'clip': visual.clip, 'rng': np.random.default_rng(0)}
         for transform in loader:
             info = transform(info)
+    except FAULTS:
+        raise
     except BrokenVisualError as error:
         return error.reason
     except MemoryError:
         return 'it does not fit into memory'
+    except Exception as error:
+        return f'{type(error).__name__}: {error}'
     return None
 
 
-def read_all(
-    loaders: Sequence[Loader], visuals: Iterable[Visual], workers: int, start_method: str = 'fork'
-) -> Iterator[tuple[Visual, str | None]]:
-    """Read files in parallel; yield each and what is wrong with it (None = nothing), as they become ready.
+class Reading(Dataset):
+    """Reads a visual for each index, and says what is wrong with it; None = nothing.
 
-    A decoder that crashes takes its process along, and with it the pool. The files that were under way are then read
-    again, each in a process of its own, which tells the one that did it. ``workers=0`` reads in this process.
+    Args:
+        loaders: The loading parts of pipelines that the visuals speak of.
+        visuals: What to read.
+        workers: Number of processes that read.
+        max_seconds: What takes longer is broken.
     """
-    if workers == 0:
-        yield from ((visual, read_visual(loaders[visual.loader], visual)) for visual in visuals)
-        return
-    context = multiprocessing.get_context(start_method)
-    waiting = iter(visuals)
-    while True:
-        crashed: list[Visual] = []
-        yield from _read_until_crash(loaders, waiting, workers, context, crashed)
-        for visual in crashed:
-            yield visual, _read_alone(loaders, visual, context)
-        if not crashed:
-            return
+
+    def __init__(self, loaders: Sequence[Loader], visuals: Sequence[Visual], workers: int, max_seconds: float) -> None:
+        self.loaders = loaders
+        self.visuals = visuals
+        self.max_seconds = max_seconds
+        self.guard = SampleGuard(workers)
+
+    def __len__(self) -> int:
+        return len(self.visuals)
+
+    def __getitem__(self, key: SampleKey) -> tuple[Visual, str | None]:
+        visual = self.visuals[key.index]
+        if visual.path in self.guard.banned:
+            return visual, self.guard.banned[visual.path]
+        with self.guard.loading(visual.source, visual.path, self.max_seconds):
+            return visual, read_visual(self.loaders[visual.loader], visual)
 
 
-def _read_until_crash(
-    loaders: Sequence[Loader], waiting: Iterator[Visual], workers: int, context: BaseContext, crashed: list[Visual]
+def read_all(
+    loaders: Sequence[Loader],
+    visuals: Sequence[Visual],
+    workers: int,
+    start_method: str = 'fork',
+    max_seconds: float = 600.0,
 ) -> Iterator[tuple[Visual, str | None]]:
-    """Read with one pool; what was under way when it broke is put into ``crashed``."""
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (loaders,))
-    running: dict[Future, Visual] = {}
-    try:
-        while True:
-            for visual in islice(waiting, 0 if crashed else QUEUED * workers - len(running)):
-                try:
-                    running[pool.submit(_read_in_worker, visual)] = visual
-                except BrokenProcessPool:
-                    crashed.append(visual)
-                    break
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                visual = running.pop(future)
-                try:
-                    result = future.result()
-                except BrokenProcessPool:
-                    crashed.append(visual)
-                else:
-                    yield visual, result
-    finally:
-        pool.shutdown(cancel_futures=True)
+    """Read files in parallel; yield each and what is wrong with it (None = nothing), in their order.
+
+    A file that ends its process, or takes longer than ``max_seconds``, is read once more and is broken if it does so
+    again. ``workers=0`` reads in this process.
+    """
+    if not len(visuals):
+        return
+    reading = Reading(loaders, visuals, workers, max_seconds)
+    loader = DataLoader(
+        reading,
+        sampler=EpochSampler(reading, batch_size=1, shuffle=False),
+        batch_size=1,
+        collate_fn=_only,
+        num_workers=workers,
+        worker_init_fn=init_worker,
+        multiprocessing_context=start_method if workers else None,
+        prefetch_factor=QUEUED if workers else None,
+    )
+    yield from batches_of(loader)
 
 
-def _read_alone(loaders: Sequence[Loader], visual: Visual, context: BaseContext) -> str | None:
-    with ProcessPoolExecutor(1, context, _start_worker, (loaders,)) as pool:
-        try:
-            return pool.submit(_read_in_worker, visual).result()
-        except BrokenProcessPool:
-            return 'the decoder crashes on it'
-
-
-_loaders: list[Loader] = []  # of a worker process
-
-
-def _start_worker(loaders: Sequence[Loader]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends the workers
-    _loaders[:] = loaders
-
-
-def _read_in_worker(visual: Visual) -> str | None:
-    return read_visual(_loaders[visual.loader], visual)
+def _only(items: list[Any]) -> Any:
+    (item,) = items
+    return item

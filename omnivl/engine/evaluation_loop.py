@@ -10,6 +10,7 @@ import torch
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.runner import BaseLoop, Runner
 
+from omnivl.datasets.guard import QUARANTINE
 from omnivl.datasets.loaders import build_loaders
 from omnivl.errors import OmniVLValueError
 from omnivl.models.mode import evaluation_mode
@@ -75,7 +76,8 @@ class EvaluationLoop(BaseLoop):
         }
         for name, evaluation in self.evaluator.items():  # before any data is looked for
             evaluation.check(unwrapped(runner.model), name)
-        loaders = build_loaders(dataloader, f'{stage}_dataloader', runner.seed, training=False)
+        quarantine = Path(runner.work_dir) / QUARANTINE
+        loaders = build_loaders(dataloader, f'{stage}_dataloader', runner.seed, training=False, quarantine=quarantine)
         super().__init__(runner, LoaderGroup(loaders, sum(len(loader) for loader in loaders.values())))
         self.stage = stage
         self.amp = amp

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -10,6 +11,7 @@ from mmengine.dist import all_reduce, get_world_size
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 
+from omnivl.datasets.guard import QUARANTINE
 from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import Trains, offered_by
 from omnivl.registry import LOOPS
@@ -62,7 +64,7 @@ class AlternatingTrainLoop(BaseLoop):
     ) -> None:
         loaders, self.losses = split_losses(dataloader)
         self._check_losses(unwrapped(runner.model))
-        self.streams = build_streams(loaders, runner.seed)
+        self.streams = build_streams(loaders, runner.seed, Path(runner.work_dir) / QUARANTINE)
         self.seed = runner.seed if seed is None else seed
         self.epoch_by = next(iter(self.streams)) if epoch_by is None else epoch_by
         self._check_name('epoch_by', self.epoch_by)

@@ -3,6 +3,7 @@
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sized
+from pathlib import Path
 from typing import Any, cast
 
 from mmengine.dist import get_world_size
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from omnivl.datasets import BrokenCounter, BrokenVisual
 from omnivl.datasets.loaders import build_loader, check_names
+from omnivl.datasets.survival import batches_of, end_workers
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import STREAMS
 
@@ -130,10 +132,9 @@ class LoaderStream(Stream):
         if self.batches_done >= self.length:
             self.epoch, self.batches_done, self._iterator = self.epoch + 1, 0, None
         if self._iterator is None:
-            self.sampler.set_position(self.epoch, self.batches_done)
             if self.loader.generator is not None:
                 self.loader.generator.manual_seed(zlib.crc32(f'{self.name}-{self.seed}-{self.epoch}'.encode()))
-            self._iterator = iter(self.loader)
+            self._iterator = batches_of(self.loader, self.epoch, self.batches_done)
         batch = next(self._iterator)
         self.batches_done += 1
         return batch
@@ -146,7 +147,7 @@ class LoaderStream(Stream):
     def close(self) -> None:
         """End the workers; the stream can go on later, with new ones."""
         self._iterator = None
-        self.loader._iterator = None  # where torch keeps persistent workers
+        end_workers(self.loader)
 
     def state_dict(self) -> dict[str, Any]:
         """Write down epoch, batches done, samples and broken files so far, and the samples per batch over all ranks."""
@@ -203,10 +204,11 @@ class LoaderGroup:
         return next(iter(self.loaders.values())).dataset
 
 
-def build_streams(configs: Mapping[str, Any], seed: int) -> dict[str, Stream]:
+def build_streams(configs: Mapping[str, Any], seed: int, quarantine: Path | None = None) -> dict[str, Stream]:
     """Build the streams of the train loop, task -> stream.
 
-    Each is configured as a loader, or as a stream of ``STREAMS``, which has a ``type``; or it is built.
+    Each is configured as a loader, or as a stream of ``STREAMS``, which has a ``type``; or it is built. ``quarantine``
+    is the file of the samples that killed their workers.
     """
     check_names(configs, 'train_dataloader')
     streams: dict[str, Stream] = {}
@@ -216,7 +218,7 @@ def build_streams(configs: Mapping[str, Any], seed: int) -> dict[str, Stream]:
         elif isinstance(config, Mapping) and 'type' in config:
             streams[name] = STREAMS.build(config, default_args=dict(name=name, seed=seed))
         else:
-            loader = build_loader(config, f'train_dataloader.{name}', seed, training=True)
+            loader = build_loader(config, f'train_dataloader.{name}', seed, training=True, quarantine=quarantine)
             streams[name] = LoaderStream(name, loader, seed)
     return streams
 

@@ -4,17 +4,20 @@ import logging
 import re
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 from mmengine.dist import all_gather_object
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import nn
-from torch.utils.data import BatchSampler
+from torch.utils.data import BatchSampler, DataLoader
 
-from omnivl.datasets import BrokenCounter
+from omnivl.datasets import BrokenCounter, EpochSampler, MixedDataset, VisualDataset
+from omnivl.datasets.survival import batches_of
 from omnivl.errors import OmniVLRuntimeError, OmniVLValueError
 from omnivl.models.decoders.generation import packed_decoders
 from omnivl.models.interfaces import Encodes, serving
@@ -69,9 +72,11 @@ class Evaluation(ABC):
         model = cast(nn.Module, model.module) if is_model_wrapper(model) else model
         self.check(model, progress)
         start = time.perf_counter()
+        data = CountedLoader(dataloader, progress)
         with evaluation_mode(model), packed_decoders(model):
-            result = self.evaluate(model, dataloader, progress)
+            result = self.evaluate(model, data, progress)
         seconds = time.perf_counter() - start
+        result.protocol['skipped_items'] = data.skipped_of_all_ranks()
         result.protocol['annotations'] = describe_annotations(getattr(dataloader, 'dataset', None))
         print_log(f'{progress}: {len(result.predictions)} visuals in {seconds:.1f} s', logger='current')
         return result
@@ -89,38 +94,87 @@ class Evaluation(ABC):
         return f'{name}.json'
 
 
-def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple[VLBatch, list[VLDataSample]]]:
-    """Go through a dataloader with a progress bar, each batch through the model's data preprocessor, to the device.
+class CountedLoader:
+    """A loader whose items are counted, by source, on their way to an evaluation.
 
-    Figures without the broken files would look like those of the whole set, so these are named in the log; more of
-    them than the share of their source, or fewer items than the dataloader has, are an ``OmniVLRuntimeError``.
+    Figures without the broken files would look like those of the whole set, so these are named in the log and counted
+    in the protocol; more of them than the share of their source, or fewer items than the loader has, are an
+    ``OmniVLRuntimeError``.
+
+    Args:
+        loader: A data loader, or collated batches.
+        name: The evaluation, for the log and messages.
     """
-    counter = BrokenCounter.from_dataset(getattr(dataloader, 'dataset', None))
-    items = 0
-    for data in track(dataloader, name):
-        items += len(data['data_samples']) + data.get('skipped', 0)
-        for broken in counter.update(data['data_samples']):
-            message = f'{name}: broken file of {broken.source}: {broken.path} ({broken.reason})'
-            print_log(message, logger='current', level=logging.WARNING)
-        counter.check()
-        data = cast(nn.Module, model.data_preprocessor)(data, False)
-        yield data['batch'], data['data_samples']
-    if counter.broken:
-        print_log(f'{name}: broken files: {counter.summary()}', logger='current', level=logging.WARNING)
-    expected = _number_of_items(dataloader)
-    if expected is not None and items != expected:
-        raise OmniVLRuntimeError(
-            f'{name}: {items} of {expected} items came back from the dataloader, so the figures would not be those of '
-            'the set; something ended its loop early (a StopIteration of a transform or of a decoder)'
-        )
+
+    def __init__(self, loader: Iterable, name: str) -> None:
+        self.loader = loader
+        self.name = name
+        self.dataset = getattr(loader, 'dataset', None)
+        self.given: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(cast(Sized, self.loader))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        self.given, self.skipped = Counter(), Counter()
+        counter = BrokenCounter.from_dataset(self.dataset)
+        for data in batches_of(self.loader) if isinstance(self.loader, DataLoader) else self.loader:
+            self.given.update(sample.source for sample in data['data_samples'])
+            self.skipped.update(data.get('skipped', {}))
+            for broken in counter.update(data['data_samples']):
+                message = f'{self.name}: broken file of {broken.source}: {broken.path} ({broken.reason})'
+                print_log(message, logger='current', level=logging.WARNING)
+            counter.check()
+            yield data
+        if counter.broken:
+            print_log(f'{self.name}: broken files: {counter.summary()}', logger='current', level=logging.WARNING)
+        self._check()
+
+    def skipped_of_all_ranks(self) -> dict[str, int]:
+        """Return how many items of each source were left out because their files are broken."""
+        sources: set[str] = set()
+        total: Counter[str] = Counter()
+        for given, skipped in all_gather_object((set(self.given), self.skipped)):
+            sources |= given | set(skipped)
+            total.update(skipped)
+        return {source: total[source] for source in sorted(sources)}
+
+    def _check(self) -> None:
+        expected, items = self._expected(), self.given + self.skipped
+        if expected is None:
+            return
+        if set(expected) == {''}:  # the source is not known
+            items = Counter({'': items.total()})
+        if items != expected:
+            short = ', '.join(f'{name!r} {items[name]} of {count}' for name, count in expected.items() if name)
+            raise OmniVLRuntimeError(
+                f'{self.name}: {items.total()} of {expected.total()} items came back from the dataloader'
+                f'{f" ({short})" if short else ""}, so the figures would not be those of the set; something ended its '
+                'loop early (a StopIteration of a transform or of a decoder)'
+            )
+
+    def _expected(self) -> Counter[str] | None:
+        """Tell how many items of each source this process is to get; None if the loader does not tell."""
+        batch_sampler = getattr(self.loader, 'batch_sampler', None)
+        sampler = getattr(batch_sampler, 'sampler', None)
+        if type(batch_sampler) is not BatchSampler or batch_sampler.drop_last or not isinstance(sampler, Sized):
+            return None
+        if isinstance(self.dataset, MixedDataset) and isinstance(sampler, EpochSampler):
+            sampler.set_position(0)
+            indices = np.fromiter((key.index for key in sampler), np.int64)
+            return +Counter({
+                name: int(((indices >= first) & (indices < end)).sum()) for name, first, end in self.dataset.sources
+            })  # fmt: skip
+        return Counter({self.dataset.name if isinstance(self.dataset, VisualDataset) else '': len(sampler)})
 
 
-def _number_of_items(dataloader: Iterable) -> int | None:
-    """Tell how many items a loader hands to this process; None if its batches do not tell."""
-    batch_sampler = getattr(dataloader, 'batch_sampler', None)
-    if type(batch_sampler) is not BatchSampler or batch_sampler.drop_last:
-        return None
-    return len(batch_sampler.sampler) if isinstance(batch_sampler.sampler, Sized) else None
+def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple[VLBatch, list[VLDataSample]]]:
+    """Go through a loader with a progress bar, each batch through the model's data preprocessor, to the device."""
+    data = dataloader if isinstance(dataloader, CountedLoader) else CountedLoader(dataloader, name)
+    for batch in track(data, name):
+        batch = cast(nn.Module, model.data_preprocessor)(batch, False)
+        yield batch['batch'], batch['data_samples']
 
 
 def describe(sample: VLDataSample, batch: VLBatch) -> dict[str, Any]:

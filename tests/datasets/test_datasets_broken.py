@@ -130,7 +130,9 @@ def test_counts_reach_the_main_process_per_source(build, policy, workers):
     assert {broken.source for broken in new} == {'coco', 'flickr'}
     assert counter.seen == ({'coco': 18, 'flickr': 19} if policy == 'skip' else {'coco': 20, 'flickr': 20})
     assert counter.broken['coco'] >= 2 and counter.broken['flickr'] >= 1
-    assert counter.summary().startswith(f'coco {counter.broken["coco"]} of {counter.seen["coco"]}, flickr ')
+    assert counter.summary().startswith(
+        f'coco {counter.broken["coco"]} of {counter.seen["coco"]} (broken file {counter.broken["coco"]}), flickr '
+    )
 
 
 def sample(source, broken=()):
@@ -148,8 +150,8 @@ def test_a_run_stops_when_more_than_the_share_is_broken():
     counter.update([sample('coco') for _ in range(98)] + [sample('coco', ['b.jpg'])])
     with pytest.raises(
         RuntimeError,
-        match=r"'coco': 2 broken or missing files among 100 samples, more than max_broken_share=0.01; the last one was "
-        r'b\.jpg \(missing\)\. Is visual_root right\?',
+        match=r"'coco': 2 broken or missing files among 100 samples \(broken file 2\), more than "
+        r'max_broken_share=0.01; the last one was b\.jpg \(missing\)\. Is visual_root right\?',
     ):
         counter.check()
     counter.update([sample('coco') for _ in range(100)])
@@ -168,3 +170,48 @@ def test_a_transform_that_returns_none_is_an_error_of_its_own(build):
 def test_items_that_are_not_packed_carry_the_report_too(build):
     item = build(broken='replace', pipeline=[load])[3]
     assert item['broken'][0].path.endswith('broken3.jpg')
+
+
+def test_any_error_of_a_transform_on_one_sample_goes_through_the_policy(build):
+    errors = {
+        3: RuntimeError('no resize\nsecond line'),
+        4: MemoryError(),
+        7: UnicodeEncodeError('utf-8', '\ud83d', 0, 1, 'x'),
+    }
+
+    def fail(results):
+        number = int(results['text'].split()[1])
+        if number in errors:
+            raise errors[number]
+        return results
+
+    dataset = build(broken_numbers=(), broken='replace', pipeline=[load, fail, pack])
+    for number, error in errors.items():
+        found = dataset[number]['data_samples'].broken[0]
+        assert found.path.endswith(f'good{number}.jpg') and found.kind == type(error).__name__
+        assert found.reason.startswith(f'{type(error).__name__} in function: ') and '\n' not in found.reason
+    counter = BrokenCounter({'coco': 1.0})
+    counter.update(dataset[number]['data_samples'] for number in range(20))
+    assert {kind for _, kind in counter.kinds} == {'RuntimeError', 'MemoryError', 'UnicodeEncodeError'}
+    assert 'RuntimeError' in counter.summary()
+    with pytest.raises(BrokenVisualError, match=r'good3\.jpg: RuntimeError in function: no resize \(dataset'):
+        build(broken_numbers=(), pipeline=[load, fail, pack])[3]
+
+
+@pytest.mark.parametrize('error', [AttributeError, NameError, ImportError, NotImplementedError, AssertionError])
+def test_errors_of_the_code_are_not_taken_for_broken_files(build, error):
+    def fail(results):
+        raise error('a slip')
+
+    with pytest.raises(error, match='a slip'):
+        build(broken='replace', pipeline=[fail])[0]
+
+
+def test_an_error_of_every_sample_stops_the_run(build):
+    def fail(results):
+        raise TypeError('a slip')
+
+    with pytest.raises(
+        RuntimeError, match=r'all 20 items drawn in its place are broken .*TypeError in function: a slip'
+    ):
+        build(broken='replace', pipeline=[fail])[0]

@@ -1,5 +1,7 @@
 """The train loop: who comes when, epochs, validation, and what it says of bad configs."""
 
+from types import SimpleNamespace
+
 import pytest
 import toys
 from mmengine.hooks import Hook
@@ -187,8 +189,12 @@ def test_the_seed_of_the_run_is_that_of_the_draws_where_the_config_gives_none(mo
     pairs = dict(type='PairDataset', name='a', annotations=reader, pipeline=[])
     datasets = [pairs, dict(pairs, name='b', seed=3), dict(type='ToyDataset', modality='image')]
     configs = dict(image=dict(batch_size=4, dataset=dict(type='MixedDataset', datasets=datasets)))
-    monkeypatch.setattr(Runner, 'build_dataloader', staticmethod(lambda config, seed: config))
+
+    def build(config, seed):
+        return SimpleNamespace(dataset=config['dataset'], num_workers=0)
+
+    monkeypatch.setattr(Runner, 'build_dataloader', staticmethod(build))
     for training, expected in ((True, [7, 3, None]), (False, [None, 3, None])):
         (built,) = build_loaders(configs, 'train_dataloader', 7, training).values()
-        assert [dataset.get('seed') for dataset in built['dataset']['datasets']] == expected
+        assert [dataset.get('seed') for dataset in built.dataset['datasets']] == expected
     assert 'seed' not in pairs

@@ -1,11 +1,21 @@
 """Figures are of all items that a dataloader has, or there are none."""
 
+import json
+
 import pytest
 from torch import nn
 from torch.utils.data import DataLoader
 
-from omnivl.datasets import BrokenVisual, SkippedItem, collate_samples
-from omnivl.evaluation.base import batches
+from omnivl.datasets import (
+    BrokenVisual,
+    BrokenVisualError,
+    EpochSampler,
+    MixedDataset,
+    PairDataset,
+    SkippedItem,
+    collate_samples,
+)
+from omnivl.evaluation.base import CountedLoader, batches
 from omnivl.structures import VLDataSample
 
 
@@ -48,3 +58,35 @@ def test_skipped_items_are_no_lost_ones():
 
 def test_batches_that_are_left_out_on_purpose():
     assert len(seen(build(Items(), drop_last=True))) == 10
+
+
+def test_items_and_skipped_ones_are_counted_by_source():
+    data = CountedLoader(build(Items(broken=[0, 6])), 'toy')
+    list(data)
+    assert (data.given, data.skipped_of_all_ranks()) == ({'toy': 10}, {'toy': 2})
+    list(data)
+    assert (data.given, data.skipped_of_all_ranks()) == ({'toy': 10}, {'toy': 2})
+
+
+def test_the_items_of_a_mixture_are_counted_against_each_source(tmp_path):
+    def pack(results):
+        if results['visual'].endswith('stop1.jpg'):
+            raise BrokenVisualError(results['visual'], 'cut')
+        meta = {key: results[key] for key in ('sample_id', 'source', 'modality')}
+        return dict(inputs={}, pts_seconds={}, data_samples=VLDataSample(metainfo=meta))
+
+    datasets = []
+    for name, size in (('a', 5), ('b', 7)):
+        rows = [{'image': f'stop{number}.jpg', 'caption': str(number)} for number in range(size)]
+        (tmp_path / f'{name}.json').write_text(json.dumps(rows))
+        reader = dict(type='BLIPCaptionJSON', ann_file=str(tmp_path / f'{name}.json'), visual_root=str(tmp_path))
+        datasets.append(PairDataset(annotations=reader, pipeline=[pack], name=name, broken='skip', max_broken_share=1))
+    mixed = MixedDataset(datasets)
+    loader = build(mixed, sampler=EpochSampler(mixed, batch_size=5, shuffle=False))
+    data = CountedLoader(loader, 'toy')
+    list(data)
+    assert (data.given, data.skipped_of_all_ranks()) == ({'a': 4, 'b': 6}, {'a': 1, 'b': 1})
+    data.given['a'] -= 1
+    data.given['b'] += 1
+    with pytest.raises(RuntimeError, match=r"12 of 12 items .* \('a' 4 of 5, 'b' 8 of 7\), so the figures would not"):
+        data._check()

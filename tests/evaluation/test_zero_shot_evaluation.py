@@ -63,7 +63,7 @@ def test_broken_files_are_named_counted_and_too_many_stop_it(monkeypatch):
     monkeypatch.setattr(base, 'print_log', lambda message, **_: log.append(message))
     evaluation.run(model, data, 'image.zero_shot')
     assert 'image.zero_shot: broken file of fake: cut.jpg (truncated)' in log
-    assert 'image.zero_shot: broken files: fake 1 of 3' in log
+    assert 'image.zero_shot: broken files: fake 1 of 3 (broken file 1)' in log
     data.dataset.max_broken_share = 0
     with pytest.raises(RuntimeError, match=r"'fake': 1 broken or missing files .*more than max_broken_share=0"):
         evaluation.run(model, data, 'image.zero_shot')

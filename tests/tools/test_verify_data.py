@@ -116,7 +116,7 @@ def test_a_clip_is_decoded_to_its_last_frame():
             asked.append('closed')
 
     class Decoder(VideoDecoder):
-        def open(self, path, short_side=None):
+        def open(self, path, short_side=None, limits=None):
             return Reader(path, np.arange(CLIP_FRAMES) / 10, 10.0)
 
         _open = None
@@ -144,7 +144,7 @@ def test_a_crashing_decoder_costs_one_file():
     found = list(read_all([[Loader()]], toys(*names), workers=2))
     assert sorted(visual.path for visual, _ in found) == sorted(names)
     assert {visual.path for visual, reason in found if reason} == {'crash', 'crash3'}
-    assert {reason for _, reason in found if reason} == {'the decoder crashes on it'}
+    assert {reason for _, reason in found if reason} == {'the worker that loaded it crashed, 2 times'}
 
 
 def test_an_interrupted_run_goes_on(run, tmp_path, config, capsys, monkeypatch):
