@@ -6,7 +6,7 @@ few lines that call the same library directly. The two take turns, round after r
 medians. A share of 1 means that everything around the decoding costs nothing.
 
     python tools/benchmarks/data_loading.py
-    python tools/benchmarks/data_loading.py --decoder pyav --workers 2
+    python tools/benchmarks/data_loading.py --decoder decord --workers 2
 """
 
 import argparse
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument('--clips', type=int, default=16)
     parser.add_argument('--rounds', type=int, default=7)
     parser.add_argument('--workers', type=int, default=0, help='processes of each loader; 0 = in this process')
-    parser.add_argument('--decoder', choices=('decord', 'pyav'), default='decord', help='of the clips')
+    parser.add_argument('--decoder', choices=('decord', 'pyav'), default='pyav', help='of the clips')
     parser.add_argument('--out', type=Path, help='JSON file for the figures')
     args = parser.parse_args()
     torch.set_num_threads(1)

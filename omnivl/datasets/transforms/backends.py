@@ -10,11 +10,11 @@ from omnivl.datasets.errors import BrokenVisualError
 from omnivl.registry import VIDEO_DECODERS
 
 from .containers import is_transport_stream
-from .decoders import VideoDecoder, VideoReader, reduced_size
+from .decoders import FFmpegDecoder, VideoReader, reduced_size
 
 
 @VIDEO_DECODERS.register_module('decord')
-class DecordDecoder(VideoDecoder):
+class DecordDecoder(FFmpegDecoder):
     """decord. One thread per reader: the parallel work is that of the data loader's workers."""
 
     def _open(self, path: str, short_side: int | None) -> VideoReader:
@@ -75,7 +75,7 @@ def _unpadded(frame: np.ndarray) -> np.ndarray:
 
 
 @VIDEO_DECODERS.register_module('pyav')
-class PyAVDecoder(VideoDecoder):
+class PyAVDecoder(FFmpegDecoder):
     """PyAV (FFmpeg). Demuxes the file once for the exact list of frames, then seeks to what is wanted."""
 
     def _open(self, path: str, short_side: int | None) -> VideoReader:
@@ -171,7 +171,7 @@ class _PyAVReader(VideoReader):
 
 
 @VIDEO_DECODERS.register_module('opencv')
-class OpenCVDecoder(VideoDecoder):
+class OpenCVDecoder(FFmpegDecoder):
     """OpenCV's FFmpeg backend. Its frame count is a guess and its seeking inexact, so it reads from the start."""
 
     def _open(self, path: str, short_side: int | None) -> VideoReader:

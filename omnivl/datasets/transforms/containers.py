@@ -10,7 +10,7 @@ in its own way. The container says how long the file should be, which costs a fe
 
 import struct
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from omnivl.datasets.errors import BrokenVisualError
 
@@ -64,15 +64,12 @@ _EBML_ID = b'\x1a\x45\xdf\xa3'
 _MATROSKA_SEGMENT_ID = b'\x18\x53\x80\x67'
 
 
-def check_container(path: str, limits: Limits) -> str:
-    """Return FFmpeg's name of the container of a video that a decoder may open.
+def check_container(path: str, limits: Limits) -> None:
+    """Raise a ``BrokenVisualError`` for a file of a container or codec that is not listed, or one that is too large.
 
-    A file that is missing, empty, cut short, of a container or codec that is not listed, without pictures, or over the
-    limits is a ``BrokenVisualError``. What the decoder finds inside is another matter.
+    The size is that of the codec's own headers, not what the container says of it. What a decoder then finds inside is
+    another matter.
     """
-    reason = missing_part(path)
-    if reason is not None:
-        raise BrokenVisualError(path, reason)
     with open(path, 'rb') as file:
         container = container_of(file.read(200))
     if container is None:
@@ -83,22 +80,13 @@ def check_container(path: str, limits: Limits) -> str:
 
     # The formats are named, so nothing else is tried, and no address inside is followed.
     with av.open(path, format=container, options={'protocol_whitelist': 'file'}, metadata_errors='replace') as opened:
-        check_stream(opened, path, limits)
-    return container
-
-
-def check_stream(opened: Any, path: str, limits: Limits) -> None:
-    """Raise a ``BrokenVisualError`` if the pictures of a file that PyAV has opened are of no listed codec or too large.
-
-    The size is that of the codec's own headers, not what the container says of it.
-    """
-    if not opened.streams.video:
-        raise BrokenVisualError(path, 'it has no video stream')
-    context = opened.streams.video[0].codec_context
-    codec = None if context is None else context.codec.canonical_name
-    if codec not in CODECS:
-        raise BrokenVisualError(path, f'its codec is {codec or "unknown"}; allowed are {", ".join(sorted(CODECS))}')
-    limits.check(path, context.height, context.width)
+        if not opened.streams.video:
+            raise BrokenVisualError(path, 'it has no video stream')
+        context = opened.streams.video[0].codec_context
+        codec = None if context is None else context.codec.canonical_name
+        if codec not in CODECS:
+            raise BrokenVisualError(path, f'its codec is {codec or "unknown"}; allowed are {", ".join(sorted(CODECS))}')
+        limits.check(path, context.height, context.width)
 
 
 def container_of(head: bytes) -> str | None:

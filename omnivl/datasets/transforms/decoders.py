@@ -1,14 +1,15 @@
-"""Video decoders: one small interface over decord, PyAV and OpenCV, which all return the same frames.
+"""Video decoders: one small interface over PyAV, decord and OpenCV, which all return the same frames.
 
 What differs beside that (measured with decord 0.6.0, PyAV 18.1, OpenCV 5.0; times for 8 frames out of ten seconds of
 H.264 at 340 x 256 on one core):
 
 ===========  ==========================================================================================================
-``decord``   Reads on from the first frame: its own seeking (``get_batch``, ``skip_frames``) returns neighbours of the
-             frames asked for with open GOPs (x265's default) and edit lists (``ffmpeg -ss ... -c copy``).
-             Refuses MPEG-TS, where it loses the first GOP. No AV1. Not maintained any more. 33 to 38 ms.
 ``pyav``     Seeks to the key frame before each frame asked for: the one to take for clips inside long files. 12 ms.
              Needs PyAV 15, the first that tells the rotation.
+``decord``   Reads on from the first frame: its own seeking (``get_batch``, ``skip_frames``) returns neighbours of the
+             frames asked for with open GOPs (x265's default) and edit lists (``ffmpeg -ss ... -c copy``).
+             A thread of its own reads ahead, so damage behind the frames asked for is an error now and then only.
+             Refuses MPEG-TS, where it loses the first GOP. No AV1. Not maintained any more. 33 to 38 ms.
 ``opencv``   Reads the file twice, to count its frames and to fetch them, and takes damage inside the file for its end.
              Always installed. No AV1. 21 ms.
 ===========  ==========================================================================================================
@@ -32,10 +33,10 @@ from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLImportError, OmniVLIndexError, OmniVLValueError
 from omnivl.registry import VIDEO_DECODERS
 
-from .containers import check_container
+from .containers import check_container, missing_part
 from .limits import VIDEO_PIXELS, VIDEO_SIDE, Limits
 
-AUTO_ORDER = ('decord', 'pyav', 'opencv')
+AUTO_ORDER = ('pyav', 'decord', 'opencv')
 MODULES = {'decord': 'decord', 'pyav': 'av', 'opencv': 'cv2'}
 LIMITS = Limits(VIDEO_PIXELS, VIDEO_SIDE, 'LoadVideo')
 
@@ -144,12 +145,18 @@ class VideoDecoder(ABC):
         """Open a video, for a short time: readers are closed after each sample.
 
         Frames whose shorter side is longer than ``short_side``, in pixels, are scaled down to it while decoding; None
-        keeps their size. A file that is missing, empty, cut short, over the limits or no video of a container and codec
-        that are listed is a BrokenVisualError, and no decoder sees it.
+        keeps their size. A file that is missing, empty or cut short, or that :meth:`check` refuses, is a
+        BrokenVisualError.
         """
         with reported_as_broken(path, f'{type(self).__name__} cannot open it'):
-            check_container(path, limits)
+            self.check(path, limits)
             return self._open(path, short_side)
+
+    def check(self, path: str, limits: Limits) -> None:
+        """Refuse a file before the decoding library sees it, by a BrokenVisualError."""
+        reason = missing_part(path)
+        if reason is not None:
+            raise BrokenVisualError(path, reason)
 
     def __repr__(self) -> str:
         return type(self).__name__
@@ -157,6 +164,15 @@ class VideoDecoder(ABC):
     @abstractmethod
     def _open(self, path: str, short_side: int | None) -> VideoReader:
         """Open a file that exists; may raise anything."""
+
+
+class FFmpegDecoder(VideoDecoder):
+    """Base of those that hand files to FFmpeg: only containers and codecs that are listed, within the limits."""
+
+    def check(self, path: str, limits: Limits) -> None:
+        """Refuse what FFmpeg is not to see, see ``containers.py``."""
+        super().check(path, limits)
+        check_container(path, limits)
 
 
 def reduced_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:
@@ -182,7 +198,7 @@ def _installed() -> tuple[str, ...]:
 
 
 @VIDEO_DECODERS.register_module('auto')
-class AutoDecoder(VideoDecoder):
+class AutoDecoder(FFmpegDecoder):
     """The first installed decoder of ``AUTO_ORDER``; a file that it cannot open goes to the next (AV1, MPEG-TS)."""
 
     def __init__(self) -> None:

@@ -157,7 +157,7 @@ class LoadVideo(Transform):
     Args:
         num_frames: Number of frames, always returned exactly; short clips repeat some.
         random: Draw the place inside each segment (training) instead of its middle (evaluation).
-        decoder: ``'auto'`` (the first of decord, PyAV and OpenCV that is installed), ``'decord'``, ``'pyav'``,
+        decoder: ``'auto'`` (the first of PyAV, decord and OpenCV that is installed), ``'pyav'``, ``'decord'``,
             ``'opencv'``, or the config of another registered decoder.
         short_side: Frames with a longer short side are scaled down to it while decoding, in pixels; saves memory and
             time where crops are much smaller than the video. None keeps the size.

@@ -129,7 +129,7 @@ def write_clip(path: Path, frames: np.ndarray, fps: int) -> None:
         frames: RGB uint8 (T, H, W, 3), H and W even.
         fps: Frames per second.
     """
-    import av  # decord is the demo's decoder; only those who make the corpus need PyAV
+    import av
 
     # One thread and no version strings or dates: threads would change the bytes from run to run. No frame refers to a
     # later one, so decoders need not read ahead.

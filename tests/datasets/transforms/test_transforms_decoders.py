@@ -217,7 +217,7 @@ def test_auto_takes_the_first_that_is_installed(monkeypatch, video_folder):
     for name in decoders.AUTO_ORDER:
         monkeypatch.setitem(decoders.MODULES, name, 'json')  # any module that is there
     order = [type(decoder).__name__ for decoder in build_decoder('auto').decoders]
-    assert order == ['DecordDecoder', 'PyAVDecoder', 'OpenCVDecoder']
+    assert order == ['PyAVDecoder', 'DecordDecoder', 'OpenCVDecoder']
     decoders._installed.cache_clear()
     monkeypatch.setitem(decoders.MODULES, 'decord', 'a_module_that_is_not_there')
     monkeypatch.setitem(decoders.MODULES, 'pyav', 'another_module_that_is_not_there')
