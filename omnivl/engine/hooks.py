@@ -94,10 +94,12 @@ class TrainingMonitorHook(Hook):
         hub.update_scalar(f'train/{stream.name}/samples', stream.samples)
         if stream.epochs is not None:
             hub.update_scalar(f'train/{stream.name}/epochs', stream.epochs)
-        for broken in stream.count_broken(data_batch):
-            runner.logger.warning(f'broken file of {broken.source}: {broken.path} ({broken.reason})')
+        for rank, broken in stream.count_broken(data_batch, loop.counts):
+            place = f' (rank {rank})' if runner.world_size > 1 else ''
+            runner.logger.warning(f'broken file of {broken.source}{place}: {broken.path} ({broken.reason})')
         if stream.broken:
             hub.update_scalar(f'train/{stream.name}/broken', stream.broken)
+        stream.counter.check()
 
     def after_train(self, runner: Runner) -> None:
         """Say what was trained on."""
