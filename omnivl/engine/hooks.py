@@ -1,7 +1,6 @@
 """Hooks of training: time and ETA, what the log shows of each task, progress."""
 
 import datetime
-import math
 import time
 from collections import defaultdict, deque
 from typing import Any
@@ -10,11 +9,11 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 
-from omnivl.errors import OmniVLFloatingPointError
 from omnivl.registry import HOOKS
 from omnivl.storage.progress import terminal_bar
 
 from .loops import AlternatingTrainLoop, tasks_of
+from .not_finite import FiniteWatch
 
 WINDOW = 20  # iterations of a task that its speed is averaged over
 
@@ -74,15 +73,18 @@ class StepTimerHook(Hook):
 
 @HOOKS.register_module()
 class TrainingMonitorHook(Hook):
-    """Stops at losses that are no numbers and at too many broken files; logs the losses and the data by task."""
+    """Tells of numbers that are not finite and of broken files, or stops; logs the losses and the data by task."""
 
     priority = 'HIGH'  # before anything is saved or stepped
 
+    def __init__(self) -> None:
+        self.finite = FiniteWatch()
+
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Stop if a loss is not finite or a source has more broken files than it may; else log."""
+        """Stop if a number is not finite (see ``FiniteWatch``) or a source has more broken files than it may; log."""
         loop, hub = tasks_of(runner), runner.message_hub
         stream = loop.streams[loop.task]
-        self._check_losses(loop, outputs)
+        self.finite.look(runner, data_batch, outputs)
         for key, value in outputs.items():
             if 'loss' in key:
                 hub.update_scalar(f'train/{stream.name}/{key}', value)
@@ -97,7 +99,8 @@ class TrainingMonitorHook(Hook):
         stream.counter.check()
 
     def after_train(self, runner: Runner) -> None:
-        """Say what was trained on."""
+        """Say what was trained on, and how many updates were left out."""
+        self.finite.sum_up(runner)
         for name, stream in tasks_of(runner).streams.items():
             speed = runner.message_hub.log_scalars.get(f'train/{name}/samples_per_second')
             pace = f', {speed.current():.1f} samples/s' if speed is not None else ''
@@ -106,18 +109,6 @@ class TrainingMonitorHook(Hook):
             runner.logger.info(
                 f'{name}: {stream.samples} samples in {stream.batches_given} batches{passes}{pace}{lost}'
             )
-
-    @staticmethod
-    def _check_losses(loop: AlternatingTrainLoop, outputs: dict[str, float]) -> None:
-        losses = {key: value for key, value in outputs.items() if 'loss' in key}
-        if all(math.isfinite(value) for value in losses.values()):
-            return
-        listed = ', '.join(f'{key} = {value:.4g}' for key, value in losses.items())
-        raise OmniVLFloatingPointError(
-            f'iteration {loop.iter + 1} ({loop.task}): a loss is not finite ({listed}). The weights are damaged, '
-            'the last checkpoint is not. Lower the learning rate, lengthen the warm-up, clip gradients '
-            '(optim_wrapper.clip_grad), or use bf16 or fp32 instead of fp16'
-        )
 
 
 @HOOKS.register_module()
