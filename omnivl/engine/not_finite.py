@@ -48,16 +48,15 @@ class FiniteWatch:
         done = updates_done(wrapper)
         if isinstance(wrapper, PrecisionOptimWrapper):
             if wrapper.left_out is not None:
-                self._tell(runner, wrapper, losses)
+                self._tell(runner, wrapper)
             elif bad and (done or wrapper.not_finite == 'stop'):
-                self._tell(runner, wrapper, losses, 'is not made' if not done else 'was made all the same')
+                self._tell(runner, wrapper, 'is not made' if not done else 'was made all the same')
             if wrapper.skipped:
                 runner.message_hub.update_scalar('train/skipped_updates', wrapper.skipped)
         elif bad:
-            listed = _listed(losses)
             raise OmniVLFloatingPointError(
-                f'{_place(runner)}: a loss is not finite ({listed}). {type(wrapper).__name__} steps all the same, so '
-                'the weights are damaged, the last checkpoint is not. '
+                f'{_place(runner)}: a loss is not finite ({_listed(losses)}). {type(wrapper).__name__} steps all the '
+                'same, so the weights are damaged, the last checkpoint is not. '
                 f'{ADVICE}; PrecisionOptimWrapper leaves such updates out'
             )
         if done:
@@ -71,11 +70,7 @@ class FiniteWatch:
             runner.logger.warning(f'Updates left out, as a loss or a gradient was not finite in them: {skipped}')
 
     def _tell(
-        self,
-        runner: Runner,
-        wrapper: PrecisionOptimWrapper,
-        losses: Mapping[str, float],
-        fate: str = 'is left out, the weights are as they were',
+        self, runner: Runner, wrapper: PrecisionOptimWrapper, fate: str = 'is left out, the weights are as they were'
     ) -> None:
         """Warn of an update, or raise where the run has to stop."""
         worst = [part for part in self.batches if not all(map(math.isfinite, part['losses'].values()))]
@@ -89,8 +84,9 @@ class FiniteWatch:
         message = f'{_place(runner)}: {what}; the update {fate}{halved}'
         # An overflow of fp16 with a finite loss is what its scale is for.
         file = self._save(runner, gradients) if worst or wrapper.not_finite != 'halve' else None
-        kept = worst or self.batches
-        ranks = all_gather_object((_samples(kept), not_finite_keys(unwrapped(runner.model).state_dict())))
+        ranks = all_gather_object(
+            (_samples(worst or self.batches), not_finite_keys(unwrapped(runner.model).state_dict()))
+        )
         samples = [sample for samples, _ in ranks for sample in samples]
         message += f'; samples {_some(samples)}' if samples else ''
         message += f'; the batch is in {file}' if file else ''
@@ -107,8 +103,8 @@ class FiniteWatch:
             )
         if wrapper.in_a_row > wrapper.max_skips:
             raise OmniVLFloatingPointError(
-                f'{message}. That are {wrapper.in_a_row} updates in a row, more than optim_wrapper.max_skips='
-                f'{wrapper.max_skips}. {ADVICE}'
+                f'{message}. {wrapper.in_a_row} updates in a row, more than optim_wrapper.max_skips='
+                f'{wrapper.max_skips}, were left out. {ADVICE}'
             )
         runner.logger.warning(message)
 

@@ -190,7 +190,9 @@ class OmniVLRunner(Runner):
     def resume(self, filename: str) -> None:
         """Go on with the run that wrote a checkpoint."""
         self.loaded_from = filename
-        self._apply_resume(files.load_checkpoint(filename, verify=True))
+        content = files.load_checkpoint(filename, verify=True)
+        files.check_finite(content, filename)
+        self._apply_resume(content)
         self._has_loaded = True
 
     def save_checkpoint(
