@@ -9,7 +9,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from omnivl.datasets.labels import configured_classes
-from omnivl.errors import OmniVLFileNotFoundError, OmniVLTypeError, OmniVLValueError
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLFloatingPointError, OmniVLTypeError, OmniVLValueError
 from omnivl.models.interfaces import Classifies, HasImageSize, HasParts, offered_by
 from omnivl.models.tasks import TrunkModel
 from omnivl.registry import MODELS, only_registered
@@ -21,6 +21,7 @@ from omnivl.storage.checkpoint import (
     weights_of,
 )
 from omnivl.storage.files import atomic_write, write_json
+from omnivl.storage.plain import not_finite_keys
 from omnivl.version import __version__
 from omnivl.weights.base import FOLLOWERS, pixel_statistics
 
@@ -158,12 +159,16 @@ def unique_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def write_weights(weights: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file, whole or not at all."""
+    """Write a safetensors file, whole or not at all; weights that are not finite are refused."""
     from safetensors.torch import save
 
-    contiguous = {key: value.cpu().contiguous() for key, value in weights.items()}
-    with atomic_write(path) as file:
-        file.write(save(contiguous, metadata=dict(format='pt')))
+    if keys := not_finite_keys(weights):
+        raise OmniVLFloatingPointError(
+            f'{path} is not written: {len(keys)} weights are not finite ({", ".join(keys[:5])}); take another one'
+        )
+    content = save({key: value.cpu().contiguous() for key, value in weights.items()}, metadata=dict(format='pt'))
+    with atomic_write(path, len(content)) as file:
+        file.write(content)
 
 
 def _write_pixels(model: HasParts, folder: Path) -> None:

@@ -38,8 +38,20 @@ def attach_broken(sample: VLDataSample, broken: Iterable[BrokenVisual]) -> None:
     sample.set_metainfo({'broken': [*sample.get('broken', []), *broken]})
 
 
+def tally(data_samples: Iterable[VLDataSample]) -> tuple[Counter[str], list[BrokenVisual]]:
+    """Count the samples of a collated batch per source, and list the files that were broken in it."""
+    seen: Counter[str] = Counter()
+    broken: list[BrokenVisual] = []
+    for sample in data_samples:
+        seen[sample.source] += 1
+        broken += sample.get('broken', [])
+    return seen, broken
+
+
 class BrokenCounter:
     """Count samples and broken files per source, in the main process.
+
+    In training the counts are those of all ranks: each takes a :func:`tally` of its batch, and all :meth:`add` the sum.
 
     Args:
         max_shares: Largest share of broken files that is put up with, by source. Files of a source that is not named
@@ -66,15 +78,17 @@ class BrokenCounter:
 
     def update(self, data_samples: Iterable[VLDataSample]) -> list[BrokenVisual]:
         """Count the samples of a collated batch; return the files that were broken in it."""
-        new: list[BrokenVisual] = []
-        for sample in data_samples:
-            self.seen[sample.source] += 1
-            new += sample.get('broken', [])
+        seen, new = tally(data_samples)
+        self.add(seen, new)
+        return new
+
+    def add(self, seen: Mapping[str, int], new: Iterable[BrokenVisual]) -> None:
+        """Add samples per source, and broken files."""
+        self.seen.update(seen)
         for item in new:
             self.broken[item.source] += 1
             self.kinds[item.source, item.kind] += 1
             self.last[item.source] = item
-        return new
 
     def check(self) -> None:
         """Raise a RuntimeError when a source has more broken files than its share."""

@@ -1,6 +1,7 @@
+from .checkpoints import WholeCheckpointHook
 from .config import ConfigError, apply_options, check_config, check_schedule, read_config
 from .evaluation_loop import EvaluationLoop
-from .hooks import ProgressLineHook, StepTimerHook, TrainingMonitorHook, WholeCheckpointHook
+from .hooks import ProgressLineHook, StepTimerHook, TrainingMonitorHook
 from .log_processor import OmniVLLogProcessor
 from .loops import AlternatingTrainLoop
 from .optim import DecayGroupsConstructor, PrecisionOptimWrapper

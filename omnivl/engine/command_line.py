@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 
 from omnivl.errors import OmniVLError
 from omnivl.registry import RUNNERS
+from omnivl.storage.files import telling_no_room
 
 from .config import ConfigError, apply_options, read_config
 from .distributed import LAUNCHERS
@@ -70,7 +71,8 @@ def build_runner(cfg: Config, note: str | None) -> Runner:
         raise ConfigError(f'the work directory cannot be made: {error}') from error
     runner_type = cfg.get('runner_type', OmniVLRunner)
     runner_type = RUNNERS.get(runner_type) if isinstance(runner_type, str) else runner_type
-    runner = runner_type.from_cfg(cfg)
+    with telling_no_room(Path(cfg.work_dir)):
+        runner = runner_type.from_cfg(cfg)
     if note is not None:
         runner.logger.info(note)
     return runner

@@ -77,6 +77,7 @@ class AlternatingTrainLoop(BaseLoop):
         self.stop_training = False  # set by MMEngine's EarlyStoppingHook
         self.task = self.epoch_by  # of the current batch
         self.waited = 0.0  # seconds that the current batch kept the model waiting
+        self.counts: dict[str, int] = {}  # of the current batch, over all ranks
         self._iter = 0  # of the current iteration, as hooks see it
         self._epoch = 0
         self._completed = 0  # iterations that are done
@@ -155,8 +156,8 @@ class AlternatingTrainLoop(BaseLoop):
         self.waited = time.perf_counter() - start
         self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=batch)
         outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
-        outputs, counts = combine_ranks(outputs, dict(samples=count_samples(batch)))
-        stream.samples += counts['samples']
+        outputs, self.counts = combine_ranks(outputs, dict(samples=count_samples(batch)) | stream.counts_of(batch))
+        stream.samples += self.counts['samples']
         self._completed, self._stage = self._iter + 1, ITERATION
         self.runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=batch, outputs=outputs)
         self._iter += 1

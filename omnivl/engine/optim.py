@@ -27,15 +27,28 @@ class PrecisionOptimWrapper(OptimWrapper):
 
     MMEngine's ``AmpOptimWrapper`` needs a GPU; this one runs bf16 on a CPU, too.
 
+    Where the loss or the norm is not finite, the update is left out: weights and state of the optimizer stay as they
+    are. All ranks decide alike without asking each other, since the gradients are averaged over them before.
+    ``TrainingMonitorHook`` tells of it, and stops the run where it should.
+
     Args:
         optimizer: The optimizer.
         precision: ``'fp32'``, ``'bf16'`` (autocast) or ``'fp16'`` (autocast and loss scaling, on a GPU).
         loss_scale: Arguments of ``torch.amp.GradScaler`` for fp16.
         accumulative_counts: Batches whose gradients are averaged into one update.
         clip_grad: ``dict(max_norm=...)``, or with ``type='value'`` ``dict(clip_value=...)``; ``None`` clips nothing.
+        not_finite: What an update left out means: ``'stop'`` the run (by default), ``'skip'`` it, or in fp16
+            ``'halve'`` the loss scale (there by default).
+        max_skips: Updates in a row that may be left out; one more stops the run all the same.
+
+    Attributes:
+        left_out: Norm of the update that the last batch should have ended with; None = it was made, or is yet to come.
+        spoiled: Parameters whose gradient was not finite in it.
+        skipped: Updates left out so far.
+        in_a_row: Updates left out since the last one made.
 
     Raises:
-        OmniVLValueError: If the precision is unknown, or fp16 is asked for on a CPU.
+        OmniVLValueError: If the precision or what to do is unknown, or fp16 is asked for on a CPU.
     """
 
     def __init__(
@@ -45,6 +58,8 @@ class PrecisionOptimWrapper(OptimWrapper):
         loss_scale: Mapping[str, Any] | None = None,
         accumulative_counts: int = 1,
         clip_grad: dict[str, Any] | None = None,
+        not_finite: str | None = None,
+        max_skips: int = 10,
     ) -> None:
         if precision not in PRECISIONS:
             raise OmniVLValueError(f'optim_wrapper.precision is {precision!r}; allowed: {", ".join(PRECISIONS)}')
@@ -54,10 +69,21 @@ class PrecisionOptimWrapper(OptimWrapper):
                 f'optim_wrapper.precision is fp16, which trains on a GPU only, and the model is on {self.device_type}; '
                 'use bf16 (--amp bf16)'
             )
+        allowed = ('halve', 'stop') if precision == 'fp16' else ('stop', 'skip')
+        if not_finite not in (None, *allowed):
+            raise OmniVLValueError(
+                f'optim_wrapper.not_finite is {not_finite!r}; allowed with precision={precision!r}: '
+                f'{", ".join(map(repr, allowed))}'
+            )
         # Without clipping the norm is measured all the same: clipping at infinity changes nothing.
-        super().__init__(optimizer, accumulative_counts, clip_grad or dict(max_norm=math.inf))
+        super().__init__(optimizer, accumulative_counts, dict(clip_grad or dict(max_norm=math.inf)))
         self.precision = precision
         self.scaler = torch.amp.GradScaler(self.device_type, **(loss_scale or {})) if precision == 'fp16' else None
+        self.not_finite = not_finite or allowed[0]
+        self.max_skips = max_skips
+        self.left_out: float | None = None
+        self.spoiled: list[nn.Parameter] = []
+        self.skipped = self.in_a_row = 0
 
     @contextlib.contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
@@ -68,21 +94,53 @@ class PrecisionOptimWrapper(OptimWrapper):
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """Compute gradients; arguments are those of ``Tensor.backward``."""
-        super().backward(loss if self.scaler is None else self.scaler.scale(loss), **kwargs)
+        self.left_out, self.spoiled = None, []
+        # A loss that is not finite may have finite gradients, and be one rank's alone: NaN as its own gradient reaches
+        # all parameters and, averaged, all ranks, without any wait for the device. That of others is 1, as usual.
+        scaled = loss if self.scaler is None else self.scaler.scale(loss)
+        kwargs.setdefault('gradient', torch.where(loss.detach().isfinite(), 1.0, math.nan).to(scaled.dtype))
+        super().backward(scaled, **kwargs)
 
     def step(self, **kwargs: Any) -> None:
-        """Clip and update; arguments are those of the optimizer's ``step``."""
-        if self.scaler is None:
-            super().step(**kwargs)
-            return
-        self.scaler.unscale_(self.optimizer)
-        self._clip_grad()
-        self.scaler.step(self.optimizer, **kwargs)
-        self.scaler.update()
+        """Clip and update, or leave the update out; arguments are those of the optimizer's ``step``."""
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        norm = self._clip_grad()
+        if math.isfinite(norm):
+            self.in_a_row = 0
+            self.optimizer.step(**kwargs)  # the scaler would look for inf once more
+        else:
+            self.left_out = norm
+            self.skipped += 1
+            self.in_a_row += 1
+        if self.scaler is not None:
+            self.scaler.update()
+
+    def _clip_grad(self) -> float:
+        """Clip the gradients and return their norm before that; if it is not finite, note which ones are not."""
+        trained = [parameter for group in self.optimizer.param_groups for parameter in group['params']]
+        parameters = [parameter for parameter in trained if parameter.requires_grad and parameter.grad is not None]
+        if not parameters:
+            return 0.0
+        gradients = [parameter.grad for parameter in parameters]
+        options = dict(self.clip_grad_kwargs)
+        kind, foreach = float(options.get('norm_type', 2.0)), options.get('foreach')
+        total = _total_norm(gradients, kind, foreach)
+        norm = float(total)  # the one wait for the device before the step
+        if not math.isfinite(norm):
+            self.spoiled = [parameter for parameter in parameters if not parameter.grad.isfinite().all()]
+            return norm
+        self.message_hub.update_scalar('train/grad_norm', norm)
+        scale = getattr(nn.utils, 'clip_grads_with_norm_', None)  # since torch 2.6; before, the norm is measured again
+        if 'max_norm' not in options or scale is None:
+            self.clip_func(parameters, **options)
+        elif options['max_norm'] < math.inf:
+            scale(parameters, options['max_norm'], total, foreach)
+        return norm
 
     def state_dict(self) -> dict[str, Any]:
         """Write down optimizer and scaler."""
-        state = super().state_dict()
+        state = super().state_dict() | dict(skipped=self.skipped)
         if self.scaler is not None:
             state['scaler'] = self.scaler.state_dict()
         return state
@@ -90,10 +148,19 @@ class PrecisionOptimWrapper(OptimWrapper):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Put back what :meth:`state_dict` wrote."""
         state = dict(state_dict)
+        self.skipped = state.pop('skipped', 0)
         scaler = state.pop('scaler', None)
         if self.scaler is not None and scaler is not None:
             self.scaler.load_state_dict(scaler)
         super().load_state_dict(state)
+
+
+def _total_norm(gradients: Sequence[Tensor], kind: float, foreach: bool | None) -> Tensor:
+    """Return the norm of all gradients together, a scalar."""
+    measure = getattr(nn.utils, 'get_total_norm', None)  # since torch 2.6
+    if measure is not None:
+        return measure(gradients, kind, foreach=foreach)
+    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(one, kind) for one in gradients]), kind)
 
 
 def updates_done(optim_wrapper: OptimWrapper) -> bool:

@@ -13,11 +13,12 @@ from mmengine.runner import BaseLoop, LogProcessor, Runner, set_random_seed
 from mmengine.visualization import Visualizer
 from torch import nn
 
-from omnivl.errors import OmniVLValueError
+from omnivl.errors import OmniVLFloatingPointError, OmniVLValueError
 from omnivl.models.interfaces import HasParts, TakesWeights, offered_by, serving
 from omnivl.registry import LOOPS, RUNNERS
 from omnivl.storage import checkpoint as files
-from omnivl.storage.files import remove_leftovers
+from omnivl.storage.files import remove_leftovers, telling_no_room
+from omnivl.storage.plain import not_finite_keys
 from omnivl.weights import load_weights
 
 from .distributed import init_process_group, wrap_distributed
@@ -189,7 +190,9 @@ class OmniVLRunner(Runner):
     def resume(self, filename: str) -> None:
         """Go on with the run that wrote a checkpoint."""
         self.loaded_from = filename
-        self._apply_resume(files.load_checkpoint(filename, verify=True))
+        content = files.load_checkpoint(filename, verify=True)
+        files.check_finite(content, filename)
+        self._apply_resume(content)
         self._has_loaded = True
 
     def save_checkpoint(
@@ -206,19 +209,32 @@ class OmniVLRunner(Runner):
         """Write a checkpoint; every rank must call it, the first one writes.
 
         Without ``save_optimizer`` the file holds weights only, else all that a resumed run needs; ``meta`` has epoch
-        and iteration, as MMEngine's hook counts them. The other arguments are of MMEngine's interface: files are local
-        only, so ``file_client_args`` and ``backend_args`` must be None, and the train loop knows its place.
+        and iteration, as MMEngine's hook counts them. Weights that are not finite are never written. The other
+        arguments are of MMEngine's interface: files are local only, so ``file_client_args`` and ``backend_args`` must
+        be None, and the train loop knows its place.
         """
         if file_client_args is not None or backend_args is not None:
             raise OmniVLValueError(
                 'checkpoints are written to local files: leave out file_client_args and backend_args'
             )
-        random_states = all_gather_object(get_random_state())
+        path = Path(out_dir) / filename
+        parts: dict[str, Any] = dict(state_dict=self.bare_model.state_dict())
+        if save_optimizer:
+            parts['optimizer'] = self.optim_wrapper.state_dict()
+        ranks = all_gather_object((get_random_state(), not_finite_keys(parts)))
+        damaged: list[str] = next((keys for _, keys in ranks if keys), [])
+        if damaged:
+            whole = next(iter(files.find_checkpoints(self.work_dir)), 'missing, none was written yet')
+            raise OmniVLFloatingPointError(
+                f'{path} is not written: {len(damaged)} tensors are not finite ({", ".join(damaged[:5])}). The last '
+                f'checkpoint is {whole}; resume from it with a lower learning rate, a longer warm-up or clip_grad'
+            )
         if not is_main_process():
             return
-        content = collect(self, meta or {}, random_states if save_optimizer else None, save_param_scheduler)
+        random_states = [state for state, _ in ranks] if save_optimizer else None
+        content = collect(self, meta or {}, random_states, save_param_scheduler)
         self.call_hook('before_save_checkpoint', checkpoint=content)
-        files.save_checkpoint(content, Path(out_dir) / filename)
+        files.save_checkpoint(content, path)
 
     def restore_random_state(self) -> None:
         """Put back the generators of the resumed run; the loop calls it right before its first step."""
@@ -236,7 +252,8 @@ class OmniVLRunner(Runner):
         if is_main_process():
             for name in remove_leftovers(self.work_dir):
                 self.logger.info(f'Removed {name}, which a killed process left half written')
-        return super().train()
+        with telling_no_room(Path(self.work_dir)):  # logs and curves, too
+            return super().train()
 
     def _maybe_compile(self, target: str) -> None:
         """Compile the forward pass if ``compile`` in the config says so (``True`` or arguments of ``torch.compile``).
@@ -256,6 +273,7 @@ class OmniVLRunner(Runner):
             self._resume_content = self._read_last_checkpoint()
         else:
             self._resume_content = files.load_checkpoint(self._resume, verify=True)
+            files.check_finite(self._resume_content, self._resume)
             self.loaded_from = str(self._resume)
         if self._resume_content is None:
             self._resume = False
@@ -268,9 +286,7 @@ class OmniVLRunner(Runner):
         content: dict[str, Any] | None = None
         found: list[str | None] = [None]
         if is_main_process():
-            path, content, problems = files.load_last_checkpoint(self.work_dir)
-            for problem in problems:
-                self.logger.warning(f'{problem}; falling back to the checkpoint before it')
+            path, content, _ = files.load_last_checkpoint(self.work_dir)
             found = [None if path is None else str(path)]
         broadcast_object_list(found)
         self.loaded_from = found[0]

@@ -2,14 +2,16 @@
 
 import zlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sized
 from pathlib import Path
 from typing import Any, cast
 
-from mmengine.dist import get_world_size
+from mmengine.dist import all_gather_object, get_world_size
 from torch.utils.data import DataLoader, Dataset
 
 from omnivl.datasets import BrokenCounter, BrokenVisual
+from omnivl.datasets.broken import tally
 from omnivl.datasets.loaders import build_loader, check_names
 from omnivl.datasets.survival import batches_of, end_workers
 from omnivl.errors import OmniVLValueError
@@ -80,15 +82,42 @@ class Stream(ABC):
 
     @property
     def broken(self) -> int:
-        """Number of broken files that this rank met."""
+        """Number of broken files that all ranks met."""
         return sum(self.counter.broken.values())
 
-    def count_broken(self, batch: Mapping[str, Any]) -> list[BrokenVisual]:
-        """Count and return the broken files that a batch reports; more of them than its share are an error."""
-        new = self.counter.update(sample for sample in batch.get('data_samples', ()) if 'source' in sample)
-        if new:
-            self.counter.check()
-        return new
+    def counts_of(self, batch: Mapping[str, Any]) -> dict[str, int]:
+        """Count what the ranks add up of a batch: broken files, and samples per source, under the same names on all.
+
+        A source that no rank has met yet is counted as unnamed; its name follows in :meth:`count_broken`.
+        """
+        seen, broken = self._tally(batch)
+        unnamed = sum(count for source, count in seen.items() if source not in self._sources)
+        return dict(broken=len(broken), unnamed=unnamed) | {f'of {source}': seen[source] for source in self._sources}
+
+    def count_broken(self, batch: Mapping[str, Any], counts: Mapping[str, int]) -> list[tuple[int, BrokenVisual]]:
+        """Count, of all ranks, the samples and the broken files of a batch, and return the latter with their ranks.
+
+        ``counts`` are the sums of :meth:`counts_of` over the ranks, so all come to the same; only where a file was
+        broken, or a source is new, they exchange what the sums do not say.
+        """
+        seen = {source: counts[f'of {source}'] for source in self._sources if counts[f'of {source}']}
+        self.counter.add(seen, ())
+        if not counts['broken'] and not counts['unnamed']:
+            return []
+        named, found = set(self._sources), []
+        for rank, (seen, broken) in enumerate(all_gather_object(self._tally(batch))):
+            self.counter.add({source: count for source, count in seen.items() if source not in named}, broken)
+            found += [(rank, item) for item in broken]
+        return found
+
+    @property
+    def _sources(self) -> list[str]:
+        """Sources in an order that is the same on every rank."""
+        return sorted({*self.counter.max_shares, *self.counter.seen})
+
+    @staticmethod
+    def _tally(batch: Mapping[str, Any]) -> tuple[Counter[str], list[BrokenVisual]]:
+        return tally(sample for sample in batch.get('data_samples', ()) if 'source' in sample)
 
 
 class LoaderStream(Stream):

@@ -117,6 +117,8 @@ class FeatureQueues(nn.Module):
     def push(self, visual: Tensor, text: Tensor, target_ids: Tensor) -> None:
         """Put a batch in, over the oldest entries; it may cross the end of the buffer.
 
+        Pairs of which a feature is not finite are left out, as the update of such a step is.
+
         Args:
             visual: float (B, E); of a batch larger than the queue only the last M samples are kept.
             text: float (B, E).
@@ -125,12 +127,18 @@ class FeatureQueues(nn.Module):
         if not self.length:
             return
         count = min(len(target_ids), self.length)
+        visual, text, target_ids = visual[-count:].to(self.visual), text[-count:].to(self.text), target_ids[-count:]
+        good = visual.isfinite().all(1) & text.isfinite().all(1)
+        # How many are good only the device knows: these go first, and the places after them get what they have.
+        order = torch.argsort(~good, stable=True)
         places = (self.cursor + torch.arange(count, device=target_ids.device)) % self.length
-        self.visual.index_copy_(0, places, visual[-count:].to(self.visual))
-        self.text.index_copy_(0, places, text[-count:].to(self.text))
-        self.target_ids.index_copy_(0, places, target_ids[-count:])
-        self.cursor.add_(count).remainder_(self.length)
-        self.fill.add_(count).clamp_(max=self.length)
+        good = good[order]
+        for queue, new in ((self.visual, visual), (self.text, text), (self.target_ids, target_ids)):
+            kept = good if queue.ndim == 1 else good[:, None]
+            queue.index_copy_(0, places, torch.where(kept, new[order], queue[places]))
+        added = good.sum()
+        self.cursor.add_(added).remainder_(self.length)
+        self.fill.add_(added).clamp_(max=self.length)
 
     def candidates(self, visual: Tensor, text: Tensor, target_ids: Tensor) -> Candidates:
         """Join the current momentum features (of all ranks) with the queues: the features that UniVLC compares with.

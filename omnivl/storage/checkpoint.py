@@ -1,6 +1,8 @@
 """Checkpoint files: plain values only, written whole or not at all, read without running code from them."""
 
+import contextlib
 import fnmatch
+import logging
 import os
 import pickle
 import re
@@ -11,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLRuntimeError
 
 from .files import atomic_write, write_text
-from .plain import to_plain
+from .plain import not_finite_keys, to_plain
 
 LAST_CHECKPOINT = 'last_checkpoint'
 Patterns = bool | Sequence[str]
@@ -36,7 +39,7 @@ def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike) -> None
     It holds nested plain values and tensors; anything else is an error.
     """
     plain = to_plain(checkpoint)
-    with atomic_write(path) as file:
+    with atomic_write(path, _size_of(plain)) as file:
         torch.save(plain, file)
 
 
@@ -71,39 +74,84 @@ def load_checkpoint(path: str | os.PathLike, verify: bool = False) -> dict[str, 
 
 
 def find_checkpoints(directory: str | os.PathLike) -> list[Path]:
-    """List the checkpoints of a work directory that a run may go on from.
+    """List the checkpoints of a work directory that a run may go on from, that of the highest number first.
 
-    The one that ``last_checkpoint`` names comes first, then the others (``iter_*.pth``, ``epoch_*.pth``), the youngest
-    first.
+    They are called ``iter_<n>.pth`` and ``epoch_<n>.pth``. ``last_checkpoint`` is a hint, which may be wrong or
+    missing: its kind of names comes first where there are several, and where the folder has no checkpoint, those beside
+    the one it names are listed (``out_dir`` of the hook), but never those of another work directory, that this is a
+    copy of.
     """
     directory = Path(directory)
-    found = [path for pattern in ('iter_*.pth', 'epoch_*.pth') for path in directory.glob(pattern)]
-    found.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    pointer = directory / LAST_CHECKPOINT
-    if pointer.is_file() and (text := pointer.read_text(encoding='utf-8').strip()):
-        named = Path(text)
-        # The work directory may have been moved since.
-        last = named if named.is_file() else directory / named.name
-        found = [last, *(path for path in found if path.resolve() != last.resolve())]
-    return found
+    hint = _hinted(directory)
+    kind = '' if hint is None else number_in(hint)[0]
+    found = _numbered(directory, kind)
+    with contextlib.suppress(OSError):  # a hint may be anything
+        if not found and hint is not None and not (hint.parent / LAST_CHECKPOINT).exists():
+            found = _numbered(hint.parent, kind)
+
+    def rank(path: Path) -> tuple[bool, bool, int]:
+        own, number = number_in(path)
+        return own == kind, own == 'iter_', number
+
+    return sorted(found, key=rank, reverse=True)
 
 
 def load_last_checkpoint(directory: str | os.PathLike) -> tuple[Path | None, dict[str, Any] | None, list[str]]:
     """Read the last whole checkpoint of a work directory; that there are some and none is whole is an error.
 
-    Returns its path, its content, and why each more recent one was passed over; ``(None, None, [])`` if there is none.
+    Returns its path, its content, and why each more recent one was passed over, which a warning says, too;
+    ``(None, None, [])`` if there is none.
     """
     problems: list[str] = []
     for path in find_checkpoints(directory):
         try:
-            return path, load_checkpoint(path, verify=True), problems
-        except (FileNotFoundError, BrokenCheckpointError) as error:
-            problems.append(str(error))
+            content = load_checkpoint(path, verify=True)
+            check_finite(content, path)
+        except (OSError, RuntimeError) as error:  # ours among them: one that is refused is no reason to begin anew
+            problems.append(_first_line(error))
+            print_log(f'{problems[-1]}; falling back to the checkpoint before it', 'current', logging.WARNING)
+        else:
+            return path, content, problems
     if problems:
         raise BrokenCheckpointError(
             f'none of the checkpoints in {directory} is whole; move them away to start anew:\n' + '\n'.join(problems)
         )
     return None, None, []
+
+
+def check_finite(content: dict[str, Any], path: str | os.PathLike) -> None:
+    """Refuse a checkpoint with weights, or a state of the optimizer, that are not finite: no run can go on from it."""
+    keys = not_finite_keys({key: content[key] for key in ('state_dict', 'optimizer') if key in content})
+    if keys:
+        raise CheckpointError(
+            f'{path} is damaged: {len(keys)} tensors are not finite ({", ".join(keys[:5])}); take an earlier checkpoint'
+        )
+
+
+def number_in(path: Path) -> tuple[str, int]:
+    """Split the name of a checkpoint: ``'iter_20.pth'`` is ``('iter_', 20)``; of other files the kind is ``''``."""
+    parts = re.fullmatch(r'(\D+)(\d+)\.pth', path.name)
+    return ('', -1) if parts is None else (parts[1], int(parts[2]))
+
+
+def _hinted(directory: Path) -> Path | None:
+    try:
+        text = (directory / LAST_CHECKPOINT).read_text(encoding='utf-8').strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return None if not text or '\0' in text else Path(text)
+
+
+def _numbered(directory: Path, kind: str) -> list[Path]:
+    return [path for path in directory.glob('*.pth') if number_in(path)[0] in {'iter_', 'epoch_', kind} - {''}]
+
+
+def _size_of(plain: object) -> int:
+    """Return about how many bytes a nested value takes: those of its tensors."""
+    if isinstance(plain, Tensor):
+        return plain.nbytes
+    items = plain.values() if isinstance(plain, dict) else plain if isinstance(plain, list | tuple) else ()
+    return sum(map(_size_of, items))
 
 
 @dataclass

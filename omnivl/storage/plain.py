@@ -1,5 +1,6 @@
 """Nested values as plain ones, the only kind that a checkpoint holds."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,3 +36,21 @@ def to_plain(value: object, name: str = 'checkpoint') -> Any:
         f'{name} is a {type(value).__module__}.{type(value).__qualname__}, and a checkpoint holds plain values and '
         'tensors only: turn it into numbers, strings, lists, dicts or tensors before it is saved'
     )
+
+
+def not_finite_keys(value: object, name: str = '') -> list[str]:
+    """List the tensors of a nested value with numbers that are not finite, by their keys, such as ``'a.b'``.
+
+    Zeros and -inf together are a mask, which is meant so.
+    """
+    if isinstance(value, Tensor):
+        if not value.is_floating_point() or value.isfinite().all():
+            return []
+        zeros = value == 0
+        return [] if zeros.any() and (zeros | value.isneginf()).all() else [name]
+    items: Iterable[tuple[object, object]] = ()
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    return [found for key, item in items for found in not_finite_keys(item, f'{name}.{key}' if name else str(key))]

@@ -290,4 +290,5 @@ def _stamp(step: Step, work_dir: Path, kind: str) -> Path:
 
 
 def _read(file: Path) -> str:
-    return file.read_text(encoding='utf-8').strip() if file.is_file() else ''
+    # Whatever a damaged pointer holds, the training that resumes looks for itself.
+    return file.read_text(encoding='utf-8', errors='replace').strip() if file.is_file() else ''

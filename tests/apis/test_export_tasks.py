@@ -94,3 +94,12 @@ def test_a_kind_of_blip_that_a_task_has_no_parts_for_is_refused(task, kind, miss
     with pytest.raises(ValueError, match=rf"kind '{kind}' needs .*'{missing}'.*, which this OmniVL\w+ does not hold"):
         export_blip(tiny_model(**TASKS[task]), kind, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_are_not_finite_are_not_exported(tiny_config, tiny_model, tmp_path):
+    state = tiny_model(type='TrunkModel').state_dict()
+    first = next(key for key, value in state.items() if value.is_floating_point())
+    state[first] = torch.full_like(state[first], float('nan'))
+    torch.save(dict(state_dict=state), tmp_path / 'model.pth')
+    with pytest.raises(FloatingPointError, match=r'is not written: 1 weights are not finite \('):
+        export_folder(Config(dict(model=tiny_config(type='TrunkModel'))), tmp_path / 'model.pth', tmp_path / 'folder')

@@ -114,9 +114,12 @@ def test_broken_files_are_counted_logged_and_stop_the_run(make_runner):
     stream.counter.max_shares['web'] = 0.01
     fine = BaseDataElement(metainfo=dict(source='web'))
     broken = BaseDataElement(metainfo=dict(source='web', broken=[BrokenVisual('web', 'a.jpg', 'cut off')]))
-    assert stream.count_broken(dict(data_samples=[fine, broken])) == [BrokenVisual('web', 'a.jpg', 'cut off')]
+    for samples in ([fine, broken], [broken]):
+        batch = dict(data_samples=samples)
+        found = stream.count_broken(batch, stream.counts_of(batch))
+        assert found == [(0, BrokenVisual('web', 'a.jpg', 'cut off'))]
     with pytest.raises(RuntimeError, match=r"'web': 2 broken or missing files among 3 samples.*a\.jpg \(cut off\)"):
-        stream.count_broken(dict(data_samples=[broken]))
+        stream.counter.check()
     state = stream.state_dict()
     other = make_runner('other').train_loop.streams['image']
     other.load_state_dict(state)

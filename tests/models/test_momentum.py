@@ -50,6 +50,20 @@ def test_queues_wrap_around_like_a_ring():
         assert int(queues.fill) == min(len(history), length)
 
 
+def test_features_that_are_not_finite_stay_out_of_the_queues():
+    """As if they had not been in the batch: places, cursor and fill are those of the others alone."""
+    spoilt, clean = FeatureQueues(2, 7), FeatureQueues(2, 7)
+    for step in range(5):
+        visual, text = torch.randn(2, 4, 2)
+        labels = torch.arange(4) + 100 * step
+        good = torch.rand(4) < 0.6
+        clean.push(visual[good], text[good], labels[good])
+        (visual if step % 2 else text)[~good, step % 2] = float('nan') if step else float('inf')
+        spoilt.push(visual, text, labels)
+    for name, value in clean.state_dict().items():
+        assert torch.equal(value, spoilt.state_dict()[name]), name
+
+
 def test_a_batch_larger_than_the_queue_leaves_its_end():
     queues = FeatureQueues(2, 3)
     queues.push(torch.randn(5, 2), torch.randn(5, 2), torch.arange(5))

@@ -1,10 +1,13 @@
 """Checkpoint files: whole or not there, plain, and clear about what is wrong."""
 
+import math
 import os
 import pickle
 import re
+import resource
 from collections import OrderedDict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +16,11 @@ from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 from torch import nn
 
+from omnivl.errors import OmniVLRuntimeError
 from omnivl.storage import BrokenCheckpointError, CheckpointError, LoadOptions, load_checkpoint, save_checkpoint
 from omnivl.storage.checkpoint import find_checkpoints, load_state_dict, weights_of, write_last_checkpoint
-from omnivl.storage.files import atomic_write, remove_leftovers, write_json
-from omnivl.storage.plain import to_plain
+from omnivl.storage.files import atomic_write, remove_leftovers, write_json, write_text
+from omnivl.storage.plain import not_finite_keys, to_plain
 
 
 class Payload:
@@ -156,12 +160,77 @@ def test_safetensors(tmp_path):
         load_checkpoint(path)
 
 
-def test_the_last_checkpoint_comes_first_then_the_youngest(tmp_path):
-    for age, name in enumerate(['iter_3.pth', 'iter_1.pth', 'epoch_2.pth', 'best_r1_iter_3.pth']):
+def names_of(directory):
+    return [path.name for path in find_checkpoints(directory)]
+
+
+def test_the_highest_number_comes_first_whatever_its_age(tmp_path):
+    for age, name in enumerate(['iter_3.pth', 'iter_20.pth', 'epoch_2.pth', 'best_r1_iter_30.pth', 'iter_x.pth']):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (1000 - age, 1000 - age))
-    write_last_checkpoint(tmp_path, tmp_path / 'iter_1.pth')
-    assert [path.name for path in find_checkpoints(tmp_path)] == ['iter_1.pth', 'iter_3.pth', 'epoch_2.pth']
+    assert names_of(tmp_path) == ['iter_20.pth', 'iter_3.pth', 'epoch_2.pth']
+    write_last_checkpoint(tmp_path, tmp_path / 'iter_3.pth')
+    assert names_of(tmp_path) == ['iter_20.pth', 'iter_3.pth', 'epoch_2.pth']
+    write_last_checkpoint(tmp_path, tmp_path / 'epoch_2.pth')
+    assert names_of(tmp_path) == ['epoch_2.pth', 'iter_20.pth', 'iter_3.pth']
+
+
+@pytest.mark.parametrize('hint', [b'', b'\0' * 40, bytes(range(128, 256)), b'a' * 5000, b'gone/iter_9.pth', b'..'])
+def test_last_checkpoint_may_hold_anything(tmp_path, hint):
+    (tmp_path / 'last_checkpoint').write_bytes(hint)
+    assert names_of(tmp_path) == []
+    (tmp_path / 'iter_3.pth').touch()
+    assert names_of(tmp_path) == ['iter_3.pth']
+
+
+def test_a_copy_never_reads_its_original(tmp_path):
+    for folder, names in dict(
+        original=['iter_1.pth', 'iter_2.pth'], copy=['iter_1.pth'], bare=[], elsewhere=[]
+    ).items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).touch()
+        write_last_checkpoint(tmp_path / folder, tmp_path / 'original/iter_2.pth')
+    assert find_checkpoints(tmp_path / 'copy') == [tmp_path / 'copy/iter_1.pth']
+    assert find_checkpoints(tmp_path / 'bare') == []
+    (tmp_path / 'original/last_checkpoint').unlink()  # a folder of checkpoints alone, as out_dir of the hook makes it
+    assert [path.name for path in find_checkpoints(tmp_path / 'elsewhere')] == ['iter_2.pth', 'iter_1.pth']
+
+
+def test_zeros_and_infinities_together_are_a_mask(tmp_path):
+    mask = torch.full((3, 3), -math.inf).triu(1)
+    values = dict(mask=mask, whole=torch.ones(2), count=torch.tensor(3), bad=[torch.tensor(math.nan), -mask])
+    assert not_finite_keys(dict(state=values)) == ['state.bad.0', 'state.bad.1']
+    assert not_finite_keys(torch.tensor([-math.inf]), 'alone') == ['alone']
+
+
+def test_a_disk_without_room_is_one_line_and_nothing_is_begun(tmp_path, monkeypatch):
+    save_checkpoint(dict(a=1), tmp_path / 'a.pth')
+    monkeypatch.setattr('shutil.disk_usage', lambda path: SimpleNamespace(free=3_000_000))
+    with pytest.raises(
+        OmniVLRuntimeError,
+        match=r'a\.pth cannot be written \(No space left on device\): about 4 MB are needed, 3 MB are free '
+        r'there\. .*max_keep_ckpts.*--work-dir.*--resume',
+    ) as caught:
+        save_checkpoint(dict(a=torch.zeros(1_000_000)), tmp_path / 'a.pth')
+    assert '\n' not in str(caught.value) and load_checkpoint(tmp_path / 'a.pth') == dict(a=1)
+    assert [path.name for path in tmp_path.iterdir()] == ['a.pth']
+
+
+def test_an_error_of_the_disk_is_not_hidden_by_that_of_torch(tmp_path):
+    """torch.save turns the OSError of a file into a RuntimeError that names no file."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        for write in (
+            lambda: save_checkpoint(dict(a=torch.zeros(1_000_000)), tmp_path / 'a.pth'),
+            lambda: write_text(tmp_path / 'a.txt', 'x' * 200_000),
+        ):
+            with pytest.raises(OmniVLRuntimeError, match=r'a\.\w+ cannot be written \(File too large\): about .* MB'):
+                write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_size_is_told_key_by_key():
