@@ -189,7 +189,7 @@ class OmniVLRunner(Runner):
     def resume(self, filename: str) -> None:
         """Go on with the run that wrote a checkpoint."""
         self.loaded_from = filename
-        self._apply_resume(files.load_checkpoint(filename, verify=True))
+        self._apply_resume(files.load_checkpoint(filename))
         self._has_loaded = True
 
     def save_checkpoint(
@@ -255,7 +255,7 @@ class OmniVLRunner(Runner):
         if self._resume is True or self._resume == 'auto':
             self._resume_content = self._read_last_checkpoint()
         else:
-            self._resume_content = files.load_checkpoint(self._resume, verify=True)
+            self._resume_content = files.load_checkpoint(self._resume)
             self.loaded_from = str(self._resume)
         if self._resume_content is None:
             self._resume = False

@@ -55,6 +55,24 @@ def test_train_resume_and_test(monkeypatch, tmp_path, config_file):
     assert json.loads((tmp_path / 'test/metrics.json').read_text())['image']['toy']['r5'] == 50.0
 
 
+def test_a_changed_bit_of_a_checkpoint_is_noticed_or_means_nothing(monkeypatch, tmp_path, config_file, each_flip):
+    call(monkeypatch, 'train.py', config_file, '--cfg-options', 'train_cfg.max_iters=1')
+    checkpoint = tmp_path / 'run/iter_1.pth'
+    words = ('test.py', config_file, checkpoint, '--work-dir', tmp_path / 'test')
+    call(monkeypatch, *words)
+    expected, noticed = metrics(tmp_path / 'test')['image'], 0
+    for place in each_flip([checkpoint]):
+        (tmp_path / 'test/metrics.json').unlink(missing_ok=True)
+        try:
+            call(monkeypatch, *words)
+        except SystemExit as ended:
+            assert str(ended).startswith(f'error: {checkpoint} is ') or 'cannot be read' in str(ended), place
+            noticed += 1
+        else:
+            assert metrics(tmp_path / 'test')['image'] == expected, place
+    assert noticed >= 40
+
+
 @pytest.mark.parametrize(
     ('tool', 'arguments', 'message'),
     [
