@@ -226,7 +226,8 @@ class PretrainedTokenizer(TextTokenizer):
                 f'no folder {self.vocab_folder}: give one that save_pretrained of a tokenizer of transformers wrote'
             )
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.vocab_folder, local_files_only=True)
+            # Unless told not to, it asks on the terminal whether to run the code that a folder of others may bring.
+            tokenizer = AutoTokenizer.from_pretrained(self.vocab_folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise OmniVLValueError(
                 f'transformers finds no tokenizer in {self.vocab_folder} ({str(error).splitlines()[0]}): it needs '
