@@ -14,6 +14,7 @@ from omnivl.registry import TRANSFORMS
 
 from .base import Transform, require
 from .decoders import VideoDecoder, build_decoder, reported_as_broken
+from .remote import check_remote, fetched
 from .sampling import clip_indices
 
 WHITE = (255, 255, 255, 255)
@@ -81,9 +82,12 @@ class LoadImage(Transform):
             transparency and bit depth are treated alike.
         short_side: JPEGs are decoded at 1/2, 1/4 or 1/8 as long as both sides stay at least this long, in pixels:
             faster for large photographs; None decodes in full. Only for ``'pillow'``.
+        remote: Whether annotations may name URLs, see ``remote.py``; or their limits, ``dict(max_bytes=, timeout=)``.
     """
 
-    def __init__(self, backend: str = 'pillow', short_side: int | None = None) -> None:
+    def __init__(
+        self, backend: str = 'pillow', short_side: int | None = None, remote: bool | dict[str, Any] = False
+    ) -> None:
         if backend not in ('pillow', 'cv2'):
             raise OmniVLValueError(f"LoadImage: backend must be 'pillow' or 'cv2', got {backend!r}")
         if short_side is not None and (short_side < 1 or backend == 'cv2'):
@@ -92,7 +96,9 @@ class LoadImage(Transform):
             )
         self.backend = backend
         self.short_side = short_side
+        self.remote = check_remote(remote, 'LoadImage')
 
+    @fetched
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add ``frames``, uint8 (1, H, W, 3) RGB; raise BrokenVisualError if the file is missing or broken."""
         require(results, self, ('visual',))
@@ -140,6 +146,7 @@ class LoadVideo(Transform):
             time where crops are much smaller than the video. None keeps the size.
         num_clips: Clips of ``num_frames`` each, for testing with several views; every clip spans the whole video, a
             little later than the one before, and they come one after the other.
+        remote: Whether annotations may name URLs, see ``remote.py``; or their limits, ``dict(max_bytes=, timeout=)``.
     """
 
     def __init__(
@@ -149,6 +156,7 @@ class LoadVideo(Transform):
         decoder: str | dict[str, Any] | VideoDecoder = 'auto',
         short_side: int | None = None,
         num_clips: int = 1,
+        remote: bool | dict[str, Any] = False,
     ) -> None:
         if not isinstance(num_frames, int) or num_frames < 1:
             raise OmniVLValueError(f'LoadVideo: num_frames must be a positive int, got {num_frames!r}')
@@ -166,7 +174,9 @@ class LoadVideo(Transform):
         self.decoder = build_decoder(decoder)
         self.short_side = short_side
         self.num_clips = num_clips
+        self.remote = check_remote(remote, 'LoadVideo')
 
+    @fetched
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add ``frames``, uint8 (V * T, H, W, 3) RGB; raise BrokenVisualError if the file is missing or broken."""
         require(results, self, ('visual', 'rng') if self.random else ('visual',))

@@ -215,7 +215,7 @@ def test_built_by_name(video_folder):
     transform = TRANSFORMS.build({'type': 'LoadVideo', 'num_frames': 2, 'decoder': {'type': 'pyav'}, 'short_side': 24})
     assert transform({'visual': str(video_folder / 'one.mp4')})['frames'].shape == (2, 24, 32, 3)
     assert 'PyAVDecoder' in repr(transform)
-    assert repr(TRANSFORMS.build({'type': 'LoadImage'})) == "LoadImage(backend='pillow', short_side=None)"
+    assert repr(TRANSFORMS.build({'type': 'LoadImage'})) == "LoadImage(backend='pillow', short_side=None, remote=False)"
 
 
 class Videos:
