@@ -124,10 +124,12 @@ def read_exported_config(folder: str | Path) -> Config:
         raise OmniVLFileNotFoundError(f'{folder} has no {CONFIG}: it is no folder that tools/export_weights.py wrote')
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OmniVLValueError(f'{path} is no JSON file ({error}): export the model again') from error
     if not isinstance(content, dict) or content.get('format') != FORMAT:
         raise OmniVLValueError(f"{path} does not say format='{FORMAT}': it is not of tools/export_weights.py")
+    if not isinstance(content.get('model'), dict):
+        raise OmniVLValueError(f'{path} has no model: export the model again')
     return Config(_with_vocabulary(content, Path(folder)), filename=str(path))
 
 

@@ -111,7 +111,7 @@ def find_checkpoints(directory: str | os.PathLike) -> list[Path]:
     found = [path for pattern in ('iter_*.pth', 'epoch_*.pth') for path in directory.glob(pattern)]
     found.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
     pointer = directory / LAST_CHECKPOINT
-    if pointer.is_file() and (text := pointer.read_text(encoding='utf-8').strip()):
+    if pointer.is_file() and (text := pointer.read_text('utf-8', 'replace').strip()):
         named = Path(text)
         # The work directory may have been moved since.
         last = named if named.is_file() else directory / named.name

@@ -70,6 +70,12 @@ def folder(tokenizer, tmp_path, request):
     return folder
 
 
+def test_a_vocabulary_that_is_no_text(tmp_path):
+    (tmp_path / 'vocab.txt').write_bytes(b'[PAD]\n\xff\n')
+    with pytest.raises(OmniVLValueError, match=r'vocab.txt is no BERT vocabulary, it is not UTF-8 text: '):
+        read_vocabulary(tmp_path / 'vocab.txt')
+
+
 def test_a_folder_of_transformers_runs_no_code_of_its_own_and_asks_nobody(folder, tmp_path, monkeypatch):
     monkeypatch.setattr('builtins.input', lambda *_: 'y')
     config = json.loads((folder / 'tokenizer_config.json').read_text())

@@ -242,6 +242,12 @@ def test_a_damaged_checkpoint_is_passed_over_whatever_its_pickle_asks_for(tmp_pa
     )
 
 
+def test_a_damaged_pointer_to_the_last_checkpoint_stops_nobody(tmp_path):
+    save_checkpoint(dict(state_dict=dict(weight=torch.rand(3))), tmp_path / 'iter_1.pth')
+    (tmp_path / 'last_checkpoint').write_bytes(b'iter_\xb1.pth')
+    assert load_last_checkpoint(tmp_path)[0] == tmp_path / 'iter_1.pth'
+
+
 def test_weights_that_were_replaced_inside_a_whole_file(tmp_path):
     path = tmp_path / 'a.pth'
     save_checkpoint(dict(state_dict=dict(weight=torch.zeros(3))), path)
