@@ -10,6 +10,8 @@ VERSION = re.search(r"__version__ = '(.+)'", (ROOT / 'omnivl/version.py').read_t
 
 # The official caption metrics; its tokenizer and METEOR run Java, which is looked for when they are asked for.
 CAPTION = ['pycocoevalcap>=1.2']
+# Images and videos at s3://, zip://...::https:// and so on; http:// and https:// alone need nothing.
+REMOTE = ['fsspec[http]>=2023.1']
 DEMO = ['jinja2>=3.1', 'matplotlib>=3.7', *CAPTION]
 LINT = ['mypy>=1.11', 'pydoclint>=0.6', 'ruff>=0.6']
 TEST = ['pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.5', 'scikit-learn>=1.3', *LINT, *DEMO]
@@ -43,5 +45,11 @@ setup(
         'av>=15.0',
         'decord>=0.6.0; platform_machine == "x86_64" and sys_platform == "linux"',
     ],
-    extras_require={'caption': CAPTION, 'demo': DEMO, 'test': TEST, 'all': sorted({*DEMO, *TEST})},
+    extras_require={
+        'caption': CAPTION,
+        'demo': DEMO,
+        'remote': REMOTE,
+        'test': TEST,
+        'all': sorted({*DEMO, *REMOTE, *TEST}),
+    },
 )

@@ -1,6 +1,7 @@
 """What every test may use: one thread, the tiny model, a vocabulary, random batches."""
 
 import os
+import random
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # inherited by the processes that tests start
 
@@ -30,6 +31,25 @@ def vocab_file(tmp_path_factory):
     path = tmp_path_factory.mktemp('vocab') / 'vocab.txt'
     path.write_text('\n'.join(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *(f'w{i}' for i in range(WORDS))]))
     return path
+
+
+@pytest.fixture
+def each_flip():
+    """A function that goes through single bits of some files: each is changed in one of them, and put back."""
+
+    def flips(files, number=60, seed=0):
+        draw = random.Random(seed)
+        contents = {file: file.read_bytes() for file in files if file.stat().st_size}
+        for _ in range(number):
+            file, content = draw.choice(list(contents.items()))
+            bit = draw.randrange(8 * len(content))
+            changed = bytearray(content)
+            changed[bit // 8] ^= 1 << bit % 8
+            file.write_bytes(changed)
+            yield f'bit {bit} of {file.name}'
+            file.write_bytes(content)
+
+    return flips
 
 
 @pytest.fixture

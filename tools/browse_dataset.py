@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 
 from omnivl.datasets import SampleKey, SkippedItem
 from omnivl.engine import ConfigError, read_config
-from omnivl.engine.command_line import one_line_errors
+from omnivl.engine.command_line import add_trust_option, one_line_errors
 from omnivl.registry import DATASETS, TOKENIZERS
 from omnivl.structures import VLDataSample
 from omnivl.visualization.pictures import draw_values
@@ -36,6 +36,7 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='path of the config')
+    add_trust_option(parser)
     parser.add_argument('--role', choices=ROLES, default='train', help='which of the data; by default train')
     parser.add_argument('--loader', metavar='NAME', help='one loader of that role, as image; by default all of them')
     parser.add_argument('--number', type=int, default=24, help='samples in all; by default 24')
@@ -170,7 +171,7 @@ def make_sheet(arguments: argparse.Namespace) -> Image.Image:
     Returns:
         The sheet, one part for each loader.
     """
-    cfg = read_config(arguments.config)
+    cfg = read_config(arguments.config, arguments.trust_code)
     loaders = choose_loaders(cfg, arguments.role, arguments.loader)
     tokenizer = TOKENIZERS.build(copy.deepcopy(cfg.model.trunk.tokenizer))
     share = -(-arguments.number // len(loaders))

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from omnivl.apis.export import write_weights
 from omnivl.engine.command_line import add_cfg_options, one_line_errors, read_changed_config
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS, WEIGHT_READERS
 from omnivl.storage import save_checkpoint
+from omnivl.storage.checkpoint import save_weights
 from omnivl.version import __version__
 from omnivl.weights import load_weights
 
@@ -64,7 +64,7 @@ def convert(arguments: argparse.Namespace) -> None:
         save_checkpoint(dict(state_dict=weights, meta=meta), out)
     else:
         # Every name of a shared tensor gets values of its own: the format has no sharing.
-        write_weights({key: value.clone() for key, value in weights.items()}, out)
+        save_weights({key: value.clone() for key, value in weights.items()}, out)
     print(f'written to {out}')
 
 

@@ -29,7 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from omnivl.engine import ConfigError, read_config
-from omnivl.engine.command_line import one_line_errors
+from omnivl.engine.command_line import add_trust_option, one_line_errors
 from omnivl.models.interfaces import HasImageSize, HasParts, offered_by
 from omnivl.models.losses import MatchingPairs
 from omnivl.registry import MODELS
@@ -94,6 +94,7 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='path of the config')
+    add_trust_option(parser)
     parser.add_argument('--frames', type=int, help='frames of a clip; by default those of the config')
     parser.add_argument('--size', type=int, help='side of a picture in pixels; by default that of the config')
     parser.add_argument('--words', type=int, default=30, help='word pieces of a text, [CLS] and [SEP] too; default 30')
@@ -333,7 +334,7 @@ def main() -> None:
     """Count and print."""
     arguments = parse_arguments()
     with one_line_errors():
-        cfg = read_config(arguments.config)
+        cfg = read_config(arguments.config, arguments.trust_code)
         if 'model' not in cfg:
             raise ConfigError(f'{arguments.config} has no model')
         model = build_model(cfg.model)

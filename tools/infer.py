@@ -25,8 +25,8 @@ from typing import Any
 
 from omnivl.apis import OmniVLInferencer
 from omnivl.apis.gallery import is_index
-from omnivl.apis.loading import CONFIG_SUFFIXES
-from omnivl.engine.command_line import one_line_errors
+from omnivl.apis.loading import CONFIG_SUFFIXES, read_model_config
+from omnivl.engine.command_line import add_trust_option, one_line_errors
 from omnivl.storage.files import write_json
 from omnivl.structures import MODALITIES
 from omnivl.visualization.attention import KINDS
@@ -73,6 +73,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=16, help='visuals at a time (default: 16)')
     parser.add_argument('--device', help='cpu, cuda:0 ...; by default the GPU if there is one')
     parser.add_argument('--out', help='JSON file for the results; by default they are printed, one per line')
+    add_trust_option(parser)
     options = parser.parse_intermixed_args(arguments)
     options.model, *rest = options.words
     is_config = Path(options.model).suffix in CONFIG_SUFFIXES
@@ -99,7 +100,9 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
     Returns:
         One result per input; for ``retrieve`` one per query.
     """
-    inferencer = OmniVLInferencer(options.model, options.checkpoint, options.device, options.batch_size)
+    is_config = options.checkpoint is not None
+    model = read_model_config(options.model, options.trust_code) if is_config else options.model
+    inferencer = OmniVLInferencer(model, options.checkpoint, options.device, options.batch_size)
     # Words without a separator are paths here, and texts are those of --text.
     inputs = [word if '://' in word else Path(word) for word in options.inputs]
     about = dict(modality=options.modality)

@@ -28,7 +28,7 @@ from mmengine.config import Config
 from omnivl.datasets import VisualDataset
 from omnivl.datasets.verification import ReadingPlan, read_all
 from omnivl.engine import ConfigError, read_config
-from omnivl.engine.command_line import message_of
+from omnivl.engine.command_line import add_trust_option, message_of
 from omnivl.errors import OmniVLError
 from omnivl.registry import DATASETS
 from omnivl.storage import ProgressBar, write_text
@@ -64,6 +64,7 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='path of the config')
+    add_trust_option(parser)
     parser.add_argument('--roles', nargs='+', choices=ROLES, default=ROLES, help='which data; by default all')
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     parser.add_argument('--workers', type=int, default=cores, help=f'processes that read; by default {cores}; 0 = none')
@@ -208,7 +209,7 @@ def main() -> None:
     """Verify."""
     arguments = parse_arguments()
     try:
-        cfg = read_config(arguments.config)
+        cfg = read_config(arguments.config, arguments.trust_code)
         plan = ReadingPlan(build_datasets(cfg, arguments.roles))
         start_method = cfg.get('env_cfg', {}).get('mp_cfg', {}).get('mp_start_method', 'fork')
         tally = verify(plan, arguments.out, arguments.workers, start_method, arguments.max_seconds)

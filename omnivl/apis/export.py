@@ -1,15 +1,17 @@
 """A trained model as a folder of plain files that are read without a runner."""
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from omnivl.datasets.labels import configured_classes
-from omnivl.errors import OmniVLFileNotFoundError, OmniVLFloatingPointError, OmniVLTypeError, OmniVLValueError
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLTypeError, OmniVLValueError
 from omnivl.models.interfaces import Classifies, HasImageSize, HasParts, offered_by
 from omnivl.models.tasks import TrunkModel
 from omnivl.registry import MODELS, only_registered
@@ -18,10 +20,11 @@ from omnivl.storage.checkpoint import (
     load_checkpoint,
     load_last_checkpoint,
     load_state_dict,
+    save_weights,
     weights_of,
 )
-from omnivl.storage.files import atomic_write, write_json
-from omnivl.storage.plain import not_finite_keys
+from omnivl.storage.files import write_json
+from omnivl.storage.sums import SUMS, check_sums, write_sums
 from omnivl.version import __version__
 from omnivl.weights.base import FOLLOWERS, pixel_statistics
 
@@ -37,7 +40,7 @@ def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> Tr
     A pretraining model becomes its trunk, without losses, momentum encoder and queues. The folder holds
     ``model.safetensors`` (shared weights once), ``config.json`` (model, test pipelines and evaluations, with the
     vocabulary's path relative to the folder, and the names of a classifier's classes if the annotations of its test are
-    there), the tokenizer's files and ``preprocessor_config.json`` (pixel statistics).
+    there), the tokenizer's files, ``preprocessor_config.json`` (pixel statistics) and ``SHA256SUMS`` of all of them.
 
     Args:
         cfg: The config that the checkpoint was trained with.
@@ -65,13 +68,16 @@ def write_folder(model: TrunkModel, weights: dict[str, Tensor], config: dict[str
     tokenizer = model.trunk.tokenizer  # an error that says how to make one if there is no vocabulary
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
-    write_weights(weights, folder / WEIGHTS)
+    sha256 = save_weights(weights, folder / WEIGHTS)
     write_json(folder / CONFIG, config)
     _write_pixels(model, folder)
+    write_sums(folder, {WEIGHTS: sha256})
 
 
 def load_exported(folder: str | Path) -> tuple[nn.Module, Config]:
     """Read a folder that ``export_folder`` wrote; it may name registered components only, and no code of its own.
+
+    Every file is compared with ``SHA256SUMS``; a folder of old, which has none, is read with a warning.
 
     Args:
         folder: The folder; it may have been moved.
@@ -82,14 +88,21 @@ def load_exported(folder: str | Path) -> tuple[nn.Module, Config]:
 
     Raises:
         OmniVLFileNotFoundError: A file of the folder is missing.
-        CheckpointError: The weights are broken or do not fit.
+        CheckpointError: The weights do not fit, or a file is damaged.
         OmniVLValueError: It is not a folder of ours, or names a component that is not registered.
     """
+    is_checked = check_sums(Path(folder))
     config = read_exported_config(folder)
+    if not is_checked:
+        print_log(
+            f'{folder} has no {SUMS}, so damage to config and vocabulary is not noticed: export the model again',
+            'current',
+            logging.WARNING,
+        )
     with only_registered():
         model = MODELS.build(config.model)
     path = Path(folder) / WEIGHTS
-    weights = dict(weights_of(load_checkpoint(path), str(path)))
+    weights = dict(weights_of(load_checkpoint(path, verify=not is_checked), str(path)))
     names: dict[int, list[str]] = {}
     for key, value in model.state_dict(keep_vars=True).items():
         names.setdefault(id(value), []).append(key)
@@ -111,10 +124,12 @@ def read_exported_config(folder: str | Path) -> Config:
         raise OmniVLFileNotFoundError(f'{folder} has no {CONFIG}: it is no folder that tools/export_weights.py wrote')
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OmniVLValueError(f'{path} is no JSON file ({error}): export the model again') from error
     if not isinstance(content, dict) or content.get('format') != FORMAT:
         raise OmniVLValueError(f"{path} does not say format='{FORMAT}': it is not of tools/export_weights.py")
+    if not isinstance(content.get('model'), dict):
+        raise OmniVLValueError(f'{path} has no model: export the model again')
     return Config(_with_vocabulary(content, Path(folder)), filename=str(path))
 
 
@@ -156,19 +171,6 @@ def unique_weights(model: nn.Module) -> dict[str, Tensor]:
             weights[key] = value.detach()
         seen.add(id(value))
     return weights
-
-
-def write_weights(weights: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file, whole or not at all; weights that are not finite are refused."""
-    from safetensors.torch import save
-
-    if keys := not_finite_keys(weights):
-        raise OmniVLFloatingPointError(
-            f'{path} is not written: {len(keys)} weights are not finite ({", ".join(keys[:5])}); take another one'
-        )
-    content = save({key: value.cpu().contiguous() for key, value in weights.items()}, metadata=dict(format='pt'))
-    with atomic_write(path, len(content)) as file:
-        file.write(content)
 
 
 def _write_pixels(model: HasParts, folder: Path) -> None:

@@ -15,7 +15,8 @@ from torch import nn
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLRuntimeError, OmniVLValueError
 from omnivl.models.interfaces import Contrasts, HasParts, serving
 from omnivl.storage.files import atomic_write, write_json
-from omnivl.storage.hashes import file_sha256
+from omnivl.storage.hashes import content_sha256, file_sha256
+from omnivl.structures import MODALITIES
 from omnivl.weights.base import part_state
 
 from .inputs import Visual, list_folder
@@ -23,10 +24,19 @@ from .preparation import Preparation
 
 INDEX_FILE = 'index.json'
 FEATURES_FILE = 'features.safetensors'
-VERSION = 1
+VERSION = 2
 # What the features depend on; heads, decoders, momentum encoder and queues may differ.
 FEATURE_PARTS = ('visual_encoder.', 'text_encoder.', 'visual_proj.', 'text_proj.')
 SHOWN = 5  # names in a message
+# What an index holds beside its entries; ``...`` stands for any name.
+INDEX = dict(
+    model=str,
+    kind=str,
+    features=str,
+    files={...: dict(size=int, time_ns=int, sha256=str)},
+    folders={...: int},
+    errors=[dict(input=str, error=str)],
+)
 
 
 class StaleIndexError(OmniVLRuntimeError):
@@ -76,7 +86,7 @@ class Gallery:
             entry['modality'] = visual.modality
         content = dict(version=VERSION, kind=self.kind, model=self.model, features=hashlib.sha256(data).hexdigest())
         content |= dict(entries=entries, files=self.files, folders=self.folders, errors=self.errors)
-        write_json(Path(folder) / INDEX_FILE, content)
+        write_json(Path(folder) / INDEX_FILE, dict(content, sha256=content_sha256(content)))
 
     @classmethod
     def load(cls, folder: str | Path) -> 'Gallery':
@@ -85,32 +95,22 @@ class Gallery:
         A folder that is no index is an ``OmniVLFileNotFoundError``; one that is damaged, or of another version of this
         format, an ``OmniVLValueError``.
         """
-        from safetensors.numpy import load
-
         if not is_index(folder):
             raise OmniVLFileNotFoundError(f'{folder} is no index: {INDEX_FILE} and {FEATURES_FILE} must be in it')
-        try:
-            content = json.loads((Path(folder) / INDEX_FILE).read_text(encoding='utf-8'))
-        except json.JSONDecodeError as error:
-            raise OmniVLValueError(f'{folder}/{INDEX_FILE} is damaged ({error}); make the index anew') from error
-        if content.get('version') != VERSION:
-            raise OmniVLValueError(
-                f'{folder} is an index of version {content.get("version")}, this is for {VERSION}; make it anew'
-            )
-        data = (Path(folder) / FEATURES_FILE).read_bytes()
-        if hashlib.sha256(data).hexdigest() != content['features']:
-            raise OmniVLValueError(f'{folder}/{FEATURES_FILE} is damaged or of another index; make the index anew')
+        content = _read_index(Path(folder) / INDEX_FILE)
         entries = content['entries']
-        names = [entry['name'] for entry in entries]
         visuals = []
         if content['kind'] == 'visual':
-            in_memory = [name.startswith('#') for name in names]
             visuals = [
-                Visual(entry['name'], entry['modality'], None if memory else entry['name'])
-                for entry, memory in zip(entries, in_memory)
+                Visual(entry['name'], entry['modality'], None if entry['name'].startswith('#') else entry['name'])
+                for entry in entries
             ]
-        rest = {key: content[key] for key in ('kind', 'model', 'files', 'folders', 'errors')}
-        return cls(features=load(data)['features'], names=names, visuals=visuals, **rest)
+        return cls(
+            features=_read_features(Path(folder) / FEATURES_FILE, content['features'], len(entries)),
+            names=[entry['name'] for entry in entries],
+            visuals=visuals,
+            **{key: content[key] for key in ('kind', 'model', 'files', 'folders', 'errors')},
+        )
 
     def check(self, model: str) -> None:
         """Look whether the index still holds for the model of a checksum.
@@ -170,6 +170,62 @@ def model_checksum(model: nn.Module, preparation: Preparation) -> str:
     digest.update(contrasts.tokenizer.definition())
     digest.update('\n'.join(preparation.described()).encode())
     return digest.hexdigest()
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    """Read ``index.json``, all of whose keys are there and of their types; an ``OmniVLValueError`` if not."""
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except (ValueError, RecursionError) as error:
+        raise OmniVLValueError(f'{path} is damaged ({error}); make the index anew') from error
+    version = content.get('version') if isinstance(content, dict) else None
+    if version != VERSION:
+        raise OmniVLValueError(f'{path.parent} is an index of version {version}, this is for {VERSION}; make it anew')
+    if content.pop('sha256', None) != content_sha256(content):
+        raise OmniVLValueError(f'{path} is damaged: its checksum is wrong; make the index anew')
+    is_visual = content.get('kind') == 'visual'
+    entry = dict(name=str, modality=str) if is_visual else dict(name=str)
+    wrong = _misfit(content, dict(INDEX, entries=[entry]), 'index')
+    if wrong is None and not is_visual and content['kind'] != 'text':
+        wrong = f"index.kind is {content['kind']!r}, not 'visual' or 'text'"
+    for number, one in enumerate(content['entries'] if is_visual and wrong is None else ()):
+        if one['modality'] not in MODALITIES:
+            wrong = wrong or f'index.entries.{number}.modality is none of {", ".join(MODALITIES)}'
+    if wrong is not None:
+        raise OmniVLValueError(f'{path} is damaged or not ours: {wrong}; make the index anew')
+    return content
+
+
+def _misfit(value: Any, shape: Any, place: str) -> str | None:
+    """Name the first place of a JSON value that is not as ``shape`` has it; a key ``...`` there stands for any."""
+    kind: Any = shape if isinstance(shape, type) else type(shape)
+    if type(value) is not kind:
+        return f'{place} is missing or no {kind.__name__}'
+    if kind is list:
+        shape = dict.fromkeys(range(len(value)), shape[0])
+        value = dict(enumerate(value))
+    elif kind is dict and ... in shape:
+        shape = dict.fromkeys(value, shape[...])
+    elif kind is shape:
+        return None
+    wrong = (_misfit(value.get(key), inner, f'{place}.{key}') for key, inner in shape.items())
+    return next((place for place in wrong if place is not None), None)
+
+
+def _read_features(path: Path, sha256: str, count: int) -> np.ndarray:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise OmniVLValueError(f'{path} is damaged or of another index; make the index anew')
+    try:
+        features = load(data).get('features')
+    except (SafetensorError, ValueError) as error:
+        raise OmniVLValueError(f'{path} is no safetensors file ({error}); make the index anew') from error
+    if features is None or features.ndim != 2 or len(features) != count or features.dtype != np.float32:
+        raise OmniVLValueError(f'{path} does not hold float32 features of {count} entries; make the index anew')
+    return features
 
 
 def _state(path: str) -> dict[str, Any]:

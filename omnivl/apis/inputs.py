@@ -1,9 +1,6 @@
 """What may be handed to an inferencer: paths, URLs, pictures, arrays, clips, and lists or folders of these."""
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +12,16 @@ from omnivl.datasets.errors import BrokenVisualError
 from omnivl.datasets.transforms import LoadImage, segment_indices
 from omnivl.datasets.transforms.decoders import reported_as_broken
 from omnivl.datasets.transforms.loading import to_rgb
+from omnivl.datasets.transforms.remote import Fetching, local_file
 from omnivl.errors import OmniVLTypeError, OmniVLValueError
 from omnivl.structures import IMAGE, MODALITIES, VIDEO, check_modality, modality_of_path
-from omnivl.structures.modality import suffix_of
 
 ALLOWED = (
     'a path, a URL, a PIL image, an array uint8 (H, W, 3) or (T, H, W, 3), a list of frames, '
     'or a list or folder of any of these'
 )
+
+NAMED_BY_A_PERSON = Fetching(any_scheme=True)
 
 
 @dataclass(slots=True)
@@ -118,27 +117,6 @@ def all_texts(x: object) -> bool:
     return bool(texts) and all(texts)
 
 
-@contextmanager
-def local_file(path: str) -> Iterator[str]:
-    """Give a path that decoders can open: local ones as they are, URLs through fsspec as a temporary copy.
-
-    A URL, of any scheme that fsspec knows, that cannot be fetched is a ``BrokenVisualError``; so is one without fsspec.
-    """
-    if '://' not in path:
-        yield path
-        return
-    try:
-        import fsspec
-    except ImportError as error:
-        raise BrokenVisualError(path, 'URLs need fsspec; install it: pip install fsspec') from error
-    with tempfile.TemporaryDirectory() as folder:
-        copy = os.path.join(folder, f'visual{suffix_of(path)}')
-        with reported_as_broken(path, 'it cannot be fetched'):
-            filesystem, inner = fsspec.core.url_to_fs(path)
-            filesystem.get_file(inner, copy)
-        yield copy
-
-
 def frames_in_memory(visual: Visual, num_frames: int) -> np.ndarray:
     """Return frames of what is in memory, sampled as ``num_frames`` of a file: uint8 (T, H, W, 3) RGB.
 
@@ -192,7 +170,7 @@ def _frame(picture: object, name: str) -> np.ndarray:
         with reported_as_broken(name, 'it cannot be read as an image'):
             return to_rgb(picture)
     if isinstance(picture, str | Path):
-        with local_file(str(picture)) as path:
+        with local_file(str(picture), NAMED_BY_A_PERSON) as path:
             return LoadImage()({'visual': path})['frames'][0]
     if not isinstance(picture, np.ndarray):
         raise BrokenVisualError(

@@ -98,8 +98,11 @@ def load_model(
     return LoadedModel(model.to(device).eval(), pipelines, evaluations, classes=classes)
 
 
-def read_model_config(path: str | Path) -> Config:
-    """Read a config; an ``OmniVLFileNotFoundError`` if there is none, an ``OmniVLValueError`` if the file is none."""
+def read_model_config(path: str | Path, trust_code: bool = False) -> Config:
+    """Read a config, see ``read_config``.
+
+    It is an ``OmniVLFileNotFoundError`` if there is none, an ``OmniVLValueError`` if the file is none.
+    """
     path = Path(path)
     if not path.is_file():
         raise OmniVLFileNotFoundError(f'there is no config {path}')
@@ -107,7 +110,7 @@ def read_model_config(path: str | Path) -> Config:
         raise OmniVLValueError(
             f'{path} is no config ({", ".join(CONFIG_SUFFIXES)}); a checkpoint is the second argument'
         )
-    cfg = read_config(path)
+    cfg = read_config(path, trust_code)
     if cfg.get('model') is None:
         raise OmniVLValueError(f'the config {path} has no model')
     return cfg

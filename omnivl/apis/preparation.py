@@ -20,11 +20,12 @@ from omnivl.datasets.transforms import (
     clean_caption,
     clean_question,
 )
+from omnivl.datasets.transforms.remote import local_file
 from omnivl.errors import OmniVLTypeError, OmniVLValueError
 from omnivl.registry import TRANSFORMS
 from omnivl.structures import FRAMES, MODALITIES, Modality
 
-from .inputs import Visual, frames_in_memory, local_file
+from .inputs import NAMED_BY_A_PERSON, Visual, frames_in_memory
 
 NO_LIMIT = 1_000_000  # word pieces
 
@@ -85,7 +86,7 @@ class Preparation:
             )
         if visual.path is None:
             return self._run(visual, visual.name)
-        with local_file(visual.path) as path:
+        with local_file(visual.path, NAMED_BY_A_PERSON) as path:
             return self._run(visual, path)
 
     def _run(self, visual: Visual, path: str) -> dict[str, Any]:

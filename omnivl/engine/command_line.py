@@ -33,8 +33,18 @@ def add_run_options(parser: argparse.ArgumentParser, results: str, work_dir: str
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
+def add_trust_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-code``, for :func:`read_config`."""
+    parser.add_argument(
+        '--trust-code',
+        action='store_true',
+        help='let a JSON or YAML config import and call whatever it names, as a Python config may',
+    )
+
+
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg-options``, which :func:`read_changed_config` puts into the config."""
+    """Add ``--trust-code``, and ``--cfg-options``, which :func:`read_changed_config` puts into the config."""
+    add_trust_option(parser)
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='change the config'
     )
@@ -42,7 +52,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 
 def read_changed_config(arguments: argparse.Namespace) -> Config:
     """Read the config that the options ``config`` and ``cfg_options`` of a command describe."""
-    cfg = read_config(arguments.config)
+    cfg = read_config(arguments.config, arguments.trust_code)
     apply_options(cfg, arguments.cfg_options)
     return cfg
 

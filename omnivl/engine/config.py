@@ -12,12 +12,13 @@ import mmengine.registry
 from mmengine.config import Config
 from mmengine.registry import Registry
 from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
 from torch.utils.data import DataLoader
 
 import omnivl.registry
-from omnivl.errors import OmniVLValueError
 from omnivl.registry import argument_names
 
+from .data_config import SUFFIXES, ConfigError, read_data_config
 from .streams import split_losses
 
 # Keys that the runner and tools/train.py read beside the arguments of MMEngine's Runner.
@@ -51,25 +52,45 @@ INJECTED = (
 SLIP = 0.88
 
 
-class ConfigError(OmniVLValueError):
-    """A config, or an option of the command line, names something that does not exist."""
-
-
-def read_config(path: str | Path) -> Config:
+def read_config(path: str | Path, trust_code: bool = False) -> Config:
     """Read a config; a file that is not there and misspelt keys are errors.
 
-    A config under ``projects/`` imports the code beside it as ``projects.<name>``; the folder that holds ``projects``
-    is put on the path for that.
+    A Python config is code, and its ``custom_imports`` are imported. One under ``projects/`` imports the code beside it
+    as ``projects.<name>``; the folder that holds ``projects`` is put on the path for that. A config of JSON or YAML is
+    data, which may name registered components only; ``trust_code`` gives it the rights of a Python config.
     """
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f'there is no config {path}; {_listing(path.parent)}')
-    root = next((parent for parent in path.resolve().parents if (parent / 'projects').is_dir()), None)
-    if root is not None and str(root) not in sys.path:
-        sys.path.append(str(root))
-    cfg = Config.fromfile(path)
+    if path.suffix not in ('.py', *SUFFIXES):
+        raise ConfigError(f'{path} is no config: its name must end in .py, {", ".join(SUFFIXES)}')
+    if path.suffix in SUFFIXES and not trust_code:
+        cfg = read_data_config(path)
+    else:
+        root = next((parent for parent in path.resolve().parents if (parent / 'projects').is_dir()), None)
+        if root is not None and str(root) not in sys.path:
+            sys.path.append(str(root))
+        cfg = Config.fromfile(path, import_custom_modules=False)
+        _import_modules(cfg.get('custom_imports'), path)
     check_config(cfg)
     return cfg
+
+
+def _import_modules(wanted: Any, path: Path) -> None:
+    """Import the modules of ``custom_imports``, which MMEngine does for one of its two styles of configs only."""
+    if wanted is None:
+        return
+    try:
+        import_modules_from_strings(**wanted)
+    except TypeError as error:
+        raise ConfigError(
+            f"{path}: custom_imports is {wanted!r}, it must be dict(imports=['a.module'], allow_failed_imports=False)"
+        ) from error
+    except ImportError as error:
+        raise ConfigError(
+            f'{path}: custom_imports: {error} ({error.__context__}); put the folder that holds it on PYTHONPATH, or '
+            'set allow_failed_imports=True'
+        ) from error
 
 
 def _listing(folder: Path) -> str:

@@ -20,7 +20,7 @@ FORMAT = 'omnivl-1'
 HISTORY_LENGTH = 10_000
 # What the message hub says of this process and this moment; taking it from an older run would be wrong.
 TRANSIENT_INFO = ('cfg', 'experiment_name', 'mmengine_version', 'loop_stage', 'eta', 'dataset_meta', 'last_ckpt')
-NEEDED = ('optimizer', 'train_loop', 'random_states')
+NEEDED = ('meta', 'state_dict', 'message_hub', 'optimizer', 'train_loop', 'random_states')
 
 
 def collect(

@@ -190,7 +190,7 @@ class OmniVLRunner(Runner):
     def resume(self, filename: str) -> None:
         """Go on with the run that wrote a checkpoint."""
         self.loaded_from = filename
-        content = files.load_checkpoint(filename, verify=True)
+        content = files.load_checkpoint(filename)
         files.check_finite(content, filename)
         self._apply_resume(content)
         self._has_loaded = True
@@ -272,7 +272,7 @@ class OmniVLRunner(Runner):
         if self._resume is True or self._resume == 'auto':
             self._resume_content = self._read_last_checkpoint()
         else:
-            self._resume_content = files.load_checkpoint(self._resume, verify=True)
+            self._resume_content = files.load_checkpoint(self._resume)
             files.check_finite(self._resume_content, self._resume)
             self.loaded_from = str(self._resume)
         if self._resume_content is None:

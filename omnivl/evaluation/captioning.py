@@ -260,7 +260,7 @@ def read_slots(slots: Mapping[str, Any] | str | Path | None, modality: str) -> S
             )
         try:
             content = json.loads(Path(slots).read_text(encoding='utf-8'))
-        except json.JSONDecodeError as error:
+        except ValueError as error:  # of JSON or of UTF-8
             raise OmniVLValueError(f'{where} is not JSON: {error}') from error
     if isinstance(content, Mapping) and content and set(content) <= set(MODALITIES):
         if modality not in content:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fnmatch
+import hashlib
 import logging
 import os
 import pickle
@@ -16,12 +17,14 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from omnivl.errors import OmniVLFileNotFoundError, OmniVLRuntimeError
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLFloatingPointError, OmniVLRuntimeError
 
 from .files import atomic_write, write_text
+from .hashes import content_sha256, weights_sha256
 from .plain import not_finite_keys, to_plain
 
 LAST_CHECKPOINT = 'last_checkpoint'
+CHECKSUM = 'sha256'  # of all else in a checkpoint, under this key; of the tensors in the metadata of a safetensors file
 Patterns = bool | Sequence[str]
 
 
@@ -36,11 +39,29 @@ class BrokenCheckpointError(CheckpointError):
 def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike) -> None:
     """Write a checkpoint that is either whole or not there.
 
-    It holds nested plain values and tensors; anything else is an error.
+    It holds nested plain values and tensors; anything else is an error. Their checksum goes with them.
     """
-    plain = to_plain(checkpoint)
+    plain = {key: value for key, value in to_plain(checkpoint).items() if key != CHECKSUM}
     with atomic_write(path, _size_of(plain)) as file:
-        torch.save(plain, file)
+        torch.save({**plain, CHECKSUM: content_sha256(plain)}, file)
+
+
+def save_weights(weights: dict[str, Tensor], path: str | os.PathLike) -> str:
+    """Write a safetensors file with the checksum of its tensors, whole or not at all, and return that of the file.
+
+    Weights that are not finite are an ``OmniVLFloatingPointError``.
+    """
+    from safetensors.torch import save
+
+    if keys := not_finite_keys(weights):
+        raise OmniVLFloatingPointError(
+            f'{path} is not written: {len(keys)} weights are not finite ({", ".join(keys[:5])}); take another one'
+        )
+    contiguous = {key: value.cpu().contiguous() for key, value in weights.items()}
+    data = save(contiguous, metadata={'format': 'pt', CHECKSUM: weights_sha256(contiguous)})
+    with atomic_write(path, len(data)) as file:
+        file.write(data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def write_last_checkpoint(directory: str | os.PathLike, path: str | os.PathLike) -> None:
@@ -48,20 +69,31 @@ def write_last_checkpoint(directory: str | os.PathLike, path: str | os.PathLike)
     write_text(Path(directory) / LAST_CHECKPOINT, str(path))
 
 
-def load_checkpoint(path: str | os.PathLike, verify: bool = False) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU; no code in it is ever run.
+def load_checkpoint(path: str | os.PathLike, verify: bool = True) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU; no code in it is ever run, and what is damaged is noticed.
 
     It may be written by :func:`save_checkpoint`, any other file of plain tensors that ``torch.save`` wrote, or a
-    ``.safetensors`` file (weights only), which comes as ``dict(state_dict=...)``. ``verify`` also compares the
-    checksums of the content, which reads the file once more. A file that is cut off or damaged is a
-    BrokenCheckpointError, one that is no checkpoint or holds code a CheckpointError.
+    ``.safetensors`` file (weights only), which comes as ``dict(state_dict=...)``. What it holds is compared with its
+    checksum; a file without one, which others wrote, with those of the zip format. Other people's safetensors files and
+    pickles of old have neither. A file that is cut off or damaged is a BrokenCheckpointError, one that is no checkpoint
+    or holds code a CheckpointError.
+
+    Args:
+        path: The file.
+        verify: Whether checksums are compared; False where that of the whole file has been.
+
+    Returns:
+        What the file holds, without its checksum.
     """
     path = Path(path)
     if not path.is_file():
         raise OmniVLFileNotFoundError(_missing_message(path))
     if path.suffix == '.safetensors':
-        return dict(state_dict=_load_safetensors(path))
-    _check_content(path, verify)
+        weights, expected = _load_safetensors(path)
+        if verify and expected is not None and expected != weights_sha256(weights):
+            raise BrokenCheckpointError(_damage_message(path))
+        return dict(state_dict=weights)
+    is_zip = _check_content(path)
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
@@ -70,6 +102,12 @@ def load_checkpoint(path: str | os.PathLike, verify: bool = False) -> dict[str, 
         raise BrokenCheckpointError(f'{path} cannot be read, it is damaged: {_first_line(error)}') from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f'{path} holds a {type(checkpoint).__name__}, a checkpoint is a dict of tensors')
+    expected = checkpoint.pop(CHECKSUM, None)
+    if expected is None:
+        if verify and is_zip and (damaged := _first_damaged(path)):
+            raise BrokenCheckpointError(_damage_message(path, damaged))
+    elif verify and expected != content_sha256(checkpoint):
+        raise BrokenCheckpointError(_damage_message(path))
     return checkpoint
 
 
@@ -105,7 +143,7 @@ def load_last_checkpoint(directory: str | os.PathLike) -> tuple[Path | None, dic
     problems: list[str] = []
     for path in find_checkpoints(directory):
         try:
-            content = load_checkpoint(path, verify=True)
+            content = load_checkpoint(path)
             check_finite(content, path)
         except (OSError, RuntimeError) as error:  # ours among them: one that is refused is no reason to begin anew
             problems.append(_first_line(error))
@@ -229,40 +267,56 @@ def weights_of(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
     )
 
 
-def _load_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], str | None]:
+    """Read tensors, and their checksum if the file has one."""
+    from safetensors import safe_open
 
     try:
-        return load_file(path)
-    except (SafetensorError, ValueError) as error:
+        with safe_open(path, framework='pt') as file:
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, (file.metadata() or {}).get(CHECKSUM)
+    except Exception as error:  # its own errors, and whatever torch says of a shape or a type that cannot be
         raise BrokenCheckpointError(
             f'{path} cannot be read, it is cut off or no safetensors file: {_first_line(error)}'
         ) from error
 
 
-def _check_content(path: Path, verify: bool) -> None:
+def _check_content(path: Path) -> bool:
+    """Refuse what is no checkpoint, or one whose frame is damaged; whether it is a zip file."""
     with open(path, 'rb') as file:
         start = file.read(4)
     if not start:
         raise BrokenCheckpointError(f'{path} is empty')
-    if start.startswith(b'PK'):
-        if not zipfile.is_zipfile(path):
-            raise BrokenCheckpointError(f'{path} is cut off: its table of contents, at the end, is missing')
-        if verify and (damaged := _first_damaged(path)):
-            raise BrokenCheckpointError(f'{path} is damaged: the checksum of {damaged} is wrong')
-    elif not start.startswith(b'\x80'):  # neither a zip file nor a pickle
+    is_zip = zipfile.is_zipfile(path)
+    if start.startswith(b'PK') and not is_zip:
+        raise BrokenCheckpointError(f'{path} is cut off: its table of contents, at the end, is missing')
+    # A bit of the pickle that has changed may ask for anything, which is damage then and no attack.
+    if is_zip and (damaged := _first_damaged(path, tensors=False)):
+        raise BrokenCheckpointError(_damage_message(path, damaged))
+    if not is_zip and not start.startswith(b'\x80'):  # neither a zip file nor a pickle
         raise CheckpointError(
             f'{path} is not a checkpoint: it is neither written by torch.save nor a .safetensors file'
         )
+    return is_zip
 
 
-def _first_damaged(path: Path) -> str | None:
+def _first_damaged(path: Path, tensors: bool = True) -> str | None:
+    """Find the first member of a zip file whose checksum is wrong, those with the tensors' values among them or not."""
+    name = 'its table of contents'
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.testzip()
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        return _first_line(error)
+            for name in archive.namelist():
+                if tensors or '/data/' not in name:
+                    with archive.open(name) as member:
+                        while member.read(1 << 20):
+                            pass
+    except Exception as error:  # zipfile's own, and those of the decoders that damaged fields ask for
+        return f'{name} ({_first_line(error)})'
+    return None
+
+
+def _damage_message(path: Path, place: str = 'its content') -> str:
+    return f'{path} is damaged: the checksum of {place} is wrong; copy the file anew or take another checkpoint'
 
 
 def _missing_message(path: Path) -> str:

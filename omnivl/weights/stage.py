@@ -10,7 +10,7 @@ from omnivl.errors import OmniVLFileNotFoundError
 from omnivl.models.interfaces import HasParts, StartsVideoFromImage, TakesWeights, offered_by
 from omnivl.models.omnivl import PARTS
 from omnivl.registry import WEIGHT_READERS
-from omnivl.storage.checkpoint import load_last_checkpoint
+from omnivl.storage.checkpoint import load_last_checkpoint, weights_of
 
 from .base import FOLLOWERS, WeightReader
 
@@ -47,7 +47,7 @@ class StageReader(WeightReader):
                 f'no checkpoint in {self.file}: train that stage first (see load_from in the config)'
             )
         self.file = str(path)
-        return dict(checkpoint['state_dict']), path
+        return dict(weights_of(checkpoint, str(path))), path
 
     def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -9,6 +10,8 @@ from api_world import picture, write_checkpoint
 
 from omnivl.apis import Gallery, OmniVLInferencer, StaleIndexError
 from omnivl.apis.preparation import Preparation
+from omnivl.errors import OmniVLError
+from omnivl.storage.hashes import content_sha256
 
 
 @pytest.fixture
@@ -109,11 +112,69 @@ def test_damaged_indices(tmp_path, inferencer, files):
     for text, message in [
         (json.dumps(content)[:-9], 'is damaged'),
         (json.dumps(content | dict(version=7)), 'is an index of version 7'),
-        (json.dumps(content | dict(features='0')), 'is damaged or of another index'),
+        ('[]', 'is an index of version None'),
+        (
+            json.dumps(content | dict(model='other')),
+            'index.json is damaged: its checksum is wrong; make the index anew',
+        ),
     ]:
         (index / 'index.json').write_text(text)
         with pytest.raises(ValueError, match=message):
             Gallery.load(index)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(features='0'), 'is damaged or of another index'),
+        (dict(kind='sound'), r"index.kind is 'sound', not 'visual' or 'text'"),
+        (dict(kind=None), 'index.kind is missing or no str'),
+        (dict(folders=[]), 'index.folders is missing or no dict'),
+        (dict(folders=dict(a='b')), 'index.folders.a is missing or no int'),
+        (dict(files=dict(a=dict(size=1, time_ns=True))), 'index.files.a.time_ns is missing or no int'),
+        (dict(errors=[3]), 'index.errors.0 is missing or no dict'),
+        (dict(entries=3), 'index.entries is missing or no list'),
+        (dict(entries=[dict(name='a')]), 'index.entries.0.modality is missing or no str'),
+        (dict(entries=[dict(name='a', modality='smell')]), 'index.entries.0.modality is none of image, video'),
+        (dict(entries=[dict(name='a', modality='image')]), 'does not hold float32 features of 1 entries'),
+    ],
+)
+def test_indices_with_a_right_checksum_of_wrong_content(tmp_path, inferencer, world, changes, message):
+    inferencer.build_gallery(world.images).save(tmp_path)
+    content = json.loads((tmp_path / 'index.json').read_text())
+    del content['sha256']
+    content |= changes
+    content = {key: value for key, value in content.items() if value is not None}
+    (tmp_path / 'index.json').write_text(json.dumps(content | dict(sha256=content_sha256(content))))
+    with pytest.raises(ValueError, match=message) as caught:
+        Gallery.load(tmp_path)
+    assert isinstance(caught.value, OmniVLError)
+
+
+def test_features_that_are_none(tmp_path, inferencer, world):
+    inferencer.build_gallery(world.images).save(tmp_path)
+    (tmp_path / 'features.safetensors').write_bytes(b'nothing')
+    content = json.loads((tmp_path / 'index.json').read_text())
+    del content['sha256']
+    content['features'] = hashlib.sha256(b'nothing').hexdigest()
+    (tmp_path / 'index.json').write_text(json.dumps(content | dict(sha256=content_sha256(content))))
+    with pytest.raises(ValueError, match=r'features.safetensors is no safetensors file .*make the index anew'):
+        Gallery.load(tmp_path)
+
+
+def test_a_changed_bit_of_an_index_is_noticed(tmp_path, inferencer, world, each_flip):
+    gallery = inferencer.build_gallery(world.images)
+    gallery.save(tmp_path)
+    noticed = 0
+    for place in each_flip(list(tmp_path.iterdir()), 200):
+        try:
+            loaded = Gallery.load(tmp_path)
+        except OmniVLError:
+            noticed += 1
+        else:
+            assert np.array_equal(loaded.features, gallery.features) and loaded.files == gallery.files, place
+            assert loaded.names == gallery.names and loaded.visuals == gallery.visuals, place
+    assert noticed >= 190
 
 
 def test_what_was_broken_stays_named(tmp_path, inferencer, files):

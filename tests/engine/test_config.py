@@ -1,9 +1,11 @@
 """Slips in configs: each is found, with its place and what was meant."""
 
+import json
 import sys
 
 import pytest
 import toys
+import yaml
 from mmengine.config import Config
 
 from omnivl.engine import ConfigError, apply_options, check_config, check_schedule, read_config
@@ -171,3 +173,140 @@ def test_a_schedule_after_the_end_of_the_run_is_told():
     check_schedule(Config(dict(train_cfg=dict(max_epochs=5), param_scheduler=schedules)))
     with pytest.raises(ConfigError, match=r'param_scheduler.1 begins at iteration 4, but train_cfg.max_iters is 4'):
         check_schedule(Config(dict(train_cfg=dict(max_iters=4), param_scheduler=schedules)))
+
+
+def written(path, content):
+    path.write_text(json.dumps(content) if path.suffix == '.json' else yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize('suffix', ['.json', '.yaml', '.yml'])
+def test_a_config_of_data_names_what_is_registered(tmp_path, suffix):
+    content = config(
+        model=dict(type='toys.ToyModel'),
+        default_scope='omnivl',
+        runner_type='OmniVLRunner',
+        compile=dict(mode='default'),
+        optim_wrapper=dict(
+            type='omnivl.engine.PrecisionOptimWrapper',
+            constructor='DefaultOptimWrapperConstructor',
+            optimizer=dict(type='torch.optim.AdamW', lr=1.0),
+        ),
+        param_scheduler=[dict(type='mmengine.optim.LinearLR', end=3), dict(type='mmengine.LinearLR', end=3)],
+        test_evaluator={'image.toy': dict(type='omnivl.ToyEvaluation')},
+        visualizer=dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
+        pipeline=[dict(type='LoadVideo', num_frames=2, decoder='auto')],
+        custom_imports=None,
+    ).to_dict()
+    cfg = read_config(written(tmp_path / f'a{suffix}', json.loads(json.dumps(content))))
+    assert cfg.model.type == 'toys.ToyModel' and cfg.optim_wrapper.optimizer.lr == 1.0
+    assert cfg.filename == str(tmp_path / f'a{suffix}')
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (
+            dict(model=dict(type='os.system', command='touch TRACE')),
+            "model.type is 'os.system', which is not registered",
+        ),
+        (dict(model=dict(type='system')), "model.type is 'system', which is not registered"),
+        (dict(model=dict(type=None)), 'model.type is None, which is not registered'),
+        (dict(model=dict(type='evil_toy.Toy')), "model.type is 'evil_toy.Toy', which is not registered"),
+        (dict(model=dict(type='somewhere.ToyModel')), "model.type is 'somewhere.ToyModel', which is not registered"),
+        (dict(model=dict(type='toys.os')), "model.type is 'toys.os', which is not registered"),
+        (dict(custom_hooks=[dict(type='EMAHook', ema_type='os.system')]), "custom_hooks.0.ema_type is 'os.system'"),
+        (dict(optim_wrapper=dict(constructor='os.system')), "optim_wrapper.constructor is 'os.system'"),
+        (dict(a=[dict(type='LoadVideo', num_frames=2, decoder='os.system')]), "a.0.decoder is 'os.system', which is"),
+        (dict(runner_type='os.system'), "runner_type is 'os.system', which is not registered"),
+        (dict(runner_type='FlexibleRunner'), "runner_type is 'FlexibleRunner', which is not registered"),
+        (dict(model_wrapper_cfg=dict(type='MMFullyShardedDataParallel')), 'model_wrapper_cfg.type is'),
+        (dict(visualizer=dict(vis_backends=[dict(type='WandbVisBackend')])), "backends.0.type is 'WandbVisBackend'"),
+        (dict(custom_imports=dict(imports=['evil_toy'])), 'custom_imports is there'),
+        (dict(_base_='base.py'), '_base_ is there'),
+        (dict(model=dict(type='ToyModel', _scope_='os')), '_scope_ is there'),
+        (dict(model=dict(type='ToyModel', init_cfg=dict(type='Pretrained'))), 'model.init_cfg is there'),
+        (dict(default_scope='evil_toy'), "default_scope is 'evil_toy', not one of omnivl, mmengine"),
+        (dict(compile=dict(options={'cpp.cxx': ['./evil']})), 'compile has options'),
+        (dict(work_dir='{{ $HOME:x }}'), r"work_dir has '\{\{ \$HOME:x \}\}', to be filled from the environment"),
+        (dict(filename='a'), 'filename is reserved for config file; give that key another name'),
+    ],
+)
+def test_a_config_of_data_runs_no_code(tmp_path, monkeypatch, changes, message):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in ('evil_toy.py', 'base.py', 'registry.py'):
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'trace')!r}, 'w')\nclass Toy: pass\n")
+    changes = json.loads(json.dumps(changes).replace('TRACE', str(tmp_path / 'trace')))
+    for suffix in ('.json', '.yaml'):
+        with pytest.raises(ConfigError, match=message) as caught:
+            read_config(written(tmp_path / f'a{suffix}', changes))
+        assert '\n' not in str(caught.value) and not (tmp_path / 'trace').exists()
+        assert 'filename' in changes or str(caught.value).endswith(
+            'allow it with --trust-code, or write a Python config'
+        )
+    assert 'evil_toy' not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'message'),
+    [
+        ('a.yaml', "model: !!python/object/apply:os.system ['touch trace']", 'cannot be read as YAML: could not deter'),
+        ('a.yaml', 'a: &a [*a]', 'cannot be read as YAML: maximum recursion'),
+        ('a.yaml', 'a: [', 'cannot be read as YAML: while parsing'),
+        ('a.json', '{"a": ', 'cannot be read as JSON: Expecting value'),
+        ('a.json', '[1]', 'holds a list, a config is a mapping of names to values'),
+        ('a.toml', 'a = 1', r'is no config: its name must end in .py, .json, .yaml, .yml'),
+    ],
+)
+def test_files_that_are_no_config(tmp_path, monkeypatch, name, text, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_config(tmp_path / name)
+    assert not (tmp_path / 'trace').exists()
+
+
+def test_a_few_lines_that_stand_for_very_many(tmp_path):
+    lines = ['a0: &a0 [1]', *(f'a{i}: &a{i} [{", ".join([f"*a{i - 1}"] * 10)}]' for i in range(1, 12))]
+    (tmp_path / 'a.yaml').write_text('\n'.join(lines))
+    with pytest.raises(ConfigError, match='more than 1000000 values'):
+        read_config(tmp_path / 'a.yaml')
+
+
+def test_a_trusted_config_of_data_is_read_as_mmengine_does(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'trusted_toy.py').write_text('')
+    content = dict(custom_imports=dict(imports=['trusted_toy']), model=dict(type='os.getcwd'), _base_='base.json')
+    (tmp_path / 'base.json').write_text('{"work_dir": "there"}')
+    cfg = read_config(written(tmp_path / 'a.json', content), trust_code=True)
+    assert cfg.model.type == 'os.getcwd' and cfg.work_dir == 'there' and 'trusted_toy' in sys.modules
+
+
+def test_a_config_of_data_puts_nothing_on_the_path(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    (tmp_path / 'projects').mkdir()
+    read_config(written(tmp_path / 'a.json', dict(work_dir='there')))
+    assert str(tmp_path) not in sys.path
+
+
+STYLES = dict(old='', lazy='from mmengine.config import read_base\n\nwith read_base():\n    from .base import *\n\n')
+
+
+@pytest.mark.parametrize('style', STYLES)
+def test_custom_imports_in_both_styles(tmp_path, monkeypatch, style):
+    def read(imports):
+        (tmp_path / 'run.py').write_text(f'{STYLES[style]}custom_imports = {imports!r}\n')
+        return read_config(tmp_path / 'run.py')
+
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'base.py').write_text("work_dir = 'there'\n")
+    (tmp_path / f'toy_of_{style}.py').write_text('')
+    read(dict(imports=[f'toy_of_{style}'], allow_failed_imports=False))
+    assert f'toy_of_{style}' in sys.modules
+    with pytest.raises(ConfigError, match=r'run.py: custom_imports: Failed to import no_toy \(No module named .no_toy'):
+        read(dict(imports=['no_toy']))
+    with pytest.warns(UserWarning, match='no_toy failed to import and is ignored'):
+        read(dict(imports=['no_toy'], allow_failed_imports=True))
+    with pytest.raises(ConfigError, match=r"custom_imports is \['no_toy'\], it must be dict\(imports="):
+        read(['no_toy'])

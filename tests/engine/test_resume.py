@@ -12,7 +12,7 @@ import torch
 import toys
 from runs import assert_equal, assert_same_run, logged, run_ranks, start_process, train
 
-from omnivl.storage import CheckpointError, load_checkpoint
+from omnivl.storage import CheckpointError, load_checkpoint, save_checkpoint
 
 VALIDATION = dict(
     val_dataloader=dict(image=toys.loader('image', size=4)),
@@ -186,6 +186,16 @@ def test_other_tasks_are_an_error(tmp_path):
     )
     with pytest.raises(ValueError, match=r"tasks \['image', 'video'\], train_dataloader now has \['image'\]"):
         train(tmp_path / 'run', 'loaders-2', resume=True, **images)
+
+
+@pytest.mark.parametrize('missing', ['meta', 'message_hub', 'state_dict', 'optimizer'])
+def test_a_checkpoint_without_a_part_is_an_error(tmp_path, missing):
+    train(tmp_path / 'run', f'part-{missing}-1', train_cfg=dict(type='AlternatingTrainLoop', max_iters=1))
+    content = load_checkpoint(tmp_path / 'run/iter_1.pth')
+    del content[missing]
+    save_checkpoint(content, tmp_path / 'run/iter_1.pth')
+    with pytest.raises(CheckpointError, match=rf'iter_1.pth cannot be resumed from: it has no {missing}'):
+        train(tmp_path / 'run', f'part-{missing}-2', resume=True)
 
 
 def test_weights_only_is_an_error(tmp_path):

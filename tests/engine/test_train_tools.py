@@ -13,11 +13,11 @@ import torch
 import toys
 
 from omnivl.datasets import AnnotationError, BrokenVisualError
-from omnivl.engine import ConfigError
+from omnivl.engine import ConfigError, read_config
 from omnivl.engine.command_line import one_line_errors
 from omnivl.engine.evaluation_loop import flat_names, nested
 from omnivl.errors import OmniVLKeyError
-from omnivl.storage import load_checkpoint
+from omnivl.storage import load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,6 +53,24 @@ def test_train_resume_and_test(monkeypatch, tmp_path, config_file):
     assert {path.name for path in (tmp_path / 'branch').glob('*.pth')} == {'iter_9.pth', 'iter_10.pth'}
     call(monkeypatch, 'test.py', config_file, run / 'iter_10.pth', '--work-dir', tmp_path / 'test')
     assert json.loads((tmp_path / 'test/metrics.json').read_text())['image']['toy']['r5'] == 50.0
+
+
+def test_a_changed_bit_of_a_checkpoint_is_noticed_or_means_nothing(monkeypatch, tmp_path, config_file, each_flip):
+    call(monkeypatch, 'train.py', config_file, '--cfg-options', 'train_cfg.max_iters=1')
+    checkpoint = tmp_path / 'run/iter_1.pth'
+    words = ('test.py', config_file, checkpoint, '--work-dir', tmp_path / 'test')
+    call(monkeypatch, *words)
+    expected, noticed = metrics(tmp_path / 'test')['image'], 0
+    for place in each_flip([checkpoint]):
+        (tmp_path / 'test/metrics.json').unlink(missing_ok=True)
+        try:
+            call(monkeypatch, *words)
+        except SystemExit as ended:
+            assert str(ended).startswith(f'error: {checkpoint} is ') or 'cannot be read' in str(ended), place
+            noticed += 1
+        else:
+            assert metrics(tmp_path / 'test')['image'] == expected, place
+    assert noticed >= 40
 
 
 @pytest.mark.parametrize(
@@ -155,6 +173,65 @@ def test_the_config_that_a_run_leaves_can_be_tested_with(monkeypatch, tmp_path, 
     call(monkeypatch, 'train.py', config_file, '--cfg-options', 'train_cfg.max_iters=1')
     call(monkeypatch, 'test.py', tmp_path / 'run' / config_file.name, tmp_path / 'run', '--work-dir', tmp_path / 'test')
     assert 'toy' in metrics(tmp_path / 'test')['image']
+
+
+@pytest.mark.parametrize('suffix', ['json', 'yaml'])
+def test_a_dump_that_names_what_is_registered_trains_and_tests_behind_the_fence(
+    monkeypatch, tmp_path, config_file, suffix
+):
+    cfg = read_config(config_file)
+    cfg.custom_imports = None
+    dump, run = tmp_path / f'dump.{suffix}', tmp_path / 'run'
+    cfg.dump(dump)
+    call(monkeypatch, 'train.py', dump, '--cfg-options', 'train_cfg.max_iters=1')
+    call(monkeypatch, 'test.py', dump, run, '--work-dir', tmp_path / 'test')
+    assert 'toy' in metrics(tmp_path / 'test')['image']
+    cfg.custom_imports = dict(imports=['toys'], allow_failed_imports=False)
+    cfg.dump(dump)
+    with pytest.raises(SystemExit, match=r'^error: .*: custom_imports is there.*--trust-code'):
+        call(monkeypatch, 'test.py', dump, run)
+    call(monkeypatch, 'test.py', dump, run, '--trust-code', '--work-dir', tmp_path / 'trusted')
+    assert metrics(tmp_path / 'trusted')['image'] == metrics(tmp_path / 'test')['image']
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        'train.py CONFIG',
+        'test.py CONFIG random',
+        'export_weights.py CONFIG a.pth --out out',
+        'convert_weights.py --from timm a.pth --config CONFIG --out out.pth',
+        'browse_dataset.py CONFIG',
+        'verify_data.py CONFIG',
+        'get_flops.py CONFIG',
+        'infer.py CONFIG a.pth --task caption a.png',
+    ],
+)
+def test_every_command_has_the_fence(monkeypatch, capsys, tmp_path, words):
+    monkeypatch.chdir(tmp_path)
+    loader = dict(image=dict(dataset=dict(type='os.system', command='touch trace')))
+    model = dict(type='os.system', command='touch trace')
+    Path('a.json').write_text(json.dumps(dict(model=model, train_dataloader=loader)))
+    tool, *arguments = words.replace('CONFIG', 'a.json').split()
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, tool, *arguments)
+    said = f'{ended.value}{capsys.readouterr().err}'
+    assert "error: a.json is data and may only name registered components: model.type is 'os.system'" in said
+    assert not Path('trace').exists()
+    with pytest.raises(SystemExit):
+        call(monkeypatch, tool, '--help')
+    assert '--trust-code' in capsys.readouterr().out
+
+
+def test_the_config_that_a_checkpoint_carries_is_never_run(monkeypatch, tmp_path, config_file):
+    call(monkeypatch, 'train.py', config_file, '--cfg-options', 'train_cfg.max_iters=1')
+    checkpoint = tmp_path / 'run/iter_1.pth'
+    content = load_checkpoint(checkpoint)
+    content['meta']['cfg'] = f"import os\nos.system('touch {tmp_path}/trace')\ncustom_imports = dict(imports=['evil'])"
+    save_checkpoint(content, checkpoint)
+    call(monkeypatch, 'test.py', config_file, checkpoint)
+    call(monkeypatch, 'train.py', config_file, '--resume', checkpoint, '--cfg-options', 'train_cfg.max_iters=2')
+    assert (tmp_path / 'run/iter_2.pth').exists() and not (tmp_path / 'trace').exists()
 
 
 def metrics(folder):

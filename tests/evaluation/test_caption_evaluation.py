@@ -7,6 +7,7 @@ import pytest
 import torch
 from evaluation_fakes import FIRST, PAD, SEP, FakeModel, loader, sample
 
+from omnivl.errors import OmniVLValueError
 from omnivl.evaluation import CaptionEvaluation
 from omnivl.evaluation.captioning import read_slots
 from omnivl.models.interfaces import Writing
@@ -144,9 +145,10 @@ class TestSlots:
         with pytest.raises(FileNotFoundError, match=r'no slots at .*slots\.json: set slots of CaptionEvaluation to'):
             read_slots(str(tmp_path / 'slots.json'), 'image')
 
-    def test_no_json(self, tmp_path):
-        (tmp_path / 'slots.json').write_text('{')
-        with pytest.raises(ValueError, match=r'slots\.json is not JSON: '):
+    @pytest.mark.parametrize('content', [b'{', b'{"shape": ["\xff"]}'])
+    def test_no_json(self, tmp_path, content):
+        (tmp_path / 'slots.json').write_bytes(content)
+        with pytest.raises(OmniVLValueError, match=r'slots\.json is not JSON: '):
             read_slots(tmp_path / 'slots.json', 'image')
 
     def test_other_modality(self):

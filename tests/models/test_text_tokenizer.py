@@ -1,3 +1,4 @@
+import json
 import pickle
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from transformers import BertTokenizer
 
+from omnivl.errors import OmniVLValueError
 from omnivl.models.tokenizers.text import (
     SPECIAL_TOKENS,
     PretrainedTokenizer,
@@ -66,6 +68,25 @@ def folder(tokenizer, tmp_path, request):
         (folder / 'tokenizer_config.json').write_text('{"do_lower_case": true, "tokenizer_class": "BertTokenizer"}')
         tokenizer.save(folder)
     return folder
+
+
+def test_a_vocabulary_that_is_no_text(tmp_path):
+    (tmp_path / 'vocab.txt').write_bytes(b'[PAD]\n\xff\n')
+    with pytest.raises(OmniVLValueError, match=r'vocab.txt is no BERT vocabulary, it is not UTF-8 text: '):
+        read_vocabulary(tmp_path / 'vocab.txt')
+
+
+def test_a_folder_of_transformers_runs_no_code_of_its_own_and_asks_nobody(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr('builtins.input', lambda *_: 'y')
+    config = json.loads((folder / 'tokenizer_config.json').read_text())
+    config |= dict(tokenizer_class='Evil', auto_map=dict(AutoTokenizer=['evil.Evil', 'evil.Evil']))
+    (folder / 'tokenizer_config.json').write_text(json.dumps(config))
+    (folder / 'evil.py').write_text(f"open({str(tmp_path / 'trace')!r}, 'w')\nclass Evil: pass\n")
+    try:
+        assert PretrainedTokenizer(folder).vocab_size
+    except OmniVLValueError as error:
+        assert 'transformers finds no tokenizer in' in str(error)
+    assert not (tmp_path / 'trace').exists()
 
 
 def test_a_folder_of_transformers_has_the_ids_of_its_vocabulary(tokenizer, folder, tmp_path):

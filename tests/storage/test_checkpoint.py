@@ -16,9 +16,16 @@ from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 from torch import nn
 
-from omnivl.errors import OmniVLRuntimeError
+from omnivl.errors import OmniVLError, OmniVLRuntimeError
 from omnivl.storage import BrokenCheckpointError, CheckpointError, LoadOptions, load_checkpoint, save_checkpoint
-from omnivl.storage.checkpoint import find_checkpoints, load_state_dict, weights_of, write_last_checkpoint
+from omnivl.storage.checkpoint import (
+    find_checkpoints,
+    load_last_checkpoint,
+    load_state_dict,
+    save_weights,
+    weights_of,
+    write_last_checkpoint,
+)
 from omnivl.storage.files import atomic_write, remove_leftovers, write_json, write_text
 from omnivl.storage.plain import not_finite_keys, to_plain
 
@@ -38,7 +45,7 @@ def test_what_goes_in_comes_out(tmp_path):
         number=1, real=0.1, text='a', nothing=None, flag=True, pair=(0.9, 0.98), items=[1, [2]], tensor=torch.rand(3)
     )
     save_checkpoint(content, tmp_path / 'a.pth')
-    back = load_checkpoint(tmp_path / 'a.pth', verify=True)
+    back = load_checkpoint(tmp_path / 'a.pth')
     tensor, expected = back.pop('tensor'), content.pop('tensor')
     assert back == content and torch.equal(tensor, expected)
 
@@ -261,3 +268,61 @@ def test_allowed_differences_are_reported():
 def test_a_file_without_weights():
     with pytest.raises(CheckpointError, match=r"holds no weights: .* its keys are \['meta'\]"):
         weights_of(dict(meta=dict(seed=1)), 'a.pth')
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize('kind', ['checkpoint', 'foreign', 'safetensors'])
+def test_a_changed_bit_is_noticed_or_means_nothing(tmp_path, each_flip, kind):
+    weights = {f'layer{number}.weight': torch.randn(20, 20) for number in range(6)}
+    path = tmp_path / ('a.safetensors' if kind == 'safetensors' else 'a.pth')
+    if kind == 'checkpoint':
+        save_checkpoint(dict(state_dict=weights, meta=dict(iter=3, seeds=[0.5, None])), path)
+    elif kind == 'foreign':
+        torch.save(dict(state_dict=weights), path)
+    else:
+        save_weights(weights, path)
+    noticed = 0
+    for place in each_flip([path], 200):
+        try:
+            content = load_checkpoint(path)
+        except OmniVLError:
+            noticed += 1
+        else:
+            assert same(content['state_dict'], weights), place
+            assert kind != 'checkpoint' or content['meta'] == dict(iter=3, seeds=[0.5, None]), place
+    assert noticed >= 150
+    assert same(load_checkpoint(path)['state_dict'], weights)
+
+
+def test_a_damaged_checkpoint_is_passed_over_whatever_its_pickle_asks_for(tmp_path):
+    save_checkpoint(dict(state_dict=dict(weight=torch.rand(3))), tmp_path / 'iter_1.pth')
+    save_checkpoint(dict(state_dict=dict(weight=torch.rand(3))), tmp_path / 'iter_2.pth')
+    content = (tmp_path / 'iter_2.pth').read_bytes()
+    (tmp_path / 'iter_2.pth').write_bytes(content.replace(b'torch._utils', b'torch.nutils'))
+    os.utime(tmp_path / 'iter_1.pth', (1, 1))
+    path, _, (problem,) = load_last_checkpoint(tmp_path)
+    assert path == tmp_path / 'iter_1.pth'
+    assert re.search(
+        r'iter_2.pth is damaged: the checksum of archive/data.pkl .* is wrong; copy the file anew', problem
+    )
+
+
+def test_a_damaged_pointer_to_the_last_checkpoint_stops_nobody(tmp_path):
+    save_checkpoint(dict(state_dict=dict(weight=torch.rand(3))), tmp_path / 'iter_1.pth')
+    (tmp_path / 'last_checkpoint').write_bytes(b'iter_\xb1.pth')
+    assert load_last_checkpoint(tmp_path)[0] == tmp_path / 'iter_1.pth'
+
+
+def test_weights_that_were_replaced_inside_a_whole_file(tmp_path):
+    path = tmp_path / 'a.pth'
+    save_checkpoint(dict(state_dict=dict(weight=torch.zeros(3))), path)
+    content = torch.load(path)
+    torch.save(dict(content, state_dict=dict(weight=torch.ones(3))), path)
+    with pytest.raises(BrokenCheckpointError, match=r'a.pth is damaged: the checksum of its content is wrong'):
+        load_checkpoint(path)
+    assert 'sha256' not in load_checkpoint(path, verify=False)
+    save_checkpoint(torch.load(path), path)  # made anew, with the checksum of what it holds now
+    assert load_checkpoint(path)['state_dict']['weight'].tolist() == [1, 1, 1]

@@ -21,9 +21,11 @@ from foreign import BLIP, DEC, ENC, blip, images, omnivl, omnivl_config, origina
 from omnivl.apis import load_exported  # noqa: E402
 from omnivl.apis.export_blip import to_blip  # noqa: E402
 from omnivl.apis.loading import load_model  # noqa: E402
+from omnivl.errors import OmniVLError  # noqa: E402
 from omnivl.models.tokenizers.text import read_vocabulary  # noqa: E402
 from omnivl.registry import MODELS  # noqa: E402
 from omnivl.storage import CheckpointError, load_checkpoint, save_checkpoint  # noqa: E402
+from omnivl.storage.sums import write_sums  # noqa: E402
 from omnivl.structures import VLBatch  # noqa: E402
 from omnivl.weights import load_weights  # noqa: E402
 
@@ -216,7 +218,7 @@ def test_an_exported_folder_is_the_model_wherever_it_is(share, tiny_model, tiny_
     )
     run(EXPORT, 'export', config, tmp_path, '--out', tmp_path / 'folder')
     assert sorted(path.name for path in (tmp_path / 'folder').iterdir()) == [
-        'config.json', 'model.safetensors', 'preprocessor_config.json', 'vocab.txt',
+        'SHA256SUMS', 'config.json', 'model.safetensors', 'preprocessor_config.json', 'vocab.txt',
     ]  # fmt: skip
     stored = load_file(tmp_path / 'folder/model.safetensors')
     assert not any(key.startswith(('momentum', 'queues', 'losses')) for key in stored)
@@ -279,6 +281,7 @@ def edited_folder(folder, vocab_file, edit):
     content = json.loads((folder / 'folder/config.json').read_text())
     edit(content)
     (folder / 'folder/config.json').write_text(json.dumps(content))
+    write_sums(folder / 'folder', {})
     return folder / 'folder'
 
 
@@ -317,6 +320,46 @@ def test_a_folder_runs_no_code(place, component, vocab_file, tmp_path):
     assert not (tmp_path / 'pwned').exists()
 
 
+def test_a_changed_bit_of_a_folder_is_noticed(vocab_file, tmp_path, each_flip):
+    def of(folder):
+        model, cfg = load_exported(folder)
+        return model.state_dict(), cfg.to_dict(), model.trunk.tokenizer.definition()
+
+    folder = edited_folder(tmp_path, vocab_file, lambda content: None)
+    weights, config, words = of(folder)
+    files = sorted(folder.iterdir())
+    for place in each_flip(files, 120):
+        try:
+            of(folder)
+        except OmniVLError:
+            continue
+        raise AssertionError(f'{place} was not noticed')
+    loaded = of(folder)
+    assert all(torch.equal(loaded[0][key], weights[key]) for key in weights) and loaded[1:] == (config, words)
+
+
+def test_a_folder_of_old_is_read_with_a_warning_and_its_weights_are_checked(vocab_file, tmp_path, monkeypatch):
+    folder = edited_folder(tmp_path, vocab_file, lambda content: None)
+    (folder / 'SHA256SUMS').unlink()
+    said = []
+    monkeypatch.setattr('omnivl.apis.export.print_log', lambda text, *_: said.append(text))
+    load_exported(folder)
+    assert len(said) == 1 and said[0].startswith(f'{folder} has no SHA256SUMS, so damage to config and vocabulary')
+    content = bytearray((folder / 'model.safetensors').read_bytes())
+    content[-9] ^= 4
+    (folder / 'model.safetensors').write_bytes(content)
+    with pytest.raises(CheckpointError, match=r'model.safetensors is damaged: the checksum of its content is wrong'):
+        load_exported(folder)
+
+
+def test_the_folder_of_hugging_faces_blip_has_its_checksums_too(vocab_file, tmp_path):
+    save_checkpoint(dict(state_dict=omnivl(vocab_file).state_dict()), tmp_path / 'ours.pth')
+    config = write_config(tmp_path / 'config.py', omnivl_config(vocab_file))
+    run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'blip', '--to', 'blip')
+    done = subprocess.run(['sha256sum', '-c', 'SHA256SUMS'], cwd=tmp_path / 'blip', capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.count(': OK') == len(list((tmp_path / 'blip').iterdir())) - 1
+
+
 def test_folders_that_are_not_ours_and_broken_ones(config, source, tmp_path):
     with pytest.raises(FileNotFoundError, match=r'has no config.json: it is no folder that tools/export_weights.py'):
         load_exported(tmp_path)
@@ -326,10 +369,16 @@ def test_folders_that_are_not_ours_and_broken_ones(config, source, tmp_path):
     run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder')
     weights = tmp_path / 'folder/model.safetensors'
     weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r'model.safetensors is damaged or was changed'):
+        load_exported(tmp_path / 'folder')
+    (tmp_path / 'folder/SHA256SUMS').unlink()
     with pytest.raises(CheckpointError, match='cut off or no safetensors file'):
         load_exported(tmp_path / 'folder')
     (tmp_path / 'folder/config.json').write_text('{')
     with pytest.raises(ValueError, match='is no JSON file'):
+        load_exported(tmp_path / 'folder')
+    (tmp_path / 'folder/config.json').write_text('{"format": "omnivl"}')
+    with pytest.raises(OmniVLError, match=r'config.json has no model: export the model again'):
         load_exported(tmp_path / 'folder')
     with pytest.raises(FileNotFoundError, match='no checkpoint in'):
         run(EXPORT, 'export', config, tmp_path / 'blip', '--out', tmp_path / 'folder')

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from PIL import Image
 
 from omnivl.registry import MODELS
@@ -61,6 +62,12 @@ def test_every_task(monkeypatch, capsys, model, photos):
     assert all(list(row['scores']) == [row['predicted']] for row in rows)
     rows = infer(monkeypatch, capsys, *model, '--task', 'features', photos / '0.png')
     assert len(rows[0]['feature']) == 8
+
+
+def test_a_config_of_data(monkeypatch, capsys, tmp_path, model, photos):
+    Config.fromfile(model[0]).dump(tmp_path / 'model.json')
+    rows = infer(monkeypatch, capsys, tmp_path / 'model.json', model[1], '--task', 'features', photos)
+    assert rows == infer(monkeypatch, capsys, *model, '--task', 'features', photos, '--trust-code')
 
 
 def test_attention_is_drawn(monkeypatch, capsys, model, photos, tmp_path):

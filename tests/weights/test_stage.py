@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omnivl.models.omnivl import PARTS
-from omnivl.storage import save_checkpoint
+from omnivl.storage import CheckpointError, save_checkpoint
 from omnivl.weights import load_weights
 
 CONTRAST, MATCH = dict(type='UniVLCLoss'), dict(type='MatchingLoss')
@@ -48,6 +48,12 @@ def test_a_pretrained_checkpoint_fills_every_part_of_every_task(task, share, che
     # What is not used belongs to parts that the task does not hold.
     assert {key.split('.')[1] for key in report.unused} == set(PARTS) - set(model.parts)
     assert_equal_parts(model, source, set(model.parts) - {'head'})
+
+
+def test_a_work_directory_whose_checkpoint_holds_no_weights(tiny_model, tmp_path):
+    save_checkpoint(dict(meta=dict(iter=1)), tmp_path / 'iter_1.pth')
+    with pytest.raises(CheckpointError, match=r'iter_1.pth holds no weights'):
+        load_weights(tiny_model(type='OmniVLQA'), dict(type='stage', file=str(tmp_path)))
 
 
 def test_the_decoder_that_answers_starts_from_the_one_that_writes(checkpoint, tiny_model):

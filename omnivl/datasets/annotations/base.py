@@ -148,8 +148,8 @@ class AnnotationReader(ABC):
         return value
 
     def path(self, relative: str) -> str:
-        """Return the path of a visual that the file names by a path."""
-        return os.path.join(self.visual_root, relative)
+        """Return the path of a visual that the file names by a path, or by a URL."""
+        return relative if '://' in relative else os.path.join(self.visual_root, relative)
 
     def fill_template(self, **values: str | int) -> str:
         """Fill ``path_template``; a placeholder without a value is an error, which names the allowed ones."""

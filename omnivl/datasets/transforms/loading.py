@@ -16,6 +16,7 @@ from .base import Transform, require
 from .chatter import heard
 from .decoders import VideoDecoder, build_decoder, reported_as_broken
 from .limits import IMAGE_PIXELS, IMAGE_SIDE, VIDEO_PIXELS, VIDEO_SIDE, Limits
+from .remote import check_remote, fetched
 from .sampling import clip_indices
 
 WHITE = (255, 255, 255, 255)
@@ -97,6 +98,7 @@ class LoadImage(Transform):
             faster for large photographs; None decodes in full. Only for ``'pillow'``.
         max_pixels: Height times width of the largest image that is decoded; a larger one is a broken file.
         max_side: Its longer side, in pixels.
+        remote: Whether annotations may name URLs, see ``remote.py``; or their limits, ``dict(max_bytes=, timeout=)``.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class LoadImage(Transform):
         short_side: int | None = None,
         max_pixels: int = IMAGE_PIXELS,
         max_side: int = IMAGE_SIDE,
+        remote: bool | dict[str, Any] = False,
     ) -> None:
         if backend not in ('pillow', 'cv2'):
             raise OmniVLValueError(f"LoadImage: backend must be 'pillow' or 'cv2', got {backend!r}")
@@ -117,7 +120,9 @@ class LoadImage(Transform):
         self.max_pixels = max_pixels
         self.max_side = max_side
         self.limits = Limits.of(max_pixels, max_side, 'LoadImage')
+        self.remote = check_remote(remote, 'LoadImage')
 
+    @fetched
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add ``frames``, uint8 (1, H, W, 3) RGB; raise BrokenVisualError if the file is missing or broken."""
         require(results, self, ('visual',))
@@ -165,6 +170,7 @@ class LoadVideo(Transform):
             little later than the one before, and they come one after the other.
         max_pixels: Height times width of the largest frame that is decoded; a larger one is a broken file.
         max_side: Its longer side, in pixels.
+        remote: Whether annotations may name URLs, see ``remote.py``; or their limits, ``dict(max_bytes=, timeout=)``.
     """
 
     def __init__(
@@ -176,6 +182,7 @@ class LoadVideo(Transform):
         num_clips: int = 1,
         max_pixels: int = VIDEO_PIXELS,
         max_side: int = VIDEO_SIDE,
+        remote: bool | dict[str, Any] = False,
     ) -> None:
         if not isinstance(num_frames, int) or num_frames < 1:
             raise OmniVLValueError(f'LoadVideo: num_frames must be a positive int, got {num_frames!r}')
@@ -196,7 +203,9 @@ class LoadVideo(Transform):
         self.max_pixels = max_pixels
         self.max_side = max_side
         self.limits = Limits.of(max_pixels, max_side, 'LoadVideo')
+        self.remote = check_remote(remote, 'LoadVideo')
 
+    @fetched
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add ``frames``, uint8 (V * T, H, W, 3) RGB; raise BrokenVisualError if the file is missing or broken."""
         require(results, self, ('visual', 'rng') if self.random else ('visual',))

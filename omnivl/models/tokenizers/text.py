@@ -226,7 +226,8 @@ class PretrainedTokenizer(TextTokenizer):
                 f'no folder {self.vocab_folder}: give one that save_pretrained of a tokenizer of transformers wrote'
             )
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.vocab_folder, local_files_only=True)
+            # Unless told not to, it asks on the terminal whether to run the code that a folder of others may bring.
+            tokenizer = AutoTokenizer.from_pretrained(self.vocab_folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise OmniVLValueError(
                 f'transformers finds no tokenizer in {self.vocab_folder} ({str(error).splitlines()[0]}): it needs '
@@ -269,8 +270,11 @@ def read_vocabulary(vocab_file: str | Path) -> dict[str, int]:
             f'no vocabulary at {path}: make one with "python tools/train_tokenizer.py --captions FILE --out {path}" '
             "or put the vocab.txt of BERT's uncased base model there"
         )
-    with path.open(encoding='utf-8') as lines:
-        pieces = [line.rstrip('\n') for line in lines]
+    try:
+        with path.open(encoding='utf-8') as lines:
+            pieces = [line.rstrip('\n') for line in lines]
+    except UnicodeDecodeError as error:
+        raise OmniVLValueError(f'{path} is no BERT vocabulary, it is not UTF-8 text: {error}') from error
     vocabulary = {piece: index for index, piece in enumerate(pieces)}
     missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
     if missing:

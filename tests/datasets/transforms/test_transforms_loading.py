@@ -216,7 +216,7 @@ def test_built_by_name(video_folder):
     assert transform({'visual': str(video_folder / 'one.mp4')})['frames'].shape == (2, 24, 32, 3)
     assert 'PyAVDecoder' in repr(transform)
     assert repr(TRANSFORMS.build({'type': 'LoadImage'})) == (
-        "LoadImage(backend='pillow', short_side=None, max_pixels=89478485, max_side=32768)"
+        "LoadImage(backend='pillow', short_side=None, max_pixels=89478485, max_side=32768, remote=False)"
     )
 
 
