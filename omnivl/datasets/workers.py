@@ -1,7 +1,9 @@
 """Start of a dataloader's worker process."""
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -18,7 +20,13 @@ def init_worker(worker_id: int) -> None:
     torch's own watch has two gaps: a worker whose parent is killed before its loop begins takes the process that
     inherits it for its parent and stays for ever (seen with torch 2.15), and one that hangs in a decoder does not look.
     No seeds are set here: the draws of a sample come from its key.
+
+    It leaves the process group, too: torchrun and terminals send signals to the whole group, and a training that is
+    asked to stop still needs the batches of its step.
     """
+    with contextlib.suppress(AttributeError, OSError):  # none of it on Windows
+        os.setpgid(0, 0)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), name=f'watch-parent-{worker_id}', daemon=True).start()

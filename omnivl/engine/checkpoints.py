@@ -26,7 +26,8 @@ class WholeCheckpointHook(CheckpointHook):
       checkpoint that is resumed) is moved aside, where no later resume finds it; nothing of it is deleted.
     - In the middle of a gradient accumulation nothing is saved, as gradients are not stored; the save waits for the
       next update.
-    - The end of a run is saved wherever it falls.
+    - The end of a run is saved wherever it falls, and so is the end of the update in which it is asked to stop; in a
+      run whose checkpoints count epochs that one is named by its iteration, and stays.
 
     Args:
         interval: Iterations (epochs) between checkpoints; -1 = at the end only.
@@ -80,6 +81,11 @@ class WholeCheckpointHook(CheckpointHook):
             self._save_with_step(runner, self.waiting if self.by_epoch else batch_idx + 1, batch_idx + 1)
         else:
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        if tasks_of(runner).leaving and updates_done(runner.optim_wrapper) and self.saved_iteration != batch_idx + 1:
+            if self.by_epoch:
+                self._write(runner, f'iter_{batch_idx + 1}.pth', batch_idx + 1)
+            else:
+                self._save_with_step(runner, batch_idx + 1, batch_idx + 1)
 
     def after_train(self, runner: Runner) -> None:
         """Save the end of the run, if that is not done."""
@@ -146,7 +152,13 @@ class WholeCheckpointHook(CheckpointHook):
             kept = [kept for kept in self.keep_ckpt_ids if kept != step] + [step]
             removed, self.keep_ckpt_ids = kept[: -self.max_keep_ckpts], kept[-self.max_keep_ckpts :]
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
-        name = self.filename_tmpl.format(step)
+        self._write(runner, self.filename_tmpl.format(step), iteration)
+        if is_main_process():
+            for old in (*(self.folder / self.filename_tmpl.format(old) for old in removed), *self.superseded):
+                old.unlink(missing_ok=True)
+        self.superseded.clear()
+
+    def _write(self, runner: Runner, name: str, iteration: int) -> None:
         self.last_ckpt = str(self.folder / name)
         runner.save_checkpoint(
             self.out_dir,
@@ -158,9 +170,6 @@ class WholeCheckpointHook(CheckpointHook):
         self.saved_iteration, self.waiting = iteration, None
         if is_main_process():
             write_last_checkpoint(runner.work_dir, self.last_ckpt)
-            for old in (*(self.folder / self.filename_tmpl.format(old) for old in removed), *self.superseded):
-                old.unlink(missing_ok=True)
-        self.superseded.clear()
 
 
 def set_aside(runner: Runner, folder: Path, resumed: Path | None, best: set[str]) -> None:

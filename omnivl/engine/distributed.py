@@ -49,7 +49,12 @@ def init_process_group(
         torch.cuda.set_device(int(os.environ['LOCAL_RANK']) % torch.cuda.device_count())
     if not has_gpu and backend in (None, 'nccl'):
         backend = 'gloo'
-    torch_dist.init_process_group(backend=backend or 'nccl', timeout=datetime.timedelta(seconds=timeout))
+    limit = datetime.timedelta(seconds=timeout)
+    store, rank, size = next(torch_dist.rendezvous('env://', timeout=limit))
+    # A torchrun that starts its processes again keeps the store (torch 2.14, static rendezvous), and they would call at
+    # the addresses of the dead ones.
+    store = torch_dist.PrefixStore(f'round_{os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)}', store)
+    torch_dist.init_process_group(backend or 'nccl', timeout=limit, store=store, rank=rank, world_size=size)
 
 
 def wrap_distributed(

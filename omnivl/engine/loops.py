@@ -1,13 +1,14 @@
 """The train loop: batches of one task at a time, in one schedule that is the same on every rank."""
 
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import all_reduce, barrier, get_rank, get_world_size
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 
@@ -15,13 +16,17 @@ from omnivl.datasets.guard import QUARANTINE
 from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import Trains, offered_by
 from omnivl.registry import LOOPS
+from omnivl.storage.checkpoint import find_checkpoints
 
 from .distributed import unwrapped
+from .optim import updates_done
 from .schedule import Schedule
+from .signals import RESTART_CODE, StopRequest
 from .streams import LoaderGroup, build_streams, split_losses
 
 # How far the hooks of an iteration have come when a checkpoint is written inside them; what is left runs on resume.
 ITERATION, EPOCH, DONE = 'iteration', 'epoch', 'done'
+SLURM_FAREWELL = 5.0  # seconds that the first rank leaves after the others
 
 
 @LOOPS.register_module()
@@ -75,6 +80,8 @@ class AlternatingTrainLoop(BaseLoop):
         self.val_begin = val_begin
         self.val_interval = val_interval or (self._max_epochs if self._by_epoch else self._max_iters)
         self.stop_training = False  # set by MMEngine's EarlyStoppingHook
+        self.asked = StopRequest()  # to this rank, by a signal
+        self.leaving = False  # as all ranks have agreed; what saves does so at the end of the update
         self.task = self.epoch_by  # of the current batch
         self.waited = 0.0  # seconds that the current batch kept the model waiting
         self.counts: dict[str, int] = {}  # of the current batch, over all ranks
@@ -105,18 +112,21 @@ class AlternatingTrainLoop(BaseLoop):
 
     def run(self) -> nn.Module:
         """Train the model and return it."""
-        try:
-            self.runner.call_hook('before_train')
-            self.runner.call_hook('before_train_epoch')
-            self.runner.restore_random_state()
-            self._finish_iteration()  # what a resumed run still owes to the iteration it was saved in
-            while self._iter < self._max_iters and not self.stop_training:
-                self._run_iteration()
-                self._finish_iteration()
-            self.runner.call_hook('after_train')
-        finally:
-            for stream in self.streams.values():
-                stream.close()
+        with self.asked.listen():
+            try:
+                self.runner.call_hook('before_train')
+                self.runner.call_hook('before_train_epoch')
+                self.runner.restore_random_state()
+                self._finish_iteration()  # what a resumed run still owes to the iteration it was saved in
+                while self._iter < self._max_iters and not self.stop_training:
+                    self._run_iteration()
+                    if self.leaving and updates_done(self.runner.optim_wrapper):
+                        self._leave()
+                    self._finish_iteration()
+                self.runner.call_hook('after_train')
+            finally:
+                for stream in self.streams.values():
+                    stream.close()
         return self.runner.model
 
     def state_dict(self) -> dict[str, Any]:
@@ -156,11 +166,34 @@ class AlternatingTrainLoop(BaseLoop):
         self.waited = time.perf_counter() - start
         self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=batch)
         outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
-        outputs, self.counts = combine_ranks(outputs, dict(samples=count_samples(batch)) | stream.counts_of(batch))
+        counts = dict(samples=count_samples(batch), stop=self.asked.name is not None) | stream.counts_of(batch)
+        outputs, self.counts = combine_ranks(outputs, counts)
         stream.samples += self.counts['samples']
+        self.leaving = self.leaving or self.counts['stop'] > 0
         self._completed, self._stage = self._iter + 1, ITERATION
         self.runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=batch, outputs=outputs)
         self._iter += 1
+
+    def _leave(self) -> None:
+        """End the program where hooks have saved; the epoch's end and the validation that are due are done on resume.
+
+        A signal in a validation, which has no step, is therefore answered one step after it.
+        """
+        saved = next(iter(find_checkpoints(self.runner.work_dir)), 'nothing, for want of a checkpoint hook')
+        self.runner.logger.warning(
+            f'Asked to stop: leaving after iteration {self._iter} of {self._max_iters}; saved: {saved}. '
+            'Go on with the same command and --resume'
+        )
+        for stream in self.streams.values():
+            stream.close()
+        barrier()  # a launcher ends the others when one has left, and the first rank may still be writing
+        # srun --kill-on-bad-exit ends all at the first code that is not 0 and returns the highest, which for the ended
+        # ones is that of their signal: there the first rank alone asks for the restart, when the others have gone.
+        if self.runner._launcher == 'slurm' and get_world_size() > 1:
+            if get_rank() > 0:
+                sys.exit(0)
+            time.sleep(SLURM_FAREWELL)
+        sys.exit(RESTART_CODE)
 
     def _finish_iteration(self) -> None:
         """End the epoch and validate, where they are due and not yet done."""

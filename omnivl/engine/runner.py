@@ -1,6 +1,7 @@
 """MMEngine's Runner, mended for today's PyTorch: whole checkpoints, exact resume, several processes on a CPU."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from omnivl.models.interfaces import HasParts, TakesWeights, offered_by, serving
 from omnivl.registry import LOOPS, RUNNERS
 from omnivl.storage import checkpoint as files
 from omnivl.storage.files import remove_leftovers, telling_no_room
+from omnivl.storage.lock import lock_folder
 from omnivl.storage.plain import not_finite_keys
 from omnivl.weights import load_weights
 
@@ -25,6 +27,7 @@ from .distributed import init_process_group, wrap_distributed
 from .evaluation_loop import EvaluationLoop
 from .log_processor import OmniVLLogProcessor
 from .run_state import check_resumable, collect, get_random_state, restore, set_random_state
+from .signals import watch_launcher
 
 
 @RUNNERS.register_module()
@@ -64,8 +67,12 @@ class OmniVLRunner(Runner):
     def setup_env(self, env_cfg: dict) -> None:
         """Join the process group before MMEngine would, which needs a GPU for that."""
         if self.distributed and not is_distributed():
+            if self.launcher in ('pytorch', 'mpi'):  # slurm ends what it started
+                watch_launcher()
             init_process_group(self.launcher, **env_cfg.get('dist_cfg', {}))
         super().setup_env(env_cfg)
+        with self._alone():
+            pass  # refuse before the log and the config of this run are written there
 
     def set_randomness(self, seed: int | None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
         """Seed all generators; ``None`` draws a seed, the same on all ranks.
@@ -249,11 +256,22 @@ class OmniVLRunner(Runner):
 
     def train(self) -> nn.Module:
         """Train the model and return it."""
-        if is_main_process():
-            for name in remove_leftovers(self.work_dir):
-                self.logger.info(f'Removed {name}, which a killed process left half written')
-        with telling_no_room(Path(self.work_dir)):  # logs and curves, too
+        with self._alone(), telling_no_room(Path(self.work_dir)):  # logs and curves, too
+            if is_main_process():
+                for name in remove_leftovers(self.work_dir):
+                    self.logger.info(f'Removed {name}, which a killed process left half written')
             return super().train()
+
+    def test(self) -> dict[str, float]:
+        """Test the model and return the figures."""
+        with self._alone():
+            return super().test()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other runs out of the work directory, whose files they would take for their own; the first rank does."""
+        with lock_folder(self.work_dir) if is_main_process() else contextlib.nullcontext():
+            yield
 
     def _maybe_compile(self, target: str) -> None:
         """Compile the forward pass if ``compile`` in the config says so (``True`` or arguments of ``torch.compile``).

@@ -22,8 +22,9 @@ TIMES = ('time', 'data_time', 'samples_per_second', 'memory')
 
 def train(work_dir: Path, name: str, stop: dict | None = None, **changes: Any) -> OmniVLRunner:
     """Train a toy run, up to where it is stopped."""
-    hooks = [] if stop is None else [dict(type='StopHook', **stop)]
-    runner = OmniVLRunner.from_cfg(toys.toy_config(work_dir, name, custom_hooks=hooks, **changes))
+    if stop is not None:
+        changes['custom_hooks'] = [dict(type='StopHook', **stop)]
+    runner = OmniVLRunner.from_cfg(toys.toy_config(work_dir, name, **changes))
     runner.train()
     return runner
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from mmengine.dist import all_gather, get_world_size
+from mmengine.dist import all_gather, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -185,6 +185,42 @@ class StopHook(Hook):
             if self.kill:
                 os.kill(os.getpid(), signal.SIGKILL)
             runner.train_loop.stop_training = True
+
+
+@HOOKS.register_module()
+class SignalHook(Hook):
+    """Sends a signal before a step: to its own process, its process group, or its launcher, whose answer it awaits."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, at: int, name: str, to: str = 'self', rank: int = 0, restart: int = 0, times: int = 1) -> None:
+        self.at = at
+        self.number = getattr(signal, name)
+        self.to = to
+        self.rank = rank
+        self.restart = restart
+        self.times = times
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Send it, before the step number ``at``, in one rank and one round of the launcher."""
+        restart = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0'))
+        if (batch_idx + 1, get_rank(), restart) == (self.at, self.rank, self.restart):
+            for _ in range(self.times):
+                self.send()
+            while self.to == 'launcher' and runner.train_loop.asked.name is None:
+                time.sleep(0.02)
+
+    def before_val(self, runner) -> None:
+        """Send it, in the validation after ``-at`` iterations."""
+        if runner.iter == -self.at:
+            self.send()
+
+    def send(self) -> None:
+        """Send the signal."""
+        if self.to == 'group':
+            os.killpg(os.getpgrp(), self.number)
+        else:
+            os.kill(os.getppid() if self.to == 'launcher' else os.getpid(), self.number)
 
 
 def loader(modality: str, **dataset) -> dict:

@@ -1,0 +1,159 @@
+"""The scripts that start several processes: what they do when one dies, and when they are asked to stop."""
+
+import os
+import runpy
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import toys
+from runs import assert_same_run, run_ranks, train
+
+from omnivl.engine.signals import RESTART_CODE
+from omnivl.errors import OmniVLRuntimeError
+from omnivl.storage import load_checkpoint
+from omnivl.storage.lock import lock_folder
+
+ROOT = Path(__file__).parents[2]
+LOADERS = dict(image=toys.loader('image', size=27), video=toys.loader('video', size=19))
+
+
+def write_config(work_dir: Path, **changes) -> Path:
+    """Write a toy config as a file."""
+    config = toys.toy_config(work_dir, work_dir.name, train_dataloader=LOADERS, **changes)
+    config |= dict(custom_imports=dict(imports=['toys'], allow_failed_imports=False), runner_type='OmniVLRunner')
+    path = work_dir.with_suffix('.py')
+    path.write_text('\n'.join(f'{key} = {value!r}' for key, value in config.items()))
+    return path
+
+
+def dist_train(*arguments) -> subprocess.CompletedProcess:
+    """Run tools/dist_train.sh to its end."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = str(probe.getsockname()[1])
+    paths = dict(PYTHON=sys.executable, PYTHONPATH=str(Path(__file__).parent))
+    environment = dict(os.environ, PORT=port, OMP_NUM_THREADS='1', **paths)
+    command = ['bash', str(ROOT / 'tools/dist_train.sh'), *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def ranks(work_dir: Path, name: str, resume: bool) -> None:
+    train(work_dir, name, launcher='pytorch', train_dataloader=LOADERS, resume=resume)
+
+
+def wait_until_free(folder: Path) -> None:
+    for _ in range(600):
+        try:
+            with lock_folder(folder):
+                return
+        except OmniVLRuntimeError:
+            time.sleep(0.1)
+    raise AssertionError('the first rank is still there')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('end', ['SIGUSR1', 'SIGKILL'])  # the launcher turns SIGUSR1 into SIGTERM
+def test_two_processes_of_which_one_dies_and_whose_launcher_is_stopped(tmp_path, end):
+    """A rank is killed and the round after it resumes; its launcher is ended, and so does the run after that."""
+    died = dict(type='SignalHook', at=3, name='SIGKILL', rank=1, restart=0)
+    stopped = dict(type='SignalHook', at=6, name=end, to='launcher', rank=0, restart=1)
+    config = write_config(tmp_path / 'parts', custom_hooks=[died, stopped])
+    done = dist_train(config, 2, '--max-restarts', 1)
+    wait_until_free(tmp_path / 'parts')  # a killed launcher waits for nobody
+    assert done.returncode == (-9 if end == 'SIGKILL' else RESTART_CODE), done.stdout + done.stderr
+    if end != 'SIGKILL':
+        assert 'leaving after iteration 6 of 10' in done.stdout + done.stderr
+    assert (tmp_path / 'parts/last_checkpoint').read_text().endswith('/iter_6.pth')
+    run_ranks(ranks, tmp_path / 'parts', f'parts-{end}', True)
+    run_ranks(ranks, tmp_path / 'whole', f'whole-{end}', False)
+    assert_same_run(tmp_path / 'whole', tmp_path / 'parts', 10)
+
+
+def call_train(monkeypatch, *arguments) -> None:
+    monkeypatch.setattr(sys, 'argv', ['train.py', *map(str, arguments)])
+    runpy.run_path(str(ROOT / 'tools/train.py'), run_name='__main__')
+
+
+@pytest.mark.parametrize('name', ['TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT'])
+def test_a_run_that_a_launcher_starts_anew_resumes(monkeypatch, tmp_path, name):
+    config, start = write_config(tmp_path / 'run'), tmp_path / 'start'
+    call_train(monkeypatch, config, '--work-dir', start, '--cfg-options', 'train_cfg.max_iters=2')
+    monkeypatch.setenv(name, '1')
+    # Before its first checkpoint it begins as it was told to begin, then it resumes what it has.
+    for length in (4, 5):
+        options = ('--resume', start / 'iter_2.pth', '--cfg-options', f'train_cfg.max_iters={length}')
+        call_train(monkeypatch, config, *options)
+    logs = [path.read_text() for path in sorted((tmp_path / 'run').glob('*/*.log'))]
+    assert load_checkpoint(tmp_path / 'run/iter_5.pth')['train_loop']['iteration'] == 5
+    assert "resume = 'auto'" in load_checkpoint(tmp_path / 'run/iter_5.pth')['meta']['cfg']
+    assert "resume = '" + str(start) in load_checkpoint(tmp_path / 'run/iter_4.pth')['meta']['cfg'], logs
+
+
+SRUN = """#!/bin/sh
+echo "$@" >> {calls}
+code=$(head -n 1 {codes})
+sed -i 1d {codes}
+case "$code" in
+    TERM|USR1)
+        trap 'exit 75' $code
+        kill -$code $PPID
+        while :; do sleep 0.05; done;;
+esac
+exit "$code"
+"""
+
+
+def slurm_train(tmp_path: Path, codes: list, **environment: str) -> tuple[int, list[str], str]:
+    """Run tools/slurm_train.sh with a ``srun`` that ends with the given codes, or sends its script a signal first.
+
+    Returns the code of the script, the calls of ``srun``, and those of ``scontrol``.
+    """
+    calls, control, left = (tmp_path / name for name in ('calls', 'control', 'codes'))
+    left.write_text(''.join(f'{code}\n' for code in codes))
+    control.write_text('')
+    (tmp_path / 'srun').write_text(SRUN.format(calls=calls, codes=left))
+    (tmp_path / 'scontrol').write_text(f'#!/bin/sh\necho "$@" >> {control}\n')
+    for name in ('srun', 'scontrol'):
+        (tmp_path / name).chmod(0o755)
+    own = {name: value for name, value in os.environ.items() if not name.startswith('SLURM')}
+    command = ['bash', str(ROOT / 'tools/slurm_train.sh'), 'part', 'name', 'c.py', 'work', '--amp', 'bf16']
+    path = f'{tmp_path}:{os.environ["PATH"]}'
+    code = subprocess.run(command, env=own | environment | dict(PATH=path), timeout=60).returncode
+    return code, calls.read_text().splitlines(), control.read_text()
+
+
+def test_slurm_signals_before_the_limit_and_the_script_goes_on(tmp_path):
+    code, calls, control = slurm_train(tmp_path, [75, 'USR1', 0])
+    assert code == 0 and control == ''
+    assert [call.endswith('--amp bf16 --resume') for call in calls] == [False, True, True]
+    assert all('--signal=USR1@120' in call and '--kill-on-bad-exit=1' in call for call in calls)
+
+
+def test_slurm_gives_up_in_the_end(tmp_path):
+    code, calls, _ = slurm_train(tmp_path, [75, 75, 75, 75], MAX_REQUEUES='2', STOP_SIGNAL='USR1@600')
+    assert code == 75 and len(calls) == 3 and '--signal=USR1@600' in calls[0]
+
+
+def test_a_failed_training_is_not_repeated(tmp_path):
+    code, calls, control = slurm_train(tmp_path, [1, 0], SLURM_JOB_ID='17')
+    assert (code, len(calls), control) == (1, 1, '')
+
+
+@pytest.mark.parametrize(('count', 'control'), [(None, 'requeue 17\n'), ('4', 'requeue 17\n'), ('5', '')])
+def test_a_batch_job_is_requeued(tmp_path, count, control):
+    given = {} if count is None else dict(SLURM_RESTART_COUNT=count)
+    assert slurm_train(tmp_path, [75, 0], SLURM_JOB_ID='17', MAX_REQUEUES='5', **given)[::2] == (75, control)
+
+
+@pytest.mark.parametrize('job', [{}, dict(SLURM_JOB_ID='17')])
+def test_a_script_that_is_ended_saves_and_is_not_requeued(tmp_path, job):
+    code, calls, control = slurm_train(tmp_path, ['TERM', 0], **job)
+    assert (code, len(calls), control) == (75, 1, '')
+
+
+def test_the_launcher_ends_with_the_code_of_its_processes():
+    assert runpy.run_path(str(ROOT / 'tools/launch.py'))['RESTART_CODE'] == RESTART_CODE
