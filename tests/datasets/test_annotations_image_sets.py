@@ -64,7 +64,7 @@ def test_other_visuals_are_loaded_as_images(tmp_path):
     Image.new('RGB', (5, 4), (255, 0, 0)).save(tmp_path / 'odd#1.png')
     frames = LoadCIFAR()({'visual': str(tmp_path / 'odd#1.png')})['frames']
     assert frames.shape == (1, 4, 5, 3) and frames[0, 0, 0].tolist() == [255, 0, 0]
-    assert repr(LoadCIFAR()) == "LoadCIFAR(backend='pillow', short_side=None)"
+    assert repr(LoadCIFAR()) == "LoadCIFAR(backend='pillow', short_side=None, remote=False)"
 
 
 @pytest.mark.parametrize(
