@@ -63,7 +63,7 @@ def test_an_undisturbed_run_that_nothing_can_be_compared_with(chaos, monkeypatch
 @pytest.mark.slow
 def test_killed_while_saving_and_signalled(tmp_path):
     command = [sys.executable, str(ROOT / 'tools/chaos.py'), '--work-dir', str(tmp_path), '--processes', '1']
-    command += ['--kinds', 'saving', 'SIGUSR1', '--seed', '3']
+    command += ['--kinds', 'saving', 'SIGUSR1', '--seed', '3', '--cfg-options', 'train_cfg.max_iters=16']
     environment = os.environ | dict(PYTHONPATH=str(ROOT))
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
