@@ -186,6 +186,7 @@ class LoaderStream(Stream):
             samples=self.samples,
             seen=dict(self.counter.seen),
             broken=dict(self.counter.broken),
+            kinds=[[*names, count] for names, count in self.counter.kinds.items()],
             global_batch=self._global_batch,
         )
 
@@ -196,6 +197,7 @@ class LoaderStream(Stream):
         self.samples = state['samples']
         self.counter.seen.update(state['seen'])
         self.counter.broken.update(state['broken'])
+        self.counter.kinds.update({(source, kind): count for source, kind, count in state.get('kinds', ())})
         if state['global_batch'] == self._global_batch:
             return None
         self.batches_done = min(self.batches_done * state['global_batch'] // self._global_batch, self.length)

@@ -59,9 +59,12 @@ def open_picture(path: str, limits: Limits = LIMITS) -> Image.Image:
     One over the limits is a ``BrokenVisualError``; its pixels are decoded later.
     """
     Image.init()
-    if Image.MAX_IMAGE_PIXELS is not None and limits.pixels > Image.MAX_IMAGE_PIXELS:
-        Image.MAX_IMAGE_PIXELS = limits.pixels  # PIL's own limit, for the whole process, must not come first
-    image = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+    # PIL has a limit of its own, for the whole process, which warns and refuses before ours could.
+    own, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        image = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+    finally:
+        Image.MAX_IMAGE_PIXELS = own
     try:
         limits.check(path, image.height, image.width)
     except BrokenVisualError:
