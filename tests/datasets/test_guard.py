@@ -15,6 +15,7 @@ from omnivl.datasets.broken import BrokenCounter
 from omnivl.datasets.guard import deadline
 from omnivl.datasets.loaders import build_loader
 from omnivl.datasets.survival import MAX_DEATHS, batches_of
+from omnivl.engine.streams import LoaderStream
 from omnivl.structures import VLDataSample
 
 SIZE = 12
@@ -101,6 +102,25 @@ def test_a_sample_that_kills_its_worker_is_a_broken_file(build, tmp_path, kind):
     assert {broken.reason for broken in broken_of(again)} == {f'it is in quarantine, see {quarantine}'}
     # The list is one that bad_files takes.
     assert len(build({5: kind}, bad_files=str(quarantine)).dataset) == SIZE - 1
+
+
+def test_a_stream_goes_on_over_epochs_and_from_a_written_place(build):
+    def stream(names, workers):
+        return LoaderStream('toy', build(names, workers=workers), 0)
+
+    names = {5: 'once'}
+    whole = stream({}, 0)
+    expected = content(next(whole) for _ in range(6))
+    first = stream(names, 1)
+    found = content(next(first) for _ in range(4))
+    state = first.state_dict()
+    first.close()
+    second = stream(names, 1)
+    second.load_state_dict(state)
+    os.unlink(second.dataset.reader.visual_root + '/once5.seen')  # its worker dies once more
+    found += content(next(second) for _ in range(2))
+    second.close()
+    assert [pixels for _, pixels in found] == [pixels for _, pixels in expected]
 
 
 def test_skip_and_raise(build):
