@@ -33,9 +33,11 @@ def batches_of(loader: DataLoader, epoch: int = 0, batches_done: int = 0) -> Ite
     deaths = 0
     while True:
         sampler.set_position(epoch, batches_done)
-        iterator = iter(loader)
-        _deaths.hear_at_the_batch()
+        iterator = None
         try:
+            with _deaths:  # workers that stay from the epoch before may have died in the meantime
+                iterator = iter(loader)
+            _deaths.hear_at_the_batch()
             while True:
                 with _deaths:
                     batch = next(iterator)

@@ -123,6 +123,17 @@ def test_a_stream_goes_on_over_epochs_and_from_a_written_place(build):
     assert [pixels for _, pixels in found] == [pixels for _, pixels in expected]
 
 
+def test_a_worker_that_dies_between_two_epochs(build):
+    expected = [content(batches_of(build(workers=0), epoch)) for epoch in range(2)]
+    loader = build(workers=2)
+    found = [content(batches_of(loader, 0))]
+    worker = loader._iterator._workers[0]
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join()
+    found.append(content(batches_of(loader, 1)))
+    assert found == expected
+
+
 def test_skip_and_raise(build):
     batches = list(batches_of(build({5: 'crash', 6: 'crash'}, broken='skip')))
     assert sum(len(batch['data_samples']) for batch in batches) == SIZE - 2
