@@ -9,19 +9,21 @@ import numpy as np
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.registry import VIDEO_DECODERS
 
-from .containers import is_transport_stream
-from .decoders import FFmpegDecoder, VideoReader, reduced_size
+from .containers import is_transport_stream, open_checked
+from .decoders import VideoDecoder, VideoReader, reduced_size
+from .limits import Limits
 
 
 @VIDEO_DECODERS.register_module('decord')
-class DecordDecoder(FFmpegDecoder):
+class DecordDecoder(VideoDecoder):
     """decord. One thread per reader: the parallel work is that of the data loader's workers."""
 
-    def _open(self, path: str, short_side: int | None) -> VideoReader:
+    def _open(self, path: str, short_side: int | None, limits: Limits) -> VideoReader:
         with open(path, 'rb') as stream:
             head = stream.read(197)
         if is_transport_stream(head):
             raise BrokenVisualError(path, "decord loses frames of MPEG-TS; set LoadVideo's decoder to 'pyav'")
+        open_checked(path, limits).close()
         return _DecordReader(path, short_side)
 
 
@@ -75,21 +77,20 @@ def _unpadded(frame: np.ndarray) -> np.ndarray:
 
 
 @VIDEO_DECODERS.register_module('pyav')
-class PyAVDecoder(FFmpegDecoder):
+class PyAVDecoder(VideoDecoder):
     """PyAV (FFmpeg). Demuxes the file once for the exact list of frames, then seeks to what is wanted."""
 
-    def _open(self, path: str, short_side: int | None) -> VideoReader:
-        return _PyAVReader(path, short_side)
+    def _open(self, path: str, short_side: int | None, limits: Limits) -> VideoReader:
+        return _PyAVReader(path, short_side, open_checked(path, limits))
 
 
 class _PyAVReader(VideoReader):
-    def __init__(self, path: str, short_side: int | None) -> None:
+    def __init__(self, path: str, short_side: int | None, container: Any) -> None:
         import av
 
-        self._container = av.open(path)
+        self._container = container
+        self._format = container.format.name.split(',')[0]
         try:
-            if not self._container.streams.video:
-                raise BrokenVisualError(path, 'it has no video stream')
             self._stream = self._container.streams.video[0]
             self._time_base = float(self._stream.time_base or 0)  # seconds per unit of the stamps
             self._stamps, self._keys = self._index(path)
@@ -110,7 +111,7 @@ class _PyAVReader(VideoReader):
         import av
 
         self._container.close()
-        self._container = av.open(self.path)
+        self._container = av.open(self.path, format=self._format)
         self._stream = self._container.streams.video[0]
         self._stream.codec_context.thread_count = 1
 
@@ -171,10 +172,11 @@ class _PyAVReader(VideoReader):
 
 
 @VIDEO_DECODERS.register_module('opencv')
-class OpenCVDecoder(FFmpegDecoder):
+class OpenCVDecoder(VideoDecoder):
     """OpenCV's FFmpeg backend. Its frame count is a guess and its seeking inexact, so it reads from the start."""
 
-    def _open(self, path: str, short_side: int | None) -> VideoReader:
+    def _open(self, path: str, short_side: int | None, limits: Limits) -> VideoReader:
+        open_checked(path, limits).close()
         return _OpenCVReader(path, short_side)
 
 

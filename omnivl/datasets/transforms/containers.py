@@ -10,7 +10,7 @@ in its own way. The container says how long the file should be, which costs a fe
 
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from omnivl.datasets.errors import BrokenVisualError
 
@@ -64,11 +64,11 @@ _EBML_ID = b'\x1a\x45\xdf\xa3'
 _MATROSKA_SEGMENT_ID = b'\x18\x53\x80\x67'
 
 
-def check_container(path: str, limits: Limits) -> None:
-    """Raise a ``BrokenVisualError`` for a file of a container or codec that is not listed, or one that is too large.
+def open_checked(path: str, limits: Limits) -> Any:
+    """Open a whole file by PyAV, where its container and codec are listed, and it is not too large.
 
-    The size is that of the codec's own headers, not what the container says of it. What a decoder then finds inside is
-    another matter.
+    Anything else is a ``BrokenVisualError``. The size is that of the codec's own headers, not what the container says
+    of it. What a decoder then finds inside is another matter.
     """
     with open(path, 'rb') as file:
         container = container_of(file.read(200))
@@ -79,7 +79,8 @@ def check_container(path: str, limits: Limits) -> None:
     import av
 
     # The formats are named, so nothing else is tried, and no address inside is followed.
-    with av.open(path, format=container, options={'protocol_whitelist': 'file'}, metadata_errors='replace') as opened:
+    opened = av.open(path, format=container, options={'protocol_whitelist': 'file'}, metadata_errors='replace')
+    try:
         if not opened.streams.video:
             raise BrokenVisualError(path, 'it has no video stream')
         context = opened.streams.video[0].codec_context
@@ -87,6 +88,10 @@ def check_container(path: str, limits: Limits) -> None:
         if codec not in CODECS:
             raise BrokenVisualError(path, f'its codec is {codec or "unknown"}; allowed are {", ".join(sorted(CODECS))}')
         limits.check(path, context.height, context.width)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 def container_of(head: bytes) -> str | None:

@@ -33,7 +33,7 @@ from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLImportError, OmniVLIndexError, OmniVLValueError
 from omnivl.registry import VIDEO_DECODERS
 
-from .containers import check_container, missing_part
+from .containers import missing_part
 from .limits import VIDEO_PIXELS, VIDEO_SIDE, Limits
 
 AUTO_ORDER = ('pyav', 'decord', 'opencv')
@@ -145,34 +145,21 @@ class VideoDecoder(ABC):
         """Open a video, for a short time: readers are closed after each sample.
 
         Frames whose shorter side is longer than ``short_side``, in pixels, are scaled down to it while decoding; None
-        keeps their size. A file that is missing, empty or cut short, or that :meth:`check` refuses, is a
-        BrokenVisualError.
+        keeps their size. A file that is missing, empty, cut short, over the limits or no video of a container and codec
+        that are listed is a BrokenVisualError.
         """
         with reported_as_broken(path, f'{type(self).__name__} cannot open it'):
-            self.check(path, limits)
-            return self._open(path, short_side)
-
-    def check(self, path: str, limits: Limits) -> None:
-        """Refuse a file before the decoding library sees it, by a BrokenVisualError."""
-        reason = missing_part(path)
-        if reason is not None:
-            raise BrokenVisualError(path, reason)
+            reason = missing_part(path)
+            if reason is not None:
+                raise BrokenVisualError(path, reason)
+            return self._open(path, short_side, limits)
 
     def __repr__(self) -> str:
         return type(self).__name__
 
     @abstractmethod
-    def _open(self, path: str, short_side: int | None) -> VideoReader:
-        """Open a file that exists; may raise anything."""
-
-
-class FFmpegDecoder(VideoDecoder):
-    """Base of those that hand files to FFmpeg: only containers and codecs that are listed, within the limits."""
-
-    def check(self, path: str, limits: Limits) -> None:
-        """Refuse what FFmpeg is not to see, see ``containers.py``."""
-        super().check(path, limits)
-        check_container(path, limits)
+    def _open(self, path: str, short_side: int | None, limits: Limits) -> VideoReader:
+        """Open a file that exists; may raise anything. What FFmpeg is to see goes through ``open_checked`` before."""
 
 
 def reduced_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:
@@ -198,18 +185,18 @@ def _installed() -> tuple[str, ...]:
 
 
 @VIDEO_DECODERS.register_module('auto')
-class AutoDecoder(FFmpegDecoder):
+class AutoDecoder(VideoDecoder):
     """The first installed decoder of ``AUTO_ORDER``; a file that it cannot open goes to the next (AV1, MPEG-TS)."""
 
     def __init__(self) -> None:
         self.decoders: list[VideoDecoder] = [VIDEO_DECODERS.build({'type': name}) for name in _installed()]
 
-    def _open(self, path: str, short_side: int | None) -> VideoReader:
+    def _open(self, path: str, short_side: int | None, limits: Limits) -> VideoReader:
         for decoder in self.decoders[:-1]:
             # Whatever is wrong with the file, the last decoder says it.
             with suppress(Exception):
-                return decoder._open(path, short_side)
-        return self.decoders[-1]._open(path, short_side)
+                return decoder._open(path, short_side, limits)
+        return self.decoders[-1]._open(path, short_side, limits)
 
 
 def build_decoder(decoder: str | dict[str, Any] | VideoDecoder) -> VideoDecoder:
