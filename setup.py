@@ -13,8 +13,9 @@ CAPTION = ['pycocoevalcap>=1.2']
 # Images and videos at s3://, zip://...::https:// and so on; http:// and https:// alone need nothing.
 REMOTE = ['fsspec[http]>=2023.1']
 DEMO = ['jinja2>=3.1', 'matplotlib>=3.7', *CAPTION]
+DOCS = ['furo>=2024.1', 'myst-parser>=3.0', 'sphinx>=7.3']
 LINT = ['mypy>=1.11', 'pydoclint>=0.6', 'ruff>=0.6']
-TEST = ['pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.5', 'scikit-learn>=1.3', *LINT, *DEMO]
+TEST = ['pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.5', 'scikit-learn>=1.3', *LINT, *DOCS, *DEMO]
 
 setup(
     name='omnivl',
@@ -48,6 +49,7 @@ setup(
     extras_require={
         'caption': CAPTION,
         'demo': DEMO,
+        'docs': DOCS,
         'remote': REMOTE,
         'test': TEST,
         'all': sorted({*DEMO, *REMOTE, *TEST}),

@@ -2,8 +2,9 @@
 # Lint and tests in one command: bash tools/run_tests.sh [arguments of pytest]
 #
 # Makes .venv (or uses the environment OMNIVL_VENV), installs omnivl with the extra `test`, runs ruff, mypy and pydoclint
-# (their settings are in pyproject.toml), then pytest on all cores. Tests that need a GPU are skipped without one, and the
-# summary says so. The exit code is that of what failed.
+# (their settings are in pyproject.toml), builds the documentation (docs/_build/html) with warnings as errors, then runs
+# pytest on all cores. Tests that need a GPU are skipped without one, and the summary says so. The exit code is that of
+# what failed.
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -11,7 +12,8 @@ source "$ROOT/tools/environment.sh"
 cd "$ROOT"
 
 echo '== environment'
-prepare_environment test av jinja2 matplotlib mypy pycocoevalcap pydoclint pytest pytest_timeout ruff sklearn xdist
+prepare_environment test av jinja2 matplotlib furo mypy myst_parser pycocoevalcap pydoclint \
+    pytest pytest_timeout ruff sklearn sphinx xdist
 
 echo '== lint'
 (
@@ -20,6 +22,12 @@ echo '== lint'
     "$PYTHON" -m ruff format --check .
     "$PYTHON" -m mypy
     "$PYTHON" -m pydoclint.main --quiet omnivl
+)
+
+echo '== documentation'
+(
+    set -x
+    "$PYTHON" -m sphinx -W --keep-going -q -b html docs docs/_build/html
 )
 
 echo '== tests'
