@@ -4,10 +4,10 @@ The frames are those of the batch, 8-bit pixels before the one normalisation in 
 decoded back from the word-piece ids, so what was cut off or unknown is missing here too.
 
 Examples:
-    python tools/browse_dataset.py projects/demo/configs/pretrain_joint.py --out sheet.png
-    python tools/browse_dataset.py projects/demo/configs/pretrain_joint.py --loader video --number 8
-    python tools/browse_dataset.py projects/demo/configs/pretrain_joint.py --loader image --number 6 --epochs 5
-    python tools/browse_dataset.py projects/demo/configs/pretrain_joint.py --role test --loader image.retrieval
+    omnivl browse pretrain_joint --out sheet.png
+    omnivl browse pretrain_joint --loader video --number 8
+    omnivl browse pretrain_joint --loader image --number 6 --epochs 5
+    omnivl browse pretrain_joint --role test --loader image.retrieval
 """
 
 import argparse
@@ -23,20 +23,21 @@ from torch.utils.data import Dataset
 
 from omnivl.datasets import SampleKey, SkippedItem
 from omnivl.engine import ConfigError, read_config
-from omnivl.engine.command_line import add_trust_option, one_line_errors
+from omnivl.engine.command_line import CONFIG_HELP, add_config_options, one_line_errors
 from omnivl.registry import DATASETS, TOKENIZERS
 from omnivl.structures import VLDataSample
 from omnivl.visualization.pictures import draw_values
 from omnivl.visualization.sheets import BAD, GOOD, INK, PAGE, SOFT, Line, card, contact_sheet
 
+from .main import UsageError
+
 ROLES = ('train', 'val', 'test')
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='path of the config')
-    add_trust_option(parser)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument('config', help=CONFIG_HELP)
+    add_config_options(parser)
     parser.add_argument('--role', choices=ROLES, default='train', help='which of the data; by default train')
     parser.add_argument('--loader', metavar='NAME', help='one loader of that role, as image; by default all of them')
     parser.add_argument('--number', type=int, default=24, help='samples in all; by default 24')
@@ -44,13 +45,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0, help='another seed shows other samples')
     parser.add_argument('--height', type=int, default=128, help='height of a frame on the sheet, in pixels')
     parser.add_argument('--out', type=Path, default=Path('sheet.png'), help='picture to write; by default sheet.png')
-    arguments = parser.parse_args()
+
+
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be drawn."""
     for name in ('number', 'epochs', 'height'):
         if getattr(arguments, name) < 1:
-            parser.error(f'--{name} must be at least 1, got {getattr(arguments, name)}')
+            raise UsageError(f'--{name} must be at least 1, got {getattr(arguments, name)}')
     if arguments.out.suffix.lower() not in Image.registered_extensions():
-        parser.error(f'--out must end in the name of a picture format, as sheet.png; got {arguments.out}')
-    return arguments
+        raise UsageError(f'--out must end in the name of a picture format, as sheet.png; got {arguments.out}')
 
 
 def choose_loaders(cfg: Config, role: str, name: str | None) -> dict[str, Mapping[str, Any]]:
@@ -78,9 +81,7 @@ def choose_loaders(cfg: Config, role: str, name: str | None) -> dict[str, Mappin
     return {name: loaders[name]}
 
 
-def draw_dataset(
-    dataset: Dataset, tokenizer: Any, number: int, epochs: int, height: int, seed: int
-) -> list[Image.Image]:
+def draw_dataset(dataset: Any, tokenizer: Any, number: int, epochs: int, height: int, seed: int) -> list[Image.Image]:
     """Draw samples of a dataset: one from each of equal parts, so that every source of a mixture is seen.
 
     Args:
@@ -118,8 +119,8 @@ def draw_sample(items: list[Any], dataset: Dataset, tokenizer: Any, height: int)
     """
     skipped = [item.broken for item in items if isinstance(item, SkippedItem)]
     if skipped:
-        lines = [Line(f'skipped: {skipped[0].path}: {skipped[0].reason}', BAD), Line(skipped[0].source, SOFT, 12)]
-        return card([], lines)
+        reason = Line(f'skipped: {skipped[0].path}: {skipped[0].reason}', BAD)
+        return card([], [reason, Line(skipped[0].source, SOFT, 12)])
     strips, shapes = [], []
     for modality, values in items[0]['inputs'].items():
         strips += draw_values([item['inputs'][modality] for item in items], modality, height)
@@ -190,15 +191,11 @@ def make_sheet(arguments: argparse.Namespace) -> Image.Image:
     return sheet
 
 
-def main() -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Draw and write."""
-    arguments = parse_arguments()
+    check_arguments(arguments)
     with one_line_errors():
         sheet = make_sheet(arguments)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(arguments.out)
     print(f'{arguments.out}: {sheet.width} x {sheet.height} pixels')
-
-
-if __name__ == '__main__':
-    main()

@@ -1,11 +1,16 @@
-"""Make a checkpoint of other libraries' weights: ``convert_weights.py --from blip PATH --config ... --out FILE``."""
+"""Fill the model of a config with weights of other libraries, and write a checkpoint; every key is accounted for.
+
+Examples:
+    omnivl convert --from blip BLIP.safetensors --config pretrain_joint_from_blip --out blip.pth
+    omnivl convert --from timm vit.safetensors --from bert bert.safetensors --config pretrain_image --out start.pth
+"""
 
 import argparse
 from pathlib import Path
 
 import torch
 
-from omnivl.engine.command_line import add_cfg_options, one_line_errors, read_changed_config
+from omnivl.engine.command_line import CONFIG_HELP, add_cfg_options, one_line_errors, read_changed_config
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS, WEIGHT_READERS
 from omnivl.storage import save_checkpoint
@@ -16,9 +21,8 @@ from omnivl.weights import load_weights
 READERS = ('timm', 'bert', 'timesformer', 'blip', 'clip', 'stage')
 
 
-def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line, or ``arguments`` instead of it."""
-    parser = argparse.ArgumentParser(description='Fill the model of a config with weights of other libraries.')
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument(
         '--from',
         dest='sources',
@@ -29,7 +33,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help=f'what and where: NAME is one of {", ".join(READERS)}; PATH a file, a folder of save_pretrained, or '
         'hf://owner/name/file. Several times: in this order',
     )
-    parser.add_argument('--config', required=True, help='path of the config of the model')
+    parser.add_argument('--config', required=True, help=CONFIG_HELP)
     parser.add_argument('--out', required=True, help='the checkpoint to write (.pth or .safetensors)')
     parser.add_argument(
         '--allow',
@@ -40,7 +44,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--seed', type=int, default=0, help='of the values that are not filled')
     add_cfg_options(parser)
-    return parser.parse_args(arguments)
 
 
 def convert(arguments: argparse.Namespace) -> None:
@@ -68,12 +71,7 @@ def convert(arguments: argparse.Namespace) -> None:
     print(f'written to {out}')
 
 
-def main() -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Convert."""
-    arguments = parse_arguments()
     with one_line_errors():
         convert(arguments)
-
-
-if __name__ == '__main__':
-    main()

@@ -1,18 +1,22 @@
-"""Write a trained model as plain files: ``python tools/export_weights.py CONFIG CHECKPOINT --out FOLDER``."""
+"""Write a trained model as plain files: safetensors, config, vocabulary, pixel statistics.
+
+Examples:
+    omnivl export pretrain_joint work_dirs/pretrain_joint --out exported
+    omnivl export retrieval_coco work_dirs/retrieval_coco/iter_100.pth --out blip --to blip --kind retrieval
+"""
 
 import argparse
 
 from omnivl.apis import export_blip, export_folder
 from omnivl.apis.export import load_for_use
 from omnivl.apis.export_blip import ARCHITECTURES
-from omnivl.engine.command_line import add_cfg_options, one_line_errors, read_changed_config
+from omnivl.engine.command_line import CONFIG_HELP, add_cfg_options, one_line_errors, read_changed_config
 from omnivl.weights.report import grouped
 
 
-def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line, or ``arguments`` instead of it."""
-    parser = argparse.ArgumentParser(description='Write a model as safetensors, config, vocabulary, pixel statistics.')
-    parser.add_argument('config', help='path of the config')
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument('checkpoint', help='path of the checkpoint, or a work directory, whose last one is taken')
     parser.add_argument('--out', required=True, help='folder to write')
     parser.add_argument(
@@ -25,7 +29,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         '--kind', choices=list(ARCHITECTURES), default='retrieval', help="which of Hugging Face's BLIP models"
     )
     add_cfg_options(parser)
-    return parser.parse_args(arguments)
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -41,12 +44,7 @@ def export(arguments: argparse.Namespace) -> None:
     print('\n'.join(f'  {line}' for line in grouped(rest)))
 
 
-def main() -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Export."""
-    arguments = parse_arguments()
     with one_line_errors():
         export(arguments)
-
-
-if __name__ == '__main__':
-    main()

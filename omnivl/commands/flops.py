@@ -7,9 +7,9 @@ in a training step: forward and backward, the three pairs of VLM, the momentum e
 losses has its features counted. Any model that has ``parts`` can be counted (``HasParts`` of its interfaces).
 
 Examples:
-    python tools/get_flops.py configs/omnivl/pretrain_joint.py
-    python tools/get_flops.py configs/omnivl/pretrain_joint.py --size 384 --frames 16 --words 35
-    python tools/get_flops.py projects/demo/configs/pretrain_joint.py --json
+    omnivl flops configs/omnivl/pretrain_joint.py
+    omnivl flops configs/omnivl/pretrain_joint.py --size 384 --frames 16 --words 35
+    omnivl flops pretrain_joint --json
 """
 
 import argparse
@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +29,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from omnivl.engine import ConfigError, read_config
-from omnivl.engine.command_line import add_trust_option, one_line_errors
+from omnivl.engine.command_line import CONFIG_HELP, add_config_options, one_line_errors
 from omnivl.models.interfaces import HasImageSize, HasParts, offered_by
 from omnivl.models.losses import MatchingPairs
 from omnivl.registry import MODELS
 from omnivl.structures import FRAMES, MODALITIES, VLBatch
+
+from .main import UsageError
 
 REST = 'heads and losses'  # what is in no other line
 MOMENTUM = 'momentum encoder'
@@ -90,29 +92,26 @@ class NumbersAreZero(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='path of the config')
-    add_trust_option(parser)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument('config', help=CONFIG_HELP)
+    add_config_options(parser)
     parser.add_argument('--frames', type=int, help='frames of a clip; by default those of the config')
     parser.add_argument('--size', type=int, help='side of a picture in pixels; by default that of the config')
     parser.add_argument('--words', type=int, default=30, help='word pieces of a text, [CLS] and [SEP] too; default 30')
     parser.add_argument('--json', action='store_true', help='print JSON, with whole numbers')
-    arguments = parser.parse_args()
+
+
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """Refuse sizes that nothing has."""
     for name, least in (('frames', 1), ('size', 1), ('words', 2)):
         value = getattr(arguments, name)
         if value is not None and value < least:
-            parser.error(f'--{name} must be at least {least}, got {value}')
-    return arguments
+            raise UsageError(f'--{name} must be at least {least}, got {value}')
 
 
 def build_model(config: Mapping[str, Any]) -> nn.Module:
-    """Build the model of a config without memory for its weights.
-
-    Raises:
-        ConfigError: It does not say what its parts are.
-    """
+    """Build the model of a config without memory for its weights; it is a ConfigError if it does not name its parts."""
     config = copy.deepcopy(config)
     if 'trunk' in config:
         config['trunk']['tokenizer'] = dict(type=NoVocabulary)
@@ -123,7 +122,7 @@ def build_model(config: Mapping[str, Any]) -> nn.Module:
     return model
 
 
-def lines_of(model: nn.Module) -> dict[str, list[nn.Module]]:
+def lines_of(model: Any) -> dict[str, list[nn.Module]]:
     """Line of the table -> the modules that belong to it; one that two parts share belongs to both.
 
     A part that is a single layer has no line of its own, nor has the head of a decoder; tokenizers have one.
@@ -135,7 +134,7 @@ def lines_of(model: nn.Module) -> dict[str, list[nn.Module]]:
                 roots[f'{modality} tokenizer'] = getattr(part, f'{modality}_tokenizer')
         if any(True for _ in part.children()):
             roots[name.replace('_', ' ')] = part
-    heads = [part.head for part in roots.values() if hasattr(part, 'head')]
+    heads: list[Any] = [part.head for part in roots.values() if hasattr(part, 'head')]
     momentum = getattr(model, 'momentum_encoder', None)
     ends = {*roots.values(), *heads, momentum}
     lines = {name: list(_inside(root, ends)) for name, root in roots.items()}
@@ -145,7 +144,7 @@ def lines_of(model: nn.Module) -> dict[str, list[nn.Module]]:
     return lines
 
 
-def _inside(module: nn.Module, ends: set[nn.Module | None]) -> Iterator[nn.Module]:
+def _inside(module: nn.Module, ends: set[Any]) -> Iterator[nn.Module]:
     yield module
     for child in module.children():
         if child not in ends:
@@ -200,7 +199,7 @@ class Meter:
         train: Whether it is a training step.
     """
 
-    def __init__(self, model: nn.Module, modality: str, sizes: Sizes, train: bool) -> None:
+    def __init__(self, model: Any, modality: str, sizes: Sizes, train: bool) -> None:
         self.model = model.train(train)
         self.batch = make_batch(modality, sizes)
         self.train = train
@@ -234,7 +233,8 @@ class Meter:
             self.model(self.batch, mode='tensor')
             return
         step = self.model.step_type(self.model, self.batch)
-        own, match = self.batch.target_ids, torch.ones_like(self.batch.target_ids)
+        own = cast(Tensor, self.batch.target_ids)
+        match = torch.ones_like(own)
         step.pairs = MatchingPairs(own, own, match, match.bool())  # a step draws negatives where none are put
         for loss in losses.values():
             for need in loss.needs:
@@ -322,7 +322,7 @@ def format_table(parts: dict[str, Part]) -> str:
     return '\n'.join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
-def choose_sizes(arguments: argparse.Namespace, config: Mapping[str, Any], model: nn.Module) -> Sizes:
+def choose_sizes(arguments: argparse.Namespace, config: Mapping[str, Any], model: Any) -> Sizes:
     """Put the options of the command line, the visual encoder and its config together."""
     encoder = config.get('trunk', config).get('visual_encoder', {})
     sized = offered_by(model.parts.get('visual_encoder'), HasImageSize)
@@ -330,9 +330,9 @@ def choose_sizes(arguments: argparse.Namespace, config: Mapping[str, Any], model
     return Sizes(arguments.size or size, arguments.frames or encoder.get('num_frames', 8), arguments.words)
 
 
-def main() -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Count and print."""
-    arguments = parse_arguments()
+    check_arguments(arguments)
     with one_line_errors():
         cfg = read_config(arguments.config, arguments.trust_code)
         if 'model' not in cfg:
@@ -346,7 +346,3 @@ def main() -> None:
     print(f'{sizes.size} x {sizes.size} pixels, clips of {sizes.frames} frames, texts of {sizes.words} word pieces')
     print(format_table(parts))
     print(f'{_size(filter(lambda one: one.requires_grad, model.parameters())) / 1e6:.2f} M parameters are trained')
-
-
-if __name__ == '__main__':
-    main()

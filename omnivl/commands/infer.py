@@ -1,7 +1,8 @@
 """Captions, answers, retrieval, matching, classes, features and attention of images and videos.
 
 MODEL is a folder of tools/export_weights.py, or a config with a CHECKPOINT (or work directory) after it. INPUTS are
-files, folders and URLs, images and videos mixed; what cannot be read is reported and the rest goes on.
+files, folders and URLs, images and videos mixed; what cannot be read is reported and the rest goes on. Each task is a
+command too, whose help shows its options only: omnivl caption, omnivl answer and so on.
 
 Examples:
     python tools/infer.py configs/omnivl/pretrain_joint.py work_dirs/pretrain_joint --task caption photos/
@@ -26,27 +27,22 @@ from typing import Any
 from omnivl.apis import OmniVLInferencer
 from omnivl.apis.gallery import is_index
 from omnivl.apis.loading import CONFIG_SUFFIXES, read_model_config
-from omnivl.engine.command_line import add_trust_option, one_line_errors
+from omnivl.engine.command_line import add_config_options, one_line_errors
+from omnivl.places import find_config
 from omnivl.storage.files import write_json
 from omnivl.structures import MODALITIES
 from omnivl.visualization.attention import KINDS
+
+from .main import UsageError
 
 TASKS = ('caption', 'answer', 'retrieve', 'match', 'classify', 'features', 'attention')
 # What --text is for a task that cannot do without.
 TEXTS = {'answer': 'the question', 'match': 'a text to hold against the inputs', 'attention': 'whose words to look for'}
 
 
-def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line.
-
-    Args:
-        arguments: The words of the command line; None = those of this process.
-
-    Returns:
-        The options, with ``model``, ``checkpoint`` and ``inputs``.
-    """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('words', nargs='+', metavar='MODEL [CHECKPOINT] INPUTS', help='see above')
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all tasks."""
+    add_model_options(parser, 'INPUTS --task TASK')
     parser.add_argument('--task', choices=TASKS, required=True, help='what to do with the inputs')
     parser.add_argument(
         '--text',
@@ -69,40 +65,78 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         '--kind', choices=KINDS, default=KINDS[0], help='attention: what is drawn (default: %(default)s)'
     )
     parser.add_argument('--pictures', default='attention', help='attention: folder to write to (default: %(default)s)')
+    add_output_option(parser)
+
+
+def add_model_options(parser: argparse.ArgumentParser, inputs: str = 'INPUTS') -> None:
+    """Add what all tasks take: model, checkpoint and inputs, and how the inputs go through the model."""
+    parser.usage = f'%(prog)s MODEL [CHECKPOINT] {inputs} [options]'  # argparse would say it all twice
+    parser.add_argument(
+        'words',
+        nargs='+',
+        metavar=f'MODEL [CHECKPOINT] {inputs.partition(" ")[0]}',
+        help='an exported folder, or a config with a checkpoint or work directory after it; then files, folders, URLs',
+    )
     parser.add_argument('--modality', choices=tuple(MODALITIES), help='what all inputs are; by default by suffix')
     parser.add_argument('--batch-size', type=int, default=16, help='visuals at a time (default: 16)')
     parser.add_argument('--device', help='cpu, cuda:0 ...; by default the GPU if there is one')
+    add_config_options(parser)
+    parser.set_defaults(text=[], query=[], index=None)
+
+
+def add_search_options(parser: argparse.ArgumentParser) -> None:
+    """Add what is searched for, and how many results there are."""
+    parser.add_argument('--text', action='append', help='a text to search with; may be given several times')
+    parser.add_argument('--query', action='append', help='an image or video to search with; the same')
+    parser.add_argument('-k', type=int, default=5, help='results for each (default: 5)')
+    parser.add_argument('--rerank', type=int, help='first results that the alignment decoder orders anew')
+
+
+def add_output_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--out``, for :func:`show`."""
     parser.add_argument('--out', help='JSON file for the results; by default they are printed, one per line')
-    add_trust_option(parser)
-    options = parser.parse_intermixed_args(arguments)
+
+
+def read_words(options: argparse.Namespace) -> None:
+    """Put ``model``, ``checkpoint`` and ``inputs`` into the options, from their order."""
     options.model, *rest = options.words
+    if not Path(options.model).is_dir():
+        options.model = str(find_config(options.model))
     is_config = Path(options.model).suffix in CONFIG_SUFFIXES
     if is_config and not rest:
-        parser.error(f'the config {options.model} alone has no weights: a checkpoint must follow it')
+        raise UsageError(f'the config {options.model} alone has no weights: a checkpoint must follow it')
     options.checkpoint, options.inputs = (rest[0], rest[1:]) if is_config else (None, rest)
     if not options.inputs:
-        parser.error('there is no input: give files, folders or URLs')
+        raise UsageError('there is no input: give files, folders or URLs')
+
+
+def check_task(options: argparse.Namespace) -> None:
+    """Refuse a task without what it is about."""
     if options.task in TEXTS and not options.text:
-        parser.error(f'--task {options.task} needs --text: {TEXTS[options.task]}')
+        raise UsageError(f'{options.task} needs --text: {TEXTS[options.task]}')
     if options.task == 'attention' and len(options.text) > 1:
-        parser.error('--task attention takes one --text')
+        raise UsageError('attention takes one --text')
     if options.task == 'retrieve' and bool(options.text) == bool(options.query):
-        parser.error('--task retrieve needs --text or --query (not both): what to search for')
-    return options
+        raise UsageError('it needs --text or --query (not both): what to search for')
 
 
-def run(options: argparse.Namespace) -> list[dict[str, Any]]:
+def load_inferencer(options: argparse.Namespace) -> OmniVLInferencer:
+    """Load the model that the words of the command line name."""
+    is_config = options.checkpoint is not None
+    model = read_model_config(options.model, options.trust_code) if is_config else options.model
+    return OmniVLInferencer(model, options.checkpoint, options.device, options.batch_size)
+
+
+def do_task(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Do the task.
 
     Args:
-        options: See :func:`parse_arguments`.
+        options: Those of the command line, see :func:`read_words` too.
 
     Returns:
         One result per input; for ``retrieve`` one per query.
     """
-    is_config = options.checkpoint is not None
-    model = read_model_config(options.model, options.trust_code) if is_config else options.model
-    inferencer = OmniVLInferencer(model, options.checkpoint, options.device, options.batch_size)
+    inferencer: Any = load_inferencer(options)
     # Words without a separator are paths here, and texts are those of --text.
     inputs = [word if '://' in word else Path(word) for word in options.inputs]
     about = dict(modality=options.modality)
@@ -123,7 +157,7 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
     if options.task == 'attention':
         rows = inferencer.attention(inputs, text, options.word, kind=options.kind, **about)
         return save_pictures(rows, Path(options.pictures))
-    gallery = inputs[0] if len(inputs) == 1 and is_index(inputs[0]) else inferencer.build_gallery(inputs, **about)
+    gallery: Any = inputs[0] if len(inputs) == 1 and is_index(inputs[0]) else inferencer.build_gallery(inputs, **about)
     if options.index is not None:
         gallery.save(options.index)
     queries = options.text or [word if '://' in word else Path(word) for word in options.query]
@@ -141,13 +175,20 @@ def save_pictures(rows: list[dict[str, Any]], folder: Path) -> list[dict[str, An
     return rows
 
 
-def main() -> None:
-    """Do the task and show the results."""
-    options = parse_arguments()
+def run(options: argparse.Namespace, task: str | None = None) -> None:
+    """Do the task, by default that of ``--task``, and show the results."""
+    options.task = task or options.task
+    read_words(options)
+    check_task(options)
     with one_line_errors(), contextlib.redirect_stdout(sys.stderr):  # the log; standard output is for the results
-        rows = run(options)
-    if options.out is not None:
-        write_json(options.out, rows)
+        rows = do_task(options)
+    show(rows, options.out)
+
+
+def show(rows: list[dict[str, Any]], out: str | None) -> None:
+    """Write the results to a file or print them; say what could not be used, which is an error if nothing could."""
+    if out is not None:
+        write_json(out, rows)
     else:
         for row in rows:
             print(json.dumps(row, ensure_ascii=False, default=lambda value: value.tolist()))
@@ -156,7 +197,3 @@ def main() -> None:
         print(f'{row["input"]}: {row["error"]}', file=sys.stderr)
     if len(broken) == len(rows):
         sys.exit('error: none of the inputs could be used')
-
-
-if __name__ == '__main__':
-    main()

@@ -1,4 +1,13 @@
-"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT [--work-dir DIR] [--submit [DIR]] ...``."""
+"""Evaluate a checkpoint on the test data of a config.
+
+metrics.json, with the chance level and the protocol of each figure, and all predictions go into a work directory.
+
+Examples:
+    omnivl test retrieval_coco work_dirs/retrieval_coco
+    omnivl test zero_shot_retrieval work_dirs/pretrain_joint/iter_10000.pth --data-root /data/corpora
+    omnivl test vqa_v2 work_dirs/vqa_v2 --submit
+    omnivl test probe_cifar10 random
+"""
 
 import argparse
 from collections.abc import Mapping
@@ -8,9 +17,18 @@ from mmengine.config import Config
 
 from omnivl.datasets.overlap import check_overlap
 from omnivl.engine import ConfigError
-from omnivl.engine.command_line import add_run_options, build_runner, is_test_only, one_line_errors, read_run_config
+from omnivl.engine.command_line import (
+    CONFIG_HELP,
+    add_run_options,
+    build_runner,
+    is_test_only,
+    one_line_errors,
+    read_run_config,
+)
 from omnivl.storage import CheckpointError
 from omnivl.storage.checkpoint import load_last_checkpoint
+
+from .main import as_called
 
 # What only training needs; its data need not be there.
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
@@ -18,14 +36,9 @@ VALIDATION_KEYS = ('val_dataloader', 'val_cfg', 'val_evaluator')
 RANDOM = 'random'
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line.
-
-    Returns:
-        The options.
-    """
-    parser = argparse.ArgumentParser(description='Evaluate a checkpoint on the test data of a config.')
-    parser.add_argument('config', help='path of the config')
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument(
         'checkpoint',
         nargs='?',
@@ -41,7 +54,6 @@ def parse_arguments() -> argparse.Namespace:
         help="write what the benchmark's server takes into DIR; by default into submission/ of the work directory",
     )
     add_run_options(parser, 'the results', 'work_dirs/<name of the config>/test')
-    return parser.parse_args()
 
 
 def load_config(arguments: argparse.Namespace) -> Config:
@@ -85,7 +97,7 @@ def find_weights(cfg: Config, arguments: argparse.Namespace) -> str | Mapping | 
     reader = own if is_test_only(cfg) and isinstance(own, Mapping) else None
     if checkpoint is None:
         if not is_test_only(cfg) or own is None:
-            raise ConfigError(f'which weights? python tools/test.py {arguments.config} CHECKPOINT (or {RANDOM})')
+            raise ConfigError(f'which weights? {as_called("omnivl test")} {arguments.config} CHECKPOINT (or {RANDOM})')
         return own
     if checkpoint == RANDOM:
         return None
@@ -97,9 +109,8 @@ def find_weights(cfg: Config, arguments: argparse.Namespace) -> str | Mapping | 
     return checkpoint if reader is None else dict(reader, file=checkpoint)
 
 
-def main() -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Evaluate."""
-    arguments = parse_arguments()
     with one_line_errors():
         cfg = load_config(arguments)
         note = check_overlap(cfg, ('test',))
@@ -109,7 +120,3 @@ def main() -> None:
         if arguments.checkpoint == RANDOM:
             runner.start_at_random()
         runner.test()
-
-
-if __name__ == '__main__':
-    main()

@@ -1,4 +1,14 @@
-"""Train a model: ``python tools/train.py CONFIG [--work-dir DIR] [--resume [PATH]] [--amp bf16] ...``."""
+"""Train the model of a config, from nothing or from the weights that it names.
+
+Logs and checkpoints go into a work directory. A run that ended goes on with --resume, as if it had not been broken.
+bash tools/dist_train.sh and tools/slurm_train.sh of a checkout start several processes.
+
+Examples:
+    omnivl train pretrain_image --data-root /data/corpora
+    omnivl train pretrain_joint --work-dir work_dirs/joint --amp bf16
+    omnivl train configs/omnivl/vqa_v2.py --resume
+    omnivl train retrieval_coco --cfg-options optim_wrapper.optimizer.lr=1e-5
+"""
 
 import argparse
 import os
@@ -7,21 +17,25 @@ from mmengine.config import Config
 
 from omnivl.datasets.overlap import check_overlap
 from omnivl.engine import ConfigError, check_schedule
-from omnivl.engine.command_line import add_run_options, build_runner, is_test_only, one_line_errors, read_run_config
+from omnivl.engine.command_line import (
+    CONFIG_HELP,
+    add_run_options,
+    build_runner,
+    is_test_only,
+    one_line_errors,
+    read_run_config,
+)
 from omnivl.storage.checkpoint import find_checkpoints
+
+from .main import as_called
 
 # How often a launcher has started this run anew: torchrun with --max-restarts, a requeued job of slurm.
 RESTART_COUNTS = ('TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT')
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line.
-
-    Returns:
-        The options.
-    """
-    parser = argparse.ArgumentParser(description='Train a model.')
-    parser.add_argument('config', help='path of the config')
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -31,7 +45,6 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument('--amp', choices=('bf16', 'fp16'), help='mixed precision; fp16 needs a GPU')
     add_run_options(parser, 'logs and checkpoints', 'work_dirs/<name of the config>')
-    return parser.parse_args()
 
 
 def load_config(arguments: argparse.Namespace) -> Config:
@@ -50,7 +63,7 @@ def load_config(arguments: argparse.Namespace) -> Config:
     if is_test_only(cfg):
         raise ConfigError(
             f'{arguments.config} has no train_dataloader, train_cfg and optim_wrapper: it only tests, see '
-            f'python tools/test.py {arguments.config} CHECKPOINT'
+            + as_called(f'omnivl test {arguments.config} CHECKPOINT')
         )
     check_schedule(cfg)
     if arguments.resume is not None:
@@ -64,14 +77,9 @@ def load_config(arguments: argparse.Namespace) -> Config:
     return cfg
 
 
-def main() -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Train."""
-    arguments = parse_arguments()
     with one_line_errors():
         cfg = load_config(arguments)
         note = check_overlap(cfg, ('val', 'test'))
         build_runner(cfg, note).train()
-
-
-if __name__ == '__main__':
-    main()

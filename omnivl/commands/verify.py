@@ -5,9 +5,9 @@ the reason as a comment above it, and goes into the datasets of the config: bad_
 run goes on where it was when it is started again. Exit code: 0 nothing is broken, 1 something is, 2 another error.
 
 Examples:
-    python tools/verify_data.py projects/demo/configs/pretrain_joint.py
-    python tools/verify_data.py configs/omnivl/pretrain_joint.py --workers 16 --out data/bad_files.txt
-    python tools/verify_data.py configs/omnivl/pretrain_joint.py --roles train
+    omnivl verify pretrain_joint
+    omnivl verify configs/omnivl/pretrain_joint.py --workers 16 --out data/bad_files.txt
+    omnivl verify configs/omnivl/pretrain_joint.py --roles train
 """
 
 import argparse
@@ -28,10 +28,12 @@ from mmengine.config import Config
 from omnivl.datasets import VisualDataset
 from omnivl.datasets.verification import ReadingPlan, read_all
 from omnivl.engine import ConfigError, read_config
-from omnivl.engine.command_line import add_trust_option, message_of
+from omnivl.engine.command_line import CONFIG_HELP, add_config_options, message_of
 from omnivl.errors import OmniVLError
 from omnivl.registry import DATASETS
 from omnivl.storage import ProgressBar, write_text
+
+from .main import UsageError
 
 ROLES = ('train', 'val', 'test')
 LINES_EVERY = 30  # seconds, in a file
@@ -60,11 +62,10 @@ class Tally:
             self.reasons[path] = (source, reason)
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='path of the config')
-    add_trust_option(parser)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument('config', help=CONFIG_HELP)
+    add_config_options(parser)
     parser.add_argument('--roles', nargs='+', choices=ROLES, default=ROLES, help='which data; by default all')
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     parser.add_argument('--workers', type=int, default=cores, help=f'processes that read; by default {cores}; 0 = none')
@@ -77,10 +78,6 @@ def parse_arguments() -> argparse.Namespace:
         default=MAX_SECONDS,
         help=f'a file that takes longer is broken; by default {MAX_SECONDS:g}',
     )
-    arguments = parser.parse_args()
-    if arguments.workers < 0:
-        parser.error(f'--workers must not be negative, got {arguments.workers}')
-    return arguments
 
 
 def build_datasets(cfg: Config, roles: Sequence[str]) -> list[VisualDataset]:
@@ -205,9 +202,10 @@ def summary(plan: ReadingPlan, tally: Tally) -> str:
     return '\n'.join(lines)
 
 
-def main() -> None:
+def run(arguments: argparse.Namespace) -> int:
     """Verify."""
-    arguments = parse_arguments()
+    if arguments.workers < 0:
+        raise UsageError(f'--workers must not be negative, got {arguments.workers}')
     try:
         cfg = read_config(arguments.config, arguments.trust_code)
         plan = ReadingPlan(build_datasets(cfg, arguments.roles))
@@ -215,15 +213,11 @@ def main() -> None:
         tally = verify(plan, arguments.out, arguments.workers, start_method, arguments.max_seconds)
     except OmniVLError as error:
         print(f'error: {message_of(error)}', file=sys.stderr)
-        sys.exit(2)
+        return 2
     except KeyboardInterrupt:
         print('\ninterrupted; the same command goes on from here', file=sys.stderr)
-        sys.exit(130)
+        return 130
     print(summary(plan, tally))
     use = f": put bad_files='{arguments.out}' into the datasets" if tally.reasons else ''
     print(f'{arguments.out}: {len(tally.reasons)} bad files{use}')
-    sys.exit(1 if tally.reasons else 0)
-
-
-if __name__ == '__main__':
-    main()
+    return 1 if tally.reasons else 0
