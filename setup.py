@@ -27,6 +27,7 @@ class BuildWithConfigs(build_py):
     def run(self):
         super().run()
         if not self.editable_mode:
+            shutil.rmtree(Path(self.build_lib, 'omnivl/.mim'), ignore_errors=True)  # of an older build
             for path in self.beside():
                 self.mkpath(str(Path(self.build_lib, 'omnivl/.mim', path).parent))
                 shutil.copy(ROOT / path, Path(self.build_lib, 'omnivl/.mim', path))

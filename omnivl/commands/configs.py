@@ -14,6 +14,7 @@ import argparse
 import ast
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,18 +37,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Do it and print."""
+    """Do it and print; a reader of the output that has seen enough, such as head, ends it in silence."""
+    try:
+        print(*answer(arguments), sep='\n', flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain when it ends
+
+
+def answer(arguments: argparse.Namespace) -> list[str]:
+    """Return the lines to print."""
     if arguments.action == 'list':
-        print(listing(arguments.name or ''))
-    elif arguments.name is None or (arguments.action == 'copy' and arguments.folder is None):
+        return [listing(arguments.name or '')]
+    if arguments.name is None or (arguments.action == 'copy' and arguments.folder is None):
         raise UsageError(
             f'{arguments.action} needs the name of a config' + ' and a folder' * (arguments.action == 'copy')
         )
-    elif arguments.action == 'show':
-        print(merged(arguments.name, arguments.cfg_options))
-    else:
-        for path in copy_config(found(arguments.name), Path(arguments.folder)):
-            print(path)
+    if arguments.action == 'show':
+        return [merged(arguments.name, arguments.cfg_options)]
+    return [str(path) for path in copy_config(found(arguments.name), Path(arguments.folder))]
 
 
 def listing(part: str = '') -> str:

@@ -1,5 +1,7 @@
 """omnivl configs: what comes with the package is listed, shown and copied."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,12 @@ def test_every_config_is_listed_with_what_it_is(capsys):
     main(['configs', 'list', 'retrieval_m'])
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert names == ['omnivl/retrieval_msrvtt_7k', 'omnivl/retrieval_msrvtt_9k', 'omnivl/retrieval_msvd']
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f'{sys.executable} -m omnivl configs | head -c 1'
+    done = subprocess.run(['bash', '-o', 'pipefail', '-c', command], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, 'o', '')
 
 
 def test_a_config_is_shown_with_all_that_it_reads(capsys):
