@@ -1,9 +1,11 @@
 """Metadata and dependencies of omnivl; nothing here is compiled."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r"__version__ = '(.+)'", (ROOT / 'omnivl/version.py').read_text()).group(1)
@@ -14,8 +16,36 @@ CAPTION = ['pycocoevalcap>=1.2']
 REMOTE = ['fsspec[http]>=2023.1']
 DEMO = ['jinja2>=3.1', 'matplotlib>=3.7', *CAPTION]
 DOCS = ['furo>=2024.1', 'myst-parser>=3.0', 'sphinx>=7.3']
+# What MIM, and the omnivl command, look for in `.mim` of an installed package. A checkout uses its own.
+BESIDE = ('configs', 'tools', 'projects')
 LINT = ['mypy>=1.11', 'pydoclint>=0.6', 'ruff>=0.6']
 TEST = ['pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.5', 'scikit-learn>=1.3', *LINT, *DOCS, *DEMO]
+
+
+class BuildWithConfigs(build_py):
+    """Puts the folders beside the package into it; an editable install needs none of them inside."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            shutil.rmtree(Path(self.build_lib, 'omnivl/.mim'), ignore_errors=True)  # of an older build
+            for path in self.beside():
+                self.mkpath(str(Path(self.build_lib, 'omnivl/.mim', path).parent))
+                shutil.copy(ROOT / path, Path(self.build_lib, 'omnivl/.mim', path))
+
+    def beside(self):
+        """Yield the files, without tests and what is no text."""
+        for folder in BESIDE:
+            for path in sorted((ROOT / folder).rglob('*')):
+                inner = path.relative_to(ROOT)
+                if path.suffix in ('.py', '.sh', '.md', '.html', '.css') and 'tests' not in inner.parts:
+                    yield inner
+
+    def get_outputs(self, include_bytecode=True):
+        """Name these files too, for whoever asks what a build writes."""
+        written = [str(Path(self.build_lib, 'omnivl/.mim', path)) for path in self.beside()]
+        return super().get_outputs(include_bytecode) + ([] if self.editable_mode else written)
+
 
 setup(
     name='omnivl',
@@ -26,6 +56,8 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['omnivl', 'omnivl.*']),
+    cmdclass={'build_py': BuildWithConfigs},
+    entry_points={'console_scripts': ['omnivl = omnivl.commands.main:main']},
     install_requires=[
         'mmengine>=0.10.7',
         'mmcv-lite>=2.2.0',

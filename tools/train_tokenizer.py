@@ -1,61 +1,6 @@
-"""Make a word-piece vocabulary (BERT's vocab.txt) from training captions.
+"""``omnivl vocabulary`` by the path that people, scripts and clusters know: see ``--help``."""
 
-Example:
-    python tools/train_tokenizer.py --captions captions.txt more.txt --out vocab.txt --size 30522
-"""
-
-import argparse
-from collections.abc import Iterator
-from pathlib import Path
-
-from omnivl.engine.command_line import one_line_errors
-from omnivl.errors import OmniVLFileNotFoundError
-from omnivl.models.tokenizers.text import WordPieceTokenizer, train_vocabulary
-
-
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        '--captions', nargs='+', type=Path, required=True, help='text files with one caption per line, UTF-8'
-    )
-    parser.add_argument('--out', type=Path, required=True, help='the vocab.txt to write')
-    parser.add_argument('--size', type=int, default=1000, help='most lines of the vocabulary (BERT has 30522)')
-    parser.add_argument('--cased', action='store_true', help='keep upper case and accents')
-    return parser.parse_args()
-
-
-def captions_of(files: list[Path]) -> Iterator[str]:
-    """Read the lines of all files.
-
-    Args:
-        files: Text files, one caption per line.
-
-    Returns:
-        The captions, one after the other.
-
-    Raises:
-        OmniVLFileNotFoundError: One of the files is not there.
-    """
-    for file in files:
-        if not file.is_file():
-            raise OmniVLFileNotFoundError(
-                f'no such file of captions: {file}; --captions wants text files, one caption a line'
-            )
-        with file.open(encoding='utf-8') as lines:
-            yield from lines
-
-
-def main() -> None:
-    """Train and write."""
-    args = parse_args()
-    with one_line_errors():
-        vocabulary = train_vocabulary(captions_of(args.captions), size=args.size, lowercase=not args.cased)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(''.join(f'{line}\n' for line in vocabulary), encoding='utf-8')
-    size = WordPieceTokenizer(args.out, lowercase=not args.cased).vocab_size
-    print(f'{args.out}: {len(vocabulary)} lines, {size} ids with [DEC] and [ENC]')
-
+from omnivl.commands.main import run_command
 
 if __name__ == '__main__':
-    main()
+    run_command('vocabulary')

@@ -14,6 +14,7 @@ from omnivl.engine import read_config
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.evaluation import Evaluation
 from omnivl.models.interfaces import Classifies, TakesWeights, offered_by
+from omnivl.places import find_config
 from omnivl.registry import EVALUATIONS, MODELS, TRANSFORMS, only_registered
 from omnivl.storage.checkpoint import (
     CheckpointError,
@@ -103,7 +104,7 @@ def read_model_config(path: str | Path, trust_code: bool = False) -> Config:
 
     It is an ``OmniVLFileNotFoundError`` if there is none, an ``OmniVLValueError`` if the file is none.
     """
-    path = Path(path)
+    path = find_config(path)
     if not path.is_file():
         raise OmniVLFileNotFoundError(f'there is no config {path}')
     if path.suffix not in CONFIG_SUFFIXES:

@@ -13,12 +13,15 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from omnivl.errors import OmniVLError
+from omnivl.places import DATA_VARIABLE
 from omnivl.registry import RUNNERS
 from omnivl.storage.files import telling_no_room
 
 from .config import ConfigError, apply_options, read_config
 from .distributed import LAUNCHERS
 from .runner import OmniVLRunner
+
+CONFIG_HELP = 'path of the config, or its name if it comes with the package (omnivl configs lists them)'
 
 
 def add_run_options(parser: argparse.ArgumentParser, results: str, work_dir: str) -> None:
@@ -33,8 +36,17 @@ def add_run_options(parser: argparse.ArgumentParser, results: str, work_dir: str
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
-def add_trust_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--trust-code``, for :func:`read_config`."""
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every command takes that reads a config: ``--data-root`` and ``--trust-code``.
+
+    The first is put into the environment by what starts a command, the second is for :func:`read_config`.
+    """
+    parser.add_argument(
+        '--data-root',
+        metavar='DIR',
+        help=f"folder that data/ of the config's paths stands for; by default that of the variable {DATA_VARIABLE}, or "
+        'data in the current folder',
+    )
     parser.add_argument(
         '--trust-code',
         action='store_true',
@@ -43,8 +55,8 @@ def add_trust_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--trust-code``, and ``--cfg-options``, which :func:`read_changed_config` puts into the config."""
-    add_trust_option(parser)
+    """Add those of :func:`add_config_options`, and ``--cfg-options``, which :func:`read_changed_config` puts in."""
+    add_config_options(parser)
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='change the config'
     )

@@ -16,6 +16,7 @@ from mmengine.utils import import_modules_from_strings
 from torch.utils.data import DataLoader
 
 import omnivl.registry
+from omnivl.places import find_config, nearest_configs, resolve_data_paths
 from omnivl.registry import argument_names
 
 from .data_config import SUFFIXES, ConfigError, read_data_config
@@ -58,10 +59,15 @@ def read_config(path: str | Path, trust_code: bool = False) -> Config:
     A Python config is code, and its ``custom_imports`` are imported. One under ``projects/`` imports the code beside it
     as ``projects.<name>``; the folder that holds ``projects`` is put on the path for that. A config of JSON or YAML is
     data, which may name registered components only; ``trust_code`` gives it the rights of a Python config.
+
+    A config of the package may be given by its name, see :func:`find_config`; ``data/`` of the paths in a config is the
+    data root from here on, see :func:`resolve_data_paths`.
     """
-    path = Path(path)
+    path = find_config(path)
     if not path.is_file():
-        raise ConfigError(f'there is no config {path}; {_listing(path.parent)}')
+        near = nearest_configs(path.name)
+        meant = f', did you mean {" or ".join(near)} (omnivl configs lists all)?' if near else ';'
+        raise ConfigError(f'there is no config {path}{meant} {_listing(path.parent)}')
     if path.suffix not in ('.py', *SUFFIXES):
         raise ConfigError(f'{path} is no config: its name must end in .py, {", ".join(SUFFIXES)}')
     if path.suffix in SUFFIXES and not trust_code:
@@ -72,6 +78,7 @@ def read_config(path: str | Path, trust_code: bool = False) -> Config:
             sys.path.append(str(root))
         cfg = Config.fromfile(path, import_custom_modules=False)
         _import_modules(cfg.get('custom_imports'), path)
+    resolve_data_paths(cfg._cfg_dict)
     check_config(cfg)
     return cfg
 

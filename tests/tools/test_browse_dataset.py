@@ -1,16 +1,14 @@
-import runpy
-from pathlib import Path
-
 import numpy as np
 import pytest
 from data_config import NUM_IMAGES, call_tool, make_data_config
 from mmengine.config import Config
 from PIL import Image
 
+from omnivl.commands import browse
 from omnivl.datasets import caption_target_id
 from omnivl.registry import DATASETS, TOKENIZERS
 
-TOOL = runpy.run_path(str(Path(__file__).parents[2] / 'tools/browse_dataset.py'))
+TOOL = vars(browse)
 
 
 @pytest.fixture
@@ -118,4 +116,4 @@ def test_missing_data_and_configs_are_named(monkeypatch, tmp_path, config, capsy
 
 def test_help_has_an_example(monkeypatch, capsys):
     assert call_tool(monkeypatch, 'browse_dataset.py', '--help') == 0
-    assert 'python tools/browse_dataset.py projects/demo/configs/' in capsys.readouterr().out
+    assert 'python tools/browse_dataset.py pretrain_joint' in capsys.readouterr().out

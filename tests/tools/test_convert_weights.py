@@ -1,7 +1,6 @@
 """tools/convert_weights.py and tools/export_weights.py: from BLIP to a checkpoint, to a folder, and back to BLIP."""
 
 import json
-import runpy
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,8 @@ from foreign import BLIP, DEC, ENC, blip, images, omnivl, omnivl_config, origina
 from omnivl.apis import load_exported  # noqa: E402
 from omnivl.apis.export_blip import to_blip  # noqa: E402
 from omnivl.apis.loading import load_model  # noqa: E402
+from omnivl.commands import convert, export  # noqa: E402
+from omnivl.commands.main import make_parser  # noqa: E402
 from omnivl.errors import OmniVLError  # noqa: E402
 from omnivl.models.tokenizers.text import read_vocabulary  # noqa: E402
 from omnivl.registry import MODELS  # noqa: E402
@@ -29,12 +30,11 @@ from omnivl.storage.sums import write_sums  # noqa: E402
 from omnivl.structures import VLBatch  # noqa: E402
 from omnivl.weights import load_weights  # noqa: E402
 
-CONVERT = runpy.run_path(str(ROOT / 'tools/convert_weights.py'))
-EXPORT = runpy.run_path(str(ROOT / 'tools/export_weights.py'))
+CONVERT, EXPORT = convert, export
 
 
 def run(tool, name, *arguments):
-    tool[name](tool['parse_arguments']([str(argument) for argument in arguments]))
+    getattr(tool, name)(make_parser(tool).parse_args([str(argument) for argument in arguments]))
 
 
 def write_config(path, model, **rest):

@@ -1,5 +1,4 @@
 import json
-import runpy
 from pathlib import Path
 
 import pytest
@@ -8,10 +7,11 @@ from data_config import call_tool
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from omnivl.commands import flops
 from omnivl.models import OmniVLClassifier
 
 ROOT = Path(__file__).parents[2]
-TOOL = runpy.run_path(str(ROOT / 'tools/get_flops.py'))
+TOOL = vars(flops)
 Sizes, Meter = TOOL['Sizes'], TOOL['Meter']
 SMALL = Sizes(32, 4, 9)  # for the tiny model
 BASE = ROOT / 'configs/_base_/models/omnivl_base.py'

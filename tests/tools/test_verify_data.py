@@ -1,6 +1,5 @@
 import json
 import os
-import runpy
 import signal
 from pathlib import Path
 
@@ -9,13 +8,14 @@ import pytest
 from data_config import CLIP_FRAMES, NUM_IMAGES, call_tool, make_data_config
 from mmengine.config import Config
 
+from omnivl.commands import verify
 from omnivl.datasets import BrokenVisualError, PairDataset
 from omnivl.datasets.transforms import LoadVideo
 from omnivl.datasets.transforms.decoders import VideoDecoder, VideoReader
 from omnivl.datasets.verification import ReadingPlan, Visual, read_all, read_visual
 from omnivl.registry import DATASETS
 
-TOOL = runpy.run_path(str(Path(__file__).parents[2] / 'tools/verify_data.py'))
+TOOL = vars(verify)
 NUM_FILES = NUM_IMAGES + 2 + 2  # images with captions, labelled images, clips
 ROLES = ('train', 'val', 'test')
 

@@ -267,8 +267,8 @@ def read_vocabulary(vocab_file: str | Path) -> dict[str, int]:
     path = Path(vocab_file)
     if not path.is_file():
         raise OmniVLFileNotFoundError(
-            f'no vocabulary at {path}: make one with "python tools/train_tokenizer.py --captions FILE --out {path}" '
-            "or put the vocab.txt of BERT's uncased base model there"
+            f'no vocabulary at {path}: make one with "omnivl vocabulary --captions FILE --out {path}" '
+            "(tools/train_tokenizer.py of a checkout), or put the vocab.txt of BERT's uncased base model there"
         )
     try:
         with path.open(encoding='utf-8') as lines:

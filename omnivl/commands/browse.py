@@ -1,0 +1,201 @@
+"""Draw what a model really gets: samples of a config after all transforms, with their text, label and target id.
+
+The frames are those of the batch, 8-bit pixels before the one normalisation in the data preprocessor; the text is
+decoded back from the word-piece ids, so what was cut off or unknown is missing here too.
+
+Examples:
+    omnivl browse pretrain_joint --out sheet.png
+    omnivl browse pretrain_joint --loader video --number 8
+    omnivl browse pretrain_joint --loader image --number 6 --epochs 5
+    omnivl browse pretrain_joint --role test --loader image.retrieval
+"""
+
+import argparse
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from PIL import Image
+from torch.utils.data import Dataset
+
+from omnivl.datasets import SampleKey, SkippedItem
+from omnivl.engine import ConfigError, read_config
+from omnivl.engine.command_line import CONFIG_HELP, add_config_options, one_line_errors
+from omnivl.registry import DATASETS, TOKENIZERS
+from omnivl.structures import VLDataSample
+from omnivl.visualization.pictures import draw_values
+from omnivl.visualization.sheets import BAD, GOOD, INK, PAGE, SOFT, Line, card, contact_sheet
+
+from .main import UsageError
+
+ROLES = ('train', 'val', 'test')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument('config', help=CONFIG_HELP)
+    add_config_options(parser)
+    parser.add_argument('--role', choices=ROLES, default='train', help='which of the data; by default train')
+    parser.add_argument('--loader', metavar='NAME', help='one loader of that role, as image; by default all of them')
+    parser.add_argument('--number', type=int, default=24, help='samples in all; by default 24')
+    parser.add_argument('--epochs', type=int, default=1, help='show each sample as it is in so many epochs')
+    parser.add_argument('--seed', type=int, default=0, help='another seed shows other samples')
+    parser.add_argument('--height', type=int, default=128, help='height of a frame on the sheet, in pixels')
+    parser.add_argument('--out', type=Path, default=Path('sheet.png'), help='picture to write; by default sheet.png')
+
+
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be drawn."""
+    for name in ('number', 'epochs', 'height'):
+        if getattr(arguments, name) < 1:
+            raise UsageError(f'--{name} must be at least 1, got {getattr(arguments, name)}')
+    if arguments.out.suffix.lower() not in Image.registered_extensions():
+        raise UsageError(f'--out must end in the name of a picture format, as sheet.png; got {arguments.out}')
+
+
+def choose_loaders(cfg: Config, role: str, name: str | None) -> dict[str, Mapping[str, Any]]:
+    """Find loaders in a config.
+
+    Args:
+        cfg: The config.
+        role: ``'train'``, ``'val'`` or ``'test'``.
+        name: Name of the loader; None = all.
+
+    Returns:
+        Name -> config of the loader.
+
+    Raises:
+        ConfigError: The config has no such loader.
+    """
+    loaders = cfg.get(f'{role}_dataloader')
+    if not loaders:
+        there = [other for other in ROLES if cfg.get(f'{other}_dataloader')]
+        raise ConfigError(f'the config has no {role}_dataloader; --role may be {", ".join(there) or "nothing"}')
+    if name is None:
+        return dict(loaders)
+    if name not in loaders:
+        raise ConfigError(f'{role}_dataloader has no loader {name!r}; --loader may be {", ".join(loaders)}')
+    return {name: loaders[name]}
+
+
+def draw_dataset(dataset: Any, tokenizer: Any, number: int, epochs: int, height: int, seed: int) -> list[Image.Image]:
+    """Draw samples of a dataset: one from each of equal parts, so that every source of a mixture is seen.
+
+    Args:
+        dataset: The dataset.
+        tokenizer: That of the model.
+        number: How many samples.
+        epochs: How many epochs of each.
+        height: Height of a frame in pixels.
+        seed: Decides which of each part.
+
+    Returns:
+        A card for each sample.
+    """
+    count = min(number, len(dataset))
+    offsets = np.random.default_rng(seed).random(count)
+    cards = []
+    for place in range(count):
+        index = int((place + offsets[place]) * len(dataset) / count)
+        items = [dataset[SampleKey(index, epoch)] for epoch in range(epochs)]
+        cards.append(draw_sample(items, dataset, tokenizer, height))
+    return cards
+
+
+def draw_sample(items: list[Any], dataset: Dataset, tokenizer: Any, height: int) -> Image.Image:
+    """Draw one sample.
+
+    Args:
+        items: What the dataset gives for it in each epoch.
+        dataset: The dataset.
+        tokenizer: That of the model.
+        height: Height of a frame in pixels.
+
+    Returns:
+        A card: pictures of all epochs side by side, clips of all epochs below each other; then the text.
+    """
+    skipped = [item.broken for item in items if isinstance(item, SkippedItem)]
+    if skipped:
+        reason = Line(f'skipped: {skipped[0].path}: {skipped[0].reason}', BAD)
+        return card([], [reason, Line(skipped[0].source, SOFT, 12)])
+    strips, shapes = [], []
+    for modality, values in items[0]['inputs'].items():
+        strips += draw_values([item['inputs'][modality] for item in items], modality, height)
+        shapes.append(f'{modality} {values.dtype} {"x".join(map(str, values.shape))}'.replace('torch.', ''))
+    lines: list[Line] = []
+    for item in items:  # a prompt, or a replaced file, changes from epoch to epoch
+        lines += [line for line in describe(item['data_samples'], dataset, tokenizer) if line not in lines]
+    lines.sort(key=lambda line: (-line.size, line.colour != INK))
+    return card(strips, [*lines, *(Line(shape, SOFT, 12) for shape in shapes)])
+
+
+def describe(sample: VLDataSample, dataset: Dataset, tokenizer: Any) -> list[Line]:
+    """Say what the model is told about a visual.
+
+    Args:
+        sample: The sample.
+        dataset: Its dataset.
+        tokenizer: That of the model.
+
+    Returns:
+        Lines of text: texts decoded from their ids, the true choice, label, target id, source, broken files.
+    """
+    rows = [sample.text_ids] if 'text_ids' in sample else []
+    rows += sample.get('caption_ids', [])
+    lines = [Line(f'{tokenizer.decode(ids)}{_unknown(ids, tokenizer)}') for ids in rows]
+    lines += [Line(f'answer: {tokenizer.decode(ids)}', GOOD) for ids in sample.get('answer_ids', [])]
+    if 'answer_index' in sample:
+        lines.append(Line(f'true: {sample.captions[sample.answer_index]}', GOOD))
+    if 'label' in sample:
+        source = next(part for part in getattr(dataset, 'datasets', [dataset]) if part.name == sample.source)
+        lines.append(Line(f'label {sample.label}: {source.classes[sample.label]}', GOOD))
+    if 'target_id' in sample:
+        lines.append(Line(f'target id {sample.target_id}', SOFT, 12))
+    lines += [Line(f'in the place of {file.path}: {file.reason}', BAD, 12) for file in sample.get('broken', [])]
+    return [*lines, Line(f'{sample.source}  {sample.sample_id}', SOFT, 12)]
+
+
+def _unknown(ids: np.ndarray, tokenizer: Any) -> str:
+    count = int((np.asarray(ids) == tokenizer.unk_id).sum())
+    return f'  (+ {count} unknown)' if count else ''
+
+
+def make_sheet(arguments: argparse.Namespace) -> Image.Image:
+    """Draw the sheet that the command line asks for.
+
+    Args:
+        arguments: The options.
+
+    Returns:
+        The sheet, one part for each loader.
+    """
+    cfg = read_config(arguments.config, arguments.trust_code)
+    loaders = choose_loaders(cfg, arguments.role, arguments.loader)
+    tokenizer = TOKENIZERS.build(copy.deepcopy(cfg.model.trunk.tokenizer))
+    share = -(-arguments.number // len(loaders))
+    parts = []
+    for name, loader in loaders.items():
+        dataset = DATASETS.build(copy.deepcopy(loader['dataset']))
+        cards = draw_dataset(dataset, tokenizer, share, arguments.epochs, arguments.height, arguments.seed)
+        epochs = f', {arguments.epochs} epochs' if arguments.epochs > 1 else ''
+        title = f'{arguments.role}: {name}, {len(cards)} of {len(dataset)} samples{epochs}'
+        parts.append(contact_sheet(cards, title=title))
+    sheet = Image.new('RGB', (max(part.width for part in parts), sum(part.height for part in parts)), PAGE)
+    top = 0
+    for part in parts:
+        sheet.paste(part, (0, top))
+        top += part.height
+    return sheet
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Draw and write."""
+    check_arguments(arguments)
+    with one_line_errors():
+        sheet = make_sheet(arguments)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(arguments.out)
+    print(f'{arguments.out}: {sheet.width} x {sheet.height} pixels')

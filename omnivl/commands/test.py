@@ -1,0 +1,122 @@
+"""Evaluate a checkpoint on the test data of a config.
+
+metrics.json, with the chance level and the protocol of each figure, and all predictions go into a work directory.
+
+Examples:
+    omnivl test retrieval_coco work_dirs/retrieval_coco
+    omnivl test zero_shot_retrieval work_dirs/pretrain_joint/iter_10000.pth --data-root /data/corpora
+    omnivl test vqa_v2 work_dirs/vqa_v2 --submit
+    omnivl test probe_cifar10 random
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmengine.config import Config
+
+from omnivl.datasets.overlap import check_overlap
+from omnivl.engine import ConfigError
+from omnivl.engine.command_line import (
+    CONFIG_HELP,
+    add_run_options,
+    build_runner,
+    is_test_only,
+    one_line_errors,
+    read_run_config,
+)
+from omnivl.storage import CheckpointError
+from omnivl.storage.checkpoint import load_last_checkpoint
+
+from .main import as_called
+
+# What only training needs; its data need not be there.
+TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
+VALIDATION_KEYS = ('val_dataloader', 'val_cfg', 'val_evaluator')
+RANDOM = 'random'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument('config', help=CONFIG_HELP)
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='checkpoint (.pth or .safetensors), or a work directory, whose last checkpoint is taken; random: the '
+        "model as the config's seed initialises it, to compare with. A config that only tests and names its weights "
+        '(load_from) needs none',
+    )
+    parser.add_argument(
+        '--submit',
+        nargs='?',
+        const='',
+        metavar='DIR',
+        help="write what the benchmark's server takes into DIR; by default into submission/ of the work directory",
+    )
+    add_run_options(parser, 'the results', 'work_dirs/<name of the config>/test')
+
+
+def load_config(arguments: argparse.Namespace) -> Config:
+    """Read the config and put the options of the command line into it.
+
+    Args:
+        arguments: The options.
+
+    Returns:
+        The config of the evaluation, with the data of the training still in it.
+
+    Raises:
+        ConfigError: If the config has nothing to test on.
+    """
+    cfg = read_run_config(arguments)
+    missing = [key for key in ('test_dataloader', 'test_evaluator', 'test_cfg') if cfg.get(key) is None]
+    if missing:
+        raise ConfigError(f'{arguments.config} has no {" and no ".join(missing)}: nothing to test on')
+    cfg.work_dir = arguments.work_dir or f'{cfg.work_dir}/test'
+    cfg.load_from, cfg.resume = find_weights(cfg, arguments), False
+    if arguments.submit is not None:
+        cfg.test_cfg.submission_dir = arguments.submit or f'{cfg.work_dir}/submission'
+    return cfg
+
+
+def find_weights(cfg: Config, arguments: argparse.Namespace) -> str | Mapping | None:
+    """Decide what the model is filled with.
+
+    Args:
+        cfg: The config.
+        arguments: The options.
+
+    Returns:
+        A file; a reader of weights, which a config that only tests may have for them; None = the initial values.
+
+    Raises:
+        ConfigError: If no weights are given.
+        CheckpointError: If a work directory has no whole checkpoint.
+    """
+    checkpoint, own = arguments.checkpoint, cfg.get('load_from')
+    reader = own if is_test_only(cfg) and isinstance(own, Mapping) else None
+    if checkpoint is None:
+        if not is_test_only(cfg) or own is None:
+            raise ConfigError(f'which weights? {as_called("omnivl test")} {arguments.config} CHECKPOINT (or {RANDOM})')
+        return own
+    if checkpoint == RANDOM:
+        return None
+    if Path(checkpoint).is_dir() and reader is None:
+        found = load_last_checkpoint(checkpoint)[0]
+        if found is None:
+            raise CheckpointError(f'there is no checkpoint in the folder {checkpoint} (iter_*.pth or epoch_*.pth)')
+        checkpoint = str(found)
+    return checkpoint if reader is None else dict(reader, file=checkpoint)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Evaluate."""
+    with one_line_errors():
+        cfg = load_config(arguments)
+        note = check_overlap(cfg, ('test',))
+        for key in (*TRAINING_KEYS, *VALIDATION_KEYS):
+            cfg[key] = None
+        runner = build_runner(cfg, note)
+        if arguments.checkpoint == RANDOM:
+            runner.start_at_random()
+        runner.test()

@@ -1,0 +1,223 @@
+"""Read every image and video of a config once and list the ones that are broken.
+
+Each file is decoded from its first to its last pixel by the loader of its pipeline. The list has one path a line, with
+the reason as a comment above it, and goes into the datasets of the config: bad_files='bad_files.txt'. An interrupted
+run goes on where it was when it is started again. Exit code: 0 nothing is broken, 1 something is, 2 another error.
+
+Examples:
+    omnivl verify pretrain_joint
+    omnivl verify configs/omnivl/pretrain_joint.py --workers 16 --out data/bad_files.txt
+    omnivl verify configs/omnivl/pretrain_joint.py --roles train
+"""
+
+import argparse
+import copy
+import json
+import os
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+from omnivl.datasets import VisualDataset
+from omnivl.datasets.verification import ReadingPlan, read_all
+from omnivl.engine import ConfigError, read_config
+from omnivl.engine.command_line import CONFIG_HELP, add_config_options, message_of
+from omnivl.errors import OmniVLError
+from omnivl.registry import DATASETS
+from omnivl.storage import ProgressBar, write_text
+
+from .main import UsageError
+
+ROLES = ('train', 'val', 'test')
+LINES_EVERY = 30  # seconds, in a file
+MAX_SECONDS = 600.0  # for the whole of a file
+
+
+@dataclass
+class Tally:
+    """What has been read.
+
+    Attributes:
+        read: Number of visuals read of each source.
+        bad: Of these, the broken ones.
+        reasons: Path of each broken file -> source and reason.
+    """
+
+    read: Counter[str] = field(default_factory=Counter)
+    bad: Counter[str] = field(default_factory=Counter)
+    reasons: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def add(self, source: str, path: str, reason: str | None) -> None:
+        """Count a visual; ``reason`` is None for a good one."""
+        self.read[source] += 1
+        if reason is not None:
+            self.bad[source] += 1
+            self.reasons[path] = (source, reason)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument('config', help=CONFIG_HELP)
+    add_config_options(parser)
+    parser.add_argument('--roles', nargs='+', choices=ROLES, default=ROLES, help='which data; by default all')
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    parser.add_argument('--workers', type=int, default=cores, help=f'processes that read; by default {cores}; 0 = none')
+    parser.add_argument(
+        '--out', type=Path, default=Path('bad_files.txt'), help='list to write; by default bad_files.txt'
+    )
+    parser.add_argument(
+        '--max-seconds',
+        type=float,
+        default=MAX_SECONDS,
+        help=f'a file that takes longer is broken; by default {MAX_SECONDS:g}',
+    )
+
+
+def build_datasets(cfg: Config, roles: Sequence[str]) -> list[VisualDataset]:
+    """Build the datasets of a config, mixtures taken apart, with the files that ``bad_files`` would leave out.
+
+    Args:
+        cfg: The config.
+        roles: Which of its data.
+
+    Returns:
+        The datasets; of equal ones only the first.
+
+    Raises:
+        ConfigError: The config has no data of these roles.
+    """
+    configs = [loader['dataset'] for role in roles for loader in _loaders(cfg, role)]
+    parts: list[dict[str, Any]] = []
+    for config in configs:
+        for part in config.get('datasets', [config]):
+            # The list is written anew and has to be whole, so what an earlier one named is read again.
+            part = dict(copy.deepcopy(part), bad_files=None)
+            if part not in parts:
+                parts.append(part)
+    if not parts:
+        raise ConfigError(f'the config has no data for {", ".join(roles)}')
+    return [DATASETS.build(part) for part in parts]
+
+
+def _loaders(cfg: Config, role: str) -> Iterator[Mapping[str, Any]]:
+    yield from (cfg.get(f'{role}_dataloader') or {}).values()
+    for evaluator in (cfg.get(f'{role}_evaluator') or {}).values():
+        own = (evaluator.get(key) for key in ('train', 'val'))  # what a probe is trained on
+        yield from (loader for loader in own if isinstance(loader, Mapping))
+
+
+def verify(
+    plan: ReadingPlan, out: Path, workers: int, start_method: str = 'fork', max_seconds: float = MAX_SECONDS
+) -> Tally:
+    """Read everything that is left to read, and write the list.
+
+    Args:
+        plan: What there is to read.
+        out: The list. A log of what is done stands beside it until everything was read.
+        workers: Number of processes.
+        start_method: How they start.
+        max_seconds: A file that takes longer is broken.
+
+    Returns:
+        What was read, by this run and by those before it.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    log_path = out.with_name(f'{out.name}.log')
+    done, tally = read_log(log_path, plan)
+    if len(done):
+        print(f'{len(done)} files were read before; to start anew, delete {log_path}', file=sys.stderr)
+    bar = ProgressBar('files', len(plan), done=len(done), lines_every=LINES_EVERY)
+    with log_path.open('a', encoding='utf-8') as log, bar:
+        for visual, reason in read_all(plan.loaders, plan.visuals(done), workers, start_method, max_seconds):
+            tally.add(visual.source, visual.path, reason)
+            log.write(json.dumps([visual.key, visual.source, visual.path, reason]) + '\n')
+            bar.step(f'{len(tally.reasons)} bad')
+    write_list(out, tally.reasons)
+    log_path.unlink()
+    return tally
+
+
+def read_log(path: Path, plan: ReadingPlan) -> tuple[np.ndarray, Tally]:
+    """Read what an interrupted run has done, and cut off the line that it did not finish.
+
+    Args:
+        path: Its log, one JSON list a line.
+        plan: What there is to read; lines about other files are of another config and count for nothing.
+
+    Returns:
+        Keys of what was read, uint64 (M,), and what it has found.
+    """
+    tally, done = Tally(), array('Q')
+    if not path.is_file():
+        return np.array(done, np.uint64), tally
+    with path.open('rb+') as log:
+        whole = 0
+        for line in log:
+            if not line.endswith(b'\n'):
+                log.truncate(whole)
+                break
+            whole += len(line)
+            key, source, name, reason = json.loads(line)
+            place = int(np.searchsorted(plan.keys, np.uint64(key)))
+            if place < len(plan) and plan.keys[place] == key:
+                done.append(key)
+                tally.add(source, name, reason)
+    return np.array(done, np.uint64), tally
+
+
+def write_list(path: Path, reasons: Mapping[str, tuple[str, str]]) -> None:
+    """Write the list that the datasets' ``bad_files`` takes.
+
+    Args:
+        path: The file; written even if nothing is broken, so that a config may name it.
+        reasons: Path -> source and reason.
+    """
+    lines = []
+    for name, (source, reason) in sorted(reasons.items()):
+        lines += [f'# {source}: {" ".join(reason.split())}', name]
+    write_text(path, ''.join(f'{line}\n' for line in lines))
+
+
+def summary(plan: ReadingPlan, tally: Tally) -> str:
+    """Say how much each source has.
+
+    Args:
+        plan: What there was to read.
+        tally: What was read.
+
+    Returns:
+        A table; a file of several sources is counted with the first of them.
+    """
+    width = max(len('source'), *map(len, plan.items))
+    lines = [f'{"source":{width}}  {"items":>10}  {"files read":>10}  {"bad":>6}']
+    for name, items in plan.items.items():
+        lines.append(f'{name:{width}}  {items:>10}  {tally.read[name]:>10}  {tally.bad[name]:>6}')
+    return '\n'.join(lines)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Verify."""
+    if arguments.workers < 0:
+        raise UsageError(f'--workers must not be negative, got {arguments.workers}')
+    try:
+        cfg = read_config(arguments.config, arguments.trust_code)
+        plan = ReadingPlan(build_datasets(cfg, arguments.roles))
+        start_method = cfg.get('env_cfg', {}).get('mp_cfg', {}).get('mp_start_method', 'fork')
+        tally = verify(plan, arguments.out, arguments.workers, start_method, arguments.max_seconds)
+    except OmniVLError as error:
+        print(f'error: {message_of(error)}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('\ninterrupted; the same command goes on from here', file=sys.stderr)
+        return 130
+    print(summary(plan, tally))
+    use = f": put bad_files='{arguments.out}' into the datasets" if tally.reasons else ''
+    print(f'{arguments.out}: {len(tally.reasons)} bad files{use}')
+    return 1 if tally.reasons else 0
