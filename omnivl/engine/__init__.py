@@ -6,6 +6,7 @@ from .log_processor import OmniVLLogProcessor
 from .loops import AlternatingTrainLoop
 from .optim import DecayGroupsConstructor, PrecisionOptimWrapper
 from .runner import OmniVLRunner
+from .story import StoryHook
 from .streams import Stream
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     'PrecisionOptimWrapper',
     'ProgressLineHook',
     'StepTimerHook',
+    'StoryHook',
     'Stream',
     'TrainingMonitorHook',
     'WholeCheckpointHook',

@@ -80,6 +80,7 @@ class EvaluationLoop(BaseLoop):
         loaders = build_loaders(dataloader, f'{stage}_dataloader', runner.seed, training=False, quarantine=quarantine)
         super().__init__(runner, LoaderGroup(loaders, sum(len(loader) for loader in loaders.values())))
         self.stage = stage
+        self.chance: dict[str, float] = {}  # of the figures of the last run
         self.amp = amp
         self.save_predictions = save_predictions
         self.submission_dir = None if submission_dir is None else Path(submission_dir)
@@ -122,6 +123,7 @@ class EvaluationLoop(BaseLoop):
         if self.submission_dir is not None:  # last: what a server cannot take must not cost the figures
             for name, predictions in to_submit.items():
                 self._write_submission(name, self.evaluator[name], self.submission_dir, predictions)
+        self.chance = chance
         self.runner.call_hook(f'after_{self.stage}_epoch', metrics=metrics)
         self.runner.call_hook(f'after_{self.stage}')
         return metrics
