@@ -8,10 +8,12 @@ from .optim import DecayGroupsConstructor, PrecisionOptimWrapper
 from .runner import OmniVLRunner
 from .story import StoryHook
 from .streams import Stream
+from .tracking import CurveVisualizer
 
 __all__ = [
     'AlternatingTrainLoop',
     'ConfigError',
+    'CurveVisualizer',
     'DecayGroupsConstructor',
     'EvaluationLoop',
     'OmniVLLogProcessor',

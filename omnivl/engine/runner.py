@@ -30,6 +30,7 @@ from .evaluation_loop import EvaluationLoop
 from .log_processor import OmniVLLogProcessor
 from .run_state import check_resumable, collect, get_random_state, restore, set_random_state
 from .signals import watch_launcher
+from .tracking import CurveVisualizer
 
 
 @RUNNERS.register_module()
@@ -120,9 +121,10 @@ class OmniVLRunner(Runner):
         """Build the writer of curves, by default to JSON lines and TensorBoard."""
         if visualizer is None:
             visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
-        if isinstance(visualizer, dict) and visualizer.get('type', 'Visualizer') in ('Visualizer', Visualizer):
+        usual = ('Visualizer', Visualizer, 'CurveVisualizer', CurveVisualizer)
+        if isinstance(visualizer, dict) and visualizer.get('type', 'Visualizer') in usual:
             options = {key: value for key, value in visualizer.items() if key != 'type'}
-            return Visualizer.get_instance(**{'name': self._experiment_name, 'save_dir': self._log_dir, **options})
+            return CurveVisualizer.get_instance(**{'name': self._experiment_name, 'save_dir': self._log_dir, **options})
         return super().build_visualizer(visualizer)
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:

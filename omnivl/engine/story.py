@@ -45,7 +45,7 @@ class StoryHook(Hook):
         tell(runner, '', f'Validation {place}', figures_table(runner, runner.val_loop, metrics or {}, compare=True), '')
 
     def after_test_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
-        """Show the figures beside chance, and where they are."""
+        """Show the figures beside chance, and where they are; MMEngine gives those of a test to no tracker."""
         weights = getattr(runner, 'loaded_from', None) or 'the initial values'
         folder = Path(runner.work_dir)
         tell(
