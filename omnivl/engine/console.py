@@ -38,9 +38,8 @@ class ConsoleFormatter(MMFormatter):
 def shorten_console(logger: MMLogger) -> None:
     """Keep the dumps of MMEngine off the screen, unless the level of the log is DEBUG."""
     for handler in logger.handlers:
-        if not isinstance(handler, logging.StreamHandler) or isinstance(handler, logging.FileHandler):
-            continue
-        if not isinstance(handler.formatter, ConsoleFormatter) and handler.level > logging.DEBUG:
+        screen = isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler)
+        if screen and not isinstance(handler.formatter, ConsoleFormatter) and handler.level > logging.DEBUG:
             handler.setFormatter(ConsoleFormatter(handler.stream.isatty()))
             handler.addFilter(lambda record: not record.getMessage().startswith(FILE_ONLY))
 
@@ -54,11 +53,10 @@ def tell(runner: Runner, *parts: str | Table) -> None:
 def drawn(parts: Sequence[str | Table], terminal: bool) -> str:
     """Draw texts and tables: as wide as the terminal and in colour, or aligned plain text of any width."""
     width = shutil.get_terminal_size().columns if terminal else 10_000
-    # Without the size rich would measure the real terminal, and wrap a command that is to be pasted.
-    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, no_color=not terminal, highlight=False)
+    page = io.StringIO()
+    console = Console(file=page, width=width, force_terminal=terminal, no_color=not terminal, highlight=False)
     for part in parts:
         if isinstance(part, Table):
             part.box = SIMPLE_HEAD if terminal else None
         console.print(part, soft_wrap=isinstance(part, str), markup=isinstance(part, Table))
-    assert isinstance(console.file, io.StringIO)
-    return '\n'.join(line.rstrip() for line in console.file.getvalue().splitlines())
+    return '\n'.join(line.rstrip() for line in page.getvalue().splitlines())

@@ -137,6 +137,7 @@ class OmniVLRunner(Runner):
             param_scheduler=dict(type='ParamSchedulerHook'),
             checkpoint=dict(type='WholeCheckpointHook'),
             progress=dict(type='ProgressLineHook'),
+            pictures=dict(type='ValidationPicturesHook'),
             story=dict(type='StoryHook'),
         )
         for name, hook in {**defaults, **(hooks or {})}.items():

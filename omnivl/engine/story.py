@@ -7,9 +7,10 @@ from pathlib import Path
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmengine.visualization import TensorboardVisBackend
 from rich.table import Table
 
-from omnivl.models.interfaces import Answers, Classifies, Contrasts, Matches, Writes, offered_by
+from omnivl.models.interfaces import Answers, Classifies, Contrasts, Writes, offered_by
 from omnivl.registry import HOOKS
 
 from .console import tell
@@ -23,10 +24,8 @@ USES = (
     (Writes, 'caption', ''),
     (Answers, 'answer', ' --text "what is this?"'),
     (Contrasts, 'retrieve', ' --text "a dog runs"'),
-    (Matches, 'attention', ' --text "a dog runs"'),
     (Classifies, 'classify', ''),
 )
-MOST_USES = 2  # lines about them
 
 
 @HOOKS.register_module()
@@ -41,60 +40,48 @@ class StoryHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         """Show the figures beside chance, the best so far, and the change."""
-        place = f'after iteration {runner.iter} of {runner.max_iters}'
-        tell(runner, '', f'Validation {place}', figures_table(runner, runner.val_loop, metrics or {}, compare=True), '')
+        table = figures_table(runner, runner.val_loop, metrics or {}, compare=True)
+        tell(runner, '', f'Validation after iteration {runner.iter} of {runner.max_iters}', table, '')
 
     def after_test_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         """Show the figures beside chance, and where they are; MMEngine gives those of a test to no tracker."""
-        weights = getattr(runner, 'loaded_from', None) or 'the initial values'
-        folder = Path(runner.work_dir)
-        tell(
-            runner, '', f'Test of {weights}', figures_table(runner, runner.test_loop, metrics or {}, compare=False), ''
-        )
-        lines = [('figures', f'{folder / "metrics.json"}'), ('answers', f'{folder / "predictions"}')]
-        origin = getattr(runner, 'loaded_from', None)
+        runner.visualizer.add_scalars(dict(metrics or {}), step=0)
+        origin, folder = getattr(runner, 'loaded_from', None), Path(runner.work_dir)
+        table = figures_table(runner, runner.test_loop, metrics or {}, compare=False)
+        tell(runner, '', f'Test of {origin or "the initial values"}', table, '')
+        lines = [('figures', f'{folder / "metrics.json"}'), ('answers', f'{folder / "predictions"}'), *curves(runner)]
         tell(runner, *aligned('Next', [*lines, *(uses(runner, origin) if origin and Path(origin).exists() else [])]))
 
     def after_train(self, runner: Runner) -> None:
         """Name the commands that come next."""
-        config, folder = runner.cfg.filename, shlex.quote(runner.work_dir)
-        steps = []
-        if config is not None:
-            if runner.cfg.get('test_dataloader') is not None:
-                steps.append(('test', f'python tools/test.py {shlex.quote(config)} {folder}'))
-            steps += uses(runner, runner.work_dir)
-        tell(runner, *aligned('Next', [*steps, *curves(runner)]))
+        config, steps = runner.cfg.filename, []
+        if config is not None and runner.cfg.get('test_dataloader') is not None:
+            steps.append(('test', f'python tools/test.py {shlex.quote(config)} {shlex.quote(runner.work_dir)}'))
+        tell(runner, *aligned('Next', [*steps, *uses(runner, runner.work_dir), *curves(runner)]))
 
 
 def summary(runner: Runner) -> list[str]:
     """Describe a training: model, tasks and data, length, places."""
     loop, model = tasks_of(runner), unwrapped(runner.model)
-    counts = {id(value): (value.numel(), value.requires_grad) for value in model.parameters()}
-    total, trained = (
-        sum(count for count, _ in counts.values()),
-        sum(count for count, learns in counts.values() if learns),
-    )
-    device = next(model.parameters()).device
-    ranks = f' in {runner.world_size} processes' if runner.world_size > 1 else ''
-    lines = [('model', f'{total:,} parameters, {trained:,} of them trained, on {device}{ranks}, seed {runner.seed}')]
+    parameters = list(model.parameters())  # shared ones are there once
+    total, trained = (sum(one.numel() for one in parameters if one.requires_grad or frozen) for frozen in (True, False))
+    place = f'on {parameters[0].device}' + (f' in {runner.world_size} processes' if runner.world_size > 1 else '')
+    lines = [('model', f'{total:,} parameters, {trained:,} of them trained, {place}, seed {runner.seed}')]
     batches = loop.schedule.counts_before(loop.max_iters)
     for name, stream in loop.streams.items():
         items = f'{len(stream.dataset):,} items' if isinstance(stream.dataset, Sized) else 'items without end'
         epochs = f' ({batches.get(name, 0) / stream.length:.1f} epochs)' if stream.length else ''
-        losses = loop.losses[name]
-        chosen = f', losses {", ".join(losses)}' if losses else ''
+        chosen = f', losses {", ".join(loop.losses[name] or ())}' if loop.losses[name] else ''
         lines.append((f'task {name}', f'{items}, {batches.get(name, 0):,} batches{epochs}{chosen}'))
     start = f', from iteration {loop.iter} on' if loop.iter else ''
     lines.append(('length', f'{loop.max_iters:,} iterations{start}'))
     if isinstance(runner.val_loop, EvaluationLoop):
-        unit = 'epochs' if loop._by_epoch else 'iterations'
-        often = f'every {loop.val_interval:,} {unit}: {", ".join(runner.val_loop.evaluator)}'
-        lines.append(('validation', often))
-    origin = getattr(runner, 'loaded_from', None)
-    lines += [('weights', origin)] if origin else []
-    lines += [('folder', f'{runner.work_dir} (stopped? the same command with --resume goes on)')]
-    lines += [('log', f'{runner.logger.log_file} (with config and environment)'), *curves(runner)]
-    return aligned(f'Training {type(model).__name__}', lines)
+        often = f'every {loop.val_interval:,} {"epochs" if loop._by_epoch else "iterations"}'
+        lines.append(('validation', f'{often}: {", ".join(runner.val_loop.evaluator)}'))
+    lines += [('weights', runner.loaded_from)] if getattr(runner, 'loaded_from', None) else []
+    folder = ('folder', f'{runner.work_dir} (stopped? the same command with --resume goes on)')
+    log = ('log', f'{runner.logger.log_file} (with config and environment)')
+    return aligned(f'Training {type(model).__name__}', [*lines, folder, log, *curves(runner)])
 
 
 def figures_table(runner: Runner, loop: EvaluationLoop, metrics: Mapping[str, float], compare: bool) -> Table:
@@ -131,15 +118,13 @@ def uses(runner: Runner, weights: str | Path) -> list[tuple[str, str]]:
         return []
     command = f'python tools/infer.py {shlex.quote(runner.cfg.filename)} {shlex.quote(str(weights))}'
     offered = [use for use in USES if offered_by(unwrapped(runner.model), use[0]) is not None]
-    return [(task, f'{command} --task {task} FILES{more}') for _, task, more in offered[:MOST_USES]]
+    return [(task, f'{command} --task {task} FILES{more}') for _, task, more in offered[:2]]
 
 
 def curves(runner: Runner) -> list[tuple[str, str]]:
     """Say how to look at the curves, if TensorBoard has them."""
-    kinds = {type(backend).__name__ for backend in runner.visualizer._vis_backends.values()}
-    if 'TensorboardVisBackend' not in kinds:
-        return []
-    return [('curves', f'tensorboard --logdir {shlex.quote(runner.work_dir)}')]
+    has_curves = any(isinstance(one, TensorboardVisBackend) for one in runner.visualizer._vis_backends.values())
+    return [('curves', f'tensorboard --logdir {shlex.quote(runner.work_dir)}')] if has_curves else []
 
 
 def aligned(title: str, rows: list[tuple[str, str]]) -> list[str]:

@@ -3,7 +3,7 @@
 import importlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,11 @@ TRACKERS = {
     'trackio': ('TrackioVisBackend', 'trackio'),
 }
 NOTHING = 'none'
-PROJECT = 'omnivl'
-SPEED = ('time', 'data_time', 'samples_per_second', 'memory')
-DATA = ('samples', 'epochs', 'epoch', 'broken')
-OPTIMIZER = ('lr', 'base_lr', 'momentum', 'grad_norm', 'skipped_updates', 'loss_scale')
+GROUPS = dict(
+    speed=('time', 'data_time', 'samples_per_second', 'memory'),
+    data=('samples', 'epochs', 'epoch', 'broken'),
+    optimizer=('lr', 'base_lr', 'momentum', 'grad_norm', 'skipped_updates', 'loss_scale'),
+)
 
 
 def curve_tag(name: str) -> str:
@@ -38,16 +39,12 @@ def curve_tag(name: str) -> str:
     ``image/loss_lm`` becomes ``loss/image/lm``, ``image.retrieval.t2i_r1`` ``metric/image.retrieval/t2i_r1``.
     """
     *task, value = name.split('/')
-    if 'loss' in value and value not in OPTIMIZER:
+    if 'loss' in value and value not in GROUPS['optimizer']:
         return '/'.join(['loss', *task, 'total' if value == 'loss' else value.removeprefix('loss_')])
-    if value in SPEED:
-        return '/'.join(['speed', *task, value])
-    if value in DATA:
-        return '/'.join(['data', *task, value])
     evaluation, dot, metric = value.rpartition('.')
     if dot:
         return '/'.join(['metric', *task, evaluation, metric])
-    return '/'.join(['optimizer' if value in OPTIMIZER else 'model', *task, value])
+    return '/'.join([next((group for group, values in GROUPS.items() if value in values), 'model'), *task, value])
 
 
 @VISUALIZERS.register_module()
@@ -60,14 +57,12 @@ class CurveVisualizer(Visualizer):
         return any(not isinstance(backend, LocalVisBackend) for backend in self._vis_backends.values())
 
     @master_only
-    def add_scalars(
-        self, scalar_dict: dict[str, Any], step: int = 0, file_path: str | None = None, **options: Any
-    ) -> None:
+    def add_scalars(self, scalar_dict: dict[str, Any], step: int = 0, *rest: Any, **options: Any) -> None:
         """Write scalars; ``iter``, which is the step itself, is no curve."""
         curves = {curve_tag(name): value for name, value in scalar_dict.items() if name not in ('iter', 'step')}
         for backend in self._vis_backends.values():
-            is_local = isinstance(backend, LocalVisBackend)
-            backend.add_scalars(dict(scalar_dict) if is_local else dict(curves), step, file_path, **options)
+            values = scalar_dict if isinstance(backend, LocalVisBackend) else curves
+            backend.add_scalars(dict(values), step, *rest, **options)
 
     @master_only
     def add_image(self, name: str, image: np.ndarray, step: int = 0) -> None:
@@ -81,16 +76,15 @@ class CurveVisualizer(Visualizer):
 class SteppedWandbVisBackend(WandbVisBackend):
     """MMEngine's wandb backend, with the iteration as step, and without an upload of all code of the folder."""
 
-    _init_kwargs: dict[str, Any] | None  # MMEngine's annotations say nothing of it
+    project_variable = 'WANDB_PROJECT'
 
-    def _init_env(self) -> None:
-        self._init_kwargs = {**run_of(self._save_dir, 'WANDB_PROJECT'), **(self._init_kwargs or {})}
-        super()._init_env()
+    def __init__(self, save_dir: str, init_kwargs: dict[str, Any] | None = None, **options: Any) -> None:
+        super().__init__(save_dir, run_of(save_dir, self.project_variable) | (init_kwargs or {}), **options)
 
     @force_init_env
     def add_config(self, config: Config, **options: Any) -> None:
         """Record the config."""
-        self._wandb.config.update(plain(config), allow_val_change=True)
+        self._wandb.config.update(json.loads(json.dumps(config.to_dict(), default=str)), allow_val_change=True)
 
     @force_init_env
     def add_image(self, name: str, image: np.ndarray, step: int = 0, **options: Any) -> None:
@@ -98,14 +92,7 @@ class SteppedWandbVisBackend(WandbVisBackend):
         self._wandb.log({name: self._wandb.Image(image)}, step=step)
 
     @force_init_env
-    def add_scalar(self, name: str, value: Any, step: int = 0, **options: Any) -> None:
-        """Record a scalar."""
-        self._wandb.log({name: value}, step=step)
-
-    @force_init_env
-    def add_scalars(
-        self, scalar_dict: dict[str, Any], step: int = 0, file_path: str | None = None, **options: Any
-    ) -> None:
+    def add_scalars(self, scalar_dict: dict[str, Any], step: int = 0, *rest: Any, **options: Any) -> None:
         """Record scalars."""
         self._wandb.log(scalar_dict, step=step)
 
@@ -119,18 +106,17 @@ class SteppedWandbVisBackend(WandbVisBackend):
 class TrackioVisBackend(SteppedWandbVisBackend):
     """Trackio, whose functions are named as those of wandb; it writes to the disk unless it is told to send."""
 
-    def _init_env(self, config: Mapping[str, Any] | None = None) -> None:
+    project_variable = 'TRACKIO_PROJECT'
+    config: dict[str, Any] | None = None
+
+    def _init_env(self) -> None:
         self._wandb = importlib.import_module('trackio')
-        # A name must not begin with a line.
-        settings = {key: value for key, value in (config or {}).items() if not key.startswith('_')}
-        options = {**run_of(self._save_dir, 'TRACKIO_PROJECT'), **(self._init_kwargs or {})}
-        self._wandb.init(**{**options, 'config': settings})
-        self._env_initialized = True
+        self._wandb.init(**self._init_kwargs, config=self.config)
 
     def add_config(self, config: Config, **options: Any) -> None:
-        """Begin the run with the config, which cannot be given later."""
-        if not getattr(self, '_env_initialized', False):
-            self._init_env(plain(config))
+        """Keep the config for the start of the run, which comes with the first value; the library owns names with _."""
+        values = json.loads(json.dumps(config.to_dict(), default=str))
+        self.config = {name: value for name, value in values.items() if name[0] != '_'}
 
 
 @VISBACKENDS.register_module()
@@ -140,17 +126,11 @@ class SteppedMLflowVisBackend(MLflowVisBackend):
     Without the variable MLFLOW_TRACKING_URI all is kept in ``mlflow.db`` of the work directory.
     """
 
-    _exp_name: str | None
-    _run_name: str | None
-    _tracking_uri: str | None
-
-    def _init_env(self) -> None:
-        run = run_of(self._save_dir, 'MLFLOW_EXPERIMENT_NAME')
-        self._exp_name, self._run_name = self._exp_name or run['project'], self._run_name or run['name']
+    def __init__(self, save_dir: str, **options: Any) -> None:
+        run = run_of(save_dir, 'MLFLOW_EXPERIMENT_NAME')
         # Read here and not written into the config, which is logged: an address may hold a password.
-        store = f'sqlite:///{_work_dir(self._save_dir).resolve()}/mlflow.db'
-        self._tracking_uri = self._tracking_uri or os.environ.get('MLFLOW_TRACKING_URI', store)
-        super()._init_env()
+        uri = os.environ.get('MLFLOW_TRACKING_URI', f'sqlite:///{Path(save_dir).resolve().parents[1]}/mlflow.db')
+        super().__init__(save_dir, **dict(exp_name=run['project'], run_name=run['name'], tracking_uri=uri) | options)
 
     @force_init_env
     def add_config(self, config: Config, **options: Any) -> None:
@@ -183,14 +163,5 @@ def track_with(cfg: Config, names: Sequence[str]) -> None:
 
 
 def run_of(save_dir: str, variable: str) -> dict[str, str]:
-    """Name a run after its work directory, and its project as the environment says, or after this toolkit."""
-    return dict(project=os.environ.get(variable, PROJECT), name=_work_dir(save_dir).name)
-
-
-def _work_dir(save_dir: str) -> Path:
-    return Path(save_dir).resolve().parents[1]  # it is <work_dir>/<time>/vis_data
-
-
-def plain(config: Config) -> dict[str, Any]:
-    """Turn a config into values of JSON; what is none is written as text."""
-    return json.loads(json.dumps(config.to_dict(), default=str))
+    """Name a run after its work directory (of <work_dir>/<time>/vis_data), and its project as the environment says."""
+    return dict(project=os.environ.get(variable, 'omnivl'), name=Path(save_dir).resolve().parents[1].name)
