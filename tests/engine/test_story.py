@@ -85,6 +85,8 @@ def test_a_test_has_a_table_too_and_says_where_its_files_are(tmp_path, capsys):
     screen = capsys.readouterr().out
     assert 'Test of random (seed 7)' in screen and re.search(r'^image\.toy +r1 +\S+ +0\.50$', screen, re.MULTILINE)
     assert f'{tmp_path}/run/metrics.json' in screen
+    (tracked,) = (tmp_path / 'run').glob('*/vis_data/scalars.json')
+    assert '"image.toy.r5": 50.0' in tracked.read_text()
 
 
 def test_the_next_commands_can_be_pasted(tmp_path, capsys):

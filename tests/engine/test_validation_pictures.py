@@ -1,4 +1,4 @@
-"""Pictures of validations: which visuals, what is written beside them, no trace in the training, never the end of it."""
+"""Pictures of validations: which visuals, what stands beside them; no trace in the training, never the end of it."""
 
 import json
 from pathlib import Path
