@@ -73,7 +73,7 @@ WEIGHT_READERS = Registry('weight reader', locations=['omnivl.weights'])
 RUNNERS = Registry('runner', parent=mmengine.RUNNERS, locations=['omnivl.engine'])
 LOOPS = Registry('loop', parent=mmengine.LOOPS, locations=['omnivl.engine'])
 STREAMS = Registry('stream of training batches', locations=['omnivl.engine'])
-HOOKS = Registry('hook', parent=mmengine.HOOKS, locations=['omnivl.engine'])
+HOOKS = Registry('hook', parent=mmengine.HOOKS, locations=['omnivl.engine', 'omnivl.visualization.validation'])
 OPTIM_WRAPPERS = Registry('optimizer wrapper', parent=mmengine.OPTIM_WRAPPERS, locations=['omnivl.engine'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor', parent=mmengine.OPTIM_WRAPPER_CONSTRUCTORS, locations=['omnivl.engine']
@@ -91,7 +91,7 @@ LOG_PROCESSORS = Registry('log processor', parent=mmengine.LOG_PROCESSORS, locat
 OPTIMIZERS = Registry('optimizer', parent=mmengine.OPTIMIZERS)
 PARAM_SCHEDULERS = Registry('parameter scheduler', parent=mmengine.PARAM_SCHEDULERS)
 VISBACKENDS = Registry('vis_backend', parent=mmengine.VISBACKENDS)
-VISUALIZERS = Registry('visualizer', parent=mmengine.VISUALIZERS, locations=['omnivl.visualization'])
+VISUALIZERS = Registry('visualizer', parent=mmengine.VISUALIZERS, locations=['omnivl.engine'])
 
 
 def argument_names(component: Callable) -> set[str] | None:

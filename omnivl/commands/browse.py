@@ -81,6 +81,23 @@ def choose_loaders(cfg: Config, role: str, name: str | None) -> dict[str, Mappin
     return {name: loaders[name]}
 
 
+def share_out(number: int, lengths: Mapping[str, int]) -> dict[str, int]:
+    """Share samples out among loaders, as evenly as their lengths allow.
+
+    Args:
+        number: How many samples in all.
+        lengths: Name of a loader -> how many it has.
+
+    Returns:
+        Name -> how many of it, at least one; they add up to ``number``, or to all there are.
+    """
+    shares = dict.fromkeys(lengths, 0)
+    for _ in range(min(number, sum(lengths.values()))):
+        open_to_more = [name for name in shares if shares[name] < lengths[name]]
+        shares[min(open_to_more, key=lambda name: shares[name])] += 1
+    return {name: share for name, share in shares.items() if share}
+
+
 def draw_dataset(dataset: Any, tokenizer: Any, number: int, epochs: int, height: int, seed: int) -> list[Image.Image]:
     """Draw samples of a dataset: one from each of equal parts, so that every source of a mixture is seen.
 
@@ -175,14 +192,19 @@ def make_sheet(arguments: argparse.Namespace) -> Image.Image:
     cfg = read_config(arguments.config, arguments.trust_code)
     loaders = choose_loaders(cfg, arguments.role, arguments.loader)
     tokenizer = TOKENIZERS.build(copy.deepcopy(cfg.model.trunk.tokenizer))
-    share = -(-arguments.number // len(loaders))
+    datasets = {name: DATASETS.build(copy.deepcopy(loader['dataset'])) for name, loader in loaders.items()}
+    shares = share_out(arguments.number, {name: len(dataset) for name, dataset in datasets.items()})
     parts = []
-    for name, loader in loaders.items():
-        dataset = DATASETS.build(copy.deepcopy(loader['dataset']))
+    for name, share in shares.items():
+        dataset = datasets[name]
         cards = draw_dataset(dataset, tokenizer, share, arguments.epochs, arguments.height, arguments.seed)
         epochs = f', {arguments.epochs} epochs' if arguments.epochs > 1 else ''
         title = f'{arguments.role}: {name}, {len(cards)} of {len(dataset)} samples{epochs}'
+        print(title)
         parts.append(contact_sheet(cards, title=title))
+    left = [name for name in loaders if name not in shares]
+    if left:
+        print(f'nothing of {", ".join(left)}: --number {arguments.number} is less than one of each loader')
     sheet = Image.new('RGB', (max(part.width for part in parts), sum(part.height for part in parts)), PAGE)
     top = 0
     for part in parts:

@@ -6,11 +6,14 @@ from .log_processor import OmniVLLogProcessor
 from .loops import AlternatingTrainLoop
 from .optim import DecayGroupsConstructor, PrecisionOptimWrapper
 from .runner import OmniVLRunner
+from .story import StoryHook
 from .streams import Stream
+from .tracking import CurveVisualizer
 
 __all__ = [
     'AlternatingTrainLoop',
     'ConfigError',
+    'CurveVisualizer',
     'DecayGroupsConstructor',
     'EvaluationLoop',
     'OmniVLLogProcessor',
@@ -18,6 +21,7 @@ __all__ = [
     'PrecisionOptimWrapper',
     'ProgressLineHook',
     'StepTimerHook',
+    'StoryHook',
     'Stream',
     'TrainingMonitorHook',
     'WholeCheckpointHook',

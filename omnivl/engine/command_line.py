@@ -20,6 +20,7 @@ from omnivl.storage.files import telling_no_room
 from .config import ConfigError, apply_options, read_config
 from .distributed import LAUNCHERS
 from .runner import OmniVLRunner
+from .tracking import NOTHING, TRACKERS, track_with
 
 CONFIG_HELP = 'path of the config, or its name if it comes with the package (omnivl configs lists them)'
 
@@ -31,6 +32,14 @@ def add_run_options(parser: argparse.ArgumentParser, results: str, work_dir: str
     """
     parser.add_argument('--work-dir', help=f'folder of {results}; by default {work_dir}')
     add_cfg_options(parser)
+    parser.add_argument(
+        '--track',
+        action='append',
+        choices=(*TRACKERS, NOTHING),
+        help='where curves and pictures go; may be given several times, by default tensorboard. Projects and servers '
+        'are chosen by WANDB_PROJECT, MLFLOW_TRACKING_URI, TRACKIO_PROJECT and the like; wandb sends the run to its '
+        'server unless WANDB_MODE=offline',
+    )
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what starts several processes')
     # Set by old versions of torch's launcher.
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -74,6 +83,8 @@ def read_run_config(arguments: argparse.Namespace) -> Config:
     cfg = read_changed_config(arguments)
     cfg.launcher = arguments.launcher
     cfg.work_dir = arguments.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(arguments.config).stem}'
+    if arguments.track is not None:
+        track_with(cfg, arguments.track)
     return cfg
 
 

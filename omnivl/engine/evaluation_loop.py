@@ -80,6 +80,8 @@ class EvaluationLoop(BaseLoop):
         loaders = build_loaders(dataloader, f'{stage}_dataloader', runner.seed, training=False, quarantine=quarantine)
         super().__init__(runner, LoaderGroup(loaders, sum(len(loader) for loader in loaders.values())))
         self.stage = stage
+        self.chance: dict[str, float] = {}  # of the figures of the last run
+        self.predictions: dict[str, list[dict[str, Any]]] = {}  # of it, for the hooks after it, on the first rank
         self.amp = amp
         self.save_predictions = save_predictions
         self.submission_dir = None if submission_dir is None else Path(submission_dir)
@@ -122,7 +124,9 @@ class EvaluationLoop(BaseLoop):
         if self.submission_dir is not None:  # last: what a server cannot take must not cost the figures
             for name, predictions in to_submit.items():
                 self._write_submission(name, self.evaluator[name], self.submission_dir, predictions)
+        self.chance, self.predictions = chance, to_submit
         self.runner.call_hook(f'after_{self.stage}_epoch', metrics=metrics)
+        self.predictions = {}
         self.runner.call_hook(f'after_{self.stage}')
         return metrics
 

@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import all_gather_object, broadcast_object_list, is_distributed, is_main_process
+from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper, revert_sync_batchnorm
 from mmengine.registry import MODEL_WRAPPERS, Registry
 from mmengine.runner import BaseLoop, LogProcessor, Runner, set_random_seed
@@ -23,11 +24,13 @@ from omnivl.storage.lock import lock_folder
 from omnivl.storage.plain import not_finite_keys
 from omnivl.weights import load_weights
 
+from .console import shorten_console
 from .distributed import init_process_group, wrap_distributed
 from .evaluation_loop import EvaluationLoop
 from .log_processor import OmniVLLogProcessor
 from .run_state import check_resumable, collect, get_random_state, restore, set_random_state
 from .signals import watch_launcher
+from .tracking import CurveVisualizer
 
 
 @RUNNERS.register_module()
@@ -102,6 +105,12 @@ class OmniVLRunner(Runner):
             options.setdefault('find_unused_parameters', self.cfg.find_unused_parameters)
         return wrap_distributed(model, wrapper, options)
 
+    def build_logger(self, log_level: int | str = 'INFO', log_file: str | None = None, **options: Any) -> MMLogger:
+        """Build the logger; the dumps of MMEngine go into its file only."""
+        logger = super().build_logger(log_level, log_file, **options)
+        shorten_console(logger)
+        return logger
+
     def build_log_processor(self, log_processor: LogProcessor | dict) -> LogProcessor:
         """Build the log processor, by default one that counts iterations."""
         if isinstance(log_processor, dict) and 'type' not in log_processor:
@@ -112,9 +121,10 @@ class OmniVLRunner(Runner):
         """Build the writer of curves, by default to JSON lines and TensorBoard."""
         if visualizer is None:
             visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
-        if isinstance(visualizer, dict) and visualizer.get('type', 'Visualizer') in ('Visualizer', Visualizer):
+        usual = ('Visualizer', Visualizer, 'CurveVisualizer', CurveVisualizer)
+        if isinstance(visualizer, dict) and visualizer.get('type', 'Visualizer') in usual:
             options = {key: value for key, value in visualizer.items() if key != 'type'}
-            return Visualizer.get_instance(**{'name': self._experiment_name, 'save_dir': self._log_dir, **options})
+            return CurveVisualizer.get_instance(**{'name': self._experiment_name, 'save_dir': self._log_dir, **options})
         return super().build_visualizer(visualizer)
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
@@ -127,6 +137,8 @@ class OmniVLRunner(Runner):
             param_scheduler=dict(type='ParamSchedulerHook'),
             checkpoint=dict(type='WholeCheckpointHook'),
             progress=dict(type='ProgressLineHook'),
+            pictures=dict(type='ValidationPicturesHook'),
+            story=dict(type='StoryHook'),
         )
         for name, hook in {**defaults, **(hooks or {})}.items():
             if isinstance(hook, Mapping) and 'type' not in hook:

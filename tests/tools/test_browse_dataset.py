@@ -83,6 +83,28 @@ def test_the_sheet_is_written(monkeypatch, tmp_path, config, capsys, options):
         assert f'{sheet.width} x {sheet.height} pixels' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ('number', 'lengths', 'expected'),
+    [
+        (5, dict(a=10, b=10), dict(a=3, b=2)),
+        (2, dict(a=10, b=10, c=10), dict(a=1, b=1)),
+        (24, dict(a=3, b=100), dict(a=3, b=21)),
+        (24, dict(a=3, b=4), dict(a=3, b=4)),
+    ],
+)
+def test_samples_are_shared_out_to_the_last(number, lengths, expected):
+    assert TOOL['share_out'](number, lengths) == expected
+
+
+@pytest.mark.parametrize('number', [1, 3, 4])
+def test_as_many_are_drawn_as_are_asked_for_and_counted(monkeypatch, tmp_path, config, capsys, number):
+    assert call_tool(monkeypatch, 'browse_dataset.py', config, '--number', number, '--out', tmp_path / 'sheet.png') == 0
+    output = capsys.readouterr().out
+    counts = [int(line.split(', ')[1].split()[0]) for line in output.splitlines() if line.startswith('train: ')]
+    assert sum(counts) == number
+    assert ('nothing of video' in output) == (number == 1)
+
+
 def test_broken_files_are_seen_too(monkeypatch, tmp_path, config, capsys):
     (tmp_path / 'images/1.png').write_bytes(b'nothing')
     assert call_tool(monkeypatch, 'browse_dataset.py', config, '--out', tmp_path / 'sheet.png') == 1
