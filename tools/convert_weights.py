@@ -6,12 +6,14 @@ from pathlib import Path
 import torch
 
 from omnivl.engine.command_line import add_cfg_options, one_line_errors, read_changed_config
+from omnivl.engine.identity import describe
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS, WEIGHT_READERS
 from omnivl.storage import save_checkpoint
 from omnivl.storage.checkpoint import save_weights
 from omnivl.version import __version__
 from omnivl.weights import load_weights
+from omnivl.weights.facts import KEY
 
 READERS = ('timm', 'bert', 'timesformer', 'blip', 'clip', 'stage')
 
@@ -29,7 +31,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help=f'what and where: NAME is one of {", ".join(READERS)}; PATH a file, a folder of save_pretrained, or '
         'hf://owner/name/file. Several times: in this order',
     )
-    parser.add_argument('--config', required=True, help='path of the config of the model')
+    parser.add_argument('--config', help='path of the config of the model; a checkpoint of ours (stage) carries one')
     parser.add_argument('--out', required=True, help='the checkpoint to write (.pth or .safetensors)')
     parser.add_argument(
         '--allow',
@@ -53,6 +55,11 @@ def convert(arguments: argparse.Namespace) -> None:
         if WEIGHT_READERS.get(name) is None:
             raise OmniVLValueError(f'--from {name}: there is no such reader, there are {", ".join(READERS)}')
         sources.append(dict(type=name, file=path, allow=arguments.allow))
+    if arguments.config is None:
+        own = [path for name, path in arguments.sources if name == 'stage']
+        if not own:
+            raise OmniVLValueError('weights of others do not say which model they are for: give --config')
+        arguments.config = own[0]
     cfg = read_changed_config(arguments)
     torch.manual_seed(arguments.seed)
     model = MODELS.build(cfg.model)
@@ -61,6 +68,7 @@ def convert(arguments: argparse.Namespace) -> None:
     weights = model.state_dict()
     if out.suffix == '.pth':
         meta = dict(omnivl_version=__version__, sources=[report.source for report in reports])
+        meta[KEY] = describe(cfg, model)
         save_checkpoint(dict(state_dict=weights, meta=meta), out)
     else:
         # Every name of a shared tensor gets values of its own: the format has no sharing.

@@ -1,4 +1,8 @@
-"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT [--work-dir DIR] [--submit [DIR]] ...``."""
+"""Evaluate a checkpoint: ``python tools/test.py [CONFIG] CHECKPOINT [--work-dir DIR] [--submit [DIR]] ...``.
+
+A checkpoint, or a work directory, alone is tested on the data that its training named: the config that the checkpoint
+carries is data, which names registered components only. The Python config in a work directory is not read for that.
+"""
 
 import argparse
 from collections.abc import Mapping
@@ -9,6 +13,7 @@ from mmengine.config import Config
 from omnivl.datasets.overlap import check_overlap
 from omnivl.engine import ConfigError
 from omnivl.engine.command_line import add_run_options, build_runner, is_test_only, one_line_errors, read_run_config
+from omnivl.engine.identity import knows_itself
 from omnivl.storage import CheckpointError
 from omnivl.storage.checkpoint import load_last_checkpoint
 
@@ -25,7 +30,7 @@ def parse_arguments() -> argparse.Namespace:
         The options.
     """
     parser = argparse.ArgumentParser(description='Evaluate a checkpoint on the test data of a config.')
-    parser.add_argument('config', help='path of the config')
+    parser.add_argument('config', help='path of the config; or a checkpoint or work directory that carries one')
     parser.add_argument(
         'checkpoint',
         nargs='?',
@@ -59,7 +64,10 @@ def load_config(arguments: argparse.Namespace) -> Config:
     cfg = read_run_config(arguments)
     missing = [key for key in ('test_dataloader', 'test_evaluator', 'test_cfg') if cfg.get(key) is None]
     if missing:
-        raise ConfigError(f'{arguments.config} has no {" and no ".join(missing)}: nothing to test on')
+        raise ConfigError(
+            f'{arguments.config} has no {" and no ".join(missing)}: nothing to test on'
+            + (f'; name a config that has: CONFIG {arguments.config}' if knows_itself(arguments.config) else '')
+        )
     cfg.work_dir = arguments.work_dir or f'{cfg.work_dir}/test'
     cfg.load_from, cfg.resume = find_weights(cfg, arguments), False
     if arguments.submit is not None:

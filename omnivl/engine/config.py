@@ -193,7 +193,7 @@ def _allowed_keys(node: object, where: str) -> list[str] | None:
         return _arguments(node['type'])
     if re.fullmatch(r'(train|val|test)_dataloader\.[^.]+(\.[^.]+)?', where) and 'dataset' in node:
         return _loader_keys(where)
-    return None if not len(node) or where in ('default_hooks', 'env_cfg', 'randomness') else []
+    return None if not len(node) or where in ('default_hooks', 'env_cfg', 'load_options', 'randomness') else []
 
 
 def _existing(node: object, part: str, parents: list[str], path: str) -> Any:
