@@ -1,5 +1,6 @@
 """A trained model as a folder of plain files that are read without a runner."""
 
+import copy
 import json
 import logging
 from pathlib import Path
@@ -10,6 +11,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from omnivl.datasets.labels import configured_classes
+from omnivl.engine.config import share_tokenizer
 from omnivl.engine.identity import (
     allowed_differences,
     load_into,
@@ -64,6 +66,8 @@ def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> Tr
     """
     if not issubclass(kind := model_class(cfg), TrunkModel):
         raise OmniVLTypeError(f'model is a {kind.__name__}, which has no trunk to export (TrunkModel)')
+    cfg = copy.deepcopy(cfg)
+    share_tokenizer(cfg)
     config = dict(format=FORMAT, omnivl_version=__version__, **used_parts(cfg))
     model = load_for_use(config['model'], checkpoint, allowed_differences(cfg))
     if offered_by(model, Classifies) is not None:

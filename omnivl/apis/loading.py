@@ -1,5 +1,6 @@
 """A model with its preprocessing and the protocols of its evaluations, from what knows itself or from a config."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import nn
 
 from omnivl.datasets.labels import configured_classes
 from omnivl.engine import read_config
+from omnivl.engine.config import share_tokenizer
 from omnivl.engine.identity import load_into, own_config, read_weights
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.evaluation import Evaluation
@@ -76,7 +78,11 @@ def load_model(
             return _load_own(path, device)
         if path.is_dir():
             raise OmniVLValueError(f'{path} is a folder, which has weights of its own; a checkpoint goes with a config')
-    cfg = folder_or_config if isinstance(folder_or_config, Config) else read_model_config(folder_or_config)
+    if isinstance(folder_or_config, Config):
+        cfg = copy.deepcopy(folder_or_config)
+        share_tokenizer(cfg)
+    else:
+        cfg = read_model_config(folder_or_config)
     if checkpoint is None:
         raise OmniVLValueError(f'the config {cfg.filename} alone has no weights: give a checkpoint too')
     pipelines, evaluations = read_protocols(cfg)

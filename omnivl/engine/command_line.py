@@ -58,10 +58,9 @@ def read_changed_config(arguments: argparse.Namespace) -> Config:
     """
     if knows_itself(arguments.config):
         cfg = own_config(arguments.config)[0]
-    else:
-        cfg = read_config(arguments.config, arguments.trust_code)
-    apply_options(cfg, arguments.cfg_options)
-    return cfg
+        apply_options(cfg, arguments.cfg_options)
+        return cfg
+    return read_config(arguments.config, arguments.trust_code, arguments.cfg_options)
 
 
 def read_run_config(arguments: argparse.Namespace) -> Config:

@@ -1,6 +1,7 @@
 """MMEngine's Runner, mended for today's PyTorch: whole checkpoints, exact resume, several processes on a CPU."""
 
 import contextlib
+import copy
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ from omnivl.storage.plain import not_finite_keys
 from omnivl.weights import load_weights
 from omnivl.weights.report import grouped
 
+from .config import share_tokenizer
 from .distributed import init_process_group, wrap_distributed
 from .evaluation_loop import EvaluationLoop
 from .identity import describe, load_into
@@ -63,8 +65,9 @@ class OmniVLRunner(Runner):
     @classmethod
     def from_cfg(cls, cfg: Config | dict) -> 'OmniVLRunner':
         """Build a runner from a config; components are looked for in the scope of omnivl first."""
-        cfg = Config(cfg) if not isinstance(cfg, Config) else cfg.copy()
+        cfg = Config(cfg) if not isinstance(cfg, Config) else copy.deepcopy(cfg)
         cfg.setdefault('default_scope', 'omnivl')
+        share_tokenizer(cfg)
         return super().from_cfg(cfg)
 
     def setup_env(self, env_cfg: dict) -> None:
