@@ -133,8 +133,9 @@ def check_facts(
     if wrong:
         quoted = ', '.join(map(repr, dict.fromkeys(names)))
         raise CheckpointError(
-            f'{source} is of a model that answers otherwise, nothing was loaded: {"; ".join(wrong)}. Set the model of '
-            f'the config as it is there, or allow the difference with {option.format(quoted)}'
+            f'{source} is of a model that answers otherwise, nothing was loaded: {"; ".join(wrong)}. To use '
+            'the model leave the config out, it carries its own; else set the model of the config as it is there, or '
+            f'allow the difference with {option.format(quoted)}'
         )
 
 
