@@ -7,7 +7,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from omnivl.engine import check_config
+from omnivl.engine import check_config, read_config
+from omnivl.engine.config import share_tokenizer
 from omnivl.registry import DATASETS, EVALUATIONS, MODELS, WEIGHT_READERS
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +54,7 @@ def test_config_is_whole(path, tmp_path):
     assert again.to_dict() == Config.fromfile(tmp_path / 'dumped.py').to_dict()
     for loaded in (cfg, again):
         check_config(loaded)
+        share_tokenizer(loaded)
         with torch.device('meta'):
             model = MODELS.build(loaded.model)
         sizes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
@@ -80,7 +82,7 @@ def test_config_is_whole(path, tmp_path):
 
 @pytest.mark.parametrize('path', CONFIGS, ids=names(CONFIGS))
 def test_model_and_data_share_their_tokenizer_and_resolution(path):
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
     for loader in loaders(cfg):
         for source in loader.dataset.get('datasets', [loader.dataset]):
             steps = {getattr(step.type, '__name__', str(step.type)).split('.')[-1]: step for step in source.pipeline}

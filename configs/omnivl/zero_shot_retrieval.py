@@ -33,7 +33,7 @@ paragraph_test_pipeline = [
     dict(type=LoadVideo, num_frames=8, short_side=256),
     *resize,
     dict(type=CleanCaption, max_words=64),
-    dict(type=TokenizeText, tokenizer=tokenizer, max_length=64),
+    dict(type=TokenizeText, max_length=64),
     dict(type=PackSample),
 ]
 image_loader = dict(batch_size=64, num_workers=8, sampler=dict(type=EpochSampler, shuffle=False))

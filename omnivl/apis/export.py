@@ -1,8 +1,8 @@
 """A trained model as a folder of plain files that are read without a runner."""
 
+import copy
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,24 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from omnivl.datasets.labels import configured_classes
+from omnivl.engine.config import share_tokenizer
+from omnivl.engine.identity import (
+    allowed_differences,
+    load_into,
+    model_class,
+    read_weights,
+    used_parts,
+    with_vocabulary,
+)
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLTypeError, OmniVLValueError
 from omnivl.models.interfaces import Classifies, HasImageSize, HasParts, offered_by
 from omnivl.models.tasks import TrunkModel
 from omnivl.registry import MODELS, only_registered
 from omnivl.storage.checkpoint import (
     LoadOptions,
+    Patterns,
+    find_checkpoints,
     load_checkpoint,
-    load_last_checkpoint,
     load_state_dict,
     save_weights,
     weights_of,
@@ -27,10 +37,9 @@ from omnivl.storage.files import write_json
 from omnivl.storage.sums import SUMS, check_sums, write_sums
 from omnivl.version import __version__
 from omnivl.weights.base import FOLLOWERS, pixel_statistics
+from omnivl.weights.facts import check_facts, model_facts
 
 WEIGHTS, CONFIG, PIXELS = 'model.safetensors', 'config.json', 'preprocessor_config.json'
-# Where a tokenizer's ``save`` writes what its option names.
-VOCABULARIES = {'vocab_file': 'vocab.txt', 'vocab_folder': '.'}
 FORMAT = 'omnivl'
 
 
@@ -40,10 +49,11 @@ def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> Tr
     A pretraining model becomes its trunk, without losses, momentum encoder and queues. The folder holds
     ``model.safetensors`` (shared weights once), ``config.json`` (model, test pipelines and evaluations, with the
     vocabulary's path relative to the folder, and the names of a classifier's classes if the annotations of its test are
-    there), the tokenizer's files, ``preprocessor_config.json`` (pixel statistics) and ``SHA256SUMS`` of all of them.
+    there, and the ``facts`` of ``omnivl/weights/facts.py``), the tokenizer's files, ``preprocessor_config.json`` (pixel
+    statistics) and ``SHA256SUMS`` of all of them.
 
     Args:
-        cfg: The config that the checkpoint was trained with.
+        cfg: The config that the checkpoint was trained with, or the one that it carries (``own_config``).
         checkpoint: A checkpoint, or a work directory, whose last checkpoint is then taken.
         folder: Where to write; made if need be.
 
@@ -54,12 +64,17 @@ def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> Tr
         OmniVLFileNotFoundError: The checkpoint or the vocabulary is missing.
         CheckpointError: The checkpoint is broken or does not fit the config.
     """
-    config = dict(format=FORMAT, omnivl_version=__version__, **_used_parts(cfg))
-    model = load_for_use(config['model'], checkpoint)
+    if not issubclass(kind := model_class(cfg), TrunkModel):
+        raise OmniVLTypeError(f'model is a {kind.__name__}, which has no trunk to export (TrunkModel)')
+    cfg = copy.deepcopy(cfg)
+    share_tokenizer(cfg)
+    config = dict(format=FORMAT, omnivl_version=__version__, **used_parts(cfg))
+    model = load_for_use(config['model'], checkpoint, allowed_differences(cfg))
     if offered_by(model, Classifies) is not None:
-        classes = configured_classes(cfg.get('test_dataloader'))
+        classes = cfg.get('classes') or configured_classes(cfg.get('test_dataloader'))
         config |= {} if classes is None else dict(classes=classes)
-    write_folder(model, unique_weights(model), _with_vocabulary(config, Path()), Path(folder))
+    config['facts'] = model_facts(model)
+    write_folder(model, unique_weights(model), with_vocabulary(config, Path()), Path(folder))
     return model
 
 
@@ -110,6 +125,7 @@ def load_exported(folder: str | Path) -> tuple[nn.Module, Config]:
         stored = next((key for key in keys if key in weights), None)
         if stored is not None:
             weights |= dict.fromkeys(keys, weights[stored])
+    check_facts(dict(facts=config.get('facts')), model, str(folder), option=f'the facts of {CONFIG}: export it again')
     load_state_dict(model, weights, str(path))
     return model.eval(), config
 
@@ -130,15 +146,18 @@ def read_exported_config(folder: str | Path) -> Config:
         raise OmniVLValueError(f"{path} does not say format='{FORMAT}': it is not of tools/export_weights.py")
     if not isinstance(content.get('model'), dict):
         raise OmniVLValueError(f'{path} has no model: export the model again')
-    return Config(_with_vocabulary(content, Path(folder)), filename=str(path))
+    return Config(with_vocabulary(content, Path(folder)), filename=str(path))
 
 
-def load_for_use(model_config: dict[str, Any], checkpoint: str | Path) -> TrunkModel:
+def load_for_use(
+    model_config: dict[str, Any], checkpoint: str | Path, allow_differences: Patterns = False
+) -> TrunkModel:
     """Build a model and load what of a checkpoint belongs to it: momentum encoder and queues do not.
 
     Args:
         model_config: Config of the model, see ``TrunkModel.for_use``.
         checkpoint: A checkpoint, or a work directory, whose last checkpoint is then taken.
+        allow_differences: See ``LoadOptions``.
 
     Returns:
         The model in evaluation mode.
@@ -147,19 +166,17 @@ def load_for_use(model_config: dict[str, Any], checkpoint: str | Path) -> TrunkM
         OmniVLFileNotFoundError: There is no such checkpoint.
         CheckpointError: It is broken or does not fit.
     """
-    path = Path(checkpoint)
-    if path.is_dir():
-        last, content, _ = load_last_checkpoint(path)
-        if last is None or content is None:
-            raise OmniVLFileNotFoundError(f'no checkpoint in {path}: name the file, or train the model first')
-        path = last
-    else:
-        content = load_checkpoint(path)
-    weights = dict(weights_of(content, str(path)))
+    path, content = read_weights(checkpoint)
     model = MODELS.build(model_config)
-    model.adapt_state_dict(weights)
-    load_state_dict(model, weights, str(path), LoadOptions(allow_unexpected=[f'{name}*' for name in FOLLOWERS]))
+    followers = [f'{name}*' for name in FOLLOWERS]
+    options = LoadOptions(allow_unexpected=followers, allow_differences=allow_differences)
+    load_into(model, content, str(path), options)
     return model.eval()
+
+
+def is_exported(path: str | Path) -> bool:
+    """Say whether a path is a folder that is no work directory with checkpoints."""
+    return Path(path).is_dir() and not find_checkpoints(path)
 
 
 def unique_weights(model: nn.Module) -> dict[str, Tensor]:
@@ -187,56 +204,3 @@ def _write_pixels(model: HasParts, folder: Path) -> None:
         **(dict(do_resize=True, size=size) if size else {}),
     )
     write_json(folder / PIXELS, content)
-
-
-def _used_parts(cfg: Config) -> dict[str, Any]:
-    """Pick what the use of a model needs of its config, as plain values."""
-    kind = cfg.model.type
-    kind = MODELS.get(kind) if isinstance(kind, str) else kind
-    if not (isinstance(kind, type) and issubclass(kind, TrunkModel)):
-        raise OmniVLTypeError(
-            f'model is a {getattr(kind, "__name__", kind)}, which has no trunk to export (TrunkModel)'
-        )
-    parts: dict[str, Any] = dict(model=kind.for_use(cfg.model))
-    loaders = {
-        name: dict(dataset=dict(pipeline=loader['dataset']['pipeline']))
-        for name, loader in (cfg.get('test_dataloader') or {}).items()
-        if 'pipeline' in loader['dataset']
-    }
-    if loaders:
-        evaluators = {name: value for name, value in (cfg.get('test_evaluator') or {}).items() if name in loaders}
-        parts |= dict(test_dataloader=loaders, test_evaluator=evaluators)
-    parts |= {name: cfg[name] for name in ('image_test_pipeline', 'video_test_pipeline') if name in cfg}
-    return plain(parts)
-
-
-def plain(value: Any, name: str = 'config') -> Any:
-    """Turn a config, or the part of one called ``name``, into what JSON holds: dicts, lists, strings and numbers.
-
-    Classes and functions become their full names; what has no such form is an ``OmniVLTypeError``.
-    """
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item, f'{name}.{key}') for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item, f'{name}[{index}]') for index, item in enumerate(value)]
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, type) or callable(value):
-        return f'{value.__module__}.{value.__qualname__}'
-    raise OmniVLTypeError(
-        f'{name} is a {type(value).__name__}, which has no place in {CONFIG}: write it as a plain value'
-    )
-
-
-def _with_vocabulary(value: object, folder: Path) -> Any:
-    """Copy a config with the path of every vocabulary replaced by that in a folder."""
-    if isinstance(value, Mapping):
-        return {
-            key: str(folder / VOCABULARIES[key]) if key in VOCABULARIES else _with_vocabulary(item, folder)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_with_vocabulary(item, folder) for item in value]
-    return value

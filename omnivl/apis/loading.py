@@ -1,5 +1,6 @@
-"""A model with its preprocessing and the protocols of its evaluations, from a config or an exported folder."""
+"""A model with its preprocessing and the protocols of its evaluations, from what knows itself or from a config."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +12,17 @@ from torch import nn
 
 from omnivl.datasets.labels import configured_classes
 from omnivl.engine import read_config
+from omnivl.engine.config import share_tokenizer
+from omnivl.engine.identity import load_into, own_config, read_weights
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.evaluation import Evaluation
-from omnivl.models.interfaces import Classifies, TakesWeights, offered_by
+from omnivl.models.interfaces import Classifies, offered_by
 from omnivl.places import find_config
 from omnivl.registry import EVALUATIONS, MODELS, TRANSFORMS, only_registered
-from omnivl.storage.checkpoint import (
-    CheckpointError,
-    LoadOptions,
-    load_checkpoint,
-    load_last_checkpoint,
-    load_state_dict,
-    weights_of,
-)
+from omnivl.storage.checkpoint import LoadOptions
 from omnivl.structures import MODALITIES
 
-from .export import load_exported
+from .export import is_exported, load_exported
 from .preparation import loaded_by
 
 Protocol = TypeVar('Protocol', bound=Evaluation)
@@ -63,7 +59,8 @@ def load_model(
     """Build a model and load its weights; what does not fit is an error.
 
     Args:
-        folder_or_config: A folder that ``tools/export_weights.py`` wrote, the path of a config, or a config.
+        folder_or_config: What knows itself: a checkpoint, a work directory, whose last checkpoint is taken, or a folder
+            that ``tools/export_weights.py`` wrote; or the path of a config, or a config.
         checkpoint: For a config: file of weights, or a work directory, whose last checkpoint is taken.
         device: Where the model goes; None = the GPU if there is one.
 
@@ -76,27 +73,39 @@ def load_model(
         OmniVLValueError: The config has no test pipeline, or the checkpoint is missing.
     """
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    if isinstance(folder_or_config, str | Path) and Path(folder_or_config).is_dir():
-        if checkpoint is not None:
-            raise OmniVLValueError(
-                f'{folder_or_config} is a folder, which has weights of its own; a checkpoint goes with a config'
-            )
-        model, cfg = load_exported(folder_or_config)
-        with only_registered():
-            return LoadedModel(model.to(device).eval(), *read_protocols(cfg), cfg.get('classes'))
-    cfg = folder_or_config if isinstance(folder_or_config, Config) else read_model_config(folder_or_config)
+    if isinstance(folder_or_config, str | Path) and Path(folder_or_config).suffix not in CONFIG_SUFFIXES:
+        path = Path(folder_or_config)
+        if checkpoint is None and path.exists():
+            return _load_own(path, device)
+        if path.is_dir():
+            raise OmniVLValueError(f'{path} is a folder, which has weights of its own; a checkpoint goes with a config')
+    if isinstance(folder_or_config, Config):
+        cfg = copy.deepcopy(folder_or_config)
+        share_tokenizer(cfg)
+    else:
+        cfg = read_model_config(folder_or_config)
     if checkpoint is None:
         raise OmniVLValueError(f'the config {cfg.filename} alone has no weights: give a checkpoint too')
     pipelines, evaluations = read_protocols(cfg)
     model = MODELS.build(cfg.model)
-    path, content = read_weights(checkpoint)
-    weights = dict(weights_of(content, path))
-    if (fits := offered_by(model, TakesWeights)) is not None:
-        fits.adapt_state_dict(weights)
-    load_state_dict(model, weights, path, LoadOptions(**cfg.get('load_options', {})))
+    file, content = read_weights(checkpoint)
+    load_into(model, content, str(file), LoadOptions(**cfg.get('load_options', {})))
     has_classes = offered_by(model, Classifies) is not None
     classes = configured_classes(cfg.get('test_dataloader')) if has_classes else None
     return LoadedModel(model.to(device).eval(), pipelines, evaluations, classes=classes)
+
+
+def _load_own(path: Path, device: str | torch.device) -> LoadedModel:
+    """Load an exported folder, or a checkpoint with what it says of itself; no code of either is run."""
+    if is_exported(path):
+        model, cfg = load_exported(path)
+    else:
+        cfg, file, content = own_config(path)
+        with only_registered():
+            model = MODELS.build(cfg.model)
+        load_into(model, content, str(file), LoadOptions(**cfg.load_options))
+    with only_registered():
+        return LoadedModel(model.to(device).eval(), *read_protocols(cfg), cfg.get('classes'))
 
 
 def read_model_config(path: str | Path, trust_code: bool = False) -> Config:
@@ -115,16 +124,6 @@ def read_model_config(path: str | Path, trust_code: bool = False) -> Config:
     if cfg.get('model') is None:
         raise OmniVLValueError(f'the config {path} has no model')
     return cfg
-
-
-def read_weights(checkpoint: str | Path) -> tuple[str, dict[str, Any]]:
-    """Read a file of weights, or the last checkpoint of a work directory: path and content."""
-    if not Path(checkpoint).is_dir():
-        return str(checkpoint), load_checkpoint(checkpoint)
-    path, content, _ = load_last_checkpoint(checkpoint)
-    if path is None or content is None:
-        raise CheckpointError(f'the folder {checkpoint} has no checkpoint (iter_*.pth or epoch_*.pth)')
-    return str(path), content
 
 
 def read_protocols(cfg: Config) -> tuple[dict[str, list[Any]], list[tuple[str, Evaluation]]]:

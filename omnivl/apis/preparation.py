@@ -124,6 +124,12 @@ class Preparation:
             if len(results['text_ids']) == 2:
                 raise OmniVLValueError(f'the text {text!r} cannot be used: there is no word in it')
             _warn_if_cut(text, results['text_ids'], steps, tokenize)
+            if unknown := results.get('unknown_words'):
+                warnings.warn(
+                    f'the vocabulary does not know {", ".join(map(repr, dict.fromkeys(unknown)))} of {text!r}: the '
+                    'model reads [UNK] there; use other words',
+                    stacklevel=3,
+                )
             cleaned.append(results[key])
             ids.append(results['text_ids'])
         return cleaned, ids

@@ -163,6 +163,8 @@ def describe(sample: VLDataSample, dataset: Dataset, tokenizer: Any) -> list[Lin
     rows = [sample.text_ids] if 'text_ids' in sample else []
     rows += sample.get('caption_ids', [])
     lines = [Line(f'{tokenizer.decode(ids)}{_unknown(ids, tokenizer)}') for ids in rows]
+    if 'unknown_words' in sample:
+        lines.append(Line(f'unknown to the vocabulary: {", ".join(dict.fromkeys(sample.unknown_words))}', BAD, 12))
     lines += [Line(f'answer: {tokenizer.decode(ids)}', GOOD) for ids in sample.get('answer_ids', [])]
     if 'answer_index' in sample:
         lines.append(Line(f'true: {sample.captions[sample.answer_index]}', GOOD))

@@ -7,16 +7,19 @@ Examples:
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from omnivl.engine.command_line import CONFIG_HELP, add_cfg_options, one_line_errors, read_changed_config
+from omnivl.engine.identity import describe
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS, WEIGHT_READERS
 from omnivl.storage import save_checkpoint
 from omnivl.storage.checkpoint import save_weights
 from omnivl.version import __version__
 from omnivl.weights import load_weights
+from omnivl.weights.facts import KEY
 
 READERS = ('timm', 'bert', 'timesformer', 'blip', 'clip', 'stage')
 
@@ -33,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f'what and where: NAME is one of {", ".join(READERS)}; PATH a file, a folder of save_pretrained, or '
         'hf://owner/name/file. Several times: in this order',
     )
-    parser.add_argument('--config', required=True, help=CONFIG_HELP)
+    parser.add_argument('--config', help=f'{CONFIG_HELP}; a checkpoint of ours (stage) carries one')
     parser.add_argument('--out', required=True, help='the checkpoint to write (.pth or .safetensors)')
     parser.add_argument(
         '--allow',
@@ -56,6 +59,11 @@ def convert(arguments: argparse.Namespace) -> None:
         if WEIGHT_READERS.get(name) is None:
             raise OmniVLValueError(f'--from {name}: there is no such reader, there are {", ".join(READERS)}')
         sources.append(dict(type=name, file=path, allow=arguments.allow))
+    if arguments.config is None:
+        own = [path for name, path in arguments.sources if name == 'stage']
+        if not own:
+            raise OmniVLValueError('weights of others do not say which model they are for: give --config')
+        arguments.config = own[0]
     cfg = read_changed_config(arguments)
     torch.manual_seed(arguments.seed)
     model = MODELS.build(cfg.model)
@@ -63,7 +71,8 @@ def convert(arguments: argparse.Namespace) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     weights = model.state_dict()
     if out.suffix == '.pth':
-        meta = dict(omnivl_version=__version__, sources=[report.source for report in reports])
+        meta: dict[str, Any] = dict(omnivl_version=__version__, sources=[report.source for report in reports])
+        meta[KEY] = describe(cfg, model)
         save_checkpoint(dict(state_dict=weights, meta=meta), out)
     else:
         # Every name of a shared tensor gets values of its own: the format has no sharing.

@@ -2,7 +2,11 @@
 
 metrics.json, with the chance level and the protocol of each figure, and all predictions go into a work directory.
 
+A checkpoint, or a work directory, alone is tested on the data that its training named: the config that the checkpoint
+carries is data, which names registered components only. The Python config in a work directory is not read for that.
+
 Examples:
+    omnivl test work_dirs/retrieval_coco
     omnivl test retrieval_coco work_dirs/retrieval_coco
     omnivl test zero_shot_retrieval work_dirs/pretrain_joint/iter_10000.pth --data-root /data/corpora
     omnivl test vqa_v2 work_dirs/vqa_v2 --submit
@@ -25,6 +29,7 @@ from omnivl.engine.command_line import (
     one_line_errors,
     read_run_config,
 )
+from omnivl.engine.identity import knows_itself
 from omnivl.storage import CheckpointError
 from omnivl.storage.checkpoint import load_last_checkpoint
 
@@ -38,7 +43,7 @@ RANDOM = 'random'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument('config', help=CONFIG_HELP)
+    parser.add_argument('config', help=f'{CONFIG_HELP}; or a checkpoint or work directory that carries one')
     parser.add_argument(
         'checkpoint',
         nargs='?',
@@ -71,7 +76,10 @@ def load_config(arguments: argparse.Namespace) -> Config:
     cfg = read_run_config(arguments)
     missing = [key for key in ('test_dataloader', 'test_evaluator', 'test_cfg') if cfg.get(key) is None]
     if missing:
-        raise ConfigError(f'{arguments.config} has no {" and no ".join(missing)}: nothing to test on')
+        raise ConfigError(
+            f'{arguments.config} has no {" and no ".join(missing)}: nothing to test on'
+            + (f'; name a config that has: CONFIG {arguments.config}' if knows_itself(arguments.config) else '')
+        )
     cfg.work_dir = arguments.work_dir or f'{cfg.work_dir}/test'
     cfg.load_from, cfg.resume = find_weights(cfg, arguments), False
     if arguments.submit is not None:

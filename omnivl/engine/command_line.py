@@ -19,6 +19,7 @@ from omnivl.storage.files import telling_no_room
 
 from .config import ConfigError, apply_options, read_config
 from .distributed import LAUNCHERS
+from .identity import knows_itself, own_config
 from .runner import OmniVLRunner
 from .tracking import NOTHING, TRACKERS, track_with
 
@@ -72,10 +73,15 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_changed_config(arguments: argparse.Namespace) -> Config:
-    """Read the config that the options ``config`` and ``cfg_options`` of a command describe."""
-    cfg = read_config(arguments.config, arguments.trust_code)
-    apply_options(cfg, arguments.cfg_options)
-    return cfg
+    """Read the config that the options ``config`` and ``cfg_options`` of a command describe.
+
+    ``config`` may also be a checkpoint, or a work directory, that carries its config; it is data, never code.
+    """
+    if knows_itself(arguments.config):
+        cfg = own_config(arguments.config)[0]
+        apply_options(cfg, arguments.cfg_options)
+        return cfg
+    return read_config(arguments.config, arguments.trust_code, arguments.cfg_options)
 
 
 def read_run_config(arguments: argparse.Namespace) -> Config:

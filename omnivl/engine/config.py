@@ -1,5 +1,6 @@
 """Checks of a config before anything is built: misspelt names get an error that says what was meant."""
 
+import copy
 import difflib
 import inspect
 import re
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader
 import omnivl.registry
 from omnivl.places import find_config, nearest_configs, resolve_data_paths
 from omnivl.registry import argument_names
+from omnivl.weights.facts import vocabulary_sha256
 
 from .data_config import SUFFIXES, ConfigError, read_data_config
 from .streams import split_losses
@@ -53,8 +55,8 @@ INJECTED = (
 SLIP = 0.88
 
 
-def read_config(path: str | Path, trust_code: bool = False) -> Config:
-    """Read a config; a file that is not there and misspelt keys are errors.
+def read_config(path: str | Path, trust_code: bool = False, options: Mapping[str, Any] | None = None) -> Config:
+    """Read a config, and change it as ``apply_options`` does; a file that is not there and misspelt keys are errors.
 
     A Python config is code, and its ``custom_imports`` are imported. One under ``projects/`` imports the code beside it
     as ``projects.<name>``; the folder that holds ``projects`` is put on the path for that. A config of JSON or YAML is
@@ -80,7 +82,54 @@ def read_config(path: str | Path, trust_code: bool = False) -> Config:
         _import_modules(cfg.get('custom_imports'), path)
     resolve_data_paths(cfg._cfg_dict)
     check_config(cfg)
+    apply_options(cfg, options or {})
+    share_tokenizer(cfg)
     return cfg
+
+
+def share_tokenizer(cfg: Config) -> None:
+    """Give the model's tokenizer to every ``TokenizeText`` of a config, in place; another one is a ConfigError.
+
+    Ids of two vocabularies would be taken for each other in silence. A config without a model of texts stays as it is.
+    """
+    model = cfg.get('model') or {}
+    shared = (model.get('trunk') or model).get('tokenizer')
+    if shared is None:
+        return
+    for place, step in _tokenizing(cfg._cfg_dict, ''):
+        own = step.get('tokenizer')
+        if own is None:
+            step['tokenizer'] = copy.deepcopy(shared)
+        elif isinstance(own, Mapping) and not _same_tokenizer(own, shared):
+            raise ConfigError(
+                f'{cfg.filename or "the config"} has two vocabularies: {_described(shared)} of the model, '
+                f'{_described(own)} in {place}. Leave the tokenizer of TokenizeText out, it gets that of the model'
+            )
+
+
+def _tokenizing(node: object, place: str) -> Iterator[tuple[str, Any]]:
+    """Yield the configs of ``TokenizeText``, each with its place."""
+    if isinstance(node, Mapping):
+        if 'type' in node and _name(node['type']).rpartition('.')[2] == 'TokenizeText':
+            yield place, node
+        for key, item in node.items():
+            yield from _tokenizing(item, f'{place}.{key}' if place else str(key))
+    elif isinstance(node, list | tuple):
+        for index, item in enumerate(node):
+            yield from _tokenizing(item, f'{place}.{index}')
+
+
+def _same_tokenizer(one: Mapping, other: Mapping) -> bool:
+    """Whether two configs are of one tokenizer, or of files that say the same."""
+    if _described(one) == _described(other):
+        return True
+    first, second = (vocabulary_sha256(omnivl.registry.TOKENIZERS.build(dict(config))) for config in (one, other))
+    return first is not None and first == second
+
+
+def _described(tokenizer: Mapping) -> str:
+    options = [f'{key}={value!r}' for key, value in sorted(tokenizer.items()) if key != 'type']
+    return f'{_name(tokenizer["type"]).rpartition(".")[2]}({", ".join(options)})'
 
 
 def _import_modules(wanted: Any, path: Path) -> None:
@@ -200,7 +249,7 @@ def _allowed_keys(node: object, where: str) -> list[str] | None:
         return _arguments(node['type'])
     if re.fullmatch(r'(train|val|test)_dataloader\.[^.]+(\.[^.]+)?', where) and 'dataset' in node:
         return _loader_keys(where)
-    return None if not len(node) or where in ('default_hooks', 'env_cfg', 'randomness') else []
+    return None if not len(node) or where in ('default_hooks', 'env_cfg', 'load_options', 'randomness') else []
 
 
 def _existing(node: object, part: str, parents: list[str], path: str) -> Any:

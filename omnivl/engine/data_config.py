@@ -48,22 +48,34 @@ def read_data_config(path: Path) -> Config:
     try:
         text = path.read_text(encoding='utf-8')
         content = json.loads(text) if path.suffix == '.json' else yaml.load(text, _Loader)
-        refused = list(itertools.islice(_refused(content, '', itertools.count(1)), SHOWN + 1))
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         reason = ' '.join(str(error).split())
         raise ConfigError(f'{path} cannot be read as {path.suffix[1:].upper()}: {reason}') from error
     if not isinstance(content, dict):
         raise ConfigError(f'{path} holds a {type(content).__name__}, a config is a mapping of names to values')
+    advice = 'If you trust it as you trust a program, allow it with --trust-code, or write a Python config'
+    return checked_data(content, str(path), path.suffix[1:].upper(), advice)
+
+
+def checked_data(content: dict[str, Any], source: str, kind: str, advice: str) -> Config:
+    """Make a config of data; a ConfigError if it names more than registered components.
+
+    ``source`` is the file and ``kind`` what it was read as, for the messages; one that refuses ends with ``advice``.
+    """
+    try:
+        refused = list(itertools.islice(_refused(content, '', itertools.count(1)), SHOWN + 1))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f'{source} cannot be read as {kind}: {" ".join(str(error).split())}') from error
     if refused:
         more = '; ...' if len(refused) > SHOWN else ''
         raise ConfigError(
-            f'{path} is data and may only name registered components: {"; ".join(refused[:SHOWN])}{more}. If you trust '
-            'it as you trust a program, allow it with --trust-code, or write a Python config'
+            f'{source} is data and may only name registered components: {"; ".join(refused[:SHOWN])}{more}. {advice}'
         )
     try:
-        return Config(content, filename=str(path))
+        # MMEngine reads the text of the file it is told, and names the dump of a run after it.
+        return Config(content, filename=source if Path(source).suffix in SUFFIXES else None)
     except KeyError as error:  # names that MMEngine keeps for itself
-        raise ConfigError(f'{path}: {error.args[0]}; give that key another name') from error
+        raise ConfigError(f'{source}: {error.args[0]}; give that key another name') from error
 
 
 def _refused(value: Any, place: str, count: Iterator[int]) -> Iterator[str]:

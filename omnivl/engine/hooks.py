@@ -79,6 +79,7 @@ class TrainingMonitorHook(Hook):
 
     def __init__(self) -> None:
         self.finite = FiniteWatch()
+        self.told: set[str] = set()  # sources with words that the vocabulary does not know
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Stop if a number is not finite (see ``FiniteWatch``) or a source has more broken files than it may; log."""
@@ -97,6 +98,21 @@ class TrainingMonitorHook(Hook):
         if stream.broken:
             hub.update_scalar(f'train/{stream.name}/broken', stream.broken)
         stream.counter.check()
+        self._tell_unknown(runner, stream.name, data_batch)
+
+    def _tell_unknown(self, runner: Runner, task: str, data_batch: Any) -> None:
+        """Log the share of [UNK], in percent, once there is any, and the first words of each source; of this rank."""
+        hub, key = runner.message_hub, f'train/{task}/unknown_words'
+        found = data_batch.get('unknown_words', dict(share=0.0, words={}))
+        if found['words'] or key in hub.log_scalars:
+            hub.update_scalar(key, found['share'])
+        for source in found['words'].keys() - self.told:
+            self.told.add(source)
+            words = ', '.join(map(repr, list(dict.fromkeys(found['words'][source]))[:10]))
+            runner.logger.warning(
+                f'the vocabulary does not know words of {source}: {words}; they become [UNK] ({key} is their share in '
+                'percent). Make one of these texts with tools/train_tokenizer.py, or take the one the weights have'
+            )
 
     def after_train(self, runner: Runner) -> None:
         """Say what was trained on, and how many updates were left out."""

@@ -14,6 +14,9 @@ from mmengine.runner import Runner
 from omnivl.storage.checkpoint import CheckpointError, load_state_dict
 from omnivl.storage.plain import to_plain
 from omnivl.version import __version__
+from omnivl.weights.facts import KEY, check_facts, description_of
+
+from .identity import allowed_differences
 
 FORMAT = 'omnivl-1'
 # Values of each logged scalar that a checkpoint keeps, so that smoothed values go on after a resume.
@@ -24,11 +27,16 @@ NEEDED = ('meta', 'state_dict', 'message_hub', 'optimizer', 'train_loop', 'rando
 
 
 def collect(
-    runner: Runner, meta: Mapping[str, Any], random_states: list[dict[str, Any]] | None, with_schedulers: bool
+    runner: Runner,
+    meta: Mapping[str, Any],
+    description: Mapping[str, Any],
+    random_states: list[dict[str, Any]] | None,
+    with_schedulers: bool,
 ) -> dict[str, Any]:
     """Collect what a checkpoint holds, in the middle of training; ``meta`` are further facts about it.
 
-    ``random_states`` are those of the generators of every rank; ``None`` = weights only, not to be resumed from.
+    ``description`` is what it says of its model, see ``describe``. ``random_states`` are those of the generators of
+    every rank; ``None`` = weights only, not to be resumed from.
     """
     content = dict(
         format=FORMAT,
@@ -42,6 +50,7 @@ def collect(
             mmengine_version=mmengine.__version__,
             torch_version=str(torch.__version__),
             world_size=runner.world_size,
+            **{KEY: description},
         ),
         state_dict=runner.bare_model.state_dict(),
         message_hub=message_hub_to_plain(runner.message_hub, HISTORY_LENGTH),
@@ -71,6 +80,8 @@ def restore(runner: Runner, content: Mapping[str, Any], source: str) -> list[str
     ``source`` is its name, for the messages. Model, schedulers and tasks must be the same. Returns warnings about what
     makes the run differ from an unbroken one.
     """
+    allowed = allowed_differences(runner.cfg)
+    check_facts(description_of(content), runner.bare_model, source, allowed, goes_on=True)
     load_state_dict(runner.bare_model, content['state_dict'], source)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.optim_wrapper.load_state_dict(content['optimizer'])

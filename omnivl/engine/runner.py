@@ -1,7 +1,9 @@
 """MMEngine's Runner, mended for today's PyTorch: whole checkpoints, exact resume, several processes on a CPU."""
 
 import contextlib
+import copy
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,13 @@ from omnivl.storage.files import remove_leftovers, telling_no_room
 from omnivl.storage.lock import lock_folder
 from omnivl.storage.plain import not_finite_keys
 from omnivl.weights import load_weights
+from omnivl.weights.report import grouped
 
+from .config import share_tokenizer
 from .console import shorten_console
 from .distributed import init_process_group, wrap_distributed
 from .evaluation_loop import EvaluationLoop
+from .identity import describe, load_into
 from .log_processor import OmniVLLogProcessor
 from .run_state import check_resumable, collect, get_random_state, restore, set_random_state
 from .signals import watch_launcher
@@ -63,8 +68,9 @@ class OmniVLRunner(Runner):
     @classmethod
     def from_cfg(cls, cfg: Config | dict) -> 'OmniVLRunner':
         """Build a runner from a config; components are looked for in the scope of omnivl first."""
-        cfg = Config(cfg) if not isinstance(cfg, Config) else cfg.copy()
+        cfg = Config(cfg) if not isinstance(cfg, Config) else copy.deepcopy(cfg)
         cfg.setdefault('default_scope', 'omnivl')
+        share_tokenizer(cfg)
         return super().from_cfg(cfg)
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -191,19 +197,15 @@ class OmniVLRunner(Runner):
         options = self.cfg.get('load_options') if options is None else options
         if not isinstance(options, files.LoadOptions):
             options = files.LoadOptions(**(options or {}))
-        weights = dict(files.weights_of(content, filename))
-        fitted = offered_by(self.bare_model, TakesWeights)
-        if fitted is not None:
-            fitted.adapt_state_dict(weights)
-        report = files.load_state_dict(self.bare_model, weights, filename, options)
+        report = load_into(self.bare_model, content, filename, options)
         self._has_loaded = True
         self.loaded_from = filename
         for title, keys in vars(report).items():
             if keys:
-                self.logger.warning(f'{filename}: {len(keys)} keys {title}: {", ".join(keys)}')
+                self.logger.warning(f'{filename}: {len(keys)} keys {title}: {", ".join(grouped(keys))}')
         self.logger.info(f'Loaded the weights of {filename}')
-        if fitted is not None:
-            fitted.after_load()
+        if (follows := offered_by(self.bare_model, TakesWeights)) is not None:
+            follows.after_load()
         return content
 
     def resume(self, filename: str) -> None:
@@ -251,7 +253,7 @@ class OmniVLRunner(Runner):
         if not is_main_process():
             return
         random_states = [state for state, _ in ranks] if save_optimizer else None
-        content = collect(self, meta or {}, random_states, save_param_scheduler)
+        content = collect(self, meta or {}, self.description, random_states, save_param_scheduler)
         self.call_hook('before_save_checkpoint', checkpoint=content)
         files.save_checkpoint(content, path)
 
@@ -260,6 +262,11 @@ class OmniVLRunner(Runner):
         if self._pending_random_state is not None:
             set_random_state(self._pending_random_state)
             self._pending_random_state = None
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """What checkpoints of this run say of their model, see ``omnivl/engine/identity.py``; made once."""
+        return describe(self.cfg, self.bare_model)
 
     @property
     def bare_model(self) -> nn.Module:

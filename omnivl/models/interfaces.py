@@ -117,6 +117,18 @@ class HasParts(Protocol):
         """Name -> part, a module, such as ``'visual_encoder'``."""
 
 
+class HasTokenizer(Protocol):
+    """Has a text tokenizer."""
+
+    tokenizer: TextTokenizer
+
+
+class HasPrompt(Protocol):
+    """Has words that all it writes begins with."""
+
+    prompt: str
+
+
 class HasMatchingToken(Protocol):
     """Lets texts that are read over visuals begin with a token of its choice."""
 

@@ -203,11 +203,14 @@ class LoadOptions:
         allow_missing: Keys of the model that the checkpoint need not have; they keep their initial values.
         allow_unexpected: Keys of the checkpoint that the model need not have; they are not used.
         skip_shapes: Keys whose shape may differ; they keep their initial values.
+        allow_differences: Facts that decide what a model answers and may differ: ``'vocabulary'``, ``'norm_eps'`` ...
+            (see ``omnivl/weights/facts.py``).
     """
 
     allow_missing: Patterns = False
     allow_unexpected: Patterns = False
     skip_shapes: Patterns = False
+    allow_differences: Patterns = False
 
 
 @dataclass

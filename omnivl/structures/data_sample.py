@@ -34,6 +34,7 @@ class VLDataSample(BaseDataElement):
     - ``domain``: NoCaps' domain of the image, ``'in'``, ``'near'`` or ``'out'``; str.
     - ``answer_index``: the place of the true one among these; int.
     - ``num_views``: how many clips of equal length lie one after the other in the frames; int, absent = 1.
+    - ``unknown_words``: words of its texts that have become [UNK], absent = none; list of str.
 
     Example:
         >>> sample = VLDataSample(metainfo=dict(sample_id='7', modality='image', text='a red circle'))

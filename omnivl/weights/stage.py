@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -10,9 +10,11 @@ from omnivl.errors import OmniVLFileNotFoundError
 from omnivl.models.interfaces import HasParts, StartsVideoFromImage, TakesWeights, offered_by
 from omnivl.models.omnivl import PARTS
 from omnivl.registry import WEIGHT_READERS
-from omnivl.storage.checkpoint import load_last_checkpoint, weights_of
+from omnivl.storage.checkpoint import load_checkpoint, load_last_checkpoint, weights_of
 
 from .base import FOLLOWERS, WeightReader
+from .facts import check_facts, description_of
+from .files import find_file
 
 
 @WEIGHT_READERS.register_module(name=['StageReader', 'stage'])
@@ -36,21 +38,27 @@ class StageReader(WeightReader):
     ) -> None:
         super().__init__(file, allow, allow_unused)
         self.start_video_from_image = start_video_from_image
+        self.description: dict[str, Any] = {}  # what the checkpoint says of its model
 
     def read_file(self) -> tuple[dict[str, Tensor], Path]:
         """See ``WeightReader.read_file``."""
-        if not Path(self.file).is_dir():
-            return super().read_file()
-        path, checkpoint, _ = load_last_checkpoint(self.file)
-        if path is None or checkpoint is None:
-            raise OmniVLFileNotFoundError(
-                f'no checkpoint in {self.file}: train that stage first (see load_from in the config)'
-            )
-        self.file = str(path)
+        if Path(self.file).is_dir():
+            path, checkpoint, _ = load_last_checkpoint(self.file)
+            if path is None or checkpoint is None:
+                raise OmniVLFileNotFoundError(
+                    f'no checkpoint in {self.file}: train that stage first (see load_from in the config)'
+                )
+            self.file = str(path)
+        else:
+            path = find_file(self.file)
+            checkpoint = load_checkpoint(path)
+        self.description = description_of(checkpoint)
         return dict(weights_of(checkpoint, str(path))), path
 
     def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
-        """See ``WeightReader.translate``."""
+        """See ``WeightReader.translate``; a checkpoint of a model that answers otherwise is a ``CheckpointError``."""
+        option = 'allow=[{}] of the reader in the config (--allow of tools/convert_weights.py)'
+        check_facts(self.description, cast(nn.Module, model), self.file, self.allow, option=option)
         for key in [key for key in weights if key.startswith(FOLLOWERS)]:
             del weights[key]
         prefixes = _prefixes(model)

@@ -176,6 +176,13 @@ def test_texts(inferencer):
         inferencer.match('nowhere.png', [3])
 
 
+def test_words_that_the_vocabulary_does_not_know_are_named(world, inferencer):
+    with pytest.warns(UserWarning, match=r"does not know 'zebra', 'crossing' of 'w1 Zebra crossing zebra'"):
+        inferencer.match(world.images[0], 'w1 Zebra crossing zebra')
+    with pytest.warns(UserWarning, match=r"does not know 'zebra' of 'w1 zebra'"):
+        inferencer.retrieve('w1 zebra', world.images)
+
+
 def test_wrong_arguments(tmp_path, world, inferencer):
     path = world.images[0]
     for call, message in [

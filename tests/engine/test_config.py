@@ -310,3 +310,31 @@ def test_custom_imports_in_both_styles(tmp_path, monkeypatch, style):
         read(dict(imports=['no_toy'], allow_failed_imports=True))
     with pytest.raises(ConfigError, match=r"custom_imports is \['no_toy'\], it must be dict\(imports="):
         read(['no_toy'])
+
+
+def two_vocabularies(tmp_path, second):
+    """A model that states its vocabulary, a pipeline that states none, and one that states another file."""
+    for name in ('a.txt', 'b.txt'):
+        (tmp_path / name).write_text('\n'.join(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'w']))
+    words = dict(type='WordPieceTokenizer', vocab_file=str(tmp_path / 'a.txt'))
+    step = dict(type='TokenizeText', max_length=9)
+    other = dict(step, tokenizer=dict(words, vocab_file=str(tmp_path / second)))
+    model = dict(type='TrunkModel', trunk=dict(type='OmniVL', tokenizer=words))
+    content = dict(model=model, image_test_pipeline=[step], video_test_pipeline=[other])
+    return written(tmp_path / 'run.json', content)
+
+
+def test_the_model_states_the_vocabulary_and_pipelines_get_it(tmp_path):
+    path = two_vocabularies(tmp_path, 'b.txt')  # says the same as a.txt
+    cfg = read_config(path)
+    assert cfg.image_test_pipeline[0].tokenizer == cfg.model.trunk.tokenizer
+    cfg = read_config(path, options={'model.trunk.tokenizer.vocab_file': str(tmp_path / 'b.txt')})
+    assert cfg.image_test_pipeline[0].tokenizer.vocab_file == str(tmp_path / 'b.txt')
+
+
+@pytest.mark.parametrize('second', ['c.txt', 'missing.txt'])
+def test_two_vocabularies_in_one_config_are_refused(tmp_path, second):
+    (tmp_path / 'c.txt').write_text('\n'.join(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'v']))
+    message = rf"two vocabularies: WordPieceTokenizer\(vocab_file='.*a.txt'\) of the model, .*{second}.* in video"
+    with pytest.raises(ConfigError, match=message):
+        read_config(two_vocabularies(tmp_path, second))

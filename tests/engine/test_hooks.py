@@ -9,7 +9,7 @@ from mmengine.structures import BaseDataElement
 from runs import logged, train
 
 from omnivl.datasets import BrokenVisual
-from omnivl.engine import StepTimerHook
+from omnivl.engine import StepTimerHook, TrainingMonitorHook
 
 
 def test_losses_and_data_are_logged_by_modality(tmp_path):
@@ -124,3 +124,15 @@ def test_broken_files_are_counted_logged_and_stop_the_run(make_runner):
     other = make_runner('other').train_loop.streams['image']
     other.load_state_dict(state)
     assert other.broken == 2 and other.counter.seen['web'] == 3
+
+
+def test_unknown_words_are_told_once_and_their_share_is_logged(make_runner):
+    runner, hook = make_runner(), TrainingMonitorHook()
+    told = []
+    runner.logger.warning = told.append
+    known, unknown = dict(), dict(unknown_words=dict(share=25.0, words=dict(coco=['zebra', 'zebra', 'gnu'])))
+    for batch in (known, unknown, unknown, known):
+        hook._tell_unknown(runner, 'image', batch)
+    values, _ = runner.message_hub.log_scalars['train/image/unknown_words'].data
+    assert values.tolist() == [25.0, 25.0, 0.0]
+    assert len(told) == 1 and "does not know words of coco: 'zebra', 'gnu'; they become [UNK]" in told[0]

@@ -243,6 +243,10 @@ def test_the_last_checkpoint_of_a_work_directory(monkeypatch, tmp_path, config_f
     call(monkeypatch, 'train.py', config_file, '--cfg-options', 'train_cfg.max_iters=2')
     call(monkeypatch, 'test.py', config_file, run)
     assert metrics(run / 'test')['run']['checkpoint'] == str(run / 'iter_2.pth')
+    first = metrics(run / 'test')['image']
+    config_file.unlink()
+    call(monkeypatch, 'test.py', run, '--work-dir', tmp_path / 'alone')
+    assert metrics(tmp_path / 'alone')['image'] == first
 
 
 def test_random_weights_are_those_that_training_from_scratch_begins_with(monkeypatch, tmp_path, config_file):

@@ -226,3 +226,9 @@ def test_the_tool_writes_a_vocabulary_that_loads(tmp_path):
     failed = subprocess.run([*command[:3], str(tmp_path / 'no.txt'), *command[4:]], capture_output=True, text=True)
     assert failed.returncode != 0
     assert 'no such file of captions' in failed.stderr
+
+
+def test_unknown_words_are_named_as_they_are_written(vocab_file):
+    tokenizer = WordPieceTokenizer(vocab_file)
+    assert tokenizer.unknown_words('w1 Colorsv, w2 zebra') == ['Colorsv', ',', 'zebra']
+    assert tokenizer.unknown_words('w1 w2') == [] == tokenizer.unknown_words('')

@@ -380,7 +380,7 @@ def test_folders_that_are_not_ours_and_broken_ones(config, source, tmp_path):
     (tmp_path / 'folder/config.json').write_text('{"format": "omnivl"}')
     with pytest.raises(OmniVLError, match=r'config.json has no model: export the model again'):
         load_exported(tmp_path / 'folder')
-    with pytest.raises(FileNotFoundError, match='no checkpoint in'):
+    with pytest.raises(CheckpointError, match='has no checkpoint'):
         run(EXPORT, 'export', config, tmp_path / 'blip', '--out', tmp_path / 'folder')
     with pytest.raises(FileNotFoundError, match='make one with'):
         missing = ['--cfg-options', f'model.trunk.tokenizer.vocab_file={tmp_path}/none.txt']

@@ -5,8 +5,6 @@ of the crop, the mirror, two operations of magnitude 5, captions of at most 30 w
 of its prompt, which the model puts before them.
 """
 
-from mmengine.config import read_base
-
 from omnivl.datasets.transforms import (
     CleanCaption,
     LoadImage,
@@ -19,9 +17,6 @@ from omnivl.datasets.transforms import (
     TokenizeText,
 )
 
-with read_base():
-    from ..tokenizer import *
-
 augment = [
     dict(type=RandomResizedCrop, size=384, scale=(0.5, 1.0)),
     dict(type=RandomFlip, prob=0.5),
@@ -29,7 +24,7 @@ augment = [
 ]
 describe = [
     dict(type=CleanCaption, max_words=30),
-    dict(type=TokenizeText, tokenizer=tokenizer, max_length=37),
+    dict(type=TokenizeText, max_length=37),
     dict(type=PackSample),
 ]
 

@@ -4,8 +4,6 @@ The paper: random crop to 224 x 224, RandAugment, 8 frames sampled sparsely. BLI
 two operations of magnitude 5, captions of at most 30 word pieces.
 """
 
-from mmengine.config import read_base
-
 from omnivl.datasets.transforms import (
     CenterCrop,
     CleanCaption,
@@ -19,9 +17,6 @@ from omnivl.datasets.transforms import (
     TokenizeText,
 )
 
-with read_base():
-    from ..tokenizer import *
-
 augment = [
     dict(type=RandomResizedCrop, size=224, scale=(0.2, 1.0)),
     dict(type=RandomFlip, prob=0.5),
@@ -30,7 +25,7 @@ augment = [
 resize = [dict(type=Resize, size=224, keep_ratio=True), dict(type=CenterCrop, size=224)]
 describe = [
     dict(type=CleanCaption, max_words=30),
-    dict(type=TokenizeText, tokenizer=tokenizer, max_length=30),
+    dict(type=TokenizeText, max_length=30),
     dict(type=PackSample),
 ]
 

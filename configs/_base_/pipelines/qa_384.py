@@ -4,8 +4,6 @@ BLIP's: the range of the crop, two operations of magnitude 5, questions of at mo
 also mirrors half of the pictures; not here, for questions and answers speak of left and right.
 """
 
-from mmengine.config import read_base
-
 from omnivl.datasets.transforms import (
     CleanQuestion,
     LoadImage,
@@ -17,12 +15,9 @@ from omnivl.datasets.transforms import (
     TokenizeText,
 )
 
-with read_base():
-    from ..tokenizer import *
-
 ask = [
     dict(type=CleanQuestion, max_words=50),
-    dict(type=TokenizeText, tokenizer=tokenizer, max_length=35),
+    dict(type=TokenizeText, max_length=35),
     dict(type=PackSample),
 ]
 augment = [

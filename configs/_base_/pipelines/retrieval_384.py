@@ -4,8 +4,6 @@ BLIP's (configs/retrieval_coco.yaml of its code): the range of the crop, the mir
 captions of at most 30 words and 35 word pieces. Paragraphs keep 64 of both, as VindLU has them.
 """
 
-from mmengine.config import read_base
-
 from omnivl.datasets.transforms import (
     CleanCaption,
     LoadImage,
@@ -18,17 +16,14 @@ from omnivl.datasets.transforms import (
     TokenizeText,
 )
 
-with read_base():
-    from ..tokenizer import *
-
 describe = [
     dict(type=CleanCaption, max_words=30),
-    dict(type=TokenizeText, tokenizer=tokenizer, max_length=35),
+    dict(type=TokenizeText, max_length=35),
     dict(type=PackSample),
 ]
 describe_paragraph = [
     dict(type=CleanCaption, max_words=64),
-    dict(type=TokenizeText, tokenizer=tokenizer, max_length=64),
+    dict(type=TokenizeText, max_length=64),
     dict(type=PackSample),
 ]
 augment = [

@@ -23,6 +23,7 @@ OPTIONAL_META_KEYS = (
     'answer_type',
     'answer_index',
     'num_views',
+    'unknown_words',
 )
 DATA_KEYS = ('text_ids', 'caption_ids', 'answer_ids', 'answer_weights', 'target_id', 'label')
 
@@ -33,11 +34,11 @@ class PackSample(Transform):
 
     Required keys: what the transforms left of each modality (``frames``), ``sample_id``, ``source``, ``visual``,
     ``modality``. Optional keys: ``pts_seconds``; ``clip``, ``text``, ``captions``, ``references``, ``domain``,
-    ``answer_index``, ``question``, ``answers``, ``question_id``, ``question_type``, ``answer_type``, ``num_views``
-    (meta fields); ``text_ids``, ``caption_ids``, ``answer_ids``, ``answer_weights``, ``target_id``, ``label`` (data
-    fields). Returns a new dict with the keys ``inputs``, modality -> tensor (of images and videos uint8 (T, 3, H, W),
-    contiguous), ``pts_seconds``, modality -> float32 (T,) of those that have time, and ``data_samples``, a
-    ``VLDataSample``.
+    ``answer_index``, ``question``, ``answers``, ``question_id``, ``question_type``, ``answer_type``, ``num_views``,
+    ``unknown_words`` (meta fields); ``text_ids``, ``caption_ids``, ``answer_ids``, ``answer_weights``, ``target_id``,
+    ``label`` (data fields). Returns a new dict with the keys ``inputs``, modality -> tensor (of images and videos uint8
+    (T, 3, H, W), contiguous), ``pts_seconds``, modality -> float32 (T,) of those that have time, and ``data_samples``,
+    a ``VLDataSample``.
 
     Args:
         beside: Modalities that the transforms loaded beside that of the sample, such as the sound of a video.

@@ -104,19 +104,25 @@ class TokenizeText(Transform):
 
     Required keys: ``text``, ``captions`` or ``question``. Added keys: ``text_ids`` from ``text`` or ``question``,
     ``caption_ids`` from ``captions``, ``answer_ids`` from ``distinct_answers``; int64 (L,) each, [CLS] first and [SEP]
-    last.
+    last. ``unknown_words``, where the vocabulary does not know all words of text, question or captions.
 
     Args:
-        tokenizer: Config of a text tokenizer (registry ``TOKENIZERS``), or the tokenizer.
+        tokenizer: Config of a text tokenizer (registry ``TOKENIZERS``), or the tokenizer; left out of a config, it is
+            that of the model (see ``share_tokenizer`` of ``omnivl/engine/config.py``).
         max_length: Longest row of ids, [CLS] and [SEP] included.
     """
 
     text_only = True  # see VisualDataset.tokenize
 
-    def __init__(self, tokenizer: Any, max_length: int) -> None:
+    def __init__(self, tokenizer: Any = None, max_length: int | None = None) -> None:
         if not isinstance(max_length, int) or max_length < 3:
             raise OmniVLValueError(
                 f'TokenizeText: max_length must be an int of at least 3 ([CLS], a piece, [SEP]), got {max_length!r}'
+            )
+        if tokenizer is None:
+            raise OmniVLValueError(
+                'TokenizeText has no tokenizer: state it once, in model.trunk.tokenizer of the config, and read the '
+                'config with read_config (omnivl.engine), which hands it over; or set TokenizeText.tokenizer'
             )
         self.tokenizer = TOKENIZERS.build(tokenizer) if isinstance(tokenizer, dict) else tokenizer
         self.max_length = max_length
@@ -134,4 +140,14 @@ class TokenizeText(Transform):
         if results.get('distinct_answers') is not None:
             answers = results['distinct_answers']
             results['answer_ids'] = [self.tokenizer.encode(answer, self.max_length) for answer in answers]
+        self._note_unknown(results)
         return results
+
+    def _note_unknown(self, results: dict[str, Any]) -> None:
+        """Name the words that have become [UNK]; they are looked for only where there is one."""
+        unknown = getattr(self.tokenizer, 'unk_id', None)  # a tokenizer of a project may know every word
+        rows = [*([results['text_ids']] if 'text_ids' in results else []), *results.get('caption_ids', ())]
+        if unknown is None or not any((ids == unknown).any() for ids in rows):
+            return
+        texts = [results.get('text'), results.get('question'), *(results.get('captions') or ())]
+        results['unknown_words'] = [word for text in texts if text for word in self.tokenizer.unknown_words(text)]

@@ -67,6 +67,7 @@ class UnifiedVisualEncoder(nn.Module):
         patch_size = self.image_tokenizer.patch_size
         self.grid = (image_size // patch_size, image_size // patch_size)
         self.width = width
+        self.num_frames = num_frames
         self.activation_checkpointing = activation_checkpointing
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid[0] * self.grid[1], width))

@@ -81,6 +81,11 @@ class TextTokenizer(ABC):
         pieces = self.vocabulary.pipeline.encode(text, add_special_tokens=False).ids[: max_length - 2]
         return np.array([self.cls_id, *pieces, self.sep_id], dtype=np.int64)
 
+    def unknown_words(self, text: str) -> list[str]:
+        """List the words of a text that become [UNK], as they are written, in their order."""
+        found = self.vocabulary.pipeline.encode(text, add_special_tokens=False)
+        return [text[first:last] for index, (first, last) in zip(found.ids, found.offsets) if index == self.unk_id]
+
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """Turn ids back into a text: special tokens are dropped, and the first [SEP] after position 0 ends it.
 
@@ -160,7 +165,7 @@ class WordPieceTokenizer(TextTokenizer):
 
     def definition(self) -> bytes:
         """See ``TextTokenizer.definition``."""
-        return Path(self.vocab_file).read_bytes()
+        return Path(self.vocab_file).read_bytes() + (b'' if self.lowercase else b'\n[cased]')
 
     def save(self, folder: Path) -> None:
         """See ``TextTokenizer.save``."""

@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
 from transform_toys import LetterTokenizer
 
+from omnivl.datasets.collate import collate_samples
 from omnivl.datasets.errors import BrokenVisualError
-from omnivl.datasets.transforms import CleanCaption, TokenizeText, clean_caption
+from omnivl.datasets.transforms import CleanCaption, PackSample, TokenizeText, clean_caption
+from omnivl.models.tokenizers import WordPieceTokenizer
 from omnivl.registry import TRANSFORMS
 
 
@@ -66,8 +69,25 @@ def test_text_is_needed(transform):
     [
         (lambda: CleanCaption(0), 'max_words must be a positive int or None, got 0'),
         (lambda: TokenizeText(LetterTokenizer(), 2), 'max_length must be an int of at least 3'),
+        (lambda: TokenizeText(max_length=9), 'has no tokenizer: state it once, in model.trunk.tokenizer'),
     ],
 )
 def test_arguments(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_unknown_words_go_with_the_sample_into_the_batch(vocab_file):
+    tokenize = TokenizeText(WordPieceTokenizer(vocab_file), 9)
+
+    def item(source, **texts):
+        results = dict(texts, sample_id='0', source=source, visual='a.png', modality='image')
+        results['frames'] = np.zeros((1, 4, 4, 3), np.uint8)
+        return PackSample()(tokenize(results))
+
+    assert 'unknown_words' not in collate_samples([item('a', text='w1 w2')])
+    assert 'unknown_words' not in item('a', text='w1 w2')['data_samples']
+    samples = [item('a', text='w1 zebra w2 gnu'), item('b', text='w1 w2 w3'), item('a', text='w4')]
+    assert collate_samples(samples)['unknown_words'] == dict(share=25.0, words=dict(a=['zebra', 'gnu']))
+    assert item('c', captions=['w1 zebra', 'w2'])['data_samples'].unknown_words == ['zebra']
+    assert item('c', question='why?')['data_samples'].unknown_words == ['why', '?']

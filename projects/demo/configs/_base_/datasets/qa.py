@@ -14,7 +14,7 @@ with read_base():
 
 ask = [
     dict(type=CleanQuestion),
-    dict(type=TokenizeText, tokenizer=tokenizer, max_length=32),
+    dict(type=TokenizeText, max_length=32),
     dict(type=PackSample),
 ]
 image_pipeline = [dict(type=LoadImage), *augment, *ask]

@@ -15,16 +15,14 @@ from omnivl.datasets.transforms import (
     ShuffleFrames,
     TokenizeText,
 )
-from omnivl.models.tokenizers import WordPieceTokenizer
 
 with read_base():
     from ..datasets.paths import *
 
-tokenizer = dict(type=WordPieceTokenizer, vocab_file=vocab_file)
 augment = [dict(type=RandomShift, max_shift=3), dict(type=ColorContrast, contrast=0.1)]
 describe = [
     dict(type=CleanCaption, max_words=30),
-    dict(type=TokenizeText, tokenizer=tokenizer, max_length=32),
+    dict(type=TokenizeText, max_length=32),
     dict(type=PackSample),
 ]
 
