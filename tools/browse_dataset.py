@@ -195,8 +195,8 @@ def main() -> None:
     arguments = parse_arguments()
     with one_line_errors():
         sheet = make_sheet(arguments)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(arguments.out)
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(arguments.out)
     print(f'{arguments.out}: {sheet.width} x {sheet.height} pixels')
 
 

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from omnivl.engine.command_line import one_line_errors
-from omnivl.errors import OmniVLFileNotFoundError
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.models.tokenizers.text import WordPieceTokenizer, train_vocabulary
+
+STRUCTURED = ('.json', '.jsonl', '.csv', '.tsv', '.parquet')  # whose syntax would be learned as words
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,14 +38,29 @@ def captions_of(files: list[Path]) -> Iterator[str]:
 
     Raises:
         OmniVLFileNotFoundError: One of the files is not there.
+        OmniVLValueError: One of them is empty, JSON, or not text.
     """
     for file in files:
         if not file.is_file():
             raise OmniVLFileNotFoundError(
                 f'no such file of captions: {file}; --captions wants text files, one caption a line'
             )
-        with file.open(encoding='utf-8') as lines:
-            yield from lines
+        if not file.stat().st_size:
+            raise OmniVLValueError(f'{file} is empty; --captions wants text files, one caption a line')
+        try:
+            with file.open(encoding='utf-8') as lines:
+                first = next(lines, '')
+                if file.suffix in STRUCTURED or first.lstrip().startswith(('{"', '[{', '["')):
+                    raise OmniVLValueError(
+                        f'{file} is no plain text: its braces and keys would be learned as words; --captions wants one '
+                        f'caption a line, as "jq -r \'.[].caption\' {file} > captions.txt" makes of a list of captions'
+                    )
+                yield first
+                yield from lines
+        except UnicodeDecodeError as error:
+            raise OmniVLValueError(
+                f'{file} is not UTF-8 text ({error}); --captions wants one caption a line'
+            ) from error
 
 
 def main() -> None:
@@ -51,8 +68,8 @@ def main() -> None:
     args = parse_args()
     with one_line_errors():
         vocabulary = train_vocabulary(captions_of(args.captions), size=args.size, lowercase=not args.cased)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(''.join(f'{line}\n' for line in vocabulary), encoding='utf-8')
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(''.join(f'{line}\n' for line in vocabulary), encoding='utf-8')
     size = WordPieceTokenizer(args.out, lowercase=not args.cased).vocab_size
     print(f'{args.out}: {len(vocabulary)} lines, {size} ids with [DEC] and [ENC]')
 

@@ -28,7 +28,7 @@ from mmengine.config import Config
 from omnivl.datasets import VisualDataset
 from omnivl.datasets.verification import ReadingPlan, read_all
 from omnivl.engine import ConfigError, read_config
-from omnivl.engine.command_line import add_trust_option, message_of
+from omnivl.engine.command_line import WRONG_PLACES, add_trust_option, message_of
 from omnivl.errors import OmniVLError
 from omnivl.registry import DATASETS
 from omnivl.storage import ProgressBar, write_text
@@ -213,7 +213,7 @@ def main() -> None:
         plan = ReadingPlan(build_datasets(cfg, arguments.roles))
         start_method = cfg.get('env_cfg', {}).get('mp_cfg', {}).get('mp_start_method', 'fork')
         tally = verify(plan, arguments.out, arguments.workers, start_method, arguments.max_seconds)
-    except OmniVLError as error:
+    except (OmniVLError, *WRONG_PLACES) as error:
         print(f'error: {message_of(error)}', file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
