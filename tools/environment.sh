@@ -7,10 +7,11 @@
 #
 # OMNIVL_VENV    a virtual environment to use in place of ROOT/.venv (made if it is not there). Nothing is installed into
 #                one that can import every dependency already.
+# OMNIVL_TORCH   cpu or cuda, see torch_wheel.sh
 # OMNIVL_PYTHON  the Python that makes the environment (default: the newest of python3.13 ... python3.10, python3).
 
 VENV="${OMNIVL_VENV:-$ROOT/.venv}"
-
+source "$ROOT/tools/torch_wheel.sh"
 fail() {
     printf 'error: %s\n' "$@" >&2
     exit 1
@@ -56,13 +57,11 @@ can_import() {
 }
 
 install_checkout() {
-    local extra="$1" free_gb
-    free_gb=$(df -Pk "$VENV" | awk 'NR == 2 {print int($4 / 1048576)}')
-    if [ "$free_gb" -lt 8 ] && ! can_import torch; then
-        echo "warning: $free_gb GB free at $VENV; torch with its CUDA libraries takes about 6 GB" >&2
-    fi
+    local extra="$1"
+    choose_torch
+    warn_of_little_room
     echo "+ pip install -e .[$extra]   (into $VENV)"
-    (cd "$ROOT" && "$PYTHON" -m pip install --disable-pip-version-check --quiet -e ".[$extra]") ||
+    (cd "$ROOT" && "$PYTHON" -m pip install --disable-pip-version-check --quiet ${TORCH_OPTIONS[@]+"${TORCH_OPTIONS[@]}"} -e ".[$extra]") ||
         fail "pip could not install omnivl into $VENV; its message is above." \
             'Without a connection to PyPI, set OMNIVL_VENV to an environment that has the dependencies of setup.py.'
     # mmengine and mmcv ask for OpenCV with windows, which needs libGL; servers and containers have none. The build
@@ -92,7 +91,7 @@ prepare_environment() {
         echo "using the environment $VENV: omnivl[$extra] is installed"
         return 0
     fi
-    echo '      three minutes the first time (6 GB, most of it torch)'
+    echo '      three minutes the first time'
     install_checkout "$extra"
     touch "$stamp"
     export OMNIVL_INSTALL_SECONDS="$((SECONDS - started))"

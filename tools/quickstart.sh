@@ -9,8 +9,7 @@
 # QUICKSTART_DATA=DIR       where the corpus goes (default data/demo, data/demo_smoke)
 # QUICKSTART_WORK_DIR=DIR   where everything else goes (default work_dirs/demo, work_dirs/demo_smoke)
 # OMNIVL_VENV, OMNIVL_PYTHON  see tools/environment.sh
-# OMP_NUM_THREADS=N         threads of every process (default: what torch takes, one per core)
-# OMP_WAIT_POLICY=active    let idle threads spin (default: passive, faster beside data workers, much so on a busy machine)
+# OMP_NUM_THREADS=N         threads of every process (default: measured in seconds and printed, see projects/demo/threads.py)
 set -euo pipefail
 
 export OMNIVL_CALLER="$PWD"

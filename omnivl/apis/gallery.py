@@ -43,7 +43,7 @@ class StaleIndexError(OmniVLRuntimeError):
     """The model or the files are not those that an index was made from."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Gallery:
     """Features of visuals or texts.
 
@@ -69,6 +69,11 @@ class Gallery:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __repr__(self) -> str:
+        first = ', '.join(map(repr, self.names[:3])) + (', ...' if len(self) > 3 else '')
+        size = f'{len(self)} {self.kind}s x {self.features.shape[-1]}'
+        return f'{type(self).__name__}({size}: {first}; {len(self.errors)} errors)'
 
     def save(self, folder: str | Path) -> None:
         """Write the gallery as an index: ``index.json`` and ``features.safetensors`` in a folder.

@@ -144,7 +144,8 @@ def _as_visual(item: object, modality: str | None, number: int) -> Visual:
         visual = Visual(path, known or IMAGE.name, path)
         if known is None:
             visual.error = (
-                f'the suffix is of no modality that is known; give modality={" or ".join(map(repr, MODALITIES))}'
+                f'the suffix is of no modality that is known; give modality={" or ".join(map(repr, MODALITIES))} '
+                '(--modality)'
                 if '://' in path or os.path.exists(path)
                 else 'there is no such file'
             )

@@ -72,7 +72,7 @@ def load_model(
         CheckpointError: The weights do not fit, are broken, or would run code.
         OmniVLValueError: The config has no test pipeline, or the checkpoint is missing.
     """
-    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    device = check_device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     if isinstance(folder_or_config, str | Path) and Path(folder_or_config).suffix not in CONFIG_SUFFIXES:
         path = Path(folder_or_config)
         if checkpoint is None and path.exists():
@@ -108,6 +108,21 @@ def _load_own(path: Path, device: str | torch.device) -> LoadedModel:
         return LoadedModel(model.to(device).eval(), *read_protocols(cfg), cfg.get('classes'))
 
 
+def check_device(device: str | torch.device) -> torch.device:
+    """Return a device that this machine has; any other is an ``OmniVLValueError``."""
+    count = torch.cuda.device_count()
+    here = ', '.join(['cpu', *(f'cuda:{number}' for number in range(count))])
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise OmniVLValueError(
+            f'device={str(device)!r} is none; this machine has {here} (--device cpu, cuda:0)'
+        ) from error
+    if found.type == 'cuda' and (found.index or 0) >= count:
+        raise OmniVLValueError(f'device={str(device)!r}, but torch sees {count} GPUs; this machine has {here}')
+    return found
+
+
 def read_model_config(path: str | Path, trust_code: bool = False) -> Config:
     """Read a config, see ``read_config``.
 
@@ -115,7 +130,7 @@ def read_model_config(path: str | Path, trust_code: bool = False) -> Config:
     """
     path = find_config(path)
     if not path.is_file():
-        raise OmniVLFileNotFoundError(f'there is no config {path}')
+        raise OmniVLFileNotFoundError(f'there is no config {path}, nor a folder of tools/export_weights.py')
     if path.suffix not in CONFIG_SUFFIXES:
         raise OmniVLValueError(
             f'{path} is no config ({", ".join(CONFIG_SUFFIXES)}); a checkpoint is the second argument'

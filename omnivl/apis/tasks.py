@@ -24,6 +24,14 @@ PAIR_BATCH = 128  # visual-text pairs per forward pass of the alignment decoder
 ANSWER_LENGTH = 40  # most word pieces of an answer to choose from
 
 
+def listed(names: str | Sequence[str]) -> list[str]:
+    """Return names as a list; one text with commas, as a person types ``circle, square``, is several names."""
+    names = [names] if isinstance(names, str) else list(names)
+    if len(names) == 1 and ',' in names[0]:
+        return [name.strip() for name in names[0].split(',') if name.strip()]
+    return names
+
+
 def captioning(model: Writes, protocol: CaptionEvaluation, method: str) -> Work:
     """Write captions with one of the methods of a protocol; the task gives ``caption`` and ``score``."""
     options = protocol.methods[method]
@@ -104,7 +112,7 @@ def classifying(
 
     No names of classes, or one twice, are an ``OmniVLValueError``; templates are as for ``OmniVLInferencer.classify``.
     """
-    names = [names] if isinstance(names, str) else list(names)
+    names = listed(names)
     if not names or len(set(names)) < len(names):
         raise OmniVLValueError(f'names must be different names of classes, at least one; got {names}')
     contrasts = serving(loaded.model, Contrasts, 'classify')
@@ -143,6 +151,7 @@ def classifying_by_head(
         OmniVLValueError: There are not as many names as classes.
     """
     count = model.num_classes
+    names = None if names is None else listed(names)
     if names is None:
         known = known or ()  # what is known may be a part of the set
         names = known if len(known) == count else [f'class {label}' for label in range(count)]
@@ -177,6 +186,7 @@ def answering(
     Questions are as the model gets them, with their word pieces, int64 (L_i,) each. ``answers`` are those to choose
     from; None = written freely. ``options`` are of ``rank_answers`` or ``generate_answers``.
     """
+    answers = None if answers is None else listed(answers)
     choices = [model.tokenizer.encode(answer, ANSWER_LENGTH) for answer in answers or []]
 
     def answer(batch: VLBatch, question: np.ndarray) -> list[tuple[str, float]]:

@@ -220,6 +220,6 @@ def run(arguments: argparse.Namespace) -> None:
     check_arguments(arguments)
     with one_line_errors():
         sheet = make_sheet(arguments)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(arguments.out)
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(arguments.out)
     print(f'{arguments.out}: {sheet.width} x {sheet.height} pixels')

@@ -27,7 +27,9 @@ from typing import Any
 from omnivl.apis import OmniVLInferencer
 from omnivl.apis.gallery import is_index
 from omnivl.apis.loading import CONFIG_SUFFIXES, read_model_config
+from omnivl.apis.tasks import listed
 from omnivl.engine.command_line import add_config_options, one_line_errors
+from omnivl.engine.threads import choose_threads
 from omnivl.places import find_config
 from omnivl.storage.files import write_json
 from omnivl.structures import MODALITIES
@@ -49,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='append',
         default=[],
         help='a question (answer), text (match, retrieve, attention) or class (classify, where a head has its own); '
-        'may be given several times (not for attention)',
+        'may be given several times (not for attention); classes also as circle,square',
     )
     parser.add_argument('--query', action='append', default=[], help='retrieve: an image or video to search with')
     parser.add_argument('-k', type=int, default=5, help='retrieve, classify: number of results (default: 5)')
@@ -57,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--index', help='retrieve: folder to save the features of the inputs in, to be searched again')
     parser.add_argument('--templates', action='append', help='classify: a sentence with {}, or the name of a set')
     parser.add_argument(
-        '--answers', action='append', help='answer: an answer to choose from; may be given several times'
+        '--answers', action='append', help='answer: an answer to choose from; may be given several times, or as yes,no'
     )
     parser.add_argument('--method', choices=('greedy', 'beam', 'nucleus'), help='caption: how words are chosen')
     parser.add_argument('--word', action='append', help='attention: a word to draw; by default all words of the text')
@@ -137,6 +139,8 @@ def do_task(options: argparse.Namespace) -> list[dict[str, Any]]:
         One result per input; for ``retrieve`` one per query.
     """
     inferencer: Any = load_inferencer(options)
+    if (threads := choose_threads(inferencer.model)) is not None:
+        print(threads, file=sys.stderr)
     # Words without a separator are paths here, and texts are those of --text.
     inputs = [word if '://' in word else Path(word) for word in options.inputs]
     about = dict(modality=options.modality)
@@ -155,7 +159,8 @@ def do_task(options: argparse.Namespace) -> list[dict[str, Any]]:
     if options.task == 'features':
         return inferencer.features(inputs, **about)
     if options.task == 'attention':
-        rows = inferencer.attention(inputs, text, options.word, kind=options.kind, **about)
+        words = None if options.word is None else listed(options.word)
+        rows = inferencer.attention(inputs, text, words, kind=options.kind, **about)
         return save_pictures(rows, Path(options.pictures))
     gallery: Any = inputs[0] if len(inputs) == 1 and is_index(inputs[0]) else inferencer.build_gallery(inputs, **about)
     if options.index is not None:
@@ -182,18 +187,19 @@ def run(options: argparse.Namespace, task: str | None = None) -> None:
     check_task(options)
     with one_line_errors(), contextlib.redirect_stdout(sys.stderr):  # the log; standard output is for the results
         rows = do_task(options)
+        if options.out is not None:
+            write_json(options.out, rows)
     show(rows, options.out)
 
 
 def show(rows: list[dict[str, Any]], out: str | None) -> None:
-    """Write the results to a file or print them; say what could not be used, which is an error if nothing could."""
-    if out is not None:
-        write_json(out, rows)
-    else:
+    """Print the results that no file has; say what could not be used, which is an error if nothing could."""
+    if out is None:
         for row in rows:
             print(json.dumps(row, ensure_ascii=False, default=lambda value: value.tolist()))
     broken = [row for row in rows if 'error' in row]
+    if len(broken) == len(rows):
+        first = f'{broken[0]["input"]}: {broken[0]["error"]}'
+        sys.exit(f'error: {first}' if len(rows) == 1 else f'error: none of {len(rows)} inputs could be used; {first}')
     for row in broken:
         print(f'{row["input"]}: {row["error"]}', file=sys.stderr)
-    if len(broken) == len(rows):
-        sys.exit('error: none of the inputs could be used')

@@ -28,7 +28,7 @@ from mmengine.config import Config
 from omnivl.datasets import VisualDataset
 from omnivl.datasets.verification import ReadingPlan, read_all
 from omnivl.engine import ConfigError, read_config
-from omnivl.engine.command_line import CONFIG_HELP, add_config_options, message_of
+from omnivl.engine.command_line import CONFIG_HELP, WRONG_PLACES, add_config_options, message_of
 from omnivl.errors import OmniVLError
 from omnivl.registry import DATASETS
 from omnivl.storage import ProgressBar, write_text
@@ -211,7 +211,7 @@ def run(arguments: argparse.Namespace) -> int:
         plan = ReadingPlan(build_datasets(cfg, arguments.roles))
         start_method = cfg.get('env_cfg', {}).get('mp_cfg', {}).get('mp_start_method', 'fork')
         tally = verify(plan, arguments.out, arguments.workers, start_method, arguments.max_seconds)
-    except OmniVLError as error:
+    except (OmniVLError, *WRONG_PLACES) as error:
         print(f'error: {message_of(error)}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:

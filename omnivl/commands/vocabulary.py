@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from omnivl.engine.command_line import one_line_errors
-from omnivl.errors import OmniVLFileNotFoundError
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.models.tokenizers.text import WordPieceTokenizer, train_vocabulary
+
+STRUCTURED = ('.json', '.jsonl', '.csv', '.tsv', '.parquet')  # whose syntax would be learned as words
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,21 +26,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def captions_of(files: list[Path]) -> Iterator[str]:
-    """Yield the captions of text files, one a line; it is an OmniVLFileNotFoundError if one is not there."""
+    """Yield the captions of text files, one a line; a file that is not there, empty, JSON or no text is an error."""
     for file in files:
         if not file.is_file():
             raise OmniVLFileNotFoundError(
                 f'no such file of captions: {file}; --captions wants text files, one caption a line'
             )
-        with file.open(encoding='utf-8') as lines:
-            yield from lines
+        if not file.stat().st_size:
+            raise OmniVLValueError(f'{file} is empty; --captions wants text files, one caption a line')
+        try:
+            with file.open(encoding='utf-8') as lines:
+                first = next(lines, '')
+                if file.suffix in STRUCTURED or first.lstrip().startswith(('{"', '[{', '["')):
+                    raise OmniVLValueError(
+                        f'{file} is no plain text: its braces and keys would be learned as words; --captions wants one '
+                        f'caption a line, as "jq -r \'.[].caption\' {file} > captions.txt" makes of a list of captions'
+                    )
+                yield first
+                yield from lines
+        except UnicodeDecodeError as error:
+            raise OmniVLValueError(
+                f'{file} is not UTF-8 text ({error}); --captions wants one caption a line'
+            ) from error
 
 
 def run(args: argparse.Namespace) -> None:
     """Train and write."""
     with one_line_errors():
         vocabulary = train_vocabulary(captions_of(args.captions), size=args.size, lowercase=not args.cased)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(''.join(f'{line}\n' for line in vocabulary), encoding='utf-8')
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(''.join(f'{line}\n' for line in vocabulary), encoding='utf-8')
     size = WordPieceTokenizer(args.out, lowercase=not args.cased).vocab_size
     print(f'{args.out}: {len(vocabulary)} lines, {size} ids with [DEC] and [ENC]')

@@ -12,7 +12,13 @@ import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
-from omnivl.errors import OmniVLKeyError, OmniVLRuntimeError, OmniVLTypeError, OmniVLValueError
+from omnivl.errors import (
+    OmniVLFileNotFoundError,
+    OmniVLKeyError,
+    OmniVLRuntimeError,
+    OmniVLTypeError,
+    OmniVLValueError,
+)
 from omnivl.registry import ANNOTATIONS, TRANSFORMS
 
 from .annotations import AnnotationReader, Record
@@ -28,6 +34,7 @@ MAX_REPLACEMENTS = 20
 # What no file can be blamed for: these come from code or config, and stop the run as they are.
 FAULTS = (
     *(AttributeError, NameError, ImportError, NotImplementedError, AssertionError, OmniVLTypeError, OmniVLKeyError),
+    OmniVLFileNotFoundError,  # of the pipeline, as the vocabulary; a visual that is not there is a BrokenVisualError
 )
 
 

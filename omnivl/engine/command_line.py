@@ -2,16 +2,21 @@
 
 import argparse
 import contextlib
+import difflib
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
+from mmengine.registry import Registry
 from mmengine.runner import Runner
 
+import omnivl.registry
 from omnivl.errors import OmniVLError
 from omnivl.places import DATA_VARIABLE
 from omnivl.registry import RUNNERS
@@ -21,9 +26,18 @@ from .config import ConfigError, apply_options, read_config
 from .distributed import LAUNCHERS
 from .identity import knows_itself, own_config
 from .runner import OmniVLRunner
+from .threads import choose_threads
 from .tracking import NOTHING, TRACKERS, track_with
 
 CONFIG_HELP = 'path of the config, or its name if it comes with the package (omnivl configs lists them)'
+# What the system says of a path of the wrong kind, which a person gave, mostly to write something there.
+WRONG_PLACES = (IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError)
+ADVICE = (
+    'is a folder: give the path of a file',
+    'is below a file: give a path below a folder',
+    'is a file: give a folder, or another name',
+    'may not be read or written: give another place, or change its permissions',
+)
 
 
 def add_run_options(parser: argparse.ArgumentParser, results: str, work_dir: str) -> None:
@@ -64,11 +78,21 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class _Options(DictAction):
+    """MMEngine's ``--cfg-options``, with a message for a word that is no ``KEY=VALUE``."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None) -> None:
+        for word in values:
+            if '=' not in word:
+                raise argparse.ArgumentError(self, f'got {word!r}, not KEY=VALUE as in train_cfg.max_iters=100')
+        super().__call__(parser, namespace, values, option)
+
+
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Add those of :func:`add_config_options`, and ``--cfg-options``, which :func:`read_changed_config` puts in."""
     add_config_options(parser)
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='change the config'
+        '--cfg-options', nargs='+', action=_Options, default={}, metavar='KEY=VALUE', help='change the config'
     )
 
 
@@ -112,8 +136,9 @@ def build_runner(cfg: Config, note: str | None) -> Runner:
     runner_type = RUNNERS.get(runner_type) if isinstance(runner_type, str) else runner_type
     with telling_no_room(Path(cfg.work_dir)):
         runner = runner_type.from_cfg(cfg)
-    if note is not None:
-        runner.logger.info(note)
+    for line in (note, choose_threads(runner.model)):
+        if line is not None:
+            runner.logger.info(line)
     return runner
 
 
@@ -128,16 +153,31 @@ def one_line_errors() -> Iterator[None]:
         yield
     except OmniVLError as error:
         _end_with(message_of(error))
+    except WRONG_PLACES as error:
+        _end_with(message_of(error))
     except (ImportError, KeyError, TypeError) as error:
         if not _is_of_config(error):
             raise
-        _end_with(f'the config cannot be built: {error.args[0]}')
+        _end_with(f'the config cannot be built: {_shortened(str(error.args[0]))}')
 
 
-def message_of(error: OmniVLError) -> str:
+def message_of(error: OmniVLError | OSError) -> str:
     """Return what an error says, without the traceback of a loader's worker that torch puts before it."""
     kind = type(error)
+    if not isinstance(error, OmniVLError):
+        said = next(advice for place, advice in zip(WRONG_PLACES, ADVICE) if isinstance(error, place))
+        return f'{error.filename2 or error.filename} {said}'
     return str(error).rpartition(f'\n{kind.__module__}.{kind.__qualname__}: ')[2].strip()
+
+
+def _shortened(message: str) -> str:
+    """Cut MMEngine's advice off what it says of an unknown component, and add the name that was probably meant."""
+    unknown = re.match(r'(\S+) is not in the \S+ registry', message)
+    if unknown is None:
+        return message
+    registries = [one for one in vars(omnivl.registry).values() if isinstance(one, Registry)]
+    near = difflib.get_close_matches(unknown[1], {name for one in registries for name in one.module_dict}, n=1)
+    return f'{unknown[0]}; ' + (f'did you mean {near[0]!r}?' if near else 'is its module in custom_imports?')
 
 
 def _is_of_config(error: Exception) -> bool:

@@ -1,12 +1,15 @@
 """Checks of a config before anything is built: misspelt names get an error that says what was meant."""
 
+import contextlib
 import copy
 import difflib
 import inspect
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import mmengine.registry
@@ -66,6 +69,8 @@ def read_config(path: str | Path, trust_code: bool = False, options: Mapping[str
     data root from here on, see :func:`resolve_data_paths`.
     """
     path = find_config(path)
+    if path.is_dir():
+        raise ConfigError(f'{path} is a folder, a config is a file; {_listing(path)}')
     if not path.is_file():
         near = nearest_configs(path.name)
         meant = f', did you mean {" or ".join(near)} (omnivl configs lists all)?' if near else ';'
@@ -78,7 +83,8 @@ def read_config(path: str | Path, trust_code: bool = False, options: Mapping[str
         root = next((parent for parent in path.resolve().parents if (parent / 'projects').is_dir()), None)
         if root is not None and str(root) not in sys.path:
             sys.path.append(str(root))
-        cfg = Config.fromfile(path, import_custom_modules=False)
+        with _named_in_config(path):
+            cfg = Config.fromfile(path, import_custom_modules=False)
         _import_modules(cfg.get('custom_imports'), path)
     resolve_data_paths(cfg._cfg_dict)
     check_config(cfg)
@@ -130,6 +136,28 @@ def _same_tokenizer(one: Mapping, other: Mapping) -> bool:
 def _described(tokenizer: Mapping) -> str:
     options = [f'{key}={value!r}' for key, value in sorted(tokenizer.items()) if key != 'type']
     return f'{_name(tokenizer["type"]).rpartition(".")[2]}({", ".join(options)})'
+
+
+@contextlib.contextmanager
+def _named_in_config(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while a Python config is read into a ConfigError that names its file and line."""
+    try:
+        yield
+    except (ImportError, OmniVLError):  # what cannot be imported has a message of its own
+        raise
+    except Exception as error:
+        frames = list(traceback.walk_tb(error.__traceback__))
+        # A config runs under its own name; one that is no Python is known by what MMEngine was about to read.
+        read = [path, *(frame.f_locals['filename'] for frame, _ in frames if _is_reading(frame))]
+        ran = [(name, line) for frame, line in frames if (name := frame.f_code.co_filename) in map(str, read)]
+        file, line = ran[-1] if ran else (read[-1], getattr(error, 'lineno', None))
+        said = error.msg if isinstance(error, SyntaxError) else ' '.join(str(error).split('! It means')[0].split())
+        where = f'{file}, line {line}' if line else file
+        raise ConfigError(f'the config cannot be read: {where}: {type(error).__name__}: {said}') from error
+
+
+def _is_reading(frame: FrameType) -> bool:
+    return frame.f_globals.get('__name__') == 'mmengine.config.config' and 'filename' in frame.f_locals
 
 
 def _import_modules(wanted: Any, path: Path) -> None:
@@ -186,7 +214,8 @@ def check_config(cfg: Config) -> None:
     for role in ('train', 'val', 'test'):
         problems += _check_loaders(cfg.get(f'{role}_dataloader'), f'{role}_dataloader')
     if problems:
-        raise ConfigError(f'{cfg.filename or "the config"} names things that do not exist:\n  ' + '\n  '.join(problems))
+        named = f'{cfg.filename or "the config"} names things that do not exist:'
+        raise ConfigError(f'{named} {problems[0]}' if len(problems) == 1 else '\n  '.join([named, *problems]))
 
 
 def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
@@ -214,6 +243,9 @@ def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
         allowed = _allowed_keys(node, where)
         if allowed is not None and leaf not in node and leaf not in allowed:
             raise ConfigError(f'--cfg-options {path}: {_no_such_key(leaf, where, [*node, *allowed])}')
+        old = node.get(leaf) if isinstance(node, Mapping) else None
+        if isinstance(value, str) and isinstance(old, int | float):
+            raise ConfigError(f'--cfg-options {path}: got {value!r}, but it is {old!r}: give a value like that')
         for step in reversed(steps[1:]):
             value = {step: value}
         cfg.merge_from_dict({steps[0]: value})

@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         run = read_run(args.work_dir, args.data)
         versions = installed_versions()
         facts = versions | {'on': platform.machine(), 'at': time.strftime('%Y-%m-%d %H:%M')}
-        page = render_page(run, MediaReader(args.data), facts, args.note)
+        page = render_page(run, MediaReader(args.data), facts, args.note, str(args.work_dir))
     except (OmniVLError, ImportError) as error:
         sys.exit(f'make_report: {error}')
     metrics_file, report_file = args.work_dir / 'metrics.json', args.work_dir / 'report.html'

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .steps import Step, StepRunner, find_folder, last_checkpoint, read_settings, say
+from .threads import choose_threads
 
 STAGE1 = 'projects/demo/configs/pretrain_image.py'
 STAGE2 = 'projects/demo/configs/pretrain_joint.py'
@@ -159,6 +160,8 @@ def main() -> None:
     settings = {config: read_settings(config) for config in (STAGE1, STAGE2)}
     runner = StepRunner('quickstart', 6, work_dir, data)
     for step in Quickstart(data, work_dir, smoke, settings).steps():
+        if step.name == 'stage1':  # the model cannot be measured before it has its vocabulary
+            say(choose_threads(work_dir, STAGE1))
         runner.run(step)
     say(f'\nFinished.\n  report:  {work_dir / "report.html"}\n  figures: {work_dir / "metrics.json"}')
 

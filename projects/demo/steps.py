@@ -88,7 +88,6 @@ class StepRunner:
         work_dir.mkdir(parents=True, exist_ok=True)
         # Through a pipe Python would keep its progress to itself for minutes.
         os.environ['PYTHONUNBUFFERED'] = '1'
-        os.environ['OMP_WAIT_POLICY'] = os.environ.get('OMP_WAIT_POLICY') or 'passive'
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # What is ignored from the start (nohup, a job in the background) stays so.
             if signal.getsignal(number) != signal.SIG_IGN:

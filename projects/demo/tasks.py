@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .quickstart import CORPUS_CODE, PAGE_CODE, SMOKE_NOTE, STAGE1, STAGE2, TEST_CODE, TRAINING_CODE, Quickstart
 from .steps import Step, StepRunner, explain, find_folder, is_done, last_checkpoint, read_settings, say
+from .threads import choose_threads
 
 # Task -> the task whose training it is tested on, or None where nothing is trained. Each has a config of its name.
 TRAINED_BY: dict[str, str | None] = {
@@ -192,6 +193,7 @@ def main() -> None:
     say(f"OmniVL's downstream tasks: corpus in {data}, everything else in {work_dir}\nTasks: {' '.join(tasks)}")
     settings = {task: read_settings(config_of(task)) for task in {*tasks, *trained}}
     pretrain(runner, stage2, minutes=2 if smoke else 13)
+    say(choose_threads(start, STAGE1))
     for step in DemoTasks(tasks, data, work_dir, stage2, smoke, settings).steps():
         runner.run(step)
     names = {'report': 'report.html', 'table': 'table.md', 'figures': 'metrics.json'}

@@ -199,3 +199,9 @@ def test_galleries_of_texts_and_of_what_is_in_memory(tmp_path, world, inferencer
     assert {row['input'] for row in found['results']} == {'#0', '#1'}
     with pytest.raises(ValueError, match='a saved index does not hold what was in memory'):
         inferencer.retrieve('w1', tmp_path / 'pictures', rerank=2)
+
+
+def test_a_gallery_shows_what_it_holds_and_no_vectors():
+    names = [f'{number}.jpg' for number in range(1000)]
+    shown = repr(Gallery('visual', np.zeros((1000, 64), np.float32), names, 'a' * 64))
+    assert shown == "Gallery(1000 visuals x 64: '0.jpg', '1.jpg', '2.jpg', ...; 0 errors)"

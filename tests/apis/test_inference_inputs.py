@@ -163,4 +163,4 @@ def test_urls(tmp_path, world, inferencer, monkeypatch):
     monkeypatch.delitem(sys.modules, 'fsspec')
     monkeypatch.setattr(builtins, '__import__', refuse)
     rows = inferencer.features(['memory://a/picture.png', world.images[0]])
-    assert "pip install 'fsspec[http]'" in rows[0]['error'] and 'feature' in rows[1]
+    assert "pip install -e '.[remote]'" in rows[0]['error'] and 'feature' in rows[1]

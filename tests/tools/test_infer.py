@@ -116,7 +116,7 @@ def test_searching_and_searching_again(monkeypatch, capsys, tmp_path, model, pho
             ['CONFIG', 'CHECKPOINT', '--task', 'answer', 'a.png', '--text', 'w1?'],
             'needs a model that answers questions',
         ),
-        (['CONFIG', 'CHECKPOINT', '--task', 'caption', 'nowhere.png'], 'none of the inputs could be used'),
+        (['CONFIG', 'CHECKPOINT', '--task', 'caption', 'nowhere.png'], 'nowhere.png: there is no such file'),
         (['CONFIG', 'nowhere.pth', '--task', 'caption', 'a.png'], 'there is no checkpoint nowhere.pth'),
         (['nowhere', '--task', 'caption', 'a.png'], 'there is no config nowhere'),
     ],

@@ -86,8 +86,14 @@ def local_file(path: str, limits: Fetching) -> Iterator[str]:
         raise BrokenVisualError(path, f'an annotation file may name URLs of {kinds} only, without ::')
     with tempfile.TemporaryDirectory() as folder:
         copy = os.path.join(folder, f'visual{suffix_of(path)}')
-        with reported_as_broken(path, 'it cannot be fetched'), _opened(path, scheme, limits) as source:
-            _copy(source, copy, path, limits)
+        try:
+            with reported_as_broken(path, 'it cannot be fetched'), _opened(path, scheme, limits) as source:
+                _copy(source, copy, path, limits)
+        except BrokenVisualError as error:
+            if not isinstance(error.__cause__, ImportError):
+                raise
+            reason = f"its kind of URL needs a library ({error.__cause__}): pip install -e '.[remote]'"
+            raise BrokenVisualError(path, reason) from error
         try:
             yield copy
         except BrokenVisualError as error:
@@ -104,11 +110,8 @@ def _opened(path: str, scheme: str, limits: Fetching) -> Any:
         opener.add_handler(urllib.request.HTTPErrorProcessor())
         url = urllib.parse.quote(path, safe="%/:=&?~#+!$,;'@()*[]")  # spaces and letters beyond ASCII
         return opener.open(urllib.request.Request(url, headers={'User-Agent': 'omnivl'}), timeout=limits.timeout)
-    try:
-        import fsspec
-    except ImportError as error:
-        reason = f"URLs of {scheme} need fsspec; install it: pip install 'fsspec[http]'"
-        raise BrokenVisualError(path, reason) from error
+    import fsspec
+
     return fsspec.open(path, 'rb')
 
 

@@ -50,6 +50,8 @@ def sample_hard_negatives(
         weights = (1 - uniform_share) * weights + uniform_share * evenly
     valid = negative.any(dim=1)
     weights[:, 0] += (~valid).to(weights)  # multinomial refuses a row of zeros; the draw is masked by ``valid``
+    # Where a model has run away the loss says so, with its batch; the draw would end the run with less.
+    weights = weights.nan_to_num(nan=1.0)
     return torch.multinomial(weights, 1, generator=generator).squeeze(1), valid
 
 

@@ -22,6 +22,8 @@ SPECIAL_TOKENS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 # BLIP appends these two to BERT's vocabulary, in this order (bos_token, then the additional special token).
 DECODER_TOKEN = '[DEC]'
 ENCODER_TOKEN = '[ENC]'
+# What the paper's configs expect at data/bert-base-uncased/vocab.txt.
+BERT_VOCABULARY = 'https://huggingface.co/google-bert/bert-base-uncased/resolve/main/vocab.txt'
 
 
 class Vocabulary(NamedTuple):
@@ -272,8 +274,8 @@ def read_vocabulary(vocab_file: str | Path) -> dict[str, int]:
     path = Path(vocab_file)
     if not path.is_file():
         raise OmniVLFileNotFoundError(
-            f'no vocabulary at {path}: make one with "omnivl vocabulary --captions FILE --out {path}" '
-            "(tools/train_tokenizer.py of a checkout), or put the vocab.txt of BERT's uncased base model there"
+            f'no vocabulary at {path}: get that of BERT with "curl --create-dirs -Lo {path} {BERT_VOCABULARY}", or '
+            f'make one with "omnivl vocabulary --captions FILE --out {path}" (tools/train_tokenizer.py of a checkout)'
         )
     try:
         with path.open(encoding='utf-8') as lines:

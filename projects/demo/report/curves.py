@@ -41,7 +41,7 @@ def draw_curves(curves: Mapping[str, Curve], title: str, border: int | None = No
         if border:
             axes.axvline(border, color=INK, linewidth=0.8, linestyle=(0, (3, 3)))
         _dress(axes)
-        figure.tight_layout(pad=0.4)
+        figure.tight_layout(pad=0.4, rect=(0.05, 0, 1, 1))  # the page's font may be wider than matplotlib's
         buffer = io.StringIO()
         figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None})
         pyplot.close(figure)

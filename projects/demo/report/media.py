@@ -15,6 +15,8 @@ from omnivl.datasets.transforms.decoders import build_decoder
 from omnivl.errors import OmniVLFileNotFoundError
 from omnivl.structures.modality import VIDEO, modality_of_path
 
+MOST_BYTES = 100_000  # of a clip that is put into the page; those of the corpora have a tenth
+
 
 class Picture(NamedTuple):
     """What a page shows of a visual.
@@ -25,7 +27,8 @@ class Picture(NamedTuple):
         source: A ``data:`` address.
         width: In pixels.
         height: In pixels.
-        kind: ``'picture'``, or ``'strip'`` of frames.
+        kind: ``'picture'``, ``'clip'`` that plays, or ``'strip'`` of frames where a browser could not play it.
+        poster: The first frame of a clip, as a ``data:`` address.
     """
 
     alt: str
@@ -34,10 +37,11 @@ class Picture(NamedTuple):
     width: int = 0
     height: int = 0
     kind: str = 'picture'
+    poster: str = ''
 
 
 class MediaReader:
-    """Makes small JPEGs of images and of a few frames of videos.
+    """Makes small JPEGs of images, and of videos clips that play, or strips of a few frames.
 
     Args:
         root: Folder that relative paths are looked up in when they are not found from the current one.
@@ -67,6 +71,9 @@ class MediaReader:
             frames = self.frames(path, clip)
         except (OSError, BrokenVisualError) as error:
             return Picture(alt, reason=str(error))
+        if len(frames) > 1 and clip is None and (source := self._playable(path)):
+            height, width = frames[0].shape[:2]
+            return Picture(alt, '', source, width, height, 'clip', encode_jpeg(frames[0]))
         strip = np.concatenate(_with_gaps(frames), axis=1)
         height, width = strip.shape[:2]
         return Picture(alt, '', encode_jpeg(strip), width, height, 'strip' if len(frames) > 1 else 'picture')
@@ -85,9 +92,7 @@ class MediaReader:
             OmniVLFileNotFoundError: The file is not there.
             BrokenVisualError: It cannot be decoded.
         """
-        file = next((place for place in (Path(path), self.root / path) if place.exists()), None)
-        if file is None:
-            raise OmniVLFileNotFoundError(f'{path} is neither there nor under {self.root}')
+        file = self._find(path)
         if modality_of_path(str(file)) == VIDEO.name:
             with self.decoder.open(str(file)) as video:
                 first, count = video.window(clip)
@@ -95,6 +100,21 @@ class MediaReader:
         else:
             frames = LoadImage().transform({'visual': str(file)})['frames']
         return [self._shrink(frame) for frame in frames]
+
+    def _find(self, path: str) -> Path:
+        file = next((place for place in (Path(path), self.root / path) if place.exists()), None)
+        if file is None:
+            raise OmniVLFileNotFoundError(f'{path} is neither there nor under {self.root}')
+        return file
+
+    def _playable(self, path: str) -> str:
+        """Return a video as a ``data:`` address if every browser plays it and it is small, otherwise nothing."""
+        file = self._find(path)
+        if file.suffix != '.mp4' or file.stat().st_size > MOST_BYTES:
+            return ''
+        content = file.read_bytes()
+        is_h264 = b'avc1' in content
+        return 'data:video/mp4;base64,' + base64.b64encode(content).decode() if is_h264 else ''
 
     def _shrink(self, frame: np.ndarray) -> np.ndarray:
         picture = Image.fromarray(frame)

@@ -1,5 +1,6 @@
 """Puts the report together: one HTML page that needs nothing else."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,9 @@ SECTIONS = {
 }
 
 
-def render_page(run: RunFiles, media: MediaReader, versions: Mapping[str, Any], note: str = '') -> str:
+def render_page(
+    run: RunFiles, media: MediaReader, versions: Mapping[str, Any], note: str = '', work_dir: str = 'work_dirs/demo'
+) -> str:
     """Write the report of a run.
 
     Args:
@@ -30,6 +33,7 @@ def render_page(run: RunFiles, media: MediaReader, versions: Mapping[str, Any], 
         media: Reads the pictures and clips that are shown.
         versions: Name -> version or fact, for the foot of the page.
         note: A warning at the top, e.g. that the run was a smoke run.
+        work_dir: Of the run, for the commands to go on with.
 
     Returns:
         A whole HTML document.
@@ -44,6 +48,8 @@ def render_page(run: RunFiles, media: MediaReader, versions: Mapping[str, Any], 
         unseen=tables.seen_and_unseen(run),
         tables=tables.all_tables(run),
         galleries=sections.galleries(run),
+        work_dir=shlex.quote(work_dir),
+        data=shlex.quote(str(media.root)),
     )
     # A section with nothing to show is left out, and so is its link.
     shown = [(name, title) for name, title in SECTIONS.items() if content.get(name, True)]

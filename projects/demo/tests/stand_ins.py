@@ -59,9 +59,9 @@ class Checkout:
             (self.root / folder).mkdir(parents=True)
         (self.root / 'setup.py').write_text('')
         (self.root / 'omnivl/models/omnivl.py').write_text('width = 1\n')
-        for name in ('tools/quickstart.sh', 'tools/demo_tasks.sh', 'tools/environment.sh'):
+        for name in ('tools/quickstart.sh', 'tools/demo_tasks.sh', 'tools/environment.sh', 'tools/torch_wheel.sh'):
             shutil.copy(ROOT / name, self.root / name)
-        for name in ('steps', 'quickstart', 'tasks'):
+        for name in ('steps', 'quickstart', 'tasks', 'threads'):
             shutil.copy(ROOT / f'projects/demo/{name}.py', self.root / 'projects/demo')
         for name in TOOLS:
             (self.root / f'tools/{name}.py').write_text(STAND_IN)
@@ -72,7 +72,7 @@ class Checkout:
         self.calls_file = root / 'calls'
         ours = ('DEMO_TASKS', 'QUICKSTART', 'OMNIVL', 'PYTHONPATH')
         self.env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        self.env |= {'OMNIVL_VENV': sys.prefix, 'CALLS': str(self.calls_file)}
+        self.env |= {'OMNIVL_VENV': sys.prefix, 'OMP_NUM_THREADS': '1', 'CALLS': str(self.calls_file)}
 
     def config(self, name: str) -> Path:
         """Return the file of a config."""

@@ -10,10 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from stand_ins import QUICKSTART, ROOT, Checkout
 
 from projects.demo import quickstart, tasks
 from projects.demo.steps import find_code
+from projects.demo.threads import choose_threads, measure_steps
 
 
 @pytest.fixture
@@ -166,6 +168,81 @@ def test_what_is_wrong_with_the_python_at_hand_is_said(checkout, tmp_path, scrip
         (programs / 'python3').chmod(0o755)
     code, output, _ = checkout.run(PATH=str(programs), OMNIVL_VENV=str(tmp_path / 'new'))
     assert code == 1 and message in output
+
+
+# Notes how pip is called, and is the network: CPU_INDEX says whether the index of the wheels for CPUs answers.
+FAKE_PYTHON = """#!/bin/sh
+case "$*" in
+    *urllib*) [ "$CPU_INDEX" = up ] ;;
+    *"-m pip"*) echo "pip: $*" ;;
+    *"import cv2"*) ;;
+    *) exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ('settings', 'has_gpu', 'is_cpu_build', 'said'),
+    [
+        ({'CPU_INDEX': 'up'}, False, True, 'torch for CPUs only (2 GB instead of 6)'),
+        ({'CPU_INDEX': 'down'}, False, False, 'cannot be reached: torch with its CUDA libraries (6 GB)'),
+        ({'CPU_INDEX': 'up'}, True, False, 'pip install'),
+        ({'CPU_INDEX': 'up', 'OMNIVL_TORCH': 'cuda'}, False, False, 'pip install'),
+        ({'CPU_INDEX': 'up', 'OMNIVL_TORCH': 'cpu'}, True, True, 'OMNIVL_TORCH=cuda'),
+        ({'CPU_INDEX': 'up', 'OMNIVL_TORCH': 'gpu'}, False, False, 'OMNIVL_TORCH is gpu; allowed are cpu and cuda'),
+    ],
+)
+def test_torch_comes_without_cuda_where_there_is_no_gpu(checkout, tmp_path, settings, has_gpu, is_cpu_build, said):
+    for name, script in (('venv/bin/python', FAKE_PYTHON), ('bin/nvidia-smi', f'#!/bin/sh\nexit {int(not has_gpu)}\n')):
+        program = tmp_path / name
+        program.parent.mkdir(parents=True)
+        program.write_text(script)
+        program.chmod(0o755)
+    path = f'{tmp_path / "bin"}:{os.environ["PATH"]}'
+    _, output, _ = checkout.run(PATH=path, OMNIVL_VENV=str(tmp_path / 'venv'), **settings)
+    calls = [line for line in output.splitlines() if line.startswith('pip: ')]
+    assert said in output
+    assert ('--extra-index-url https://download.pytorch.org/whl/cpu' in ' '.join(calls)) is is_cpu_build
+
+
+@pytest.mark.parametrize(
+    ('cores', 'seconds', 'threads'),
+    [(8, {1: 0.062, 6: 0.055}, '1'), (8, {1: 0.089, 6: 0.061}, '6'), (4, {1: 0.06, 2: 0.1}, '1'), (2, {}, '1')],
+    ids=['hardly faster', 'faster', 'slower', 'two cores'],
+)
+def test_one_thread_is_taken_unless_more_are_measured_to_be_clearly_faster(
+    tmp_path, monkeypatch, cores, seconds, threads
+):
+    measured = []
+
+    def measure(config, most):
+        measured.append((config, most))
+        return seconds
+
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(cores)))
+    for _ in range(2):
+        monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+        line = choose_threads(tmp_path, 'a.py', measure)
+        assert os.environ['OMP_NUM_THREADS'] == threads and line.startswith(f'threads: {threads} of {cores} (')
+        assert all(f'{value:.3f} s with {count}' in line for count, value in seconds.items())
+    assert measured == ([('a.py', cores - 2)] if cores > 2 else [])  # once
+    monkeypatch.setenv('OMP_NUM_THREADS', '3')
+    assert choose_threads(tmp_path / 'other', 'a.py', measure) == 'threads: 3 (OMP_NUM_THREADS)'
+
+
+def test_a_step_of_the_demo_is_timed_with_one_thread_and_with_several(tmp_path, monkeypatch):
+    special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
+    (tmp_path / 'vocab.txt').write_text('\n'.join([*special, *(f'w{word}' for word in range(100))]))
+    monkeypatch.setenv('OMNIVL_DEMO_DATA', str(tmp_path))
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    seconds = measure_steps(str(ROOT / quickstart.STAGE1), 2)
+    assert set(seconds) == {1, 2} and all(value > 0 for value in seconds.values())
+
+
+def test_nothing_sets_a_wait_policy():
+    for script in (ROOT / 'tools').glob('*.sh'):
+        assert 'OMP_WAIT_POLICY' not in script.read_text()
+    assert 'OMP_WAIT_POLICY' not in (ROOT / 'projects/demo/steps.py').read_text()
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from projects.demo import make_report
@@ -114,3 +115,39 @@ def test_missing_matplotlib_is_said(fake_work_dir, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'matplotlib', None)
     with pytest.raises(SystemExit, match=r"pip install -e '\.\[demo\]'"):
         run_tool('--work-dir', fake_work_dir, '--data', tmp_path)
+
+
+def test_numbers_beside_the_curves_are_not_cut(page):
+    figures = re.findall(r'<svg.*?</svg>', page, flags=re.DOTALL)
+    for svg in figures:
+        # Right-aligned at x, each figure is at most as wide as its 10 px digits in a wide font.
+        labels = re.findall(r'text-anchor: end[^"]*"[^>]*? x="([\d.]+)"[^>]*>([^<]+)<', svg)
+        assert labels and all(float(x) - 6.4 * len(text) >= 0 for x, text in labels)
+    assert '.chart svg { width: 100%; height: auto; display: block; overflow: visible; }' in page
+
+
+def test_clips_that_a_browser_plays_are_in_the_page(fake_work_dir, tmp_path, visuals):
+    for file, _ in visuals['video'][:2]:
+        write_h264(file)
+    run_tool('--work-dir', fake_work_dir, '--data', tmp_path)
+    page = (fake_work_dir / 'report.html').read_text(encoding='utf-8')
+    videos = re.findall(r'<video [^>]*>', page)
+    assert videos and all('src="data:video/mp4;base64,' in video and 'poster="data:image' in video for video in videos)
+    assert all(word in videos[0] for word in ('autoplay', 'muted', 'loop', 'preload="metadata"', 'this.pause()'))
+    assert 'class="strip"' in page  # the others are of a kind that browsers do not play
+
+
+def write_h264(file):
+    av = pytest.importorskip('av')
+    with av.open(file, 'w') as container:
+        stream = container.add_stream('libx264', rate=8)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+        for level in range(9):
+            frame = np.full((48, 64, 3), 20 * level, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
+        container.mux(stream.encode())
+
+
+def test_the_page_says_how_to_use_the_model(fake_work_dir, tmp_path, page):
+    command = f'python tools/infer.py projects/demo/configs/pretrain_joint.py {fake_work_dir}/stage2 --task caption'
+    assert command in page and f'{tmp_path}/images/test' in page
