@@ -20,6 +20,7 @@ from mmengine.utils import import_modules_from_strings
 from torch.utils.data import DataLoader
 
 import omnivl.registry
+from omnivl.errors import OmniVLError
 from omnivl.places import find_config, nearest_configs, resolve_data_paths
 from omnivl.registry import argument_names
 from omnivl.weights.facts import vocabulary_sha256
