@@ -45,8 +45,9 @@ def components(registry: Registry) -> dict[str, Callable]:
 
 
 def packages() -> list[str]:
-    """Name the packages below omnivl."""
-    return [module.name for module in pkgutil.iter_modules(omnivl.__path__) if module.ispkg]
+    """Name the packages below omnivl; the docstrings of the commands are their help, which --help shows."""
+    found = [module.name for module in pkgutil.iter_modules(omnivl.__path__) if module.ispkg]
+    return [name for name in found if name != 'commands']
 
 
 def registry_page(name: str, registry: Registry) -> str:

@@ -32,7 +32,7 @@ from omnivl.storage.checkpoint import (
 from omnivl.weights.base import FOLLOWERS
 from omnivl.weights.facts import check_facts, description_of, model_facts, tokenizer_of
 
-from .data_config import SUFFIXES, checked_data
+from .data_config import checked_data
 
 # Where a tokenizer's ``save`` writes what its option names.
 VOCABULARIES = {'vocab_file': 'vocab.txt', 'vocab_folder': '.'}
@@ -101,9 +101,12 @@ def own_config(path: str | Path) -> tuple[Config, Path, dict[str, Any]]:
     return cfg, file, content
 
 
+WEIGHTS = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')  # how names of checkpoints end
+
+
 def knows_itself(path: str | Path) -> bool:
     """Say whether a path is a checkpoint or a folder, and not a config."""
-    return Path(path).is_dir() or (Path(path).is_file() and Path(path).suffix not in ('.py', *SUFFIXES))
+    return Path(path).is_dir() or (Path(path).is_file() and Path(path).suffix in WEIGHTS)
 
 
 def read_weights(path: str | Path) -> tuple[Path, dict[str, Any]]:
