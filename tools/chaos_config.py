@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,42 +20,18 @@ def write_tiny_config(folder: Path) -> str:
     (folder / 'captions.json').write_text(json.dumps(rows))
     special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
     (folder / 'vocabulary.txt').write_text('\n'.join([*special, *(f'w{word}' for word in range(20))]))
-    tokenizer = dict(type='WordPieceTokenizer', vocab_file=str(folder / 'vocabulary.txt'))
-    shape = dict(width=64, depth=2, num_heads=2)
-    text = dict(vocab_size=32, max_length=12, dropout=0.1, **shape)
-    trunk = dict(
-        type='OmniVL',
-        visual_encoder=dict(
-            type='UnifiedVisualEncoder',
-            image_tokenizer=dict(type='ImageTokenizer', patch_size=8, stem_channels=()),
-            video_tokenizer=dict(type='VideoTokenizer', patch_size=8, stem_channels=()),
-            image_size=32,
-            num_frames=4,
-            **shape,
-        ),
-        tokenizer=tokenizer,
-        embed_dim=16,
-        **{
-            part: dict(type=kind, **text)
-            for part, kind in (
-                ('text_encoder', 'TextEncoder'),
-                ('alignment_decoder', 'AlignmentDecoder'),
-                ('generation_decoder', 'GenerationDecoder'),
-            )
-        },
-    )
     losses = [dict(type='UniVLCLoss'), dict(type='MatchingLoss'), dict(type='LanguageLoss')]
     pipeline = [
         dict(type='LoadImage'),
         dict(type='RandomResizedCrop', size=32),
         dict(type='CleanCaption'),
-        dict(type='TokenizeText', tokenizer=tokenizer, max_length=12),
+        dict(type='TokenizeText', max_length=12),
         dict(type='PackSample'),
     ]
     annotations = dict(type='BLIPCaptionJSON', ann_file=str(folder / 'captions.json'), visual_root=str(pictures))
     dataset = dict(type='PairDataset', name='pictures', annotations=annotations, pipeline=pipeline)
     config = dict(
-        model=dict(type='OmniVLPretrain', trunk=trunk, losses=losses, queue_length=64),
+        model=dict(type='OmniVLPretrain', trunk=tiny_trunk(folder / 'vocabulary.txt'), losses=losses, queue_length=64),
         train_dataloader=dict(image=dict(batch_size=6, num_workers=2, dataset=dataset)),
         train_cfg=dict(type='AlternatingTrainLoop', max_iters=40),
         optim_wrapper=dict(
@@ -69,3 +46,30 @@ def write_tiny_config(folder: Path) -> str:
     path = folder / 'tiny.py'
     path.write_text('\n'.join(f'{key} = {value!r}' for key, value in config.items()))
     return str(path)
+
+
+def tiny_trunk(vocab_file: Path) -> dict[str, Any]:
+    """Describe a trunk of two layers a part, for pictures of 32 x 32."""
+    shape = dict(width=64, depth=2, num_heads=2)
+    text = dict(vocab_size=32, max_length=12, dropout=0.1, **shape)
+    return dict(
+        type='OmniVL',
+        visual_encoder=dict(
+            type='UnifiedVisualEncoder',
+            image_tokenizer=dict(type='ImageTokenizer', patch_size=8, stem_channels=()),
+            video_tokenizer=dict(type='VideoTokenizer', patch_size=8, stem_channels=()),
+            image_size=32,
+            num_frames=4,
+            **shape,
+        ),
+        tokenizer=dict(type='WordPieceTokenizer', vocab_file=str(vocab_file)),
+        embed_dim=16,
+        **{
+            part: dict(type=kind, **text)
+            for part, kind in (
+                ('text_encoder', 'TextEncoder'),
+                ('alignment_decoder', 'AlignmentDecoder'),
+                ('generation_decoder', 'GenerationDecoder'),
+            )
+        },
+    )

@@ -38,6 +38,7 @@ from .data_config import checked_data
 VOCABULARIES = {'vocab_file': 'vocab.txt', 'vocab_folder': '.'}
 MAX_VOCABULARY = 32 << 20  # bytes; of a larger one a checkpoint keeps name and checksum
 TEST_KEYS = ('test_dataloader', 'test_evaluator', 'test_cfg')
+WEIGHTS = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')  # how names of checkpoints end
 PIPELINES = ('image_test_pipeline', 'video_test_pipeline')
 
 
@@ -99,9 +100,6 @@ def own_config(path: str | Path) -> tuple[Config, Path, dict[str, Any]]:
     # Momentum encoder and queues are of the training alone.
     cfg.load_options = dict(allow_unexpected=[f'{name}*' for name in FOLLOWERS], allow_differences=False)
     return cfg, file, content
-
-
-WEIGHTS = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')  # how names of checkpoints end
 
 
 def knows_itself(path: str | Path) -> bool:

@@ -19,7 +19,8 @@ from .evaluation_loop import EvaluationLoop
 from .loops import tasks_of
 
 LOWER_IS_BETTER = re.compile('(mean|median)_rank')
-# What a model is used for: interface, task of tools/infer.py and what it needs beside files.
+COMMAND = 'python -m omnivl'  # which is there without a checkout, and without its scripts on the path
+# What a model is used for: interface, command and what it needs beside files.
 USES = (
     (Writes, 'caption', ''),
     (Answers, 'answer', ' --text "what is this?"'),
@@ -56,7 +57,7 @@ class StoryHook(Hook):
         """Name the commands that come next."""
         config, steps = runner.cfg.filename, []
         if config is not None and runner.cfg.get('test_dataloader') is not None:
-            steps.append(('test', f'python tools/test.py {shlex.quote(config)} {shlex.quote(runner.work_dir)}'))
+            steps.append(('test', f'{COMMAND} test {shlex.quote(config)} {shlex.quote(runner.work_dir)}'))
         tell(runner, *aligned('Next', [*steps, *uses(runner, runner.work_dir), *curves(runner)]))
 
 
@@ -116,9 +117,9 @@ def uses(runner: Runner, weights: str | Path) -> list[tuple[str, str]]:
     """List commands that use the model with these weights."""
     if runner.cfg.filename is None:
         return []
-    command = f'python tools/infer.py {shlex.quote(runner.cfg.filename)} {shlex.quote(str(weights))}'
+    model = f'{shlex.quote(runner.cfg.filename)} {shlex.quote(str(weights))}'
     offered = [use for use in USES if offered_by(unwrapped(runner.model), use[0]) is not None]
-    return [(task, f'{command} --task {task} FILES{more}') for _, task, more in offered[:2]]
+    return [(task, f'{COMMAND} {task} {model} FILES{more}') for _, task, more in offered[:2]]
 
 
 def curves(runner: Runner) -> list[tuple[str, str]]:

@@ -94,7 +94,7 @@ def test_the_next_commands_can_be_pasted(tmp_path, capsys):
     folder.mkdir()
     told_story(folder, **validation('test'))
     screen = capsys.readouterr().out
-    assert f"python tools/test.py '{folder}/toy.py' '{folder}/run'\n" in screen
+    assert f"python -m omnivl test '{folder}/toy.py' '{folder}/run'\n" in screen
     assert 'tensorboard --logdir' not in screen  # this run has no TensorBoard
 
 

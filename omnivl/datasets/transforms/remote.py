@@ -58,6 +58,7 @@ def fetched(transform: Callable[[Any, dict[str, Any]], dict[str, Any]]) -> Calla
 
     @functools.wraps(transform)
     def with_copy(self: Any, results: dict[str, Any]) -> dict[str, Any]:
+        """Load from the copy; the results keep the URL."""
         url = str(results.get('visual', ''))
         if '://' not in url:
             return transform(self, results)

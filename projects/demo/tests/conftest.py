@@ -30,3 +30,25 @@ def fake_work_dir(tmp_path, visuals):
     """The work directory of a made-up demo run on four pictures and four clips."""
     classes = {'image': ['circle', 'cross'], 'video': ['growing', 'moving left']}
     return make_fake_run(tmp_path / 'work', visuals, classes)
+
+
+@pytest.fixture(scope='session')
+def corpus(tmp_path_factory):
+    pytest.importorskip('av', reason='PyAV writes the clips of the demo corpus')
+    from projects.demo.corpus.manifest import SMOKE_PARAMETERS
+    from projects.demo.corpus.write import write_corpus
+
+    root = tmp_path_factory.mktemp('corpus')
+    assert write_corpus(root, SMOKE_PARAMETERS)
+    return root
+
+
+@pytest.fixture(scope='session')
+def tasks(tmp_path_factory):
+    pytest.importorskip('av', reason='PyAV writes the clips of the demo corpus')
+    from projects.demo.corpus.tasks.parameters import SMOKE_TASKS
+    from projects.demo.corpus.tasks.write import write_tasks
+
+    root = tmp_path_factory.mktemp('tasks')
+    assert write_tasks(root, SMOKE_TASKS)
+    return root
