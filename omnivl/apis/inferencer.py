@@ -1,6 +1,7 @@
 """One line from a picture or a clip to a caption, an answer, a match, a class, a search, features or attention."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,6 +45,13 @@ class OmniVLInferencer(GallerySearcher):
         >>> inferencer.caption('pictures')[0]['caption']  # doctest: +SKIP
         'a red circle above a blue square'
     """
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, device: str | torch.device | None = None, batch_size: int = 16
+    ) -> 'OmniVLInferencer':
+        """Load a model that knows itself: a checkpoint, a work directory or an exported folder; see the class."""
+        return cls(name, None, device, batch_size)
 
     @torch.no_grad()
     def caption(

@@ -59,7 +59,7 @@ def runner_of(cfg, work_dir, **options):
 @pytest.mark.parametrize('name', ['run', 'run/iter_3.pth', 'exported'])
 def test_one_argument_is_enough_to_use_a_model(name, run, world, inferencer, tmp_path):
     export_folder(own_config(run)[0], run, tmp_path / 'exported')
-    own = OmniVLInferencer(tmp_path / name, device='cpu', batch_size=4)
+    own = OmniVLInferencer.from_pretrained(tmp_path / name, device='cpu', batch_size=4)
     visuals = [world.images[0], picture(3, 40, 44), world.videos[1]]
     for one, other in zip(own.caption(visuals), inferencer.caption(visuals)):
         assert one['caption'] == other['caption'] and one['score'] == pytest.approx(other['score'], abs=1e-5)
