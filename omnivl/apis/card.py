@@ -99,7 +99,8 @@ def model_card(
         library_name='omnivl',
         pipeline_tag=tag,
         tags=['omnivl', 'vision-language', 'video'],
-        datasets=sorted({one for protocol in results.get('protocol', {}).values() for one in _tested_on(protocol)}) or None,
+        datasets=sorted({one for protocol in results.get('protocol', {}).values() for one in _tested_on(protocol)})
+        or None,
         metrics=sorted({metric for _, metric, _, _ in rows}) or None,
         model_name=name,
         eval_results=_headlines(rows, results, tag) or None,
@@ -111,7 +112,9 @@ def model_card(
         version=__version__,
         size='any' if size is None else ' x '.join(map(str, size)),
         frames='' if frames is None else f', clips of {frames} frames',
-        data='Trained on: ' + ', '.join(f'`{one}`' for one in trained) if trained else 'Its weights do not say on which.',
+        data='Trained on: ' + ', '.join(f'`{one}`' for one in trained)
+        if trained
+        else 'Its weights do not say on which.',
         protocol=_protocols(results),
         figures=_table(rows, results),
         licence=f'`{licence}`' if licence else 'Not stated. Who publishes it chooses one (`--license`).',

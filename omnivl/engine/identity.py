@@ -273,7 +273,9 @@ def with_vocabulary(value: object, folder: Path) -> Any:
 
 def _annotation_files(value: object) -> Iterator[str]:
     """Yield the annotation files that a part of a config names."""
-    for key, item in value.items() if isinstance(value, Mapping) else enumerate(value if isinstance(value, list) else ()):
+    for key, item in (
+        value.items() if isinstance(value, Mapping) else enumerate(value if isinstance(value, list) else ())
+    ):
         if key == 'ann_file':
             yield from map(str, item if isinstance(item, list | tuple) else [item])
         else:

@@ -57,7 +57,7 @@ def foreign_config(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
             return kind.config(folder, content)
     said = {key: content[key] for key in ('model_type', 'architectures') if key in content}
     raise OmniVLValueError(
-        f"{folder / CONFIG} does not say format='omnivl', as a folder of \"omnivl export\" does, and is of no other kind "
+        f'{folder / CONFIG} does not say format=\'omnivl\', as a folder of "omnivl export" does, and is of no other kind '
         f'that is known ({", ".join(sorted(kinds))}): it says {said or "nothing of its model"}'
     )
 
@@ -86,7 +86,9 @@ class BLIPFolder(FolderKind):
         names = content.get('architectures') or ['none']
         if names[0] not in self.ARCHITECTURES:
             known = ', '.join(self.ARCHITECTURES)
-            raise OmniVLValueError(f'{folder / CONFIG} is of the BLIP model {names[0]}; of BLIP these are read: {known}')
+            raise OmniVLValueError(
+                f'{folder / CONFIG} is of the BLIP model {names[0]}; of BLIP these are read: {known}'
+            )
         task, parts, share = self.ARCHITECTURES[names[0]]
         tokenizer = tokenizer_config(folder)
         pixels = read_neighbour(folder / CONFIG, PIXELS) or {}

@@ -124,9 +124,7 @@ def _announce(address: HubAddress, commit: str, sizes: Mapping[str, int]) -> Non
         return
     size, cache = sum(sizes[name] for name in missing), Path(constants.HF_HUB_CACHE)
     listed = ', '.join(f'{name} ({_megabytes(sizes[name])})' for name in missing)
-    print_log(
-        f'{address} (commit {commit[:12]}): {_megabytes(size)} to download into {cache}: {listed}', 'current'
-    )
+    print_log(f'{address} (commit {commit[:12]}): {_megabytes(size)} to download into {cache}: {listed}', 'current')
     free = shutil.disk_usage(next(folder for folder in (cache, *cache.absolute().parents) if folder.is_dir())).free
     if free < size:
         raise OmniVLRuntimeError(

@@ -115,7 +115,10 @@ def damage(folder, name, **changes):
     ('change', 'message'),
     [
         (lambda folder: (folder / 'vocab.txt').unlink(), 'has neither vocab.txt nor tokenizer.json'),
-        (lambda folder: damage(folder, 'config.json', architectures=['BlipModel']), r'the BLIP model BlipModel; of BLIP'),
+        (
+            lambda folder: damage(folder, 'config.json', architectures=['BlipModel']),
+            r'the BLIP model BlipModel; of BLIP',
+        ),
         (lambda folder: damage(folder, 'config.json', vision_config=7), r'config.json is no config of BLIP'),
         (lambda folder: damage(folder, 'config.json', model_type='git'), r"of no other kind .*'model_type': 'git'"),
         (lambda folder: (folder / 'config.json').write_text('{'), 'is no JSON file'),

@@ -198,7 +198,7 @@ def test_another_size_than_that_of_the_weights_is_no_use(run, tiny_config, world
         return Config.fromfile(write_config(world.root, model, **options))
 
     message = (
-        r"image_size is \[32, 32\] there and \[48, 48\] here.* allow the difference with "
+        r'image_size is \[32, 32\] there and \[48, 48\] here.* allow the difference with '
         r"load_options=dict\(allow_differences=\['image_size'\]\) in the config"
     )
     with pytest.raises(CheckpointError, match=message):
