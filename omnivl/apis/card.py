@@ -1,4 +1,4 @@
-"""The card of a published model: what it is, on which data, with which figures, under which licence, with which limits."""
+"""The card of a published model: what it is, its data, its figures, its licence, its limits, how to use it."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -105,16 +105,15 @@ def model_card(
         model_name=name,
         eval_results=_headlines(rows, results, tag) or None,
     )
-    trained, size, frames = config.get('trained_on'), facts.get('image_size'), facts.get('num_frames')
+    trained, size, frames = config.get('trained_on') or (), facts.get('image_size'), facts.get('num_frames')
+    names = ', '.join(f'`{one}`' for one in trained)
     body = TEXT.format(
         title=name,
         task=task,
         version=__version__,
         size='any' if size is None else ' x '.join(map(str, size)),
         frames='' if frames is None else f', clips of {frames} frames',
-        data='Trained on: ' + ', '.join(f'`{one}`' for one in trained)
-        if trained
-        else 'Its weights do not say on which.',
+        data=f'Trained on: {names}.' if names else 'The weights do not say on which.',
         protocol=_protocols(results),
         figures=_table(rows, results),
         licence=f'`{licence}`' if licence else 'Not stated. Who publishes it chooses one (`--license`).',

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from omnivl.engine.config import share_tokenizer
 from omnivl.engine.identity import (
     EXPORTED,
-    FORMAT,
     allowed_differences,
     describe,
     described_config,
@@ -33,13 +32,13 @@ from omnivl.storage.sums import write_sums
 from omnivl.version import __version__
 from omnivl.weights.base import FOLLOWERS, load_weights, pixel_statistics
 from omnivl.weights.facts import KEY
-from omnivl.weights.folders import CONFIG, PIXELS, read_content
+from omnivl.weights.folders import CONFIG, FORMAT, PIXELS, read_content
 from omnivl.weights.names import find_model
 
 from .card import CARD, RESULTS, model_card, read_results
 
 
-def export_folder(cfg: Config, checkpoint: str | Path | Mapping, folder: str | Path) -> TrunkModel:
+def export_folder(cfg: Config, checkpoint: str | Path | Mapping, folder: str | Path, **card: Any) -> TrunkModel:
     """Write a model for those who only use it.
 
     A pretraining model becomes its trunk, without losses, momentum encoder and queues. The folder holds
@@ -53,6 +52,7 @@ def export_folder(cfg: Config, checkpoint: str | Path | Mapping, folder: str | P
         cfg: The config that the checkpoint was trained with, or the one that it carries (``own_config``).
         checkpoint: See ``load_for_use``.
         folder: Where to write; made if need be.
+        **card: Options of ``model_card``.
 
     Returns:
         The model that was written.
@@ -67,12 +67,12 @@ def export_folder(cfg: Config, checkpoint: str | Path | Mapping, folder: str | P
     share_tokenizer(cfg)
     model = load_for_use(used_parts(cfg)['model'], checkpoint, allowed_differences(cfg))
     results = None if isinstance(checkpoint, Mapping) else read_results(find_model(checkpoint))
-    save_model(model, cfg, folder, results)
+    save_model(model, cfg, folder, results, **card)
     return model
 
 
 def save_model(
-    model: TrunkModel, cfg: Config, folder: str | Path, results: Mapping[str, Any] | None = None, **card: str | None
+    model: TrunkModel, cfg: Config, folder: str | Path, results: Mapping[str, Any] | None = None, **card: Any
 ) -> None:
     """Write a model that is ready for use, as ``export_folder`` does.
 

@@ -21,8 +21,9 @@ from omnivl.places import find_config
 from omnivl.registry import EVALUATIONS, MODELS, TRANSFORMS, only_registered
 from omnivl.storage.checkpoint import LoadOptions
 from omnivl.structures import MODALITIES
-from omnivl.weights.names import NAMED, is_name
+from omnivl.weights.names import NAMED, find_model, is_name
 
+from .card import read_results
 from .preparation import loaded_by
 
 Protocol = TypeVar('Protocol', bound=Evaluation)
@@ -37,13 +38,17 @@ class LoadedModel:
         model: In ``eval()`` mode, on its device.
         pipelines: Modality -> the transforms of its test pipeline.
         evaluations: (modality, protocol) of each evaluation of the config, in its order.
+        config: What it was built from.
         classes: Names of the classes of a classifier's head, if they are known.
+        results: The ``metrics.json`` of its test, if it lies beside the weights.
     """
 
     model: nn.Module
     pipelines: dict[str, list[Any]]
     evaluations: list[tuple[str, Evaluation]]
+    config: Config
     classes: list[str] | None = None
+    results: dict[str, Any] | None = None
 
     def evaluation(self, kind: type[Protocol], modality: str | None = None) -> Protocol | None:
         """Find the first protocol of a kind, if the config has one; for ``modality`` if that is given."""
@@ -59,8 +64,8 @@ def load_model(
     """Build a model and load its weights; what does not fit is an error.
 
     Args:
-        folder_or_config: What knows itself, see ``own_config``: a checkpoint, a work directory, whose last checkpoint is
-            taken, a folder that ``omnivl export`` wrote or one of BLIP, a name or an address on the hub of these; or
+        folder_or_config: What knows itself, see ``own_config``: a checkpoint, a work directory, whose last checkpoint
+            is taken, a folder that ``omnivl export`` wrote or one of BLIP, a name or an address on the hub of these; or
             the path of a config, or a config.
         checkpoint: For a config: file of weights, or a work directory, whose last checkpoint is taken.
         device: Where the model goes; None = the GPU if there is one.
@@ -79,7 +84,8 @@ def load_model(
         if checkpoint is None and (is_name(name) or Path(name).exists()):
             model, cfg = open_own(name)
             with only_registered():
-                return LoadedModel(model.to(device), *read_protocols(cfg), cfg.get('classes'))
+                protocols = read_protocols(cfg)
+            return LoadedModel(model.to(device), *protocols, cfg, cfg.get('classes'), read_results(find_model(name)))
         if is_name(name) or Path(name).is_dir():
             raise OmniVLValueError(f'{name} has weights of its own; a checkpoint goes with a config')
     if isinstance(folder_or_config, Config):
@@ -95,7 +101,7 @@ def load_model(
     load_into(model, content, str(file), LoadOptions(**cfg.get('load_options', {})))
     has_classes = offered_by(model, Classifies) is not None
     classes = configured_classes(cfg.get('test_dataloader')) if has_classes else None
-    return LoadedModel(model.to(device).eval(), pipelines, evaluations, classes=classes)
+    return LoadedModel(model.to(device).eval(), pipelines, evaluations, cfg, classes, read_results(file))
 
 
 def check_device(device: str | torch.device) -> torch.device:

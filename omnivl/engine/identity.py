@@ -6,6 +6,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,7 +34,7 @@ from omnivl.storage.checkpoint import (
 from omnivl.storage.sums import SUMS, check_sums
 from omnivl.weights.base import FOLLOWERS, load_weights
 from omnivl.weights.facts import KEY, OF_CONFIG, USE, check_facts, description_of, model_facts, tokenizer_of
-from omnivl.weights.folders import CONFIG, foreign_config, read_content
+from omnivl.weights.folders import CONFIG, FORMAT, foreign_config, read_content
 from omnivl.weights.names import find_model, is_name
 
 from .data_config import checked_data
@@ -42,7 +43,7 @@ from .data_config import checked_data
 VOCABULARIES = {'vocab_file': 'vocab.txt', 'vocab_folder': '.'}
 MAX_VOCABULARY = 32 << 20  # bytes; of a larger one a checkpoint keeps name and checksum
 TEST_KEYS = ('test_dataloader', 'test_evaluator', 'test_cfg')
-FORMAT, EXPORTED = 'omnivl', 'model.safetensors'  # what config.json of an export says, and its file of weights
+EXPORTED = 'model.safetensors'  # the weights of an exported folder
 WEIGHTS = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')  # how names of checkpoints end
 OF_ITSELF = 'the facts that it carries, which this version of omnivl reads otherwise: export it again'
 PIPELINES = ('image_test_pipeline', 'video_test_pipeline')
@@ -100,7 +101,8 @@ def own_config(path: str | Path) -> tuple[Config, Path, dict[str, Any]]:
     """
     local = find_model(path)
     content: dict[str, Any] = {}
-    if is_model_folder(local) and (config := read_content(local)).get('format') != FORMAT:
+    config: Any = read_content(local) if is_model_folder(local) else None
+    if config is not None and config.get('format') != FORMAT:
         file, config = local, foreign_config(local, config)
     else:
         file, content = read_weights(local)
@@ -214,6 +216,9 @@ def load_into(
     if (fits := offered_by(model, TakesWeights)) is not None:
         fits.adapt_state_dict(weights)
     check_facts(description_of(content), model, source, options.allow_differences, purpose, option)
+    if purpose == USE and options.allow_missing is not True:  # of the training alone, and not in an export
+        followers = [f'{name}*' for name in FOLLOWERS]
+        options = replace(options, allow_missing=[*(options.allow_missing or ()), *followers])
     return load_state_dict(model, weights, source, options)
 
 

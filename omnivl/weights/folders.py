@@ -4,7 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.registry import FOLDER_KINDS
@@ -12,6 +12,7 @@ from omnivl.structures import IMAGE, VIDEO
 
 from .files import read_neighbour
 
+FORMAT = 'omnivl'  # what the config.json of an exported folder says
 CONFIG, PIXELS = 'config.json', 'preprocessor_config.json'
 CLIP_FRAMES = 8  # of a clip, for models of images: OmniVL's
 ENCODER, DECODER = ('text_encoder', 'alignment_decoder'), ('generation_decoder',)
@@ -57,8 +58,8 @@ def foreign_config(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
             return kind.config(folder, content)
     said = {key: content[key] for key in ('model_type', 'architectures') if key in content}
     raise OmniVLValueError(
-        f'{folder / CONFIG} does not say format=\'omnivl\', as a folder of "omnivl export" does, and is of no other kind '
-        f'that is known ({", ".join(sorted(kinds))}): it says {said or "nothing of its model"}'
+        f'{folder / CONFIG} does not say format=\'{FORMAT}\', as a folder of "omnivl export" does, and is of no other '
+        f'kind that is known ({", ".join(sorted(kinds))}): it says {said or "nothing of its model"}'
     )
 
 
@@ -92,7 +93,7 @@ class BLIPFolder(FolderKind):
         task, parts, share = self.ARCHITECTURES[names[0]]
         tokenizer = tokenizer_config(folder)
         pixels = read_neighbour(folder / CONFIG, PIXELS) or {}
-        model = dict(type=task, trunk=self._trunk(folder, content, tokenizer, share))
+        model: dict[str, Any] = dict(type=task, trunk=self._trunk(folder, content, tokenizer, share))
         if statistics := {name: pixels[f'image_{name}'] for name in ('mean', 'std') if f'image_{name}' in pixels}:
             model['data_preprocessor'] = dict(type='VLDataPreprocessor', **statistics)
         if task == 'TrunkModel':
@@ -117,7 +118,7 @@ class BLIPFolder(FolderKind):
             config = BlipConfig.from_dict(dict(content))
         except Exception as error:  # each version has its own
             raise OmniVLValueError(f'{folder / CONFIG} is no config of BLIP: {str(error).splitlines()[0]}') from error
-        vision, text = config.vision_config, config.text_config
+        vision, text = cast(Any, config.vision_config), cast(Any, config.text_config)
         words = dict(
             vocab_size=text.vocab_size,
             width=text.hidden_size,

@@ -80,18 +80,52 @@ def fetch(text: str) -> Path:
         )
     except ConnectionError as error:
         return _from_cache(address, str(error))
-    files = {file.rfilename: file for file in info.siblings or ()}
+    files, commit = {file.rfilename: file for file in info.siblings or ()}, str(info.sha)
     names = _wanted(address, files)
-    _announce(address, info.sha, {name: files[name].size or 0 for name in names})
+    _announce(address, commit, {name: files[name].size or 0 for name in names})
     try:
-        paths = [_fetch_file(address, info.sha, name, _checksum(files[name])) for name in names]
-        if address.revision != info.sha:  # offline the cache must know which commit a branch stands for
+        paths = [_fetch_file(address, commit, name, _checksum(files[name])) for name in names]
+        if address.revision != commit:  # offline the cache must know which commit a branch stands for
             _asked(address, lambda: _download(address, names[0], address.revision))
     except ConnectionError as error:
         raise OmniVLRuntimeError(
             f'{address}: the download broke off ({error}). Run the command again: files that are whole are kept'
         ) from error
     return paths[-1] if address.file else paths[-1].parent
+
+
+def push(folder: Path, text: str, private: bool = False, message: str = 'Upload a model of omnivl') -> str:
+    """Upload the files of a folder, as one commit, into a repository that is made if need be.
+
+    Args:
+        folder: The folder.
+        text: ``hf://owner/name[@branch]``.
+        private: Whether a repository that is made is for its owner only.
+        message: Of the commit.
+
+    Returns:
+        The address of the commit for a browser.
+
+    Raises:
+        OmniVLFileNotFoundError: The hub does not let you write there.
+        OmniVLRuntimeError: The upload broke off; the repository is as it was.
+    """
+    from huggingface_hub import HfApi
+
+    address, api = parse_address(text), HfApi()
+    if address.file is not None:
+        raise OmniVLValueError(f'{text} is a file on the hub: a model is pushed to a repository, {address}')
+    try:
+        _asked(address, lambda: api.create_repo(address.repository, private=private, exist_ok=True))
+        done = _asked(
+            address,
+            lambda: api.upload_folder(
+                repo_id=address.repository, folder_path=folder, commit_message=message, revision=address.revision
+            ),
+        )
+    except ConnectionError as error:
+        raise OmniVLRuntimeError(f'{address}: the upload broke off ({error}); run the command again') from error
+    return done.commit_url
 
 
 def _wanted(address: HubAddress, files: Iterable[str]) -> list[str]:
@@ -128,8 +162,8 @@ def _announce(address: HubAddress, commit: str, sizes: Mapping[str, int]) -> Non
     free = shutil.disk_usage(next(folder for folder in (cache, *cache.absolute().parents) if folder.is_dir())).free
     if free < size:
         raise OmniVLRuntimeError(
-            f'{address} needs {_megabytes(size)}, and {_megabytes(free)} are free in {cache}: make room, or set HF_HOME '
-            'to a folder on another disk'
+            f'{address} needs {_megabytes(size)}, and {_megabytes(free)} are free in {cache}: make room, or set '
+            'HF_HOME to a folder on another disk'
         )
 
 

@@ -58,7 +58,7 @@ class StageReader(WeightReader):
 
     def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
         """See ``WeightReader.translate``; a checkpoint of a model that answers otherwise is a ``CheckpointError``."""
-        option = 'allow=[{}] of the reader in the config (--allow of tools/convert_weights.py)'
+        option = 'allow=[{}] of the reader in the config (--allow of omnivl convert)'
         check_facts(self.description, cast(nn.Module, model), self.file, self.allow, option=option)
         for key in [key for key in weights if key.startswith(FOLLOWERS)]:
             del weights[key]

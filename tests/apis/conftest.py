@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-for folder in ('datasets/transforms', 'weights'):  # transform_toys, foreign
-    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
+sys.path.insert(0, str(Path(__file__).parents[1] / 'datasets' / 'transforms'))  # transform_toys
+sys.path.insert(0, str(Path(__file__).parents[1] / 'weights'))  # foreign
 from api_world import World, picture, write_checkpoint, write_config, write_files
 
 CACHE: dict[str, World] = {}

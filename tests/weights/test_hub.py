@@ -146,8 +146,8 @@ def test_without_the_hub_the_cache_does_or_says_what_is_missing(how, hub, said, 
     assert fetch('hf://owner/name') == folder and 'is taken from the cache: the hub cannot be asked' in said[-1]
     assert fetch('hf://owner/name/vocab.txt') == folder / 'vocab.txt'
     message = (
-        r'hf://owner/other@v1 is not in the cache .*hub_cache \(model.safetensors is missing\), and the hub .* cannot be '
-        r'asked: .*run "hf download owner/other --revision v1 --local-dir FOLDER"'
+        r'hf://owner/other@v1 is not in the cache .*hub_cache \(model.safetensors is missing\), and the hub .* '
+        r'cannot be asked: .*run "hf download owner/other --revision v1 --local-dir FOLDER"'
     )
     with pytest.raises(OmniVLFileNotFoundError, match=message):
         fetch('hf://owner/other@v1')
