@@ -23,49 +23,7 @@ USES = {
     'OmniVLClassifier': 'omnivl classify photo.jpg clip.mp4',
 }
 MATCHING, MATCH = 'zero-shot-image-classification', 'omnivl match photo.jpg clip.mp4 --text "a dog runs"'
-TEXT = """\
-# {title}
-
-## What it is
-
-A {task} of [omnivl](https://arxiv.org/abs/2209.07526) {version}: one model for images and videos with language.
-Pictures of {size} pixels{frames}; pixel statistics, vocabulary and settings are in this folder, in `config.json` and
-beside it.
-
-## Data
-
-{data}
-
-## Protocol
-
-{protocol}
-
-## Figures
-
-{figures}
-
-## Licence
-
-{licence}
-
-## Limits
-
-- What it says of a picture or a clip may be wrong, and reflects what is, and what is not, in its training data.
-- It knows the words of its vocabulary; others are read as `[UNK]`, which omnivl says.
-- Nothing beyond the figures above was measured: no other data, no subgroup, no safety of any use.
-
-## How to use
-
-```bash
-{use} --model {address}
-```
-
-```python
-from omnivl.apis import OmniVLInferencer
-
-model = OmniVLInferencer.from_pretrained('{address}')
-```
-"""
+TEMPLATE = Path(__file__).with_suffix('.md')
 
 
 def model_card(
@@ -77,15 +35,9 @@ def model_card(
 ) -> str:
     """Write the ``README.md`` of an exported model.
 
-    Args:
-        config: The ``config.json`` of the export.
-        results: Its ``metrics.json``; None = it was not tested, which the card says.
-        name: What the model is called.
-        address: What ``--model`` takes for it.
-        licence: Identifier of the licence, as the hub has them; None = not chosen, which the card says.
-
-    Returns:
-        Markdown, with the metadata of the hub as YAML at its beginning.
+    ``config`` is the ``config.json`` of the export, ``results`` its ``metrics.json``; ``name`` is what the model is
+    called, ``address`` what ``--model`` takes for it, ``licence`` that of the weights, as the hub calls it. The card
+    says so if there are no results or no licence. It is Markdown, with the hub's metadata as YAML at its beginning.
     """
     from huggingface_hub import ModelCardData
 
@@ -99,15 +51,14 @@ def model_card(
         library_name='omnivl',
         pipeline_tag=tag,
         tags=['omnivl', 'vision-language', 'video'],
-        datasets=sorted({one for protocol in results.get('protocol', {}).values() for one in _tested_on(protocol)})
-        or None,
+        datasets=sorted({name for one in results.get('protocol', {}).values() for name in _tested_on(one)}) or None,
         metrics=sorted({metric for _, metric, _, _ in rows}) or None,
         model_name=name,
         eval_results=_headlines(rows, results, tag) or None,
     )
     trained, size, frames = config.get('trained_on') or (), facts.get('image_size'), facts.get('num_frames')
     names = ', '.join(f'`{one}`' for one in trained)
-    body = TEXT.format(
+    body = TEMPLATE.read_text(encoding='utf-8').format(
         title=name,
         task=task,
         version=__version__,

@@ -74,14 +74,9 @@ def export_folder(cfg: Config, checkpoint: str | Path | Mapping, folder: str | P
 def save_model(
     model: TrunkModel, cfg: Config, folder: str | Path, results: Mapping[str, Any] | None = None, **card: Any
 ) -> None:
-    """Write a model that is ready for use, as ``export_folder`` does.
+    """Write a model that is ready for use, as ``export_folder`` does, with the ``metrics.json`` of its test.
 
-    Args:
-        model: The model.
-        cfg: Its config; what is no plain data in it is an ``OmniVLTypeError``.
-        folder: Where to write; made if need be.
-        results: The ``metrics.json`` of its test, for the model card.
-        **card: Options of ``model_card``.
+    What is no plain data in its config is an ``OmniVLTypeError``; ``card`` are options of ``model_card``.
     """
     description = dict(describe(cfg, model), config=described_config(cfg, model))
     config = dict(format=FORMAT, omnivl_version=__version__, **description['config'], facts=description['facts'])
@@ -115,21 +110,10 @@ def write_folder(
 
 
 def load_exported(folder: str | Path) -> tuple[nn.Module, Config]:
-    """Read a folder that ``export_folder`` wrote; it may name registered components only, and no code of its own.
+    """Read a folder that ``export_folder`` wrote, or one of a kind of ``FOLDER_KINDS``; see ``open_own``.
 
-    Every file is compared with ``SHA256SUMS``; a folder of old, which has none, is read with a warning.
-
-    Args:
-        folder: The folder, which may have been moved; or one of a kind of ``FOLDER_KINDS``.
-
-    Returns:
-        The model in evaluation mode, and the config: ``model``, ``test_dataloader``, ``test_evaluator``, ``test_cfg``,
-        ``image_test_pipeline``, ``video_test_pipeline``, as far as the model was trained with them.
-
-    Raises:
-        OmniVLFileNotFoundError: A file of the folder is missing.
-        CheckpointError: The weights do not fit, or a file is damaged.
-        OmniVLValueError: It is of no kind that is known, or names a component that is not registered.
+    It may have been moved, names registered components only, and is held to its ``SHA256SUMS``. The result is the
+    model, in evaluation mode, and its config. A folder without a model is an ``OmniVLFileNotFoundError``.
     """
     read_content(Path(folder))  # of a folder without a model this says so
     return open_own(folder)

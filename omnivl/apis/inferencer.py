@@ -53,27 +53,18 @@ class OmniVLInferencer(GallerySearcher):
     def from_pretrained(
         cls, name: str | Path, device: str | torch.device | None = None, batch_size: int = 16
     ) -> 'OmniVLInferencer':
-        """Load a model by its name.
+        """Load a model by its name; errors are those of ``own_config`` and of ``omnivl/weights/hub.py``.
 
-        Args:
-            name: A checkpoint, a work directory, an exported folder, or a folder of BLIP in Hugging Face's form;
-                ``hf://owner/name[@revision]`` for such a folder on the hub, which is downloaded once; or a name of
-                ``omnivl/weights/names.py``.
-            device: See the class.
-            batch_size: See the class.
-
-        Returns:
-            The inferencer; errors are those of ``own_config`` and of ``omnivl/weights/hub.py``.
+        That is a checkpoint, a work directory, an exported folder, or a folder of BLIP in Hugging Face's form;
+        ``hf://owner/name[@revision]`` for such a folder on the hub, which is downloaded once; or a name of
+        ``omnivl/weights/names.py``.
         """
         return cls(name, None, device, batch_size)
 
     def save_pretrained(self, folder: str | Path, name: str = 'omnivl', licence: str | None = None) -> None:
-        """Write the model as ``omnivl export`` does; ``from_pretrained`` reads it.
+        """Write the model into a folder as ``omnivl export`` does; ``from_pretrained`` reads it.
 
-        Args:
-            folder: Where to write; made if need be.
-            name: What its model card calls it.
-            licence: Of the weights, as the hub calls it (``'apache-2.0'``); None = the card says that none is stated.
+        The model card has the ``name``, and the ``licence`` of the weights, as the hub calls it (``'apache-2.0'``).
         """
         if not isinstance(self.model, TrunkModel):
             raise OmniVLTypeError(f'a {type(self.model).__name__} has no trunk to save (TrunkModel)')
@@ -88,16 +79,9 @@ class OmniVLInferencer(GallerySearcher):
         licence: str | None = None,
         commit_message: str = 'Upload a model of omnivl',
     ) -> str:
-        """Upload the model to the Hugging Face hub as ``save_pretrained`` writes it.
+        """Upload the model to the hub as ``save_pretrained`` writes it; return the address of the commit.
 
-        Args:
-            repo_id: ``owner/name`` of the repository, made if need be.
-            private: Whether one that is made is for its owner only.
-            licence: See :meth:`save_pretrained`.
-            commit_message: Of the commit.
-
-        Returns:
-            The address of the commit for a browser.
+        ``repo_id`` is ``owner/name``; if there is none yet it is made, with ``private`` for its owner only.
         """
         address = HUB + repo_id.removeprefix(HUB)
         with tempfile.TemporaryDirectory() as folder:

@@ -125,10 +125,7 @@ def own_config(path: str | Path) -> tuple[Config, Path, dict[str, Any]]:
 
 
 def open_own(path: str | Path) -> tuple[nn.Module, Config]:
-    """Build the model of weights that know themselves, and fill it.
-
-    ``path`` and errors are as for ``own_config``. The result is the model, in evaluation mode, and its config.
-    """
+    """Build the model of weights that know themselves, in evaluation mode; return it and its ``own_config``."""
     cfg, file, content = own_config(path)
     with only_registered():
         model = MODELS.build(cfg.model)
@@ -150,10 +147,7 @@ def is_model_folder(path: Path) -> bool:
 
 
 def read_weights(path: str | Path) -> tuple[Path, dict[str, Any]]:
-    """Read weights of ours: the file, and what it holds.
-
-    ``path`` is a file, a work directory, whose last checkpoint is taken, or a folder that ``omnivl export`` wrote.
-    """
+    """Read weights of ours (a file, the last of a work directory, an exported folder): the file and what it holds."""
     path = find_model(path)
     if not path.is_dir():
         return path, load_checkpoint(path)
@@ -278,9 +272,8 @@ def with_vocabulary(value: object, folder: Path) -> Any:
 
 def _annotation_files(value: object) -> Iterator[str]:
     """Yield the annotation files that a part of a config names."""
-    for key, item in (
-        value.items() if isinstance(value, Mapping) else enumerate(value if isinstance(value, list) else ())
-    ):
+    value = dict(enumerate(value)) if isinstance(value, list) else value
+    for key, item in value.items() if isinstance(value, Mapping) else ():
         if key == 'ann_file':
             yield from map(str, item if isinstance(item, list | tuple) else [item])
         else:

@@ -52,21 +52,13 @@ def parse_address(text: str) -> HubAddress:
 
 
 def fetch(text: str) -> Path:
-    """Bring what an address stands for into the cache, as far as it is not there, and return where it lies.
+    """Bring what an address stands for into the cache, as far as it is not there, and return the folder or the file.
 
-    Of a repository the plain files at its top level, as a folder; of a file the file, its ``config.json`` beside it.
-    Each file is compared with the checksum that the hub has for it, in the cache too; a damaged one comes anew.
+    Of a repository the plain files at its top level; of a file the file, its ``config.json`` beside it. Each file is
+    compared with the checksum that the hub has for it, in the cache too; a damaged one comes anew.
 
-    Args:
-        text: See ``HubAddress``.
-
-    Returns:
-        The folder, or the file.
-
-    Raises:
-        OmniVLFileNotFoundError: It is not on the hub, or neither the hub nor the cache can give it.
-        OmniVLRuntimeError: The disk has no room for it.
-        BrokenCheckpointError: It comes damaged.
+    It is an ``OmniVLFileNotFoundError`` if neither the hub nor the cache can give it, an ``OmniVLRuntimeError`` if the
+    disk has no room or the download breaks off, and a ``BrokenCheckpointError`` if it comes damaged.
     """
     from huggingface_hub import HfApi
 
@@ -97,18 +89,9 @@ def fetch(text: str) -> Path:
 def push(folder: Path, text: str, private: bool = False, message: str = 'Upload a model of omnivl') -> str:
     """Upload the files of a folder, as one commit, into a repository that is made if need be.
 
-    Args:
-        folder: The folder.
-        text: ``hf://owner/name[@branch]``.
-        private: Whether a repository that is made is for its owner only.
-        message: Of the commit.
-
-    Returns:
-        The address of the commit for a browser.
-
-    Raises:
-        OmniVLFileNotFoundError: The hub does not let you write there.
-        OmniVLRuntimeError: The upload broke off; the repository is as it was.
+    The address is ``hf://owner/name[@branch]``; ``private`` makes a new repository one for its owner only. The result
+    is the address of the commit for a browser. It is an ``OmniVLFileNotFoundError`` if the hub does not let you write
+    there, an ``OmniVLRuntimeError`` if the upload breaks off; the repository is as it was then.
     """
     from huggingface_hub import HfApi
 
@@ -260,8 +243,6 @@ def _asked(address: HubAddress, ask: Callable[[], Result]) -> Result:
         if status in (401, 403):
             raise OmniVLFileNotFoundError(f'the hub does not let you do this with {address}: {token}') from error
         raise ConnectionError(f'it answers with the error {status}') from error
-    except (OmniVLRuntimeError, OmniVLValueError):
-        raise
     except Exception as error:  # those of the client, and of whatever carries its requests in this version of it
         said = str(error).strip().splitlines() or ['no reason given']
         raise ConnectionError(f'{type(error).__name__}: {said[0][:200]}') from error

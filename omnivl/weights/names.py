@@ -2,41 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 from .hub import HUB, fetch
 
-
-class NamedWeights(NamedTuple):
-    """Weights of others that a model is made of.
-
-    Sizes and checksums are not written down here: the hub says them of every file, and each download is held to them.
-
-    Attributes:
-        address: Where they are, see ``omnivl/weights/hub.py``.
-        about: What they do.
-        licence: As their page states it.
-    """
-
-    address: str
-    about: str
-    licence: str
-
-
+# Sizes and checksums are not written down here: the hub says those of every file, and downloads are held to them.
 NAMED = {
-    'blip-caption-base': NamedWeights(
-        'hf://Salesforce/blip-image-captioning-base', 'captions, finetuned on COCO', 'bsd-3-clause'
-    ),
-    'blip-caption-large': NamedWeights(
-        'hf://Salesforce/blip-image-captioning-large', 'captions, finetuned on COCO', 'bsd-3-clause'
-    ),
-    'blip-retrieval-base-coco': NamedWeights(
-        'hf://Salesforce/blip-itm-base-coco', 'search and matching, finetuned on COCO', 'bsd-3-clause'
-    ),
-    'blip-retrieval-base-flickr30k': NamedWeights(
-        'hf://Salesforce/blip-itm-base-flickr', 'search and matching, finetuned on Flickr30k', 'bsd-3-clause'
-    ),
-    'blip-vqa-base': NamedWeights('hf://Salesforce/blip-vqa-base', 'answers, finetuned on VQA v2', 'bsd-3-clause'),
+    'blip-caption-base': 'hf://Salesforce/blip-image-captioning-base',
+    'blip-caption-large': 'hf://Salesforce/blip-image-captioning-large',
+    'blip-retrieval-base-coco': 'hf://Salesforce/blip-itm-base-coco',
+    'blip-retrieval-base-flickr30k': 'hf://Salesforce/blip-itm-base-flickr',
+    'blip-vqa-base': 'hf://Salesforce/blip-vqa-base',
 }
 
 
@@ -49,4 +24,4 @@ def find_model(name: str | os.PathLike) -> Path:
     """Return where the weights of a name, or of an address on the hub, lie, downloaded if need be; paths stay."""
     if not is_name(name):
         return Path(name)
-    return fetch(NAMED[str(name)].address if str(name) in NAMED else str(name))
+    return fetch(NAMED.get(str(name), str(name)))

@@ -205,9 +205,8 @@ def test_a_file_comes_with_its_config(hub, vocab_file, tmp_path):
 
 
 def test_names_stand_for_addresses_and_paths_go_first(hub, tmp_path, monkeypatch):
-    for weights in NAMED.values():
-        assert parse_address(weights.address).file is None
-    hub.add(NAMED['blip-vqa-base'].address.removeprefix('hf://'), FILES)
+    assert all(parse_address(address).file is None for address in NAMED.values())
+    hub.add(NAMED['blip-vqa-base'].removeprefix('hf://'), FILES)
     assert listed(find_model('blip-vqa-base')) == TAKEN
     monkeypatch.chdir(tmp_path)
     os.mkdir('blip-vqa-base')
