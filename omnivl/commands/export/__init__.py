@@ -54,8 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def export(arguments: argparse.Namespace) -> None:
     """Write the folder and say what it holds."""
-    if arguments.kind is not None and arguments.format != 'blip':
-        raise UsageError(f'--kind is of --format blip, not of {arguments.format}')
     if arguments.format in GRAPH_FORMATS:
         export_as_graphs(arguments)
         return
@@ -99,5 +97,7 @@ def check_checkpoint(arguments: argparse.Namespace) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Export."""
+    if arguments.kind is not None and arguments.format != 'blip':
+        raise UsageError(f'--kind is of --format blip, not of {arguments.format}')
     with one_line_errors():
         export(arguments)

@@ -13,16 +13,16 @@ from rich.table import Table
 
 from omnivl.apis import OmniVLInferencer
 from omnivl.errors import OmniVLRuntimeError, OmniVLValueError
+from omnivl.models.interfaces import offered_by
 from omnivl.storage.files import telling_no_room, write_text
 from omnivl.storage.sums import write_sums
-from omnivl.structures import FRAMES, MODALITIES
+from omnivl.structures import MODALITIES
 
 from .formats import FORMATS, Format, trace
-from .graphs import Graph, graphs_of, packed_example
-from .parity import TOLERANCE, Parity, compare
+from .graphs import OF_TEXTS, Graph, graphs_of, packed_example, pictured
+from .parity import PARITY_COLUMNS, TOLERANCE, Parity, compare
 from .readme import describe
 
-PARITY_COLUMNS = ('graph', 'output', 'compared at', 'largest difference')
 LENGTH = 20  # of texts, where the model is not tested with any
 
 
@@ -37,8 +37,9 @@ def check_free(folder: Path) -> None:
 @contextlib.contextmanager
 def whole_or_nothing(folder: Path) -> Iterator[Path]:
     """Make a folder beside ``folder`` that takes its place when the block ends without an error."""
-    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f'.{folder.absolute().name}.', suffix='.tmp', dir=folder.absolute().parent))
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f'.{folder.name}.', suffix='.tmp', dir=folder.parent))
     try:
         with telling_no_room(temporary):
             yield temporary
@@ -68,8 +69,10 @@ def export_graphs(inferencer: OmniVLInferencer, kind: str, folder: Path) -> list
     form.check_installed()
     check_free(folder)
     inferencer.model.float()
+    for line in left_out(inferencer):
+        print(line)
+    cases = sizes_of(inferencer)
     with whole_or_nothing(folder) as temporary:
-        cases = sizes_of(inferencer)
         graphs, found = [], []
         for offered in graphs_of(inferencer):
             graph, parity = write_graph(offered, form, temporary, cases, vocabulary_of(inferencer))
@@ -82,11 +85,24 @@ def export_graphs(inferencer: OmniVLInferencer, kind: str, folder: Path) -> list
     return found
 
 
+def left_out(inferencer: OmniVLInferencer) -> Iterator[str]:
+    """Say what of a model does not become a graph; nothing to export at all is an ``OmniVLValueError``."""
+    preparation, seen = inferencer.preparation, pictured(inferencer)
+    if not seen:
+        raise OmniVLValueError(
+            f'the test pipelines are of {sorted(preparation.pipelines)}; graphs need one of images or videos'
+        )
+    for name in sorted(set(preparation.pipelines) - set(seen)):
+        yield f'{MODALITIES[name].plural} are left out: graphs take pixels'
+    reads = any(offered_by(inferencer.model, interface) is not None for interface in OF_TEXTS)
+    if reads and not preparation.text_steps:
+        yield 'texts are left out: no test pipeline has TokenizeText'
+
+
 def sizes_of(inferencer: OmniVLInferencer) -> list[dict[str, int]]:
     """Choose the sizes of the free axes: those that graphs are traced with, then those that they are compared at."""
     preparation = inferencer.preparation
-    timed = [name for name in preparation.pipelines if MODALITIES[name].kind == FRAMES and MODALITIES[name].has_time]
-    frames = max(2, *(len(packed_example(inferencer, name)) for name in timed)) if timed else 2
+    frames = max([2, *(len(packed_example(inferencer, name)) for name in pictured(inferencer))])
     length = preparation.tokenize.max_length if preparation.text_steps else LENGTH
     return [
         dict(batch=3, length=min(7, length), frames=frames, visual_tokens=17, answer_length=4),
@@ -126,7 +142,7 @@ def write_graph(
 
 
 def write_texts(inferencer: OmniVLInferencer, folder: Path) -> None:
-    """Write the vocabulary, as the model's tokenizer saves it and as the library ``tokenizers`` reads it, and classes."""
+    """Write the names of classes, and the vocabulary as its tokenizer saves it and as ``tokenizers`` reads it."""
     if inferencer.preparation.text_steps:
         tokenizer = inferencer.preparation.tokenize.tokenizer
         tokenizer.save(folder)
@@ -142,4 +158,3 @@ def show(found: list[Parity]) -> None:
         for row in parity.rows():
             table.add_row(*row)
     Console().print(table)
-

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ class Format:
         libraries: What has to be installed.
         write: Writes a traced graph into a file.
         read: Reads a file, on the way that a user reads it.
+        warning: What its readers should know.
     """
 
     title: str
@@ -36,6 +38,7 @@ class Format:
     libraries: tuple[str, ...]
     write: Callable[[ExportedProgram, Graph, Mapping[str, Tensor], Path], None]
     read: Callable[[Path, Graph], Call]
+    warning: str = ''
 
     def check_installed(self) -> None:
         """Raise an ``OmniVLImportError`` if a library is missing."""
@@ -101,14 +104,16 @@ def write_onnx(program: ExportedProgram, graph: Graph, example: Mapping[str, Ten
             input_names=[value.name for value in graph.inputs],
             output_names=[value.name for value in graph.outputs],
         )
-        exported.save(path, external_data=None)
+        cast(torch.onnx.ONNXProgram, exported).save(path)
 
 
 def read_onnx(path: Path, graph: Graph) -> Call:
     """Read a file of ONNX with onnxruntime on the CPU."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()  # it would take all cores
+    session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
     names = [value.name for value in graph.outputs]
 
     def call(inputs: Mapping[str, Tensor]) -> list[Tensor]:
@@ -133,5 +138,12 @@ def read_program(path: Path, graph: Graph) -> Call:
 
 FORMATS = {
     'onnx': Format('ONNX', '.onnx', ('onnx', 'onnxruntime', 'onnxscript'), write_onnx, read_onnx),
-    'torch_export': Format('torch.export', '.pt2', (), write_program, read_program),
+    'torch_export': Format(
+        'torch.export',
+        '.pt2',
+        (),
+        write_program,
+        read_program,
+        warning=' Read no `.pt2` of people you do not trust: PyTorch may run code of it.',
+    ),
 }

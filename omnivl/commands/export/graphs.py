@@ -4,9 +4,9 @@ Each graph is a module with named inputs and outputs. What differs from call to 
 place of a number: ``batch``, ``length`` of texts, ``frames`` of a clip, ``visual_tokens`` of what the tower gives.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from omnivl.models.interfaces import Classifies, Contrasts, Encodes, Matches, Wr
 from omnivl.structures import FRAMES, MODALITIES, VisualFeatures, VLBatch, VLDataSample
 
 Shape = tuple[int | str, ...]
+OF_TEXTS: tuple[type, ...] = (Contrasts, Matches, Writes, WritesAnswers)  # what makes a graph that reads texts
 
 
 @dataclass(frozen=True)
@@ -173,63 +174,70 @@ def packed_example(inferencer: OmniVLInferencer, modality: str) -> Tensor:
     return inferencer.preparation(visual)['inputs'][modality]
 
 
+def pictured(inferencer: OmniVLInferencer) -> list[str]:
+    """List the modalities with pixels that the model has a test pipeline for."""
+    return sorted(name for name in inferencer.preparation.pipelines if MODALITIES[name].kind == FRAMES)
+
+
 def graphs_of(inferencer: OmniVLInferencer) -> Iterator[Graph]:
     """Yield all graphs that a model offers: towers of the modalities that it has a pipeline for first."""
     model, preparation = inferencer.model, inferencer.preparation
     width = None
-    for modality in sorted(preparation.pipelines):
-        if MODALITIES[modality].kind == FRAMES:
-            tower = _tower(model, modality, packed_example(inferencer, modality))
-            width = tower.outputs[-1].shape[-1]
-            yield tower
-            if offered_by(model, Classifies) is not None:
-                yield _classifier(model, tower)
+    for modality in pictured(inferencer):
+        tower = tower_of(model, modality, packed_example(inferencer, modality))
+        width = tower.outputs[-1].shape[-1]
+        yield tower
+        if offered_by(model, Classifies) is not None:
+            yield classifier_of(model, tower)
     if preparation.text_steps and width is not None:
-        yield from _text_graphs(model, Value('tokens', torch.float32, ('batch', 'visual_tokens', width), TOKENS))
+        yield from text_graphs_of(model, floats('tokens', 'those of a tower', 'visual_tokens', width))
 
 
-# Names of outputs must not be those of operators, which ONNX gives to values inside: ``embedding`` alone is one.
-PIXELS, TOKENS = 'RGB, 0 to 255, resized', 'tokens of a tower, which the graphs below look at'
-IDS = '[CLS] word pieces [SEP], then [PAD]'
+SHARED, TOKENS = 'unit vector of the space shared by visuals and texts', 'what the graphs below look at'
 TEXTS = (
-    Value('text_ids', torch.int64, ('batch', 'length'), IDS),
+    Value('text_ids', torch.int64, ('batch', 'length'), '[CLS] word pieces [SEP], then [PAD]'),
     Value('text_mask', torch.bool, ('batch', 'length'), 'true = real token'),
 )
 
 
-def _tower(model: nn.Module, modality: str, example: Tensor) -> Graph:
-    time: Sequence[Any] = ('frames',) if MODALITIES[modality].has_time else ()
-    pixels = Value('pixels', torch.uint8, ('batch', *time, *example.shape[1:]), PIXELS)
+def floats(name: str, meaning: str, *shape: int | str) -> Value:
+    """Make a value of float32.
+
+    The name of an output must not be that of an operator, which ONNX gives to values inside: ``embedding`` is one.
+    """
+    return Value(name, torch.float32, ('batch', *shape), meaning)
+
+
+def tower_of(model: nn.Module, modality: str, example: Tensor) -> Graph:
+    has_time = MODALITIES[modality].has_time
     module = VisualTower(model, modality)
     with torch.no_grad():
-        made = module(example[None] if time else example)
-    values = [
-        Value(f'{modality}_embedding', torch.float32, ('batch', made[0].shape[-1]), 'unit vector of the space shared with texts'),
-        Value('features', torch.float32, ('batch', made[-2].shape[-1]), 'vector of [CLS]'),
-        Value('tokens', torch.float32, ('batch', 'visual_tokens', made[-1].shape[-1]), TOKENS),
-    ]
-    return Graph(modality, module, (pixels,), tuple(values[-len(made) :]))
+        made = module(example[None] if has_time else example)
+    time = ('frames',) if has_time else ()
+    pixels = Value('pixels', torch.uint8, ('batch', *time, *example.shape[1:]), 'RGB, 0 to 255, resized')
+    values = (
+        floats(f'{modality}_embedding', SHARED, made[0].shape[-1]),
+        floats('features', 'vector of [CLS]', made[-2].shape[-1]),
+        floats('tokens', TOKENS, 'visual_tokens', made[-1].shape[-1]),
+    )
+    return Graph(modality, module, (pixels,), values[-len(made) :])
 
 
-def _classifier(model: nn.Module, tower: Graph) -> Graph:
-    module = Classifier(model, cast(VisualTower, tower.module).modality)
-    logits = Value('logits', torch.float32, ('batch', module.classifies.num_classes), 'of the classes')
+def classifier_of(model: nn.Module, tower: Graph) -> Graph:
+    module = Classifier(model, tower.name)
+    logits = floats('logits', 'of the classes', module.classifies.num_classes)
     return Graph(f'{tower.name}_classifier', module, tower.inputs, (logits,))
 
 
-def _text_graphs(model: nn.Module, tokens: Value) -> Iterator[Graph]:
+def text_graphs_of(model: nn.Module, tokens: Value) -> Iterator[Graph]:
     """Yield the graphs that read texts, alone or with the tokens of a visual."""
     if (contrasts := offered_by(model, Contrasts)) is not None:
         module = TextTower(contrasts)
         with torch.no_grad():
-            width = module(torch.tensor([[contrasts.tokenizer.cls_id]]), torch.tensor([[True]]))[0].shape[-1]
-        vector = Value('text_embedding', torch.float32, ('batch', width), 'unit vector of the space shared with visuals')
-        yield Graph('text', module, TEXTS, (vector,))
+            (vector,) = module(torch.ones(1, 1, dtype=torch.int64), torch.ones(1, 1, dtype=torch.bool))
+        yield Graph('text', module, TEXTS, (floats('text_embedding', SHARED, vector.shape[-1]),))
     if (matches := offered_by(model, Matches)) is not None:
-        outputs = (
-            Value('probability', torch.float32, ('batch',), 'that they fit'),
-            Value('logits', torch.float32, ('batch', 2), 'no match, match'),
-        )
+        outputs = floats('probability', 'that they fit'), floats('logits', 'no match, match', 2)
         yield Graph('matcher', Matcher(matches), (*TEXTS, tokens), outputs)
     if (writes := offered_by(model, Writes)) is not None:
         so_far = Value('text_ids', torch.int64, ('batch', 'length'), '[DEC] prompt, word pieces so far; no [PAD]')
@@ -240,4 +248,4 @@ def _text_graphs(model: nn.Module, tokens: Value) -> Iterator[Graph]:
 
 
 def _next_token(model: Writes | WritesAnswers) -> Value:
-    return Value('logits', torch.float32, ('batch', model.tokenizer.vocab_size), 'of the token that follows')
+    return floats('logits', 'of the token that follows', model.tokenizer.vocab_size)

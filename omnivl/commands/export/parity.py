@@ -12,6 +12,7 @@ from omnivl.errors import OmniVLRuntimeError
 from .formats import Call
 from .graphs import Graph
 
+PARITY_COLUMNS = ('graph', 'output', 'compared at', 'largest difference')
 TOLERANCE = 1e-4  # largest absolute difference of float32 outputs
 
 
