@@ -19,7 +19,8 @@ DOCS = ['furo>=2024.1', 'myst-parser>=3.0', 'sphinx>=7.3']
 # What MIM, and the omnivl command, look for in `.mim` of an installed package. A checkout uses its own.
 BESIDE = ('configs', 'tools', 'projects')
 LINT = ['mypy>=1.11', 'pydoclint>=0.6', 'ruff>=0.6']
-TEST = ['pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.5', 'scikit-learn>=1.3', *LINT, *DOCS, *DEMO]
+ONNX = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.5']
+TEST = ['pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.5', 'scikit-learn>=1.3', *LINT, *DOCS, *DEMO, *ONNX]
 
 
 class BuildWithConfigs(build_py):
@@ -84,6 +85,7 @@ setup(
         'caption': CAPTION,
         'demo': DEMO,
         'docs': DOCS,
+        'onnx': ONNX,
         'remote': REMOTE,
         'test': TEST,
         'all': sorted({*DEMO, *REMOTE, *TEST}),

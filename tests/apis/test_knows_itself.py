@@ -74,7 +74,7 @@ def test_one_argument_is_enough_for_every_command(run, monkeypatch, capsys, tmp_
     call(monkeypatch, 'export_weights.py', run, '--out', tmp_path / 'exported')
     facts = json.loads((tmp_path / 'exported/config.json').read_text())['facts']
     assert facts['norm_eps.visual_encoder'] == [1e-6] and facts['prompt'] == '' and 'mean' in facts['pixels']
-    call(monkeypatch, 'export_weights.py', run, '--to', 'blip', '--out', tmp_path / 'blip')
+    call(monkeypatch, 'export_weights.py', run, '--format', 'blip', '--out', tmp_path / 'blip')
     call(monkeypatch, 'test.py', run / 'iter_3.pth', '--cfg-options', 'test_cfg.amp=None')
     figures = sorted((run / 'test').rglob('metrics*.json'))
     assert figures, list((run / 'test').rglob('*'))

@@ -81,7 +81,7 @@ def test_an_export_is_exported_tested_and_converted_again(world, exported, tmp_p
     main(['test', str(world.config), str(exported), '--work-dir', 'other', '--cfg-options', 'test_cfg.amp=None'])
     assert json.loads((tmp_path / 'other/metrics.json').read_text())['image'] == figures['image']
     main(['export', '--model', str(exported), '--out', 'again'])
-    main(['export', str(exported), '--out', 'as_blip', '--to', 'blip'])
+    main(['export', str(exported), '--out', 'as_blip', '--format', 'blip'])
     one, two = (load_checkpoint(path / 'model.safetensors') for path in (exported, Path('again')))
     assert all(torch.equal(value, two['state_dict'][key]) for key, value in one['state_dict'].items())
     assert one['meta'] == two['meta'] and str(tmp_path) not in (exported / 'config.json').read_text()

@@ -147,7 +147,7 @@ def test_blip_to_ours_to_blip_is_the_same_state_dict(seed, kind, vocab_file, tmp
     save_checkpoint(dict(state_dict=model.state_dict()), tmp_path / 'ours.pth')
     config = write_config(tmp_path / 'config.py', omnivl_config(vocab_file, **options))
     run(
-        EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'back', '--to', 'blip', '--kind', kind
+        EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'back', '--format', 'blip', '--kind', kind
     )  # fmt: skip
     written = load_file(tmp_path / 'back/model.safetensors')
     assert written.keys() == stored.keys() and all(torch.equal(written[key], stored[key]) for key in stored)
@@ -161,7 +161,7 @@ def test_a_model_of_ours_runs_in_hugging_faces_blip(vocab_file, tmp_path):
     theirs = {}
     for kind in ('retrieval', 'caption'):
         folder = tmp_path / kind
-        run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', folder, '--to', 'blip', '--kind', kind)
+        run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', folder, '--format', 'blip', '--kind', kind)
         theirs[kind] = BLIP[kind].from_pretrained(folder).eval()
         assert (folder / 'vocab.txt').read_text() == Path(vocab_file).read_text()
     with_first = [torch.cat([torch.full_like(ids[:, :1], token), ids[:, 1:]], dim=1) for token in (ENC, DEC)]
@@ -355,7 +355,7 @@ def test_a_folder_of_old_is_read_with_a_warning_and_its_weights_are_checked(voca
 def test_the_folder_of_hugging_faces_blip_has_its_checksums_too(vocab_file, tmp_path):
     save_checkpoint(dict(state_dict=omnivl(vocab_file).state_dict()), tmp_path / 'ours.pth')
     config = write_config(tmp_path / 'config.py', omnivl_config(vocab_file))
-    run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'blip', '--to', 'blip')
+    run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'blip', '--format', 'blip')
     done = subprocess.run(['sha256sum', '-c', 'SHA256SUMS'], cwd=tmp_path / 'blip', capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.count(': OK') == len(list((tmp_path / 'blip').iterdir())) - 1
 
