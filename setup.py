@@ -36,10 +36,11 @@ class BuildWithConfigs(build_py):
 
     def beside(self):
         """Yield the files, without tests and what is no text."""
+        yield Path('model-index.yml')  # of OpenMMLab's tools: names the metafile of the configs
         for folder in BESIDE:
             for path in sorted((ROOT / folder).rglob('*')):
                 inner = path.relative_to(ROOT)
-                if path.suffix in ('.py', '.sh', '.md', '.html', '.css') and 'tests' not in inner.parts:
+                if path.suffix in ('.py', '.sh', '.md', '.html', '.css', '.yml') and 'tests' not in inner.parts:
                     yield inner
 
     def get_outputs(self, include_bytecode=True):
@@ -57,6 +58,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['omnivl', 'omnivl.*']),
+    package_data={'omnivl.apis': ['card.md']},
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['omnivl = omnivl.commands.main:main']},
     install_requires=[

@@ -1,7 +1,7 @@
 """Write a trained model for others: as plain files, as Hugging Face's BLIP, or as graphs that need no omnivl.
 
-MODEL is a checkpoint, a work directory, whose last one is taken, or an exported folder; or a config with a CHECKPOINT
-(or work directory) after it. The formats:
+MODEL is a checkpoint, a work directory, whose last one is taken, an exported folder, or hf://owner/name; or a config
+with a CHECKPOINT (or work directory) after it. The formats:
 
   safetensors   all of the model, with config and vocabulary, for omnivl and safetensors
   blip          the image-only parts in Hugging Face's form, see --kind
@@ -14,6 +14,8 @@ one differs by more than 1e-4, and write a README.md with inputs, outputs, prepr
 
 Examples:
     omnivl export work_dirs/pretrain_joint --out exported
+    omnivl export work_dirs/pretrain_joint --out exported --push-to hf://owner/name --license apache-2.0
+    omnivl export hf://Salesforce/blip-vqa-base --out exported
     omnivl export pretrain_joint work_dirs/pretrain_joint --out exported
     omnivl export work_dirs/pretrain_joint --format onnx --out graphs
     omnivl export retrieval_coco work_dirs/retrieval_coco/iter_100.pth --out blip --format blip --kind retrieval
@@ -26,8 +28,16 @@ from omnivl.apis import OmniVLInferencer, export_blip, export_folder
 from omnivl.apis.export import load_for_use
 from omnivl.apis.export_blip import ARCHITECTURES
 from omnivl.engine import ConfigError
-from omnivl.engine.command_line import CONFIG_HELP, add_cfg_options, one_line_errors, read_changed_config
+from omnivl.engine.command_line import (
+    CONFIG_HELP,
+    add_cfg_options,
+    add_model_options,
+    one_line_errors,
+    read_changed_config,
+    take_model,
+)
 from omnivl.engine.identity import allowed_differences, knows_itself
+from omnivl.weights.hub import parse_address, push
 from omnivl.weights.report import grouped
 
 from ..main import UsageError
@@ -37,10 +47,7 @@ GRAPH_FORMATS = ('onnx', 'torch_export')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument('config', metavar='MODEL', help=f'what knows itself, see above; or {CONFIG_HELP}')
-    parser.add_argument(
-        'checkpoint', nargs='?', metavar='CHECKPOINT', help='after a config: what would otherwise stand alone'
-    )
+    add_model_options(parser, f'a model; or {CONFIG_HELP}', 'after a config: what would otherwise stand alone')
     parser.add_argument('--out', required=True, help='folder to write')
     parser.add_argument(
         '--format',
@@ -49,19 +56,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='see above (default: %(default)s)',
     )
     parser.add_argument('--kind', choices=list(ARCHITECTURES), help='blip: which of its models (default: retrieval)')
+    parser.add_argument('--push-to', metavar='hf://OWNER/NAME', help='repository on the hub to upload the folder to')
+    parser.add_argument('--private', action='store_true', help='a repository that is made is for its owner only')
+    parser.add_argument('--license', help="of the weights, for their model card, as the hub calls it ('apache-2.0')")
     add_cfg_options(parser)
 
 
 def export(arguments: argparse.Namespace) -> None:
-    """Write the folder and say what it holds."""
+    """Write the folder, say what it holds, and upload it if that is asked for."""
+    take_model(arguments)
+    if arguments.push_to is not None:
+        parse_address(arguments.push_to)  # a slip of the pen should not cost an export
     if arguments.format in GRAPH_FORMATS:
         export_as_graphs(arguments)
-        return
+    else:
+        export_weights(arguments)
+    if arguments.push_to is not None:
+        print(f'uploaded: {push(Path(arguments.out), arguments.push_to, arguments.private)}')
+
+
+def export_weights(arguments: argparse.Namespace) -> None:
+    """Write a folder of weights, ours or BLIP's."""
     cfg = read_changed_config(arguments)
     checkpoint = arguments.checkpoint or cfg.get('load_from')
     check_checkpoint(arguments)
     if arguments.format == 'safetensors':
-        model = export_folder(cfg, checkpoint, arguments.out)
+        address = arguments.push_to or arguments.out
+        card = dict(name=Path(address).name, address=address, licence=arguments.license)
+        model = export_folder(cfg, checkpoint, arguments.out, **card)
         print(f'{type(model).__name__} written to {arguments.out}')
         return
     kind = arguments.kind or 'retrieval'
@@ -99,5 +121,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Export."""
     if arguments.kind is not None and arguments.format != 'blip':
         raise UsageError(f'--kind is of --format blip, not of {arguments.format}')
+    if arguments.license is not None and arguments.format != 'safetensors':
+        raise UsageError(f'--license is for the model card of --format safetensors, {arguments.format} has none')
+    if arguments.private and arguments.push_to is None:
+        raise UsageError('--private is of --push-to')
     with one_line_errors():
         export(arguments)
