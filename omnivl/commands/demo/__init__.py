@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> None:
     for name in ('max_mb', 'max_megapixels', 'max_seconds', 'max_waiting'):
         if getattr(arguments, name) <= 0:
             raise UsageError(f'--{name.replace("_", "-")} must be above 0, got {getattr(arguments, name)}')
+    if not 0 <= arguments.port < 1 << 16:
+        raise UsageError(f'--port must be in 0 ... 65535, got {arguments.port}')
     auth = read_auth(arguments.auth)
     uploads = Path(tempfile.mkdtemp(prefix='omnivl-demo-')).resolve()
     # Gradio reads these when it is imported: its files go where we delete them, and it reports to nobody.
@@ -100,10 +102,11 @@ def show_page(arguments: argparse.Namespace, uploads: Path, auth: tuple[str, str
         print(threads)
     limits = UploadLimits(arguments.max_mb, arguments.max_megapixels, arguments.max_seconds)
     gallery = None if arguments.index is None else open_gallery(inferencer, Path(arguments.index))
-    serving = Serving(inferencer, name_of(arguments.checkpoint or arguments.model), limits, gallery)
-    folder = examples_folder(arguments.examples, arguments.checkpoint or arguments.model)
+    weights = arguments.checkpoint or arguments.model
+    serving = Serving(inferencer, *names_of(weights), limits, gallery)
+    folder = examples_folder(arguments.examples, weights)
     examples = [] if folder is None else take_examples(folder, uploads, limits)
-    app = make_app(serving, make_page(serving, examples, arguments.max_waiting), uploads)
+    app = make_app(serving, make_page(serving, examples, arguments.max_waiting))
     for title, reason in serving.refused.items():
         print(f'no {title}: {reason}')
     if arguments.host not in LOOPBACK and auth is None:
@@ -132,10 +135,14 @@ def read_auth(option: str | None) -> tuple[str, str] | None:
     return user, password
 
 
-def name_of(model: str) -> str:
-    """Return what a model is called on the page: its folder, or its file with the folder it is in."""
+def names_of(model: str) -> tuple[str, str]:
+    """Return what a model, and the file of its weights, are called on the page: without the folders they are in."""
+    from omnivl.storage.checkpoint import find_checkpoints
+
     path = Path(model).absolute()
-    return path.name if path.is_dir() else f'{path.parent.name}/{path.name}'
+    checkpoints = find_checkpoints(path) if path.is_dir() else [path]
+    name = path.name if path.is_dir() else path.parent.name
+    return name, checkpoints[0].name if checkpoints else 'exported'
 
 
 def examples_folder(option: str | None, model: str) -> Path | None:

@@ -46,7 +46,7 @@ def small_clip(path: str) -> bytes:
     rate = (len(kept) - 1) / max(float(times[-1] - times[0]), 1 / RATE)
     height, width = (side // 2 * 2 for side in frames.shape[1:3])  # H.264 halves the resolution of colours
     file = io.BytesIO()
-    with av.open(file, 'w', format='mp4', options={'movflags': 'faststart'}) as target:
+    with av.open(file, 'w', format='mp4') as target:
         stream = target.add_stream('libx264', rate=max(round(rate), 1), options={'preset': 'veryfast'})
         stream.height, stream.width, stream.pix_fmt = height, width, 'yuv420p'
         for frame in frames[kept]:

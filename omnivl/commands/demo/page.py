@@ -22,8 +22,8 @@ NOTHING = 'there is no picture or clip yet: drop one, or choose an example'
 LIMITS = (
     'It knows what its training data showed and nothing else; what it writes is likely, not true.',
     'Nothing filters what it says. Do not decide about people by it.',
-    'What is uploaded goes to the machine that serves this page and to no other; it is deleted after an hour or two, and '
-    'when the page ends.',
+    'What is uploaded goes to the machine that serves this page and to no other; it is deleted after an hour or so, '
+    'and when the page ends.',
 )
 # gradio's usual theme loads fonts, for which another host may be asked.
 FONTS = ['system-ui', '-apple-system', 'Segoe UI', 'Roboto', 'sans-serif']
@@ -54,12 +54,11 @@ def make_page(serving: Serving, examples: list[Example], max_waiting: int) -> gr
     with gr.Blocks(
         title=f'{serving.name} · omnivl', analytics_enabled=False, delete_cache=(KEPT_SECONDS // 6, KEPT_SECONDS)
     ) as page:
-        tasks = ', '.join(task.title.lower() for task in serving.offered) or 'nothing'
-        gr.HTML(show.head(serving.name, f'A model of images, videos and language. It can: {tasks}.'))
+        gr.HTML(show.head(serving.name, [task.does for task in serving.offered]))
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 file = gr.File(
-                    label=f'A picture or a clip ({serving.limits.described()})',
+                    label='A picture or a clip',
                     file_types=['image', 'video'],
                     height=150,
                     elem_id='upload',
@@ -83,18 +82,23 @@ def make_page(serving: Serving, examples: list[Example], max_waiting: int) -> gr
     return page.queue(max_size=max_waiting)
 
 
+def line_of(error: Exception) -> str:
+    """Return what a visitor is told of an error; a fault of the program goes to the terminal, with its traceback."""
+    if isinstance(error, OmniVLError):
+        return str(error)
+    logging.getLogger('omnivl').error('the page could not do this', exc_info=error)
+    return FAILED.format(type(error).__name__)
+
+
 def safely(do: Callable[..., str]) -> Callable[..., str]:
-    """Let what makes HTML show its errors in a line; one that is a fault of the program goes to the terminal too."""
+    """Let what makes HTML show its errors in a line."""
 
     def shown(*inputs: Any) -> str:
         """Make the HTML."""
         try:
             return do(*inputs)
-        except OmniVLError as error:
-            return show.error_box(str(error))
         except Exception as error:
-            logging.getLogger('omnivl').exception('the page could not do this')
-            return show.error_box(FAILED.format(type(error).__name__))
+            return show.error_box(line_of(error))
 
     return shown
 
@@ -224,8 +228,8 @@ def told(do: Callable[..., dict]) -> Callable[..., dict]:
     def answered(*inputs: Any, **named: Any) -> dict:
         try:
             return do(*inputs, **named)
-        except OmniVLError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+        except Exception as error:
+            raise gr.Error(line_of(error), print_exception=False) from error
 
     return answered
 

@@ -24,17 +24,8 @@ LAST_ANSWERS = 3  # seconds that answers in progress have when the server ends
 KEPT = 'private, max-age=3600'
 
 
-def make_app(serving: Serving, page: gr.Blocks, uploads: Path) -> FastAPI:
-    """Make the application, still without its gate.
-
-    Args:
-        serving: What is behind the page.
-        page: The page, see ``make_page``.
-        uploads: Folder of the uploads.
-
-    Returns:
-        The application.
-    """
+def make_app(serving: Serving, page: gr.Blocks) -> FastAPI:
+    """Make the application of a page, see ``make_page``, and what is behind it; still without its gate."""
     app = FastAPI(openapi_url=None)
 
     @app.get(HEALTH)
@@ -53,13 +44,12 @@ def make_app(serving: Serving, page: gr.Blocks, uploads: Path) -> FastAPI:
             raise HTTPException(404, 'there is no such item')
         return Response(content, media_type=MP4 if kind == 'mp4' else JPEG, headers={'Cache-Control': KEPT})
 
+    # No allowed_paths: uploads are shown without, and gradio would then show drawings with scripts in them as pages.
     return gr.mount_gradio_app(
         app,
         page,
         '/',
         app_kwargs=dict(docs_url=None, redoc_url=None),
-        allowed_paths=[str(uploads)],
-        blocked_paths=[str(Path.cwd())] if not uploads.is_relative_to(Path.cwd()) else [],
         max_file_size=int(serving.limits.megabytes * 1e6),
         footer_links=[],
         run_history=False,
@@ -83,7 +73,7 @@ def listen(host: str, port: int) -> socket.socket:
         server = socket.socket(family, kind, protocol)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind(address)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise OmniVLRuntimeError(
             f'{host}:{port} cannot be listened at ({error}): --port N takes another one, --port 0 a free one'
         ) from error

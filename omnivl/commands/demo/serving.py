@@ -24,6 +24,7 @@ from .uploads import UploadLimits, check_upload, listed_texts, one_text
 Answer = dict[str, Any]
 STRIP_HEIGHT = 112  # pixels of the frames on which attention is drawn
 MAX_RESULTS = 60
+MAX_NOTES = 3
 
 
 class Task(NamedTuple):
@@ -32,25 +33,27 @@ class Task(NamedTuple):
     Attributes:
         name: In the JSON interface.
         title: On its tab.
+        does: What it does, in words.
         needs: What the model must offer.
         reads: Whether it needs a test pipeline that reads texts.
     """
 
     name: str
     title: str
+    does: str
     needs: tuple[type, ...]
     reads: bool = True
 
 
 TASKS = (
-    Task('caption', 'Caption', (Writes,), reads=False),
-    Task('answer', 'Ask', (Answers,)),
-    Task('match', 'Match', (Matches, Contrasts)),
-    Task('classify', 'Classify', (Contrasts,)),
-    Task('attention', 'Look', (Matches,)),
-    Task('search', 'Search', (Contrasts,)),
+    Task('caption', 'Caption', 'write captions', (Writes,), reads=False),
+    Task('answer', 'Ask', 'answer questions', (Answers,)),
+    Task('match', 'Match', 'compare it with texts', (Matches, Contrasts)),
+    Task('classify', 'Classify', 'name its class', (Contrasts,)),
+    Task('attention', 'Look', 'show where it looks', (Matches,)),
+    Task('search', 'Search', 'search for what is like it', (Contrasts,)),
 )
-BY_HEAD = Task('classify', 'Classify', (Classifies,), reads=False)
+BY_HEAD = Task('classify', 'Classify', 'name its class', (Classifies,), reads=False)
 
 
 class Serving:
@@ -59,6 +62,7 @@ class Serving:
     Args:
         inferencer: The model.
         name: What it is called on the page.
+        checkpoint: What its weights are called.
         limits: Of what is uploaded.
         gallery: What ``search`` searches in, made with this model; None = nothing, so there is no search.
 
@@ -71,10 +75,15 @@ class Serving:
     """
 
     def __init__(
-        self, inferencer: OmniVLInferencer, name: str, limits: UploadLimits, gallery: Gallery | None = None
+        self,
+        inferencer: OmniVLInferencer,
+        name: str,
+        checkpoint: str,
+        limits: UploadLimits,
+        gallery: Gallery | None = None,
     ) -> None:
         self.inferencer: Any = inferencer  # one upload gives one dict, which its annotations cannot say
-        self.name, self.limits, self.gallery = name, limits, gallery
+        self.name, self.checkpoint, self.limits, self.gallery = name, checkpoint, limits, gallery
         self.started = time.monotonic()
         self.answered = self.running = 0
         self.has_head = offered_by(inferencer.model, Classifies) is not None
@@ -219,11 +228,13 @@ class Serving:
         height, width = known.get('image_size', ('?', '?'))
         kinds = [MODALITIES[modality].plural for modality in self.inferencer.preparation.pipelines]
         frames = f', {known["num_frames"]} frames of a clip' if 'num_frames' in known else ''
+        size = sum(parameter.numel() for parameter in model.parameters())
         facts = {
             'Model': self.name,
-            'Task': f'{type(model).__name__}: {", ".join(task.title.lower() for task in self.offered)}',
+            'Task': type(model).__name__,
+            'Checkpoint': self.checkpoint,
             'Looks at': f'{" and ".join(kinds)}, {height} x {width} pixels{frames}',
-            'Parameters': f'{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f} M',
+            'Parameters': f'{size / 1e6:.1f} M' if size > 1e6 else f'{size:,}',
         }
         if (tokenizer := tokenizer_of(model)) is not None:
             facts['Vocabulary'] = f'{tokenizer.vocab_size:,} word pieces'
@@ -274,4 +285,6 @@ class Serving:
             self.running -= 1
         own = {key: value for key, value in row.items() if key not in ('input', 'modality', 'left_out')}
         notes = list(dict.fromkeys(str(warning.message) for warning in caught))
+        if len(notes) > MAX_NOTES:
+            notes[MAX_NOTES:] = [f'and {len(notes) - MAX_NOTES} more like these']
         return own | (dict(notes=notes) if notes else {})

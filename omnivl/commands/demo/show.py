@@ -1,14 +1,17 @@
 """The HTML of what is found; every text of a visitor or a model is escaped here."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 Answer = Mapping[str, Any]
 
 
-def head(name: str, about: str) -> str:
-    """Show the title of the page."""
+def head(name: str, abilities: Sequence[str]) -> str:
+    """Show the title of the page, and what the model can do."""
+    *some, last = abilities or ['do nothing here']
+    what = f'{", ".join(some)} and {last}' if some else last
+    about = f'A model of pictures, clips and language. Drop a picture or a clip: it can {what}.'
     return f'<div class="omnivl-head"><h1>{escape(name)}</h1><p>{escape(about)}</p></div>'
 
 

@@ -77,7 +77,7 @@ def _check_picture(path: str, limits: UploadLimits) -> None:
     except BrokenVisualError:
         raise
     except Exception as error:  # PIL raises many kinds on bad bytes
-        kinds = ', '.join([*FORMATS, *CONTAINERS.values()])
+        kinds = ', '.join(dict.fromkeys([*FORMATS, *CONTAINERS.values()]))
         raise BrokenVisualError(path, f'it is no picture or clip of a kind that is read here ({kinds})') from error
 
 
