@@ -334,12 +334,14 @@ def test_a_port_that_is_taken_is_told_before_the_model_is_loaded(capsys):
             main(['demo', 'nowhere', '--port', str(port)])
 
 
-def test_without_gradio_the_command_to_install_it_is_told(monkeypatch):
+def test_without_gradio_the_command_to_install_it_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
     for name in [name for name in sys.modules if name.startswith('omnivl.commands.demo.')]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, 'gradio', None)
     with pytest.raises(SystemExit, match=r"the page needs gradio \(.*\): pip install 'omnivl\[web\]'"):
         main(['demo', 'nowhere'])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

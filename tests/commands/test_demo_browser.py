@@ -130,6 +130,15 @@ def test_bad_files_and_missing_ones_are_told_in_a_line(open_page, files, screens
     assert 'Traceback' not in page.content()
 
 
+def test_a_file_that_is_too_large_never_leaves_the_browser(open_page, tmp_path, screenshots):
+    large = tmp_path / 'large.png'
+    large.write_bytes(bytes(600_000))
+    page = open_page()
+    page.set_input_files(FILE, large)
+    page.get_by_text(re.compile('exceed the maximum allowed size')).first.wait_for()
+    page.screenshot(path=screenshots / 'desktop-too-large.png')
+
+
 def test_two_users_at_once_get_their_own_answers(open_page, shown, files):
     pages = {name: open_page() for name in ('picture', 'clip')}
     for name, page in pages.items():

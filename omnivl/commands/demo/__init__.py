@@ -64,10 +64,10 @@ def run(arguments: argparse.Namespace) -> None:
     # Gradio reads these when it is imported: its files go where we delete them, and it reports to nobody.
     os.environ.update(GRADIO_TEMP_DIR=str(uploads), GRADIO_ANALYTICS_ENABLED='False', HF_HUB_DISABLE_TELEMETRY='1')
     try:
-        from .server import ended_by_signals
-    except ImportError as error:
-        raise OmniVLImportError(f"the page needs gradio ({error}): pip install 'omnivl[web]'") from error
-    try:
+        try:
+            from .server import ended_by_signals
+        except ImportError as error:
+            raise OmniVLImportError(f"the page needs gradio ({error}): pip install 'omnivl[web]'") from error
         with ended_by_signals(), one_line_errors():
             show_page(arguments, uploads, auth)
     finally:

@@ -73,6 +73,7 @@ def listen(host: str, port: int) -> socket.socket:
         server = socket.socket(family, kind, protocol)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind(address)
+        server.listen()  # or else a second page could take the same address while this one loads its model
     except OSError as error:
         raise OmniVLRuntimeError(
             f'{host}:{port} cannot be listened at ({error}): --port N takes another one, --port 0 a free one'
@@ -90,11 +91,7 @@ def address_of(listening: socket.socket) -> str:
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
     """Let SIGTERM end the work inside as Ctrl-C does, so that what has to be cleaned up is."""
-
-    def end(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             yield

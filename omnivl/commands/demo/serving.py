@@ -105,7 +105,7 @@ class Serving:
             if task.reads:
                 self.inferencer.preparation.tokenize  # noqa: B018, says what is missing
         except OmniVLError as error:
-            return str(error).partition(' (see ')[0]
+            return str(error).partition(' (see ')[0].partition(': ')[0]  # not which methods or parts are missing
         if task.name == 'search' and self.gallery is None:
             return 'there is nothing to search in: start the page with --index FOLDER'
         return None
