@@ -303,6 +303,7 @@ def test_what_a_model_is_called(tmp_path):
         (tmp_path / 'run' / name).touch()
     assert names_of(str(tmp_path / 'run')) == ('run', 'iter_10.pth')
     assert names_of(str(tmp_path / 'run/iter_2.pth')) == ('run', 'iter_2.pth')
+    assert names_of('hf://owner/name') == ('hf://owner/name', 'hf://owner/name')
 
 
 @pytest.mark.parametrize(

@@ -41,10 +41,7 @@ def main() -> None:
     form = FORMATS['onnx']
     form.check_installed()
     picture = torch.zeros(1, 3, args.size, args.size, dtype=torch.uint8)
-    towers = [
-        tower_of(model, IMAGE.name, picture),
-        tower_of(model, VIDEO.name, picture.expand(args.frames, -1, -1, -1)),
-    ]
+    towers = [tower_of(model, IMAGE.name, picture), tower_of(model, VIDEO.name, picture.expand(args.frames, -1, -1, -1))]
     tokens = floats('tokens', 'those of a tower', 'visual_tokens', args.width)
     figures = {}
     for graph in (*towers, *text_graphs_of(model, tokens)):

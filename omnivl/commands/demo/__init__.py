@@ -83,6 +83,7 @@ def show_page(arguments: argparse.Namespace, uploads: Path, auth: tuple[str, str
         auth: User and password, or None.
     """
     from omnivl.commands import infer
+    from omnivl.engine.identity import knows_itself
     from omnivl.engine.threads import choose_threads
     from omnivl.places import find_config
 
@@ -95,7 +96,7 @@ def show_page(arguments: argparse.Namespace, uploads: Path, auth: tuple[str, str
 
     start = time.monotonic()
     listening = listen(arguments.host, arguments.port)
-    if not Path(arguments.model).is_dir():
+    if not knows_itself(arguments.model):
         arguments.model = str(find_config(arguments.model))
     inferencer = infer.load_inferencer(arguments)
     if (threads := choose_threads(inferencer.model)) is not None:
@@ -139,6 +140,8 @@ def names_of(model: str) -> tuple[str, str]:
     """Return what a model, and the file of its weights, are called on the page: without the folders they are in."""
     from omnivl.storage.checkpoint import find_checkpoints
 
+    if '://' in model:
+        return model, model
     path = Path(model).absolute()
     checkpoints = find_checkpoints(path) if path.is_dir() else [path]
     name = path.name if path.is_dir() else path.parent.name
