@@ -29,7 +29,7 @@ def installed(tmp_path_factory):
     root = tmp_path_factory.mktemp('wheel')
     source = root / 'source'
     source.mkdir()
-    tracked = ['setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'MANIFEST.in', 'omnivl', 'configs', 'tools']
+    tracked = ['setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'MANIFEST.in', 'model-index.yml', 'omnivl', 'configs', 'tools']
     for name in [*tracked, 'projects']:
         subprocess.run(['cp', '-r', str(ROOT / name), str(source)], check=True)
     options = ['--no-deps', '--no-build-isolation', '-q']
