@@ -214,7 +214,7 @@ def _checksum(file: Any) -> str | None:
 
 
 def _asked(address: HubAddress, ask: Callable[[], Result]) -> Result:
-    """Ask the hub; what it refuses becomes an error that says what to do, one that nobody answers a OmniVLConnectionError."""
+    """Ask the hub; what it refuses is an error that says what to do, what nobody answers an OmniVLConnectionError."""
     from huggingface_hub.utils import (
         GatedRepoError,
         HfHubHTTPError,
