@@ -13,7 +13,7 @@ import logging
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -201,6 +201,10 @@ class Rehearsal:
             self.optimizer.zero_grad()
         return Memory(gradients=gradients, batch=inputs, activations=activations, **self._rest())
 
+    def recomputed(self, load: Load) -> Memory:
+        """Take a training step in which all parts that can recompute their blocks do so."""
+        return self.step(replace(load, checkpointing=True))
+
     def encode(self, load: Load) -> Memory:
         """Compute the features of a batch, as an evaluation does, and return what that needs at the most."""
         self.model.eval()
@@ -276,7 +280,7 @@ def build_optimizer(model: nn.Module, config: Mapping[str, Any]) -> torch.optim.
         optim_wrapper_cfg=dict(type='OptimWrapper', optimizer=copy.deepcopy(config['optimizer'])),
         paramwise_cfg=copy.deepcopy(config.get('paramwise_cfg')),
     )
-    with _silent():
+    with silent():
         return OPTIM_WRAPPER_CONSTRUCTORS.build(constructor)(model).optimizer
 
 
@@ -299,7 +303,7 @@ def _bytes(tensors: Iterable[Any]) -> int:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Keep what is built here out of the log, which a constructor tells of its groups."""
     logger = MMLogger.get_current_instance()
     level = logger.level
