@@ -91,7 +91,7 @@ class _Fakes(FakeTensorMode):
 
 
 class Ledger(TorchDispatchMode):
-    """Books every storage that is made within it, until it is freed; a number that is read out of a tensor is 0.
+    """Books every storage that is made within it, until it is freed; numbers that are read out of tensors are made up.
 
     Attributes:
         balance: Bytes that lie there now.
@@ -107,7 +107,7 @@ class Ledger(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
         """Compute, and book what is new."""
         if func is torch.ops.aten._local_scalar_dense.default:
-            return 0
+            return 1.0 if args[0].is_floating_point() else 0  # an optimizer divides by what comes of its steps
         outputs = func(*args, **(kwargs or {}))
         for output in tree_leaves(outputs):
             if isinstance(output, Tensor):

@@ -57,14 +57,18 @@ def make_plan(arguments: argparse.Namespace) -> dict[str, Any]:
 def _plan_training(
     cfg: Config, arguments: argparse.Namespace, machines: Mapping[str, Machine], on_gpu: bool
 ) -> dict[str, Any]:
-    if not cfg.get('optim_wrapper') or not cfg.get('train_cfg'):
+    if not all(isinstance(cfg.get(key), Mapping) and cfg[key] for key in ('optim_wrapper', 'train_cfg')):
         raise ConfigError(f'{arguments.config} has train_dataloader, but no optim_wrapper or no train_cfg')
     meta = build_model(cfg.model)
     tasks = training_tasks(cfg, meta, arguments)
     check_names(arguments, tasks)
     steps = count_steps(cfg, meta, tasks, arguments.gpus)
+    measured = _measured(arguments.measured, tasks) if arguments.measured else None
+    precision = cfg.optim_wrapper.get('precision', 'fp32')
+    if precision not in PRECISIONS:
+        raise ConfigError(f'optim_wrapper.precision is {precision!r}; allowed: {", ".join(PRECISIONS)}')
     rehearsal = Rehearsal(cfg.model, cfg.optim_wrapper, on_gpu)
-    training = _training(cfg, rehearsal)
+    training = _training(cfg, rehearsal, precision)
     costs = [_step_costs(task, steps.get(task.name, 0), meta, rehearsal, training) for task in tasks]
     plan: dict[str, Any] = dict(
         kind='training',
@@ -76,7 +80,7 @@ def _plan_training(
     )
     for name, machine in machines.items():
         plan['plans'][name] = dict(
-            runs=_runs(costs, training, machine, arguments),
+            runs=_runs(costs, training, machine, arguments.mfu, measured),
             memory={one.task.name: _memory_on(one, rehearsal, training, machine) for one in costs},
             precision_missing=training.precision == 'bf16' and not machine.gpu.bf16,
         )
@@ -104,10 +108,7 @@ def _plan_test(
     return plan
 
 
-def _training(cfg: Config, rehearsal: Rehearsal) -> Training:
-    precision = cfg.optim_wrapper.get('precision', 'fp32')
-    if precision not in PRECISIONS:
-        raise ConfigError(f'optim_wrapper.precision is {precision!r}; allowed: {", ".join(PRECISIONS)}')
+def _training(cfg: Config, rehearsal: Rehearsal, precision: str) -> Training:
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     kept, between = checkpoint.get('max_keep_ckpts', -1), checkpoint.get('interval', -1)
     queues = getattr(rehearsal.model, 'queues', None)
@@ -135,14 +136,17 @@ def _step_costs(task: Task, steps: int, meta: Any, rehearsal: Rehearsal, trainin
 
 
 def _runs(
-    costs: list[StepCosts], training: Training, machine: Machine, arguments: argparse.Namespace
+    costs: list[StepCosts],
+    training: Training,
+    machine: Machine,
+    shares: list[float],
+    measured: Mapping[str, float] | None,
 ) -> list[dict[str, Any]]:
     """Add up the run at each utilisation that is asked for, or with the times that were measured."""
-    if arguments.measured:
-        seconds = _measured(arguments.measured, costs)
-        return [dict(mfu=None) | run_costs(costs, training, machine, seconds)]
+    if measured is not None:
+        return [dict(mfu=None) | run_costs(costs, training, machine, measured)]
     runs = []
-    for share in arguments.mfu:
+    for share in shares:
         seconds = {one.task.name: one.seconds(machine, training.precision, share) for one in costs}
         runs.append(dict(mfu=share) | run_costs(costs, training, machine, seconds))
     return runs
@@ -162,9 +166,9 @@ def _memory_on(costs: StepCosts, rehearsal: Rehearsal, training: Training, machi
     )
 
 
-def _measured(words: list[str], costs: list[StepCosts]) -> dict[str, float]:
+def _measured(words: list[str], tasks: list[Task]) -> dict[str, float]:
     """Read the option ``--measured``: seconds by task, or the work directory that has them."""
-    batches = {one.task.name: one.task.batch_size for one in costs}
+    batches = {task.name: task.batch_size for task in tasks}
     if len(words) == 1 and '=' not in words[0]:
         return _logged(Path(words[0]), batches)
     seconds = numbers_of(words, 'measured')

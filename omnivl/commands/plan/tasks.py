@@ -207,7 +207,8 @@ def _source(dataset: Any, arguments: argparse.Namespace) -> Source:
         return Source(name, len(dataset), COUNTED, file_bytes or _mean_file(dataset))
     except OmniVLFileNotFoundError as error:
         if name not in ITEMS:
-            raise ConfigError(f'how large is {name}? {error}. Or say it: --samples {name}=NUMBER') from error
+            given = f' (--samples has {", ".join(arguments.samples)})' if arguments.samples else ''
+            raise ConfigError(f'how large is {name}? {error}. Or say it: --samples {name}=NUMBER{given}') from error
     return Source(name, ITEMS[name] if most is None else min(most, ITEMS[name]), PUBLISHED, file_bytes)
 
 
