@@ -64,7 +64,9 @@ def model_config(width: int, depth: int, size: int, queue_length: int = 512) -> 
 
 def predict(case: Case) -> Memory:
     """Rehearse a step as on a CPU."""
-    return Rehearsal(model_config(case.width, case.depth, case.load.sizes.size), OPTIMIZER, on_gpu=False).step(case.load)
+    return Rehearsal(model_config(case.width, case.depth, case.load.sizes.size), OPTIMIZER, on_gpu=False).step(
+        case.load
+    )
 
 
 def measure(case: Case) -> int:

@@ -37,9 +37,7 @@ def ways_to_fit(rehearsal: Rehearsal, task: Task, training: Training, machine: M
     Returns:
         Recomputing, a lower precision, smaller batches (with accumulation, or more GPUs), and sharding.
     """
-    own = Load(
-        task.modality, task.sizes, task.batch_size, task.losses, training.precision, training.accumulation > 1
-    )
+    own = Load(task.modality, task.sizes, task.batch_size, task.losses, training.precision, training.accumulation > 1)
 
     def way(load: Load, change: str) -> Way:
         size = ddp_bytes(rehearsal.step(load), training, machine.gpus)
@@ -47,7 +45,9 @@ def ways_to_fit(rehearsal: Rehearsal, task: Task, training: Training, machine: M
 
     variants = [(own, '')]
     if rehearsal.has_checkpointing() and not rehearsal.checkpoints_by_default():
-        variants.append((replace(own, checkpointing=True), 'activation_checkpointing=True in every part of model.trunk'))
+        variants.append(
+            (replace(own, checkpointing=True), 'activation_checkpointing=True in every part of model.trunk')
+        )
     if training.precision == 'fp32' and machine.gpu.bf16:
         variants += [
             (replace(load, precision='bf16'), ' and '.join(filter(None, (change, 'optim_wrapper.precision=bf16'))))
@@ -58,7 +58,9 @@ def ways_to_fit(rehearsal: Rehearsal, task: Task, training: Training, machine: M
         ways += _smaller_batches(rehearsal, task, training, machine, load, change)
     memory = rehearsal.step(own)
     size = fsdp_bytes(memory, training, machine.gpus)
-    ways.append(Way('sharding by FSDP2 (arithmetic; this version trains with DDP)', size, size <= machine.usable, False))
+    ways.append(
+        Way('sharding by FSDP2 (arithmetic; this version trains with DDP)', size, size <= machine.usable, False)
+    )
     return ways
 
 

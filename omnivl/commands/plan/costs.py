@@ -1,4 +1,4 @@
-"""What the steps of a run add up to: operations, time, network, loaders and disk; pure arithmetic on counted figures."""
+"""What the steps of a run add up to: operations, time, network, loaders, disk; arithmetic on counted figures."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -44,7 +44,9 @@ GPUS = {
     'a100-80': GPU('NVIDIA A100 80GB SXM', 80 * GIB, 312e12, 19.5e12, 2039e9, 600e9, 'NVIDIA A100 data sheet'),
     'v100': GPU('NVIDIA V100 32GB SXM2', 32 * GIB, 125e12, 15.7e12, 900e9, 300e9, 'NVIDIA V100 data sheet', bf16=False),
     'l40s': GPU('NVIDIA L40S', 48 * GIB, 362e12, 91.6e12, 864e9, 64e9, 'NVIDIA L40S data sheet'),
-    '4090': GPU('NVIDIA GeForce RTX 4090', 24 * GIB, 165.2e12, 82.6e12, 1008e9, 64e9, 'NVIDIA Ada GPU architecture paper'),
+    '4090': GPU(
+        'NVIDIA GeForce RTX 4090', 24 * GIB, 165.2e12, 82.6e12, 1008e9, 64e9, 'NVIDIA Ada GPU architecture paper'
+    ),
 }
 NAMES = (*GPUS, CPU)
 

@@ -1,4 +1,4 @@
-"""How much memory a step takes, found by taking it: the model, losses and optimizer of a config on tensors of no values.
+"""How much memory a step takes, found by taking it: a config's model, losses and optimizer on tensors of no values.
 
 The tensors have shapes, types and storages, but no memory (PyTorch's ``FakeTensorMode``). Every storage is booked when
 an operator makes it and struck off when nothing refers to it any more, so the balance is, at each moment, what a device
@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from mmengine.logging import MMLogger
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
-from torch.utils._pytree import tree_leaves
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from omnivl.engine.optim import PRECISIONS

@@ -63,7 +63,7 @@ def _plan_training(
     tasks = training_tasks(cfg, meta, arguments)
     check_names(arguments, tasks)
     steps = count_steps(cfg, meta, tasks, arguments.gpus)
-    measured = _measured(arguments.measured, tasks) if arguments.measured else None
+    measured = read_measured(arguments.measured, tasks) if arguments.measured else None
     precision = cfg.optim_wrapper.get('precision', 'fp32')
     if precision not in PRECISIONS:
         raise ConfigError(f'optim_wrapper.precision is {precision!r}; allowed: {", ".join(PRECISIONS)}')
@@ -126,9 +126,7 @@ def _training(cfg: Config, rehearsal: Rehearsal, precision: str) -> Training:
 
 def _step_costs(task: Task, steps: int, meta: Any, rehearsal: Rehearsal, training: Training) -> StepCosts:
     print(f'going through a step of {task.name} ...', file=sys.stderr)
-    load = Load(
-        task.modality, task.sizes, task.batch_size, task.losses, training.precision, training.accumulation > 1
-    )
+    load = Load(task.modality, task.sizes, task.batch_size, task.losses, training.precision, training.accumulation > 1)
     flops = Meter(meta, task.modality, task.sizes, train=True, losses=task.losses).run()
     memory = rehearsal.step(load)
     recomputed = rehearsal.recomputed(load) if rehearsal.has_checkpointing() else None
@@ -166,7 +164,7 @@ def _memory_on(costs: StepCosts, rehearsal: Rehearsal, training: Training, machi
     )
 
 
-def _measured(words: list[str], tasks: list[Task]) -> dict[str, float]:
+def read_measured(words: list[str], tasks: list[Task]) -> dict[str, float]:
     """Read the option ``--measured``: seconds by task, or the work directory that has them."""
     batches = {task.name: task.batch_size for task in tasks}
     if len(words) == 1 and '=' not in words[0]:

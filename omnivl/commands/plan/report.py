@@ -88,7 +88,9 @@ def _one_card(plan: Mapping[str, Any]) -> Iterator[str] | list[str]:
             f'{one["loader_samples_per_second_per_node"]:,.0f}' for one in run['tasks'].values()
         ],
         '  pixels, MB/s': [_mega(one['loader_pixel_bytes_per_second_per_node']) for one in run['tasks'].values()],
-        '  read from disk, MB/s': [_mega(one['loader_file_bytes_per_second_per_node']) for one in run['tasks'].values()],
+        '  read from disk, MB/s': [
+            _mega(one['loader_file_bytes_per_second_per_node']) for one in run['tasks'].values()
+        ],
         '  files of an epoch, GB': [_giga_bytes(one['epoch_file_bytes']) for one in run['tasks'].values()],
         'network, sent by a card in a step: gradients, MB': [
             _mega(one['network_bytes']['gradients']) for one in run['tasks'].values()
@@ -129,7 +131,9 @@ def _fitting(planned: Mapping[str, Any], card: Mapping[str, Any], plan: Mapping[
         for way in memory['ways']:
             lines.append(f'    {_gib(way["bytes"])} GiB, {"fits" if way["fits"] else "too much"}: {way["change"]}')
         if memory['fits'] and plan['gpus'] > 1:
-            lines.append(f'    sharded by FSDP2 it would be {_gib(memory["fsdp2_bytes"])} (arithmetic; not in this version)')
+            lines.append(
+                f'    sharded by FSDP2 it would be {_gib(memory["fsdp2_bytes"])} (arithmetic; not in this version)'
+            )
     if planned['precision_missing']:
         lines.append(f'  {card["title"]} has no bf16: set optim_wrapper.precision=fp16')
     return [*lines, f'  figures of the card: {card["source"]}']
@@ -162,10 +166,8 @@ def _yes(value: bool) -> str:
 
 def _checkpoints(plan: Mapping[str, Any]) -> list[str]:
     found = plan['checkpoints']
-    return [
-        '',
-        f'a checkpoint has {found["bytes"] / 1e9:,.2f} GB; {found["kept"]} are kept, {found["disk_bytes"] / 1e9:,.1f} GB',
-    ]
+    size, disk = found['bytes'] / 1e9, found['disk_bytes'] / 1e9
+    return ['', f'a checkpoint has {size:,.2f} GB; {found["kept"]} are kept, {disk:,.1f} GB']
 
 
 def _test(plan: Mapping[str, Any]) -> list[str]:
@@ -175,11 +177,16 @@ def _test(plan: Mapping[str, Any]) -> list[str]:
     rows.append(['most memory at a time, GiB', *(_gib(task['memory']['peak']) for task in tasks)])
     lines = ['', *table(rows), '']
     for name, planned in plan['plans'].items():
-        times = ', '.join(f'{seconds:.3g} s at {share:.0%} of the peak' for share, seconds in planned['seconds'].items())
+        times = ', '.join(
+            f'{seconds:.3g} s at {share:.0%} of the peak' for share, seconds in planned['seconds'].items()
+        )
         missing = [task for task, fits in planned['fits'].items() if not fits]
         verdict = f'does NOT fit: {", ".join(missing)}; take a smaller batch_size' if missing else 'fits'
         lines.append(f'{plan["cards"][name]["title"]}: {times}; {verdict}')
-    return [*lines, 'What an evaluation does with the features (beams, matching of pairs, a regression) is not counted.']
+    return [
+        *lines,
+        'What an evaluation does with the features (beams, matching of pairs, a regression) is not counted.',
+    ]
 
 
 def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:

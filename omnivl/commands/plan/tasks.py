@@ -163,7 +163,9 @@ def _task(
 ) -> Task:
     place = f'{role}_dataloader.{name}'
     if 'type' in loader or not isinstance(loader.get('batch_size'), int) or loader['batch_size'] < 1:
-        raise ConfigError(f'{place} has no batch_size, a whole number from 1 on: only loaders can be planned, no streams')
+        raise ConfigError(
+            f'{place} has no batch_size, a whole number from 1 on: only loaders can be planned, no streams'
+        )
     datasets = loader['dataset'].get('datasets', [loader['dataset']])
     with silent():
         built = [source for one in datasets for source in sources_of(DATASETS.build(dict(one, lazy_init=True)))]
@@ -230,4 +232,3 @@ def check_names(arguments: argparse.Namespace, tasks: Iterable[Task]) -> None:
     ):
         if unknown := sorted(set(given) - known):
             raise PlanError(f'--{option} names {unknown[0]!r}; the config has {", ".join(sorted(known))}')
-
