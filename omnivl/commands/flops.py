@@ -178,6 +178,9 @@ def make_batch(
         count: How many samples.
         losses: Names of the losses that the task computes; None = all.
         device: Where they are.
+
+    Returns:
+        The batch; its pixels and word pieces are zeros.
     """
     time = sizes.frames if MODALITIES[modality].has_time else 1
     each = torch.zeros(count, dtype=torch.int64, device=device)

@@ -17,6 +17,7 @@ import argparse
 import math
 
 from ..main import UsageError
+from .options import numbers_of
 
 # OpenCLIP's ViT-B/16 on 344 A100, 390 samples/s each (docs/guides/plan_run.md).
 DEFAULT_MFU = 0.15
@@ -93,20 +94,6 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         raise UsageError(f'--mfu is a share of the peak in (0, 1], got {wrong[0]:g}')
     arguments.samples = numbers_of(arguments.samples, 'samples')
     arguments.file_kb = numbers_of(arguments.file_kb, 'file-kb')
-
-
-def numbers_of(words: list[str], option: str) -> dict[str, float]:
-    """Read words like ``webvid=2.5e6``, whose numbers are above 0."""
-    found = {}
-    for word in words:
-        name, _, value = word.rpartition('=')
-        try:
-            found[name] = float(value)
-        except ValueError:
-            found[name] = math.nan
-        if not name or not 0 < found[name] < math.inf:
-            raise UsageError(f'--{option} takes NAME=NUMBER with a number above 0, got {word!r}')
-    return found
 
 
 def run(arguments: argparse.Namespace) -> None:

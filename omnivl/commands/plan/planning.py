@@ -15,7 +15,6 @@ from omnivl.engine.command_line import is_test_only, read_changed_config
 from omnivl.engine.optim import PRECISIONS
 
 from ..flops import Meter, build_model
-from . import numbers_of
 from .advice import ways_to_fit
 from .costs import (
     Machine,
@@ -29,6 +28,7 @@ from .costs import (
 )
 from .gpus import find_gpu
 from .memory import Load, Rehearsal
+from .options import numbers_of
 from .tasks import PlanError, Task, check_names, count_steps, test_tasks, training_tasks
 
 
