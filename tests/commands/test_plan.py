@@ -128,7 +128,7 @@ def test_what_lasts_is_worked_out_by_hand(tiny_model, tiny_config):
     assert memory.weights == 4 * trained and memory.gradients == 4 * (trained - unused)
     assert memory.optimizer == 8 * trained + 4 * tensors  # two moments, and a count of steps for each tensor
     assert memory.momentum_encoder == 4 * momentum + 8
-    assert memory.batch == 4 * 2 * 4 * 3 * 32**2 + 2 * 9 * (8 + 1) + 4 * 2 * 8 + 2 * 4
+    assert memory.batch == 4 * 2 * 4 * 3 * 32**2 + 2 * 9 * (8 + 1) + 3 * 2 * 8 + 2 * 4
 
 
 def test_steps_and_sums_are_worked_out_by_hand(own, tiny_config):
