@@ -38,12 +38,14 @@ class LoadedModel:
         pipelines: Modality -> the transforms of its test pipeline.
         evaluations: (modality, protocol) of each evaluation of the config, in its order.
         classes: Names of the classes of a classifier's head, if they are known.
+        config: What the model was built of; the vocabulary in it may lie in a temporary folder.
     """
 
     model: nn.Module
     pipelines: dict[str, list[Any]]
     evaluations: list[tuple[str, Evaluation]]
     classes: list[str] | None = None
+    config: Config | None = None
 
     def evaluation(self, kind: type[Protocol], modality: str | None = None) -> Protocol | None:
         """Find the first protocol of a kind, if the config has one; for ``modality`` if that is given."""
@@ -92,7 +94,7 @@ def load_model(
     load_into(model, content, str(file), LoadOptions(**cfg.get('load_options', {})))
     has_classes = offered_by(model, Classifies) is not None
     classes = configured_classes(cfg.get('test_dataloader')) if has_classes else None
-    return LoadedModel(model.to(device).eval(), pipelines, evaluations, classes=classes)
+    return LoadedModel(model.to(device).eval(), pipelines, evaluations, classes, cfg)
 
 
 def _load_own(path: Path, device: str | torch.device) -> LoadedModel:
@@ -105,7 +107,7 @@ def _load_own(path: Path, device: str | torch.device) -> LoadedModel:
             model = MODELS.build(cfg.model)
         load_into(model, content, str(file), LoadOptions(**cfg.load_options))
     with only_registered():
-        return LoadedModel(model.to(device).eval(), *read_protocols(cfg), cfg.get('classes'))
+        return LoadedModel(model.to(device).eval(), *read_protocols(cfg), cfg.get('classes'), cfg)
 
 
 def check_device(device: str | torch.device) -> torch.device:
