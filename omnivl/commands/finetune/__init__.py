@@ -1,9 +1,9 @@
 """Finetune a model on pictures and clips of one's own: one folder in, figures, a report and a model to use out.
 
 The form of the folder is found out: .txt files beside pictures and clips (one caption a line), a CSV with a header,
-metadata.jsonl or metadata.csv, class folders, img2dataset's files or tar files, captions in the JSON of COCO. So are the
-task, a split by files, size, batch, length and learning rate; each choice is printed with its reason, has an option, and
-stands in a config that you can change. The same command again goes on with a run that was stopped.
+metadata.jsonl or metadata.csv, class folders, img2dataset's files or tar files, captions in the JSON of COCO. So are
+the task, a split by files, size, batch, length and learning rate; each choice is printed with its reason, has an
+option, and stands in a config that you can change. The same command again goes on with a run that was stopped.
 
 Examples:
     omnivl finetune photos
@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--from',
         dest='start',
         metavar='MODEL',
-        help='model to start from: a checkpoint, a work directory, an exported folder; without one a small model starts '
-        'from random weights, as a toy',
+        help='model to start from: a checkpoint, a work directory, an exported folder; without one a small model '
+        'starts from random weights, as a toy',
     )
     parser.add_argument(
         '--form', choices=('metadata', 'shards', 'table', 'coco', 'texts', 'classes'), help='form of the folder'

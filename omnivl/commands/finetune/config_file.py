@@ -15,7 +15,7 @@ from .starts import Start
 
 WIDTH = 110  # characters of a line
 MARGIN = 1.15  # pictures are loaded that much larger than they are shown, so that a crop has something to choose
-MODELS_OF = {
+MODELS_OF: dict[str, tuple[str, dict[str, Any]]] = {
     'caption': ('OmniVLCaption', dict(label_smoothing=0.0)),
     'vqa': ('OmniVLQA', dict(label_smoothing=0.0)),
     'classify': ('OmniVLClassifier', dict(label_smoothing=0.0)),
@@ -30,7 +30,7 @@ MODELS_OF = {
         ),
     ),
 }
-DATASETS_OF = {
+DATASETS_OF: dict[str, tuple[str, dict[str, Any], str]] = {
     'caption': ('PairDataset', {}, 'CaptionDataset'),
     'retrieval': ('PairDataset', dict(positives='visual'), 'RetrievalDataset'),
     'vqa': ('QADataset', {}, 'QADataset'),
@@ -170,6 +170,7 @@ def _datasets(one: Settings) -> list[str]:
             annotations=raw | classes,
             pipeline=f'{name}_pipeline',
             broken='replace',
+            max_broken_share=0.05,
             **options,
         )
         loaders[name] = dict(

@@ -20,7 +20,7 @@ FORMS = {
     'texts': 'pictures and clips with a .txt beside each, one caption a line',
     'classes': 'a folder for each class',
 }
-# Several forms may be there at once; one of these says more than a form behind it, the others are for a person to settle.
+# Of several forms that are there at once these are taken; among the others a person decides.
 SURE = ('metadata', 'shards')
 
 
@@ -176,15 +176,13 @@ def read_coco(files: list[Path], root: Path, columns: Mapping[str, str], unpacke
     """Read captions in the JSON of COCO or of Karpathy, by the readers of these."""
     found = Found(f'captions of {", ".join(path.name for path in files)}')
     by_name: dict[str, list[Path]] = {}
-    for path in media_in(root):
-        by_name.setdefault(path.name, []).append(path)
+    for place in media_in(root):
+        by_name.setdefault(place.name, []).append(place)
     for file in files:
         for split, record in _caption_records(file):
-            path = next(
-                (place for place in (root / record.visual, file.parent / record.visual) if place.is_file()), None
-            )
-            same = by_name.get(Path(record.visual).name, [])
-            path = path or (same[0] if len(same) == 1 else None)
+            places = [place for place in (root / record.visual, file.parent / record.visual) if place.is_file()]
+            same = places[:1] or by_name.get(Path(record.visual).name, [])
+            path = same[0] if len(same) == 1 else None
             if path is None or modality_of_path(path.name) is None:
                 found.leave_out('entries whose file is missing', record.visual)
                 continue
@@ -217,8 +215,8 @@ def _read_tables(files: list[Path], root: Path, columns: Mapping[str, str], unpa
         and len({path.parent for path in files}) == 1
     ):
         raise OwnDataError(
-            f'{root} has several tables ({", ".join(path.name for path in files)}): give the path of one instead of the '
-            'folder, or call them train and test'
+            f'{root} has several tables ({", ".join(path.name for path in files)}): give the path of one instead of '
+            'the folder, or call them train and test'
         )
     return read_tables(files, root, columns)
 
@@ -239,6 +237,9 @@ READERS: dict[str, Callable[[list[Path], Path, Mapping[str, str], Path], Found]]
 
 def task_of(items: list[Item]) -> tuple[str, str]:
     """Infer the task from what the items offer.
+
+    Args:
+        items: What was found.
 
     Returns:
         The task and the reason.

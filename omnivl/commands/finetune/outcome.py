@@ -56,8 +56,8 @@ SHOWN = {
 }
 USES = {
     'caption': ('caption {model} {files}',),
-    'retrieval': ('retrieve {model} {files} --text "a dog runs"', 'index {model} FOLDER --out {model}/index'),
-    'vqa': ('answer {model} {files} --text "what is this?"',),
+    'retrieval': ('retrieve {model} {folder} --text {text}', 'index {model} {folder} --out {model}/index'),
+    'vqa': ('answer {model} {files} --text {text}',),
     'classify': ('classify {model} {files}',),
 }
 
@@ -73,7 +73,7 @@ def report(work_dir: Path, task: str, modalities: Sequence[str], words: list[str
     """
     metrics = {name: _read(work_dir / folder / 'metrics.json') for name, folder in _FOLDERS.items()}
     rows = figure_rows(metrics, task, modalities)
-    table = Table('', 'metric', box=None, pad_edge=False)
+    table = Table('', box=None, pad_edge=False)
     for column in ('finetuned', 'untuned', 'chance'):
         table.add_column(column, justify='right')
     for row in rows:
@@ -90,7 +90,9 @@ def report(work_dir: Path, task: str, modalities: Sequence[str], words: list[str
         for name, folder in _FOLDERS.items()
     }
     examples = copy_examples(work_dir / 'examples', predictions['finetuned'])
-    commands = next_commands(work_dir, task, examples)
+    first = next(row for rows in predictions['finetuned'].values() for row in rows)
+    text = first.get('question') or next(iter(first.get('captions') or ()), '')
+    commands = next_commands(work_dir, task, examples, text)
     try:
         page = _page(work_dir, task, rows, predictions, words, commands)
         write_text(work_dir / 'report.html', page)
@@ -112,7 +114,7 @@ def _without_protocol(content: Row) -> dict[str, Any]:
 
 
 def figure_rows(metrics: Mapping[str, Row], task: str, modalities: Sequence[str]) -> list[list[str]]:
-    """List the figures: modality, metric, finetuned, untuned and chance, as texts."""
+    """List the figures: what is measured, finetuned, untuned and chance, as texts."""
     rows = []
     for modality in modalities:
         letter = MODALITIES[modality].letter
@@ -124,7 +126,7 @@ def figure_rows(metrics: Mapping[str, Row], task: str, modalities: Sequence[str]
             ]
             if values[0] is not None:
                 texts = ['' if value is None else f'{value:.1f}' for value in values]
-                rows.append([modality, title.format(modality), *texts])
+                rows.append([f'{modality}: {title.format(modality)}', *texts])
     return rows
 
 
@@ -143,11 +145,12 @@ def copy_examples(folder: Path, predictions: Mapping[str, Sequence[Row]]) -> lis
     return copies
 
 
-def next_commands(work_dir: Path, task: str, examples: Sequence[Path]) -> list[str]:
-    """List the commands that use the model."""
+def next_commands(work_dir: Path, task: str, examples: Sequence[Path], text: str) -> list[str]:
+    """List the commands that use the model; ``text`` is one of a held-out file."""
     model = shlex.quote(_short(work_dir))
-    files = shlex.quote(_short(examples[0])) if examples else 'FILE'
-    uses = [f'omnivl {use.format(model=model, files=files)}' for use in USES[task]]
+    files = shlex.quote(_short(examples[0]))
+    folder, text = shlex.quote(_short(work_dir / 'examples')), shlex.quote(text)
+    uses = [f'omnivl {use.format(model=model, files=files, folder=folder, text=text)}' for use in USES[task]]
     return [*uses, f'omnivl demo {model}', f'omnivl train {model}/setup/config.py --work-dir OTHER']
 
 
@@ -173,7 +176,7 @@ def _page(
     else:
         grids = [_cards(task, name, found, predictions['untuned'][name], media) for name, found in tuned.items()]
         shown = dict(retrievals=[], grids=grids)
-    head = ['', 'metric', 'finetuned', 'untuned', 'chance']
+    head = ['', 'finetuned', 'untuned', 'chance']
     return render(
         Path(__file__).parent / 'templates/finetune.html',
         heading=work_dir.name,

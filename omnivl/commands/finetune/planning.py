@@ -3,16 +3,15 @@
 import gc
 import math
 import os
+import re
 import resource
 import time
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from omnivl.datasets.collate import collate_samples
@@ -91,7 +90,6 @@ def make_plan(cfg: Config, wishes: Wishes, is_trained: bool) -> Plan:
         The plan.
     """
     init_default_scope('omnivl')
-    MMLogger.get_instance('finetune', log_level='WARNING')  # what is loaded here is told of by the training
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     model = MODELS.build(cfg.model).to(device)
     notes = [line] if (line := choose_threads(model)) else []
@@ -103,9 +101,8 @@ def make_plan(cfg: Config, wishes: Wishes, is_trained: bool) -> Plan:
     fits = max(1, int(ROOM * free_bytes(device) // max(1.0, *(one.item_bytes for one in measured.values()))))
     batch = min(wanted, fits, smallest)
     accumulate = math.ceil(wanted / batch) if wishes.batch is None else 1
-    reason = (
-        'as asked' if wishes.batch else f'of {smallest} texts or files' if wanted == smallest else 'usual at this size'
-    )
+    usual = f'usual for small data ({BATCH})' if wanted == BATCH else f'all that there are of a modality ({smallest})'
+    reason = 'as asked' if wishes.batch else usual
     if batch < wanted:
         reason = f'what fits into {free_bytes(device) / 1e9:.1f} GB of free memory, {accumulate} of them an update'
     notes.append(f'batch: {batch}, {reason}')
@@ -126,10 +123,10 @@ def _steps(
 ) -> tuple[int, float, str]:
     """Choose the number of steps: what the time allows, but no more passes than are of use; with seconds of one."""
     step = sum(max(one.compute, one.loading / workers) for one in measured.values()) / len(measured)
-    in_pass = sum(math.ceil(one.items / batch) for one in measured.values())
+    in_pass = sum(one.items / batch for one in measured.values())
     if wishes.steps is not None:
         return wishes.steps, step, f'steps: {wishes.steps}, as asked; about {wishes.steps * step:.0f} s'
-    by_time, by_passes = int(60 * wishes.minutes / step), PASSES[is_trained] * in_pass
+    by_time, by_passes = int(60 * wishes.minutes / step), int(PASSES[is_trained] * in_pass)
     steps = max(FEWEST_STEPS, min(by_time, by_passes))
     why = (
         f'{wishes.minutes:g} minutes'
@@ -145,12 +142,13 @@ def _measure(model: torch.nn.Module, dataset: Any, batch: int) -> Measured:
     is_cuda = next(model.parameters()).device.type == 'cuda'
     before = _used_bytes(is_cuda)
     compute = loading = 0.0
+    prepare = cast(torch.nn.Module, model.data_preprocessor)
     for turn in range(2):
         start = time.perf_counter()
         items = [dataset[SampleKey((turn * batch + number) % len(dataset), 0)] for number in range(batch)]
         loading = time.perf_counter() - start
         start = time.perf_counter()
-        losses = model(**model.data_preprocessor(collate_samples(items), True), mode='loss')
+        losses = model(**prepare(collate_samples(items), True), mode='loss')
         sum(value for key, value in losses.items() if key.startswith('loss')).backward()
         model.zero_grad(set_to_none=True)
         if is_cuda:
@@ -172,9 +170,10 @@ def free_bytes(device: str) -> int:
     if device == 'cuda':
         return torch.cuda.mem_get_info()[0]
     free = os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-    for line in islice(Path('/proc/meminfo').open(), 5) if Path('/proc/meminfo').exists() else ():
-        if line.startswith('MemAvailable'):
-            free = 1024 * int(line.split()[1])
+    memory = Path('/proc/meminfo')
+    # What the system holds of files can be had, too.
+    if memory.is_file() and (available := re.search(r'MemAvailable: +(\d+) kB', memory.read_text())):
+        free = 1024 * int(available[1])
     limit, used = Path('/sys/fs/cgroup/memory.max'), Path('/sys/fs/cgroup/memory.current')
     if limit.is_file() and used.is_file() and (most := limit.read_text().strip()).isdigit():
         free = min(free, int(most) - int(used.read_text()))

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from PIL import Image
 
 from omnivl.datasets.annotations.record_list import write_records
@@ -28,6 +29,7 @@ from .forms import kinds_of, offers, task_of, understand
 from .items import Found, Item, OwnDataError, counted
 from .outcome import report
 from .planning import Wishes, make_plan
+from .readable import readable
 from .splitting import Split, select, split_items
 from .starts import SIZES, start_from, start_small, unknown_share
 from .tables import chosen_columns
@@ -39,6 +41,7 @@ FRAMES = 8  # of a clip, where a small model begins
 
 def finetune(arguments: argparse.Namespace) -> None:
     """Do what the command says; ``arguments`` are its options, checked."""
+    MMLogger.get_instance('finetune', log_level='WARNING')  # what is loaded here is told of by the training
     folder = arguments.folder
     name = (folder.resolve() if folder.is_dir() else folder.resolve().with_suffix('')).name
     unpacked = Path(arguments.work_dir or f'work_dirs/finetune/{name}-shards') / 'unpacked'
@@ -50,7 +53,7 @@ def finetune(arguments: argparse.Namespace) -> None:
             f'--task {task}: {folder} offers {" and ".join(offered) or "nothing"}: ' + '; '.join(found.lines()[:1])
         )
     work_dir = Path(arguments.work_dir or f'work_dirs/finetune/{name}-{task}').absolute()
-    items = _of_modality(select(found, task), arguments.modality, found)
+    items = readable(_of_modality(select(found, task), arguments.modality, found), found)
     split = split_items(items, task, arguments.held_out, arguments.seed)
     lines = [
         *found.lines(),

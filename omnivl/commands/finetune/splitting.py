@@ -29,11 +29,7 @@ class Split:
 
 
 def select(found: Found, task: str) -> list[Item]:
-    """Take the items that a task can use; the others are counted in ``found``.
-
-    Raises:
-        OwnDataError: There are none.
-    """
+    """Take the items that a task can use; the others are counted in ``found``."""
     wanted = {'vqa': 'a question with an answer', 'classify': 'a label'}.get(task, 'a caption')
     kept = []
     for item in found.items:

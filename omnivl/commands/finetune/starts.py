@@ -1,6 +1,7 @@
 """The model that a finetuning starts from: one that knows itself, or a small one from random weights."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,12 +181,13 @@ def small_trunk(vocab_file: str, vocab_size: int, size: int, frames: int) -> dic
 
 def unknown_share(tokenizer: TextTokenizer, texts: Iterable[str]) -> str:
     """Say which share of the words of texts a vocabulary does not know, and which ones."""
-    words, unknown = 0, {}
+    words = 0
+    unknown: Counter[str] = Counter()
     for text in texts:
         words += len(text.split())
         for word in tokenizer.unknown_words(text):
-            unknown[word] = unknown.get(word, 0) + 1
-    count = sum(unknown.values())
+            unknown[word] += 1
+    count = unknown.total()
     share = f'unknown words of the texts in the vocabulary ([UNK]): {count} of {words} ({count / max(words, 1):.1%})'
-    often = sorted(unknown, key=lambda word: -unknown[word])[:5]
+    often = [word for word, _ in unknown.most_common(5)]
     return share + (f', such as {", ".join(map(repr, often))}' if often else '')

@@ -74,9 +74,14 @@ def read_tables(tables: Iterable[Path], folder: Path, columns: Mapping[str, str]
             if roles is None:
                 roles = assign_columns(list(row), columns, table)
                 found.notes.append('columns: ' + ', '.join(f'{role} = {name!r}' for role, name in roles.items()))
-            if (item := _item(row, roles, place, table, places, found)) is not None:
-                item.split = item.split or split or None
-                found.items.append(item)
+            where = f'{table.name}, {place if isinstance(place, str) else f"row {place}"}'
+            try:
+                item = _item(row, roles, where, table, places)
+            except _LeftOutError as error:
+                found.leave_out(*error.args)
+                continue
+            item.split = item.split or split or None
+            found.items.append(item)
     return found
 
 
@@ -137,6 +142,10 @@ def assign_columns(header: list[str], chosen: Mapping[str, str], table: Path) ->
     return roles
 
 
+class _LeftOutError(Exception):
+    """A row that is of no use: why, and which."""
+
+
 class _Places:
     """Finds the files that rows name: beside the table, below the folder, or the only one of that name anywhere."""
 
@@ -157,37 +166,38 @@ class _Places:
         return same[0] if len(set(same)) == 1 else None
 
 
-def _item(
-    row: Mapping[str, Any], roles: Mapping[str, str], place: int | str, table: Path, places: _Places, found: Found
-) -> Item | None:
-    """Make an item of a row, or count why there is none."""
+def _item(row: Mapping[str, Any], roles: Mapping[str, str], where: str, table: Path, places: _Places) -> Item:
+    """Make an item of a row; a ``_LeftOutError`` where there is none."""
     values = {role: row.get(name) for role, name in roles.items()}
-    name = values['file']
-    where = f'{place if isinstance(place, str) else f"line {place}"} of {table.name}'
-    if not isinstance(name, str) or not name.strip():
-        return found.leave_out('rows without the name of a file', where)
-    if '://' in name:
-        return found.leave_out('rows whose file is an address of the network (download it first)', name)
-    path = places.find(name.strip(), table)
-    if path is None:
-        return found.leave_out('rows whose file is missing', name)
-    if modality_of_path(path.name) is None:
-        kinds = ' or '.join(one.name for one in MODALITIES.values())
-        return found.leave_out(f'rows whose file is no {kinds}', name)
-    item = make_item(path, f'{name.strip()}#{place}', group=_text(values.get('group')))
+    path = _file_of(values['file'], where, table, places)
+    item = make_item(path, f'{str(values["file"]).strip()}#{where}', group=_text(values.get('group')))
     record = item.record
     record.text, record.label = texts_of(values.get('text')), _text(values.get('label'))
     record.question, record.answers = _text(values.get('question')), texts_of(values.get('answer')) or None
     if (split := _text(values.get('split'))) is not None:
         if split.lower() not in SPLITS:
             raise OwnDataError(
-                f'{table}, {where}: the split is {split!r}; allowed are {", ".join(SPLITS)}; another column is named '
-                'with --split-column'
+                f'{where}: the split is {split!r}; allowed are {", ".join(SPLITS)}; another column is named with '
+                '--split-column'
             )
         item.split = SPLITS[split.lower()]
     if not record.text and record.label is None and record.answers is None:
-        return found.leave_out('rows that say nothing of their file', where)
+        raise _LeftOutError('rows that say nothing of their file', where)
     return item
+
+
+def _file_of(name: Any, where: str, table: Path, places: _Places) -> Path:
+    """Find the picture or clip that a row names."""
+    if not isinstance(name, str) or not name.strip():
+        raise _LeftOutError('rows without the name of a file', where)
+    if '://' in name:
+        raise _LeftOutError('rows whose file is an address of the network (download it first)', name)
+    path = places.find(name.strip(), table)
+    if path is None:
+        raise _LeftOutError('rows whose file is missing', name)
+    if modality_of_path(path.name) is None:
+        raise _LeftOutError(f'rows whose file is none of {" and ".join(MODALITIES)}', name)
+    return path
 
 
 def _text(value: Any) -> str | None:
