@@ -41,7 +41,8 @@ FRAMES = 8  # of a clip, where a small model begins
 
 def finetune(arguments: argparse.Namespace) -> None:
     """Do what the command says; ``arguments`` are its options, checked."""
-    MMLogger.get_instance('finetune', log_level='WARNING')  # what is loaded here is told of by the training
+    if not MMLogger.check_instance_created('finetune'):
+        MMLogger.get_instance('finetune', log_level='WARNING')  # the training tells of what is loaded here
     folder = arguments.folder
     name = (folder.resolve() if folder.is_dir() else folder.resolve().with_suffix('')).name
     unpacked = Path(arguments.work_dir or f'work_dirs/finetune/{name}-shards') / 'unpacked'

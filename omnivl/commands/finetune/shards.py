@@ -38,7 +38,7 @@ def unpack_shards(shards: Sequence[Path], target: Path, found: Found) -> Path:
             shutil.rmtree(folder, ignore_errors=True)  # what a killed process has begun
             folder.mkdir(parents=True)
             try:
-                with tarfile.open(shard) as tar:
+                with tarfile.open(shard, 'r:') as tar:  # never compressed, which could hold anything
                     _unpack(tar, shard, folder, found)
             except (tarfile.TarError, EOFError) as error:
                 raise OwnDataError(

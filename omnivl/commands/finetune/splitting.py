@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from omnivl.storage.hashes import file_sha256
+from omnivl.structures import MODALITIES
 
 from .items import Found, Item, OwnDataError, counted
 
@@ -71,6 +72,7 @@ def split_items(items: list[Item], task: str, share: float, seed: int) -> Split:
     twice = len({item.record.visual for item in items}) - len(groups)
     if twice:
         split.notes.append(f'{twice} files are in a group with another one, or have its bytes: on one side together')
+    _drop_lonely(split)
     _check(split, task)
     return split
 
@@ -142,6 +144,17 @@ def _draw(groups: list[list[Item]], task: str, share: float, seed: int) -> tuple
         for index, group in enumerate(there):
             (held_out if index in chosen else train).extend(group)
     return train, held_out
+
+
+def _drop_lonely(split: Split) -> None:
+    """Leave out a modality that has too few files on one side, where another has enough."""
+    sides = (split.train, split.held_out)
+    there = {item.modality for side in sides for item in side}
+    for name in sorted(there) if len(there) > 1 else ():
+        counts = [len({item.record.visual for item in side if item.modality == name}) for side in sides]
+        if counts[0] < FEWEST['train'] or not counts[1]:
+            split.notes.append(f'{sum(counts)} {MODALITIES[name].plural} are too few to train and to test on: left out')
+            split.train, split.held_out = ([item for item in side if item.modality != name] for side in sides)
 
 
 def _check(split: Split, task: str) -> None:

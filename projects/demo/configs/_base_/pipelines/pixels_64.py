@@ -41,4 +41,9 @@ image_label_pipeline = [dict(type=LoadImage), *resize, *augment, dict(type=PackS
 video_label_pipeline = [dict(type=LoadVideo, num_frames=8, random=True), *resize, *augment, dict(type=PackSample)]
 image_label_test_pipeline = [dict(type=LoadImage), *resize, dict(type=PackSample)]
 video_label_test_pipeline = [dict(type=LoadVideo, num_frames=8), *resize, dict(type=PackSample)]
-video_label_shuffled_pipeline = [dict(type=LoadVideo, num_frames=8), *resize, dict(type=ShuffleFrames), dict(type=PackSample)]
+video_label_shuffled_pipeline = [
+    dict(type=LoadVideo, num_frames=8),
+    *resize,
+    dict(type=ShuffleFrames),
+    dict(type=PackSample),
+]
