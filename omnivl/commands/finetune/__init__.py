@@ -17,6 +17,7 @@ import argparse
 from pathlib import Path
 
 from ..main import UsageError
+from .columns import add_column_options
 
 TASKS = ('caption', 'retrieval', 'vqa', 'classify')
 MINUTES = 1.5
@@ -24,8 +25,6 @@ MINUTES = 1.5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    from .tables import add_column_options
-
     parser.add_argument(
         'folder', metavar='FOLDER', help='pictures and clips with what is said of them; or a table of them'
     )

@@ -7,9 +7,10 @@ from pathlib import Path
 from omnivl.datasets.annotations import COCOCaptions, KarpathyJSON, Record
 from omnivl.structures import MODALITIES, modality_of_path
 
+from .columns import SPLITS
 from .items import Found, Item, OwnDataError, files_in, make_item, media_in
 from .shards import unpack_shards
-from .tables import SPLITS, SUFFIXES, assign_columns, read_tables, rows_of
+from .tables import SUFFIXES, assign_columns, read_tables, rows_of
 
 METADATA = ('metadata.jsonl', 'metadata.csv')
 FORMS = {

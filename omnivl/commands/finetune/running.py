@@ -5,6 +5,7 @@ import json
 import shlex
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
@@ -24,6 +25,7 @@ from omnivl.storage.files import write_json, write_text
 from omnivl.storage.hashes import content_sha256
 from omnivl.structures import IMAGE, MODALITIES
 
+from .columns import chosen_columns
 from .config_file import Settings, config_text
 from .forms import kinds_of, offers, task_of, understand
 from .items import Found, Item, OwnDataError, counted
@@ -32,7 +34,6 @@ from .planning import Wishes, make_plan
 from .readable import readable
 from .splitting import Split, select, split_items
 from .starts import SIZES, start_from, start_small, unknown_share
-from .tables import chosen_columns
 
 SETUP = 'setup'  # below the work directory: all that the run was made of
 REQUEST = 'request.json'
@@ -70,8 +71,6 @@ def finetune(arguments: argparse.Namespace) -> None:
         _tell([f'goes on with {work_dir}, as the same command was given before; its config is used as it is'])
     else:
         if arguments.dry_run:
-            import tempfile
-
             setup = Path(tempfile.mkdtemp(prefix='omnivl-finetune-'))
         try:
             _prepare(arguments, task, split, lines, work_dir, setup)
