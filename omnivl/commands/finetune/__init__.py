@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--from',
         dest='start',
         metavar='MODEL',
-        help='model to start from: a checkpoint, a work directory, an exported folder; without one a small model '
-        'starts from random weights, as a toy',
+        help='model to start from: a checkpoint, a work directory, an exported folder, hf://owner/name; without '
+        'one a small model starts from random weights, as a toy',
     )
     parser.add_argument(
         '--form', choices=('metadata', 'shards', 'table', 'coco', 'texts', 'classes'), help='form of the folder'

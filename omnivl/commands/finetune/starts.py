@@ -135,7 +135,7 @@ def start_small(texts: Iterable[str], folder: Path, size: int, frames: int) -> S
         None,
         notes=[
             'start: random weights, as no --from was given: a TOY of about a million parameters that knows nothing but '
-            'these files. For use, start from a pretrained model: --from CHECKPOINT, a work directory or an exported '
+            'these files. For use, start from a pretrained model: --from CHECKPOINT, a work directory, an exported '
             'folder',
             f'vocabulary: {len(lines)} word pieces, of the texts to train on',
         ],
