@@ -1,4 +1,4 @@
-"""Writes the pages of the reference: registries, packages, the commands with their help, the configs with their headers."""
+"""Writes the pages of the reference: registries, packages, commands with their help, configs with their headers."""
 
 import ast
 import importlib
@@ -98,7 +98,7 @@ def commands_page() -> str:
 
 def experiments_page() -> str:
     """Write the page of the configs: the header of each, which says what it trains, how and what the paper reports."""
-    lines = ['# Experiments', '', 'Every config of the package, by the name that commands take, with what it says of', 'itself.', '']
+    lines = ['# Experiments', '', 'Every config of the package, by the name that commands take.', '']
     for folder, of_folder in grouped_configs().items():
         lines += [f'## {folder}', '']
         for name, path in of_folder.items():

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ REASONS = (
     'needs GPUs',
     'needs a cluster',
     'needs Docker',
-    'needs files of yours',
+    'needs the page of omnivl demo',
     'needs the weights of others',
     'takes minutes',
     'runs until it is stopped',
@@ -29,7 +30,7 @@ REASONS = (
 )
 MARK = re.compile(r'^\s*<!-- (not run|file): (.*?) -->\s*$')
 FENCE = re.compile(r'^(\s*)```(bash|python)\s*$')
-CONFIG_COMMANDS = ('train', 'test', 'browse', 'verify', 'flops', 'plan')  # whose first word may name a config
+CONFIG_COMMANDS = ('train', 'test', 'browse', 'verify', 'flops', 'plan')  # whose first word names a config
 COMMAND_OF_DOOR = {door: name for name, door in DOORS.items()} | {'infer.py': 'infer'}
 
 
@@ -77,19 +78,22 @@ def fences(page: Path) -> Iterator[Fence]:
 
 
 def commands(text: str) -> Iterator[str]:
-    """Yield the command lines of bash code, continued ones joined; some end with a comment."""
-    for line in text.replace('\\\n', ' ').splitlines():
-        if shlex.split(line, comments=True):
+    """Yield the command lines of bash code, continued ones joined, with the text that follows << if there is one."""
+    lines = iter(text.replace('\\\n', ' ').splitlines())
+    for line in lines:
+        if end := re.search(r"<<\s*'?(\w+)'?", line):
+            yield '\n'.join([line, *takewhile(lambda below: below != end[1], lines), end[1]])
+        elif shlex.split(line, comments=True):
             yield line
 
 
 def simple_commands(line: str) -> Iterator[list[str]]:
     """Yield the words of each command of a line, without variables that are set for it."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer = shlex.shlex(line.partition('\n')[0], posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     words: list[str] = []
     for word in [*lexer, ';']:
-        if not set(word) <= set('|&;()'):
+        if not set(word) <= set('|&;()<>'):
             words += [] if not words and re.match(r'\w+=', word) else [word]
         elif words:
             yield words
@@ -127,9 +131,8 @@ def wrong_words(words: list[str]) -> Iterator[str]:
         elif program == 'python':
             known = re.findall(r"'(--[\w-]+)'", (ROOT / rest[0]).read_text(encoding='utf-8'))
             yield from (f'{rest[0]} has no {word}' for word in options_of(rest) if word not in [*known, '--help'])
-    elif program == 'python' and rest[:1] == ['-m'] and rest[1].split('.')[0] in ('projects', 'omnivl'):
-        if not (ROOT / rest[1].replace('.', '/')).with_suffix('.py').is_file():
-            yield f'there is no module {rest[1]}'
+    elif program == 'python' and rest[:1] == ['-m'] and rest[1].startswith(('projects.', 'omnivl.')):
+        yield from () if (ROOT / f'{rest[1].replace(".", "/")}.py').is_file() else [f'there is no module {rest[1]}']
     for word in rest:
         if re.match(r'(projects/\w+/)?configs/.*\.py$', word) and not (ROOT / word).is_file():
             yield f'there is no {word}'
@@ -143,7 +146,9 @@ def wrong_options(name: str, *words: str) -> Iterator[str]:
     parser = make_parser(importlib.import_module(f'omnivl.commands.{name}'))
     known = {option for action in all_actions(parser) for option in action.option_strings}
     yield from (f'omnivl {name} has no {word}' for word in options_of(words) if word not in known)
-    first = next(iter(words), '-')
+    first, second = [*words, '-', '-'][:2]
+    if name == 'test' and second.startswith('-'):
+        return  # a folder or checkpoint alone
     if name in CONFIG_COMMANDS and re.fullmatch(r'[a-z]\w*(/[a-z]\w*)?', first) and not find_config(first).is_file():
         yield f'there is no config {first}'
 

@@ -39,7 +39,7 @@ def run_fence(fence: Fence, names: dict, patch: pytest.MonkeyPatch) -> None:
 
 def run_line(line: str, patch: pytest.MonkeyPatch) -> None:
     """Run a command line: what it exports and where it goes to stays for the next one."""
-    words = shlex.split(line, comments=True)
+    words = shlex.split(line.partition('\n')[0], comments=True)
     if words[0] == 'export':
         name, _, value = words[1].partition('=')
         patch.setenv(name, os.path.expandvars(value))
@@ -110,7 +110,7 @@ def test_slips_of_a_page_are_seen(tmp_path, text, complaint):
 
 
 def test_a_reason_of_ones_own_is_seen(tmp_path):
-    (tmp_path / 'page.md').write_text('- in a list\n\n  <!-- not run: too dull -->\n  ```bash\n  omnivl doctor\n  ```\n')
+    (tmp_path / 'page.md').write_text('- list\n\n  <!-- not run: too dull -->\n  ```bash\n  omnivl doctor\n  ```\n')
     (fence,) = fences(tmp_path / 'page.md')
     assert fence.text == 'omnivl doctor' and '"not run: too dull" is none of' in next(complaints(fence))
 
@@ -123,3 +123,6 @@ def test_commands_are_joined_and_comments_left_out():
     ]
 
 
+def test_the_text_of_a_command_stays_with_it():
+    text = "python - <<'END'\nprint('it''s')\nEND\nomnivl doctor"
+    assert list(commands(text)) == ["python - <<'END'\nprint('it''s')\nEND", 'omnivl doctor']

@@ -1,4 +1,4 @@
-"""The folder that the commands of the pages run in: a checkout with corpora in their published forms, all of toy size."""
+"""The folder that commands of the pages run in: a checkout with corpora in their published forms, of toy size."""
 
 import csv
 import json
