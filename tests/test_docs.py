@@ -42,7 +42,7 @@ def test_every_key_of_a_config_is_described():
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r'\]\((?!https?:|#)([^)#]+)', page.read_text()):
+    for target in re.findall(r'\]\((?!https?:|#)([^)#\s]+)', page.read_text()):
         if not MADE.search(target):
             assert (page.parent / target).exists(), target
 
