@@ -56,15 +56,14 @@ def model_card(
         model_name=name,
         eval_results=_headlines(rows, results, tag) or None,
     )
-    trained, size, frames = config.get('trained_on') or (), facts.get('image_size'), facts.get('num_frames')
-    names = ', '.join(f'`{one}`' for one in trained)
+    size, frames = facts.get('image_size'), facts.get('num_frames')
     body = TEMPLATE.read_text(encoding='utf-8').format(
         title=name,
         task=task,
         version=__version__,
         size='any' if size is None else ' x '.join(map(str, size)),
         frames='' if frames is None else f', clips of {frames} frames',
-        data=f'Trained on: {names}.' if names else 'The weights do not say on which.',
+        data=_data(config),
         protocol=_protocols(results),
         figures=_table(rows, results),
         licence=f'`{licence}`' if licence else 'Not stated. Who publishes it chooses one (`--license`).',
@@ -120,6 +119,13 @@ def _headlines(rows: list[tuple[str, str, float, float | None]], results: Mappin
 
 def _tested_on(protocol: Mapping[str, Any]) -> list[str]:
     return [str(one['name']) for one in protocol.get('annotations') or () if one.get('name')]
+
+
+def _data(config: Mapping[str, Any]) -> str:
+    if made_from := config.get('made_from'):
+        return f'Made from the weights of `{made_from}`, without further training; their card says on which data.'
+    names = ', '.join(f'`{name}`' for name in config.get('trained_on') or ())
+    return f'Trained on: {names}.' if names else 'The weights do not say on which.'
 
 
 def _protocols(results: Mapping[str, Any]) -> str:

@@ -78,12 +78,15 @@ def save_model(
 
     What is no plain data in its config is an ``OmniVLTypeError``; ``card`` are options of ``model_card``.
     """
-    description = dict(describe(cfg, model), config=described_config(cfg, model))
+    # Whoever gets the folder need not know where the vocabulary lay here.
+    description = dict(describe(cfg, model), config=with_vocabulary(described_config(cfg, model), Path()))
+    if 'vocabulary' in description['facts']:
+        description['facts']['vocabulary']['name'] = type(model.trunk.tokenizer).__name__
     config = dict(format=FORMAT, omnivl_version=__version__, **description['config'], facts=description['facts'])
     notes = {CARD: model_card(config, results, **card)}
     if results is not None:
         notes[RESULTS] = json.dumps(results, indent=1) + '\n'
-    write_folder(model, unique_weights(model), with_vocabulary(config, Path()), Path(folder), notes, {KEY: description})
+    write_folder(model, unique_weights(model), config, Path(folder), notes, {KEY: description})
 
 
 def write_folder(

@@ -16,11 +16,12 @@ from omnivl.engine.config import share_tokenizer
 from omnivl.engine.identity import load_into, open_own, read_weights
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.evaluation import Evaluation
-from omnivl.models.interfaces import Classifies, offered_by
+from omnivl.models.interfaces import Classifies, HasParts, offered_by, serving
 from omnivl.places import find_config
 from omnivl.registry import EVALUATIONS, MODELS, TRANSFORMS, only_registered
 from omnivl.storage.checkpoint import LoadOptions
 from omnivl.structures import MODALITIES
+from omnivl.weights import load_weights
 from omnivl.weights.names import NAMED, find_model, is_name
 
 from .card import read_results
@@ -59,7 +60,7 @@ class LoadedModel:
 
 
 def load_model(
-    folder_or_config: str | Path | Config, checkpoint: str | Path | None, device: str | torch.device | None
+    folder_or_config: str | Path | Config, checkpoint: str | Path | Mapping | None, device: str | torch.device | None
 ) -> LoadedModel:
     """Build a model and load its weights; what does not fit is an error.
 
@@ -67,7 +68,8 @@ def load_model(
         folder_or_config: What knows itself, see ``own_config``: a checkpoint, a work directory, whose last checkpoint
             is taken, a folder that ``omnivl export`` wrote or one of BLIP, a name or an address on the hub of these; or
             the path of a config, or a config.
-        checkpoint: For a config: file of weights, or a work directory, whose last checkpoint is taken.
+        checkpoint: For a config: file of weights, a work directory, whose last checkpoint is taken, an exported folder,
+            or the config of a reader of weights.
         device: Where the model goes; None = the GPU if there is one.
 
     Returns:
@@ -97,11 +99,16 @@ def load_model(
         raise OmniVLValueError(f'the config {cfg.filename} alone has no weights: give a checkpoint too')
     pipelines, evaluations = read_protocols(cfg)
     model = MODELS.build(cfg.model)
-    file, content = read_weights(checkpoint)
-    load_into(model, content, str(file), LoadOptions(**cfg.get('load_options', {})))
+    results = None
+    if isinstance(checkpoint, Mapping):
+        load_weights(serving(model, HasParts, 'load_from'), dict(checkpoint))
+    else:
+        file, content = read_weights(checkpoint)
+        load_into(model, content, str(file), LoadOptions(**cfg.get('load_options', {})))
+        results = read_results(file)
     has_classes = offered_by(model, Classifies) is not None
     classes = configured_classes(cfg.get('test_dataloader')) if has_classes else None
-    return LoadedModel(model.to(device).eval(), pipelines, evaluations, cfg, classes, read_results(file))
+    return LoadedModel(model.to(device).eval(), pipelines, evaluations, cfg, classes, results)
 
 
 def check_device(device: str | torch.device) -> torch.device:

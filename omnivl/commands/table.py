@@ -15,6 +15,7 @@ GROUPS = {
         'index': 'encode images and videos once, to search in them again and again',
         'search': 'search in what index has written',
         'attention': 'draw which word looks where',
+        'demo': 'show a model on a web page',
     },
     'Weights': {
         'convert': 'make a checkpoint of the weights of other libraries',
@@ -28,6 +29,7 @@ GROUPS = {
     'Look around': {
         'configs': 'list, show and copy the configs that come with the package',
         'flops': 'count parameters and operations of a model, part by part',
+        'plan': 'say what a training will take: days, memory, network and disk',
         'doctor': 'say what is installed here, what works and what does not',
     },
 }
@@ -42,4 +44,5 @@ DOORS = {
     'verify': 'verify_data.py',
     'vocabulary': 'train_tokenizer.py',
     'flops': 'get_flops.py',
+    'plan': 'plan_run.py',
 }

@@ -80,7 +80,8 @@ def described_config(cfg: Config, model: nn.Module) -> dict[str, Any]:
         classes = cfg.get('classes') or configured_classes(cfg.get('test_dataloader'))
         config |= {} if classes is None else dict(classes=list(classes))
     trained_on = cfg.get('trained_on') or sorted(set(_annotation_files(cfg.get('train_dataloader'))))
-    return config | (dict(trained_on=list(trained_on)) if trained_on else {})
+    made_from = dict(made_from=cfg.made_from) if 'made_from' in cfg else {}
+    return config | made_from | (dict(trained_on=list(trained_on)) if trained_on else {})
 
 
 def own_config(path: str | Path) -> tuple[Config, Path, dict[str, Any]]:
@@ -103,7 +104,7 @@ def own_config(path: str | Path) -> tuple[Config, Path, dict[str, Any]]:
     content: dict[str, Any] = {}
     config: Any = read_content(local) if is_model_folder(local) else None
     if config is not None and config.get('format') != FORMAT:
-        file, config = local, foreign_config(local, config)
+        file, config = local, dict(foreign_config(local, config), made_from=str(path))
     else:
         file, content = read_weights(local)
         config = description_of(content).get('config')

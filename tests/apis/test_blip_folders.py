@@ -12,6 +12,7 @@ from transformers import BertTokenizer
 from omnivl.apis import OmniVLInferencer
 from omnivl.apis.inputs import read_visuals
 from omnivl.datasets.collate import collate_samples
+from omnivl.engine.identity import own_config
 from omnivl.errors import OmniVLError
 from omnivl.models.tokenizers.text import read_vocabulary
 from omnivl.registry import FOLDER_KINDS
@@ -147,3 +148,11 @@ def test_a_project_adds_its_own_kind(vocab_file, tmp_path, photo):
         assert OmniVLInferencer.from_pretrained(tmp_path, device='cpu').caption(photo)['caption'] is not None
     finally:
         del FOLDER_KINDS.module_dict['renamed']
+
+
+def test_a_changed_config_takes_the_weights_through_their_reader(vocab_file, tmp_path, photo):
+    save_blip(tmp_path, 'retrieval', vocab_file)
+    cfg = own_config(tmp_path)[0]
+    cfg.model.trunk.matching_token = '[ENC]'
+    changed, own = OmniVLInferencer(cfg, cfg.load_from, 'cpu'), OmniVLInferencer.from_pretrained(tmp_path, 'cpu')
+    assert abs(changed.match(photo, 'w1 w2')['score'] - own.match(photo, 'w1 w2')['score']) > 1e-4

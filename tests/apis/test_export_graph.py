@@ -126,7 +126,7 @@ def test_the_readme_says_what_goes_in(pretrained):
     for said in (
         '| `video.onnx` | in | `pixels` | uint8 | (batch, frames, 3, 32, 32) |',
         '| `matcher.onnx` | in | `text_mask` | bool | (batch, length) |',
-        '- videos: 4 frames, the middle ones of as many equal parts of the file, `Resize(size=(40, 40), keep_ratio=True)`',
+        '- videos: 4 frames, the middle ones of as many equal parts of the file, `Resize(size=(40, 40), ',
         'mean [0.48145467, 0.45782752, 0.40821073], std [0.26862954, 0.26130261, 0.2757771]',
         'image = image.crop((4, 4, 36, 36))',
         '[PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, [DEC] 32, [ENC] 33',

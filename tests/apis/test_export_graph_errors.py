@@ -1,6 +1,7 @@
 """What ends an export of graphs with one line, before or after it has begun, and leaves no folder."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,6 +100,17 @@ def test_an_export_takes_the_place_of_an_empty_folder_only_when_it_is_whole(text
     assert '```python' not in (tmp_path / 'graphs/README.md').read_text()  # there is no tower to begin with
     with pytest.raises(OmniVLValueError, match='is not empty'):
         export_graphs(world.inferencer(), 'torch_export', tmp_path / 'graphs')
+
+
+def test_an_exported_folder_is_a_model_too(text_tower_only, world, tmp_path):
+    main(['export', str(world.config), str(world.checkpoint), '--out', str(tmp_path / 'exported')])
+    main(['export', str(tmp_path / 'exported'), '--format', 'torch_export', '--out', str(tmp_path / 'graphs')])
+    assert (tmp_path / 'graphs/text.pt2').is_file()
+
+
+def test_a_place_that_cannot_be_made_is_said(text_tower_only, world):
+    with pytest.raises(OmniVLValueError, match=r'^--out /proc/omnivl/graphs cannot be made: .*; name another folder$'):
+        export_graphs(world.inferencer(), 'torch_export', Path('/proc/omnivl/graphs'))
 
 
 @MODELS.register_module()

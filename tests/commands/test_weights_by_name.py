@@ -84,7 +84,7 @@ def test_an_export_is_exported_tested_and_converted_again(world, exported, tmp_p
     main(['export', str(exported), '--out', 'as_blip', '--format', 'blip'])
     one, two = (load_checkpoint(path / 'model.safetensors') for path in (exported, Path('again')))
     assert all(torch.equal(value, two['state_dict'][key]) for key, value in one['state_dict'].items())
-    assert one['meta']['model']['facts'] == two['meta']['model']['facts']
+    assert one['meta'] == two['meta'] and str(tmp_path) not in (exported / 'config.json').read_text()
     for suffix in ('pth', 'safetensors'):
         main(['convert', '--from', 'stage', str(exported), '--out', f'start.{suffix}'])
     assert captions(capsys, world.images[0], '--model', 'start.safetensors') == captions(
@@ -101,6 +101,9 @@ def test_blip_of_the_hub_is_used_exported_and_converted(world, hub, vocab_file, 
     assert expected and captions(capsys, world.images[0], '--model', 'blip-caption-base') == [expected]
     main(['export', 'blip-caption-base', '--out', 'ours'])
     assert captions(capsys, 'ours', world.images[0]) == [expected]
+    assert (
+        'Made from the weights of `blip-caption-base`, without further training' in Path('ours/README.md').read_text()
+    )
     main(['convert', '--from', 'blip', 'blip-caption-base', '--out', 'ours.pth'])
     assert captions(capsys, 'ours.pth', world.images[0]) == [expected]
     with pytest.raises(SystemExit, match=r'has no test_dataloader .* name a config that has: CONFIG blip-caption-base'):

@@ -29,8 +29,8 @@ def installed(tmp_path_factory):
     root = tmp_path_factory.mktemp('wheel')
     source = root / 'source'
     source.mkdir()
-    tracked = ['setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'MANIFEST.in', 'omnivl', 'configs', 'tools']
-    for name in [*tracked, 'projects']:
+    tracked = ['setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'MANIFEST.in', 'model-index.yml']
+    for name in [*tracked, 'omnivl', 'configs', 'tools', 'projects']:
         subprocess.run(['cp', '-r', str(ROOT / name), str(source)], check=True)
     options = ['--no-deps', '--no-build-isolation', '-q']
     run(sys.executable, '-m', 'pip', 'wheel', source, *options, '-w', root, cwd=root)
@@ -58,6 +58,7 @@ def test_it_holds_what_the_checkout_has(installed):
         }
         assert {name for name in names if name.startswith(f'omnivl/.mim/{folder}/')} == ours
     assert 'omnivl/.mim/projects/demo/report/templates/report.html' in names
+    assert 'omnivl/commands/demo/page.css' in names
     assert not [name for name in names if '/tests/' in name or name.startswith(('tests', 'data', 'configs', 'tools'))]
     assert installed[0].stat().st_size < 2e6
 

@@ -1,6 +1,6 @@
 """Measure graphs of onnxruntime beside the same model in torch, with random weights, on the CPU.
 
-Both take turns, round after round, with as many threads; what counts is the ratio of the seconds. Each graph is
+Both take turns, round after round, with as many threads. What counts is the ratio of the seconds. Each graph is
 compared with the model when it is written, as ``omnivl export --format onnx`` does.
 
     python tools/benchmarks/graphs.py
@@ -10,6 +10,7 @@ compared with the model when it is written, as ``omnivl export --format onnx`` d
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from beside_blip import add_size_options, build_pair, take_turns, write_json
@@ -17,7 +18,7 @@ from transformers import BlipForImageTextRetrieval
 
 from omnivl.commands.export.folder import write_graph
 from omnivl.commands.export.formats import FORMATS
-from omnivl.commands.export.graphs import floats, text_graphs_of, tower_of
+from omnivl.commands.export.graphs import Graph, floats, text_graphs_of, tower_of
 from omnivl.structures import IMAGE, VIDEO
 
 
@@ -31,40 +32,43 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def measure(graph: Graph, args: argparse.Namespace) -> dict[str, Any]:
+    """Write a graph, and let it and the model take turns."""
+    form = FORMATS['onnx']
+    batch = 1 if graph.name == VIDEO.name else args.batch
+    places = 1 + (args.size // 16) ** 2
+    sizes = dict(batch=batch, length=args.length, frames=args.frames, visual_tokens=places)
+    traced = dict(batch=2, length=7, frames=args.frames, visual_tokens=17)
+    draw = torch.Generator().manual_seed(args.seed)
+    inputs = {value.name: value.random(sizes, draw, args.vocab) for value in graph.inputs}
+    with tempfile.TemporaryDirectory() as folder:
+        graph, parity = write_graph(graph, form, Path(folder), [traced, sizes], args.vocab)
+        call = form.read(Path(folder) / f'{graph.name}{form.suffix}', graph)
+    pair = {'torch': lambda: graph.module(**inputs), 'onnxruntime': lambda: call(inputs)}
+    median, fastest = take_turns(pair, args.rounds)
+    return dict(
+        seconds=median,
+        ratio=median['torch'] / median['onnxruntime'],
+        ratio_of_fastest=fastest['torch'] / fastest['onnxruntime'],
+        greatest_difference=max(parity.differences.values()),
+    )
+
+
 @torch.no_grad()
 def main() -> None:
     """Measure and print."""
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
+    FORMATS['onnx'].check_installed()
     model = build_pair(BlipForImageTextRetrieval, args)[1]
-    form = FORMATS['onnx']
-    form.check_installed()
     picture = torch.zeros(1, 3, args.size, args.size, dtype=torch.uint8)
     towers = [
         tower_of(model, IMAGE.name, picture),
         tower_of(model, VIDEO.name, picture.expand(args.frames, -1, -1, -1)),
     ]
     tokens = floats('tokens', 'those of a tower', 'visual_tokens', args.width)
-    figures = {}
-    for graph in (*towers, *text_graphs_of(model, tokens)):
-        batch = 1 if graph.name == VIDEO.name else args.batch
-        places = 1 + (args.size // 16) ** 2
-        sizes = dict(batch=batch, length=args.length, frames=args.frames, visual_tokens=places)
-        traced = dict(batch=2, length=7, frames=args.frames, visual_tokens=17)
-        draw = torch.Generator().manual_seed(args.seed)
-        inputs = {value.name: value.random(sizes, draw, args.vocab) for value in graph.inputs}
-        with tempfile.TemporaryDirectory() as folder:
-            graph, parity = write_graph(graph, form, Path(folder), [traced, sizes], args.vocab)
-            call = form.read(Path(folder) / f'{graph.name}{form.suffix}', graph)
-        pair = {'torch': lambda: graph.module(**inputs), 'onnxruntime': lambda: call(inputs)}
-        median, fastest = take_turns(pair, args.rounds)
-        figures[graph.name] = dict(
-            seconds=median,
-            ratio=median['torch'] / median['onnxruntime'],
-            ratio_of_fastest=fastest['torch'] / fastest['onnxruntime'],
-            greatest_difference=max(parity.differences.values()),
-        )
+    figures = {graph.name: measure(graph, args) for graph in (*towers, *text_graphs_of(model, tokens))}
     print(f'\n{"":10} {"torch":>9} {"onnxruntime":>12} {"ratio":>7} {"of fastest":>11} {"difference":>11}')
     for name, figure in figures.items():
         seconds = figure['seconds']

@@ -38,8 +38,11 @@ def check_free(folder: Path) -> None:
 def whole_or_nothing(folder: Path) -> Iterator[Path]:
     """Make a folder beside ``folder`` that takes its place when the block ends without an error."""
     folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f'.{folder.name}.', suffix='.tmp', dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f'.{folder.name}.', suffix='.tmp', dir=folder.parent))
+    except OSError as error:
+        raise OmniVLValueError(f'--out {folder} cannot be made: {error.strerror}; name another folder') from error
     try:
         with telling_no_room(temporary):
             yield temporary

@@ -209,6 +209,7 @@ def floats(name: str, meaning: str, *shape: int | str) -> Value:
 
 
 def tower_of(model: nn.Module, modality: str, example: Tensor) -> Graph:
+    """Make the tower of a modality; ``example`` is what its pipeline packs, uint8 (T, 3, H, W)."""
     has_time = MODALITIES[modality].has_time
     module = VisualTower(model, modality)
     with torch.no_grad():
@@ -224,6 +225,7 @@ def tower_of(model: nn.Module, modality: str, example: Tensor) -> Graph:
 
 
 def classifier_of(model: nn.Module, tower: Graph) -> Graph:
+    """Make the graph of the classes, which takes what a tower takes."""
     module = Classifier(model, tower.name)
     logits = floats('logits', 'of the classes', module.classifies.num_classes)
     return Graph(f'{tower.name}_classifier', module, tower.inputs, (logits,))

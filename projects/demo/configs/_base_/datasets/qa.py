@@ -18,11 +18,11 @@ ask = [
     dict(type=PackSample),
 ]
 image_pipeline = [dict(type=LoadImage), *augment, *ask]
-video_pipeline = [dict(type=LoadVideo, num_frames=8, random=True), *augment, *ask]
+video_pipeline = [dict(type=LoadVideo, num_frames=4, random=True), *augment, *ask]
 image_test_pipeline = [dict(type=LoadImage), *ask]
-video_test_pipeline = [dict(type=LoadVideo, num_frames=8), *ask]
+video_test_pipeline = [dict(type=LoadVideo, num_frames=4), *ask]
 # What a model cannot tell from this, it has learnt from the order of the frames.
-video_shuffled_pipeline = [dict(type=LoadVideo, num_frames=8), dict(type=ShuffleFrames), *ask]
+video_shuffled_pipeline = [dict(type=LoadVideo, num_frames=4), dict(type=ShuffleFrames), *ask]
 
 image_qa = {
     split: dict(

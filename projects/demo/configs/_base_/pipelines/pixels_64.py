@@ -27,15 +27,15 @@ describe = [
 ]
 
 image_pipeline = [dict(type=LoadImage), *augment, *describe]
-video_pipeline = [dict(type=LoadVideo, num_frames=8, random=True), *augment, *describe]
+video_pipeline = [dict(type=LoadVideo, num_frames=4, random=True), *augment, *describe]
 image_test_pipeline = [dict(type=LoadImage), *describe]
-video_test_pipeline = [dict(type=LoadVideo, num_frames=8), *describe]
+video_test_pipeline = [dict(type=LoadVideo, num_frames=4), *describe]
 # What a model cannot tell from this, it has learnt from the order of the frames.
-video_shuffled_pipeline = [dict(type=LoadVideo, num_frames=8), dict(type=ShuffleFrames), *describe]
+video_shuffled_pipeline = [dict(type=LoadVideo, num_frames=4), dict(type=ShuffleFrames), *describe]
 
 # For classes alone, without a text.
 image_label_pipeline = [dict(type=LoadImage), *augment, dict(type=PackSample)]
-video_label_pipeline = [dict(type=LoadVideo, num_frames=8, random=True), *augment, dict(type=PackSample)]
+video_label_pipeline = [dict(type=LoadVideo, num_frames=4, random=True), *augment, dict(type=PackSample)]
 image_label_test_pipeline = [dict(type=LoadImage), dict(type=PackSample)]
-video_label_test_pipeline = [dict(type=LoadVideo, num_frames=8), dict(type=PackSample)]
-video_label_shuffled_pipeline = [dict(type=LoadVideo, num_frames=8), dict(type=ShuffleFrames), dict(type=PackSample)]
+video_label_test_pipeline = [dict(type=LoadVideo, num_frames=4), dict(type=PackSample)]
+video_label_shuffled_pipeline = [dict(type=LoadVideo, num_frames=4), dict(type=ShuffleFrames), dict(type=PackSample)]
