@@ -30,6 +30,7 @@ GROUPS = {
     'Look around': {
         'configs': 'list, show and copy the configs that come with the package',
         'flops': 'count parameters and operations of a model, part by part',
+        'plan': 'say what a training will take: days, memory, network and disk',
         'doctor': 'say what is installed here, what works and what does not',
     },
 }
@@ -44,4 +45,5 @@ DOORS = {
     'verify': 'verify_data.py',
     'vocabulary': 'train_tokenizer.py',
     'flops': 'get_flops.py',
+    'plan': 'plan_run.py',
 }

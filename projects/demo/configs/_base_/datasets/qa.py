@@ -18,11 +18,11 @@ ask = [
     dict(type=PackSample),
 ]
 image_pipeline = [dict(type=LoadImage), *resize, *augment, *ask]
-video_pipeline = [dict(type=LoadVideo, num_frames=8, random=True), *resize, *augment, *ask]
+video_pipeline = [dict(type=LoadVideo, num_frames=4, random=True), *resize, *augment, *ask]
 image_test_pipeline = [dict(type=LoadImage), *resize, *ask]
-video_test_pipeline = [dict(type=LoadVideo, num_frames=8), *resize, *ask]
+video_test_pipeline = [dict(type=LoadVideo, num_frames=4), *resize, *ask]
 # What a model cannot tell from this, it has learnt from the order of the frames.
-video_shuffled_pipeline = [dict(type=LoadVideo, num_frames=8), *resize, dict(type=ShuffleFrames), *ask]
+video_shuffled_pipeline = [dict(type=LoadVideo, num_frames=4), *resize, dict(type=ShuffleFrames), *ask]
 
 image_qa = {
     split: dict(

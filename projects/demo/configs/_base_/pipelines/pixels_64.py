@@ -30,19 +30,19 @@ describe = [
 ]
 
 image_pipeline = [dict(type=LoadImage), *resize, *augment, *describe]
-video_pipeline = [dict(type=LoadVideo, num_frames=8, random=True), *resize, *augment, *describe]
+video_pipeline = [dict(type=LoadVideo, num_frames=4, random=True), *resize, *augment, *describe]
 image_test_pipeline = [dict(type=LoadImage), *resize, *describe]
-video_test_pipeline = [dict(type=LoadVideo, num_frames=8), *resize, *describe]
+video_test_pipeline = [dict(type=LoadVideo, num_frames=4), *resize, *describe]
 # What a model cannot tell from this, it has learnt from the order of the frames.
-video_shuffled_pipeline = [dict(type=LoadVideo, num_frames=8), *resize, dict(type=ShuffleFrames), *describe]
+video_shuffled_pipeline = [dict(type=LoadVideo, num_frames=4), *resize, dict(type=ShuffleFrames), *describe]
 
 # For classes alone, without a text.
 image_label_pipeline = [dict(type=LoadImage), *resize, *augment, dict(type=PackSample)]
-video_label_pipeline = [dict(type=LoadVideo, num_frames=8, random=True), *resize, *augment, dict(type=PackSample)]
+video_label_pipeline = [dict(type=LoadVideo, num_frames=4, random=True), *resize, *augment, dict(type=PackSample)]
 image_label_test_pipeline = [dict(type=LoadImage), *resize, dict(type=PackSample)]
-video_label_test_pipeline = [dict(type=LoadVideo, num_frames=8), *resize, dict(type=PackSample)]
+video_label_test_pipeline = [dict(type=LoadVideo, num_frames=4), *resize, dict(type=PackSample)]
 video_label_shuffled_pipeline = [
-    dict(type=LoadVideo, num_frames=8),
+    dict(type=LoadVideo, num_frames=4),
     *resize,
     dict(type=ShuffleFrames),
     dict(type=PackSample),
