@@ -4,7 +4,7 @@ import copy
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -21,8 +21,7 @@ from omnivl.engine.identity import (
     with_vocabulary,
 )
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLTypeError, OmniVLValueError
-from omnivl.models.interfaces import Classifies, HasImageSize, HasParts, offered_by
-from omnivl.models.tasks import TrunkModel
+from omnivl.models.interfaces import Classifies, HasImageSize, HasParts, HasTokenizer, offered_by
 from omnivl.registry import MODELS, only_registered
 from omnivl.storage.checkpoint import (
     LoadOptions,
@@ -43,7 +42,7 @@ WEIGHTS, CONFIG, PIXELS = 'model.safetensors', 'config.json', 'preprocessor_conf
 FORMAT = 'omnivl'
 
 
-def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> TrunkModel:
+def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> nn.Module:
     """Write a model for those who only use it.
 
     A pretraining model becomes its trunk, without losses, momentum encoder and queues. The folder holds
@@ -64,8 +63,8 @@ def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> Tr
         OmniVLFileNotFoundError: The checkpoint or the vocabulary is missing.
         CheckpointError: The checkpoint is broken or does not fit the config.
     """
-    if not issubclass(kind := model_class(cfg), TrunkModel):
-        raise OmniVLTypeError(f'model is a {kind.__name__}, which has no trunk to export (TrunkModel)')
+    if offered_by(kind := model_class(cfg), HasParts) is None:
+        raise OmniVLTypeError(f'model is a {kind.__name__}, which does not say what its parts are (HasParts)')
     cfg = copy.deepcopy(cfg)
     share_tokenizer(cfg)
     config = dict(format=FORMAT, omnivl_version=__version__, **used_parts(cfg))
@@ -78,14 +77,16 @@ def export_folder(cfg: Config, checkpoint: str | Path, folder: str | Path) -> Tr
     return model
 
 
-def write_folder(model: TrunkModel, weights: dict[str, Tensor], config: dict[str, Any], folder: Path) -> None:
+def write_folder(model: nn.Module, weights: dict[str, Tensor], config: dict[str, Any], folder: Path) -> None:
     """Write weights and config of a model, with its tokenizer's files and what it expects of pixels."""
-    tokenizer = model.trunk.tokenizer  # an error that says how to make one if there is no vocabulary
+    has = offered_by(model, HasTokenizer)
+    tokenizer = None if has is None else has.tokenizer  # an error that says how to make one if there is no vocabulary
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(folder)
+    if tokenizer is not None:
+        tokenizer.save(folder)
     sha256 = save_weights(weights, folder / WEIGHTS)
     write_json(folder / CONFIG, config)
-    _write_pixels(model, folder)
+    _write_pixels(cast(HasParts, model), folder)
     write_sums(folder, {WEIGHTS: sha256})
 
 
@@ -151,11 +152,11 @@ def read_exported_config(folder: str | Path) -> Config:
 
 def load_for_use(
     model_config: dict[str, Any], checkpoint: str | Path, allow_differences: Patterns = False
-) -> TrunkModel:
+) -> nn.Module:
     """Build a model and load what of a checkpoint belongs to it: momentum encoder and queues do not.
 
     Args:
-        model_config: Config of the model, see ``TrunkModel.for_use``.
+        model_config: Config of the model, see ``ChangesForUse``.
         checkpoint: A checkpoint, or a work directory, whose last checkpoint is then taken.
         allow_differences: See ``LoadOptions``.
 

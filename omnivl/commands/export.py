@@ -7,6 +7,7 @@ Examples:
 """
 
 import argparse
+from typing import cast
 
 from omnivl.apis import export_blip, export_folder
 from omnivl.apis.export import load_for_use
@@ -14,6 +15,7 @@ from omnivl.apis.export_blip import ARCHITECTURES
 from omnivl.engine import ConfigError
 from omnivl.engine.command_line import CONFIG_HELP, add_cfg_options, one_line_errors, read_changed_config
 from omnivl.engine.identity import allowed_differences, knows_itself
+from omnivl.models.tasks import TrunkModel
 from omnivl.weights.report import grouped
 
 
@@ -45,7 +47,7 @@ def export(arguments: argparse.Namespace) -> None:
         print(f'{type(model).__name__} written to {arguments.out}')
         return
     model = load_for_use(cfg.model, checkpoint, allowed_differences(cfg))
-    rest = export_blip(model, arguments.kind, arguments.out)
+    rest = export_blip(cast(TrunkModel, model), arguments.kind, arguments.out)
     print(f'{ARCHITECTURES[arguments.kind]} written to {arguments.out}; without a place in it:')
     print('\n'.join(f'  {line}' for line in grouped(rest)))
 

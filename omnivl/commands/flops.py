@@ -113,7 +113,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 def build_model(config: Mapping[str, Any]) -> nn.Module:
     """Build the model of a config without memory for its weights; it is a ConfigError if it does not name its parts."""
     config = copy.deepcopy(config)
-    if 'trunk' in config:
+    if 'tokenizer' in config.get('trunk', {}):
         config['trunk']['tokenizer'] = dict(type=NoVocabulary)
     with torch.device(DEVICE):
         model = MODELS.build(config)
