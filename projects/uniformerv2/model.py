@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.models.layers import (
@@ -20,12 +21,11 @@ from omnivl.models.layers import (
     fit_space_embedding,
     resize_space_embedding,
 )
+from omnivl.models.layers.blocks import ResidualOptions
 from omnivl.models.layers.linear import Linear
 from omnivl.models.tokenizers import VideoTokenizer
 from omnivl.registry import MODELS
 from omnivl.structures import VisualFeatures
-
-EPS = 1e-5  # of all layer norms, CLIP's
 
 
 class LocalRelation(nn.Module):
@@ -63,18 +63,26 @@ class LocalBlock(nn.Module):
         hidden: Width of the feed-forward layer.
         num_local: Number of local relations: none, one before attention, or a second one before the MLP.
         reduction: See ``LocalRelation``.
-        drop_path: Rate at which a branch is dropped, for a clip (relations) or a frame (the rest), in training only.
+        activation: See ``FeedForward``.
+        **residual: See ``Residual``; a branch is dropped for a clip (relations) or a frame (the rest).
     """
 
     def __init__(
-        self, width: int, num_heads: int, hidden: int, num_local: int, reduction: float, drop_path: float
+        self,
+        width: int,
+        num_heads: int,
+        hidden: int,
+        num_local: int,
+        reduction: float,
+        activation: str,
+        **residual: Unpack[ResidualOptions],
     ) -> None:
         super().__init__()
         self.relations = nn.ModuleList(LocalRelation(width, reduction) for _ in range(num_local))
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
-        self.attention = SelfAttentionBlock(width, num_heads, 0.0, eps=EPS, norm_first=True, drop_path=drop_path)
-        mlp = FeedForward(width, hidden, 'quick_gelu')
-        self.feed_forward = FeedForwardBlock(width, hidden, 0.0, mlp, eps=EPS, norm_first=True, drop_path=drop_path)
+        rate = residual.get('drop_path', 0.0)
+        self.drop_path = DropPath(rate) if rate else nn.Identity()
+        self.attention = SelfAttentionBlock(width, num_heads, 0.0, **residual)
+        self.feed_forward = FeedForwardBlock(width, hidden, 0.0, FeedForward(width, hidden, activation), **residual)
 
     def forward(self, tokens: Tensor, recompute: bool = False) -> Tensor:
         """Map float (B, T, 1 + P, D), [CLS] of each frame first, to the same shape.
@@ -111,17 +119,24 @@ class GlobalBlock(nn.Module):
         num_heads: Number of heads.
         hidden: Width of the feed-forward layer.
         dropout: Dropout rate inside the feed-forward layer.
-        drop_path: Rate at which a branch is dropped for a whole clip, in training only.
+        activation: See ``FeedForward``.
+        **residual: See ``Residual``.
     """
 
-    def __init__(self, width: int, num_heads: int, hidden: int, dropout: float, drop_path: float) -> None:
+    def __init__(
+        self,
+        width: int,
+        num_heads: int,
+        hidden: int,
+        dropout: float,
+        activation: str,
+        **residual: Unpack[ResidualOptions],
+    ) -> None:
         super().__init__()
         self.position = nn.Conv3d(width, width, kernel_size=3, padding=1, groups=width)
-        self.attention = CrossAttentionBlock(
-            width, width, num_heads, 0.0, norm_visual=True, eps=EPS, norm_first=True, drop_path=drop_path
-        )
-        mlp = FeedForward(width, hidden, 'quick_gelu', dropout)
-        self.feed_forward = FeedForwardBlock(width, hidden, 0.0, mlp, eps=EPS, norm_first=True, drop_path=drop_path)
+        self.attention = CrossAttentionBlock(width, width, num_heads, 0.0, norm_visual=True, **residual)
+        mlp = FeedForward(width, hidden, activation, dropout)
+        self.feed_forward = FeedForwardBlock(width, hidden, 0.0, mlp, **residual)
 
     def forward(self, query: Tensor, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """Look.
@@ -168,6 +183,9 @@ class UniFormerV2(nn.Module):
         global_layers: The blocks after which the query looks, in ascending order; () leaves the frame mean alone.
         global_dropout: Dropout rate inside the feed-forward layers of the global blocks.
         global_drop_path: Rate of stochastic depth at the last global block; it grows linearly from 0 at the first.
+        norm_eps: Of the layer norms.
+        pre_norm: Whether a layer norm stands before the first block.
+        activation: Of the feed-forward layers; these three are CLIP's by default.
         frozen: Train the global blocks and what follows alone; the vector is then ``norm(query)``, without frame mean.
         init_std: Standard deviation of linear layers, [CLS] and positions at their start.
         activation_checkpointing: Recompute the blocks in the backward pass instead of keeping their activations.
@@ -191,6 +209,9 @@ class UniFormerV2(nn.Module):
         global_layers: Sequence[int] = (8, 9, 10, 11),
         global_dropout: float = 0.5,
         global_drop_path: float = 0.0,
+        norm_eps: float = 1e-5,
+        pre_norm: bool = True,
+        activation: str = 'quick_gelu',
         frozen: bool = False,
         init_std: float = 0.02,
         activation_checkpointing: bool = False,
@@ -214,21 +235,22 @@ class UniFormerV2(nn.Module):
         self.grid = (image_size // self.tokenizer.patch_size,) * 2
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid[0] * self.grid[1], width))
-        self.pre_norm = nn.LayerNorm(width, eps=EPS)
+        self.pre_norm = nn.LayerNorm(width, eps=norm_eps) if pre_norm else nn.Identity()
         hidden = round(width * mlp_ratio)
+        residual: ResidualOptions = dict(eps=norm_eps, norm_first=True)
         self.blocks = nn.ModuleList(
-            LocalBlock(width, num_heads, hidden, num_local, local_reduction, rate)
+            LocalBlock(width, num_heads, hidden, num_local, local_reduction, activation, drop_path=rate, **residual)
             for rate in np.linspace(0, drop_path, depth).tolist()
         )
         self.global_blocks = nn.ModuleList(
-            GlobalBlock(width, num_heads, hidden, global_dropout, rate)
+            GlobalBlock(width, num_heads, hidden, global_dropout, activation, drop_path=rate, **residual)
             for rate in np.linspace(0, global_drop_path, len(global_layers)).tolist()
         )
         if global_layers:
             self.query = nn.Parameter(torch.zeros(1, 1, width))
         if global_layers and not frozen:
             self.gate = nn.Parameter(torch.zeros(width))
-        self.norm = nn.LayerNorm(width, eps=EPS)
+        self.norm = nn.LayerNorm(width, eps=norm_eps)
         self._init_parameters(init_std)
 
     def _init_parameters(self, std: float) -> None:

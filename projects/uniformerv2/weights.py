@@ -10,8 +10,8 @@ from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import HasParts, TakesWeights, offered_by
 from omnivl.models.tokenizers.video import inflate
 from omnivl.registry import WEIGHT_READERS
-from omnivl.weights import WeightReader
-from omnivl.weights.clip import TEXT_TOWER, place, take_tower
+from omnivl.weights import StageReader, WeightReader
+from omnivl.weights.clip import LAYER, TEXT_TOWER, place, take_tower
 from omnivl.weights.label_map import select_classes
 from omnivl.weights.timm import PREFIX, fit_space
 
@@ -192,3 +192,49 @@ def own_name(key: str) -> str | None:
         name, _, layer, what = inner.split('.')
         return f'blocks.{index}.relations.{int(name.removeprefix("lmhra")) - 1}.{RELATION[layer]}.{what}'
     return None
+
+
+@WEIGHT_READERS.register_module()
+class UniFormerV2FromStage(StageReader):
+    """An image stage of this toolkit as the start of a ``UniFormerV2``, as ``UniFormerV2FromCLIP`` takes CLIP's ViT.
+
+    The last norm becomes that of the clip's vector. Text models, the path for videos and all else stay in the file.
+
+    Args:
+        file: See ``StageReader``.
+        allow: See ``StageReader``.
+    """
+
+    left_by_design = (*UniFormerV2FromCLIP.left_by_design, 'head.*')
+
+    def __init__(self, file: str, allow: Sequence[str] = ()) -> None:
+        super().__init__(file, allow, allow_unused=True)
+
+    def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
+        """See ``WeightReader.translate``."""
+        encoder = encoder_of(model, self)
+        stored, image, translated = f'trunk.{PREFIX}', 'image_tokenizer.', {}
+        inner = {own: name for name, own in LAYER.items()}
+        for key in [key for key in weights if key.startswith(stored)]:
+            name = key.removeprefix(stored)
+            if name.startswith(image):
+                own = f'tokenizer.{name.removeprefix(image)}'
+            elif name.startswith('blocks.'):
+                _, index, rest = name.split('.', 2)
+                layer, kind = rest.rsplit('.', 1)
+                if layer not in inner:
+                    continue
+                own = f'blocks.{index}.{BLOCK[inner[layer]]}.{kind}'
+            elif name.split('.')[0] in ('cls_token', 'pos_embed', 'pre_norm', 'norm'):
+                own = name
+            else:
+                continue
+            translated[PREFIX + own] = weights.pop(key)
+        kernel = f'{PREFIX}tokenizer.proj.weight'
+        if kernel in translated:
+            translated[kernel] = inflate(translated[kernel], encoder.tokenizer.time_kernel)
+        fit_space(translated, model)
+        return translated
+
+    def finish(self, model: HasParts) -> None:
+        """Do nothing: there is no path for images from which that for videos would start."""

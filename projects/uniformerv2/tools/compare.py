@@ -1,7 +1,7 @@
 """Hold our UniFormerV2 beside the published one: equal logits and gradients on shared random weights, and the cost.
 
-The repository is a yardstick and no part of this one: clone it and give its path. Only its model file is run, alone; what
-the file imports of its package (a logger, a registry) stands in here.
+The repository is a yardstick and no part of this one: clone it and give its path. Only its model file is run, alone;
+what the file imports of its package (a logger, a registry) stands in here.
 
     git clone https://github.com/OpenGVLab/UniFormerV2 /tmp/UniFormerV2
     python -m projects.uniformerv2.tools.compare /tmp/UniFormerV2
@@ -24,7 +24,6 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
-from mmengine.model import BaseModule, ModuleList
 from timm.layers import DropPath
 from torch import Tensor, nn
 
@@ -104,7 +103,7 @@ def load_model_file(root: Path) -> ModuleType:
     finally:
         for name, old in before.items():
             sys.modules.pop(name) if old is None else sys.modules.update({name: old})
-    logging.getLogger('mmengine').setLevel(logging.ERROR)
+    module.logger.setLevel(logging.ERROR)  # one line for each layer
     return module
 
 
@@ -166,7 +165,7 @@ def our_model(case: Case, size: dict, frames: int) -> OmniVLClassifier:
 
 
 def make_pair(module: ModuleType, case: Case, size: dict, frames: int) -> tuple[Theirs, OmniVLClassifier]:
-    """Build both and give ours their weights through a file and its reader; nothing is zero, so that all of it shows."""
+    """Build both and give ours their weights by a file and its reader; nothing is zero, so that all of it shows."""
     torch.manual_seed(0)
     theirs = Theirs(module, case, size, frames)
     for name, parameter in theirs.named_parameters():
@@ -191,15 +190,17 @@ def make_pair(module: ModuleType, case: Case, size: dict, frames: int) -> tuple[
 
 
 def run_theirs(model: nn.Module, clips: Tensor) -> Tensor:
+    """Map float (B, T, 3, H, W) to logits (B, C)."""
     return model(clips.transpose(1, 2))
 
 
 def run_ours(model: OmniVLClassifier, clips: Tensor) -> Tensor:
+    """Map float (B, T, 3, H, W) to logits (B, C)."""
     return model.classify(VLBatch({'video': clips}))
 
 
 def compare(module: ModuleType, case: Case, size: dict, frames: int, device: str) -> float:
-    """Return the largest difference of logits, in evaluation and in training, and of the gradient of the stem or query."""
+    """Return the largest difference: of logits, in evaluation and training, and, relative, of some gradients."""
     theirs, ours = (model.to(device) for model in make_pair(module, case, size, frames))
     clips = torch.randn(2, frames, 3, size['image_size'], size['image_size'], device=device)
     worst = 0.0
