@@ -84,7 +84,7 @@ class UniFormerV2FromCLIP(WeightReader):
         return translated
 
 
-@WEIGHT_READERS.register_module()
+@WEIGHT_READERS.register_module(name=['UniFormerV2Reader', 'uniformerv2'])
 class UniFormerV2Reader(WeightReader):
     """A published checkpoint: OpenGVLab's (``.pyth``, keys with or without ``backbone.``) or mmaction2's.
 
