@@ -1,6 +1,6 @@
 """What local relations, global blocks and training the ViT are worth, on the demo's motions; a table comes out.
 
-The eight motions come in pairs that are the same frames in the opposite order: without the order nobody is right in more
+The eight motions come in pairs that are the same frames in the opposite order: without it nobody is right in more
 than half of the cases. Each variant is trained and tested with every seed; what is finished is not done again.
 
     python -m projects.uniformerv2.tools.study
