@@ -54,9 +54,9 @@ def test_a_wrong_map_is_refused(mapped, options, message):
 
 
 def test_captions_have_no_classes_to_map(tmp_path):
-    (tmp_path / 'pairs.tsv').write_text('a.jpg\ta dog\n')
+    (tmp_path / 'pairs.csv').write_text('videoid,page_dir,name\n1,a,a dog\n')
     (tmp_path / 'wanted.txt').write_text('run')
-    annotations = dict(type='WebVidCSV', ann_file=str(tmp_path / 'pairs.tsv'), visual_root=str(tmp_path))
+    annotations = dict(type='WebVidCSV', ann_file=str(tmp_path / 'pairs.csv'), visual_root=str(tmp_path))
     with pytest.raises(ValueError, match='WebVidCSV reads captions, not classes'):
         list(MappedClasses(annotations, str(tmp_path / 'wanted.txt')))
 
@@ -64,5 +64,5 @@ def test_captions_have_no_classes_to_map(tmp_path):
 def test_a_map_that_is_not_there_is_said(mapped):
     reader = mapped()
     reader.label_map = 'nowhere.json'
-    with pytest.raises(FileNotFoundError, match="the label map 'nowhere.json' does not exist; set label_map"):
+    with pytest.raises(FileNotFoundError, match=r"the label map 'nowhere.json' does not exist; set label_map"):
         list(reader)

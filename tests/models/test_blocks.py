@@ -1,4 +1,4 @@
-"""The layer of transformers, pre-norm and post-norm: its formula, its cache, cross-attention without keys and values."""
+"""The layer of transformers, pre-norm and post-norm: its formula, its cache, cross-attention without keys."""
 
 import pytest
 import torch

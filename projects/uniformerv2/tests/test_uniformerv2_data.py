@@ -33,7 +33,7 @@ def test_segments_and_whole_videos(tmp_path):
         (
             dict(database=DATABASE),
             dict(subset='val'),
-            r"has subset='val'; it has \['testing', 'training', 'validation'\]",
+            r"has subset='val'; it has \['testing', 'training'",
         ),
         (dict(database={'a': dict(subset='training', annotations=3)}), {}, r'expected a list of {label, segment}'),
         (

@@ -237,6 +237,14 @@ def saved_bytes(step: Callable[[], Tensor]) -> int:
     return kept
 
 
+def clock(device: str) -> float:
+    """Read seconds: of this process on the processor, whatever else the machine does; for a GPU, when it is done."""
+    if device == 'cpu':
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def cost(module: ModuleType, case: Case, size: dict, frames: int, batch: int, repeats: int, device: str) -> str:
     """Time forward and backward of both by turns; return their medians and ratio, and what memory both keep."""
     theirs, ours = (model.to(device).train() for model in make_pair(module, case, size, frames))
@@ -245,14 +253,10 @@ def cost(module: ModuleType, case: Case, size: dict, frames: int, batch: int, re
     times: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(repeats + 1):
         for name, step in steps.items():
-            if device != 'cpu':
-                torch.cuda.synchronize()
-            start = time.perf_counter()
+            start = clock(device)
             step().square().sum().backward()
-            if device != 'cpu':
-                torch.cuda.synchronize()
             if turn:  # the first one warms up
-                times[name].append(time.perf_counter() - start)
+                times[name].append(clock(device) - start)
     median = {name: sorted(values)[len(values) // 2] for name, values in times.items()}
     kept = {name: saved_bytes(step) / 2**20 for name, step in steps.items()}
     return (
