@@ -16,10 +16,15 @@ CAPTION = ['pycocoevalcap>=1.2']
 REMOTE = ['fsspec[http]>=2023.1']
 DEMO = ['jinja2>=3.1', 'matplotlib>=3.7', *CAPTION]
 DOCS = ['furo>=2024.1', 'myst-parser>=3.0', 'sphinx>=7.3']
+# The page of omnivl demo; older ones have holes that are known, or lack options that it sets.
+WEB = ['gradio>=6.31']
 # What MIM, and the omnivl command, look for in `.mim` of an installed package. A checkout uses its own.
 BESIDE = ('configs', 'tools', 'projects')
 LINT = ['mypy>=1.11', 'pydoclint>=0.6', 'ruff>=0.6']
-TEST = ['pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.5', 'scikit-learn>=1.3', *LINT, *DOCS, *DEMO]
+ONNX = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.5']
+# Playwright drives the chromium of the system (apt install chromium).
+TEST = ['playwright>=1.49', 'pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.5', 'scikit-learn>=1.3', *WEB]
+TEST += [*LINT, *DOCS, *DEMO, *ONNX]
 
 
 class BuildWithConfigs(build_py):
@@ -35,10 +40,11 @@ class BuildWithConfigs(build_py):
 
     def beside(self):
         """Yield the files, without tests and what is no text."""
+        yield Path('model-index.yml')  # of OpenMMLab's tools: names the metafile of the configs
         for folder in BESIDE:
             for path in sorted((ROOT / folder).rglob('*')):
                 inner = path.relative_to(ROOT)
-                if path.suffix in ('.py', '.sh', '.md', '.html', '.css') and 'tests' not in inner.parts:
+                if path.suffix in ('.py', '.sh', '.md', '.html', '.css', '.yml') and 'tests' not in inner.parts:
                     yield inner
 
     def get_outputs(self, include_bytecode=True):
@@ -56,6 +62,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['omnivl', 'omnivl.*']),
+    package_data={'omnivl.apis': ['card.md'], 'omnivl.commands.demo': ['page.css']},
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['omnivl = omnivl.commands.main:main']},
     install_requires=[
@@ -82,8 +89,10 @@ setup(
         'caption': CAPTION,
         'demo': DEMO,
         'docs': DOCS,
+        'onnx': ONNX,
         'remote': REMOTE,
         'test': TEST,
+        'web': WEB,
         'all': sorted({*DEMO, *REMOTE, *TEST}),
     },
 )

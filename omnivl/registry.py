@@ -68,6 +68,7 @@ MODELS = Registry('model', parent=mmengine.MODELS, locations=['omnivl.models'])
 TOKENIZERS = Registry('text tokenizer', locations=['omnivl.models.tokenizers'])
 NORMALIZERS = Registry('normalizer', locations=['omnivl.models'])
 WEIGHT_READERS = Registry('weight reader', locations=['omnivl.weights'])
+FOLDER_KINDS = Registry('kind of model folder', locations=['omnivl.weights'])
 
 # Engine.
 RUNNERS = Registry('runner', parent=mmengine.RUNNERS, locations=['omnivl.engine'])

@@ -2,6 +2,8 @@
 
 import os
 import random
+import sys
+from pathlib import Path
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # inherited by the processes that tests start
 
@@ -129,3 +131,26 @@ def random_batch():
         )
 
     return make
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """An empty hub on loopback, with an empty cache, that the client takes for the one hub."""
+    from huggingface_hub import constants
+
+    sys.path.insert(0, str(Path(__file__).parent / 'weights'))
+    from hub_server import Hub, serve
+
+    found = Hub()
+    server = serve(found)
+    monkeypatch.setattr(constants, 'ENDPOINT', server.url)
+    monkeypatch.setattr(
+        constants, 'HUGGINGFACE_CO_URL_TEMPLATE', server.url + '/{repo_id}/resolve/{revision}/{filename}'
+    )
+    monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'hub_cache'))
+    monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', False)
+    monkeypatch.setattr(constants, 'HF_HUB_DISABLE_XET', True)
+    monkeypatch.setenv('HF_TOKEN', 'hf_of_the_test')
+    yield found
+    server.shutdown()
+    server.server_close()

@@ -220,7 +220,7 @@ TABLE = [
     ('export_weights', 'CONFIG nowhere.pth --out OUT', ['nowhere.pth']),
     ('export_weights', 'CONFIG OTHER_MODEL --out OUT', ['does not fit the model']),
     ('export_weights', 'CONFIG MODEL --out TEXT', ['TEXT']),
-    ('export_weights', 'CONFIG MODEL --out OUT --to hf', ['hf', 'blip']),
+    ('export_weights', 'CONFIG MODEL --out OUT --format hf', ['hf', 'onnx']),
     ('export_weights', 'NO_VOCAB MODEL --out OUT', ['vocab.txt']),
     ('convert_weights', '--from blp MODEL --config CONFIG --out OUT.pth', ['blp', 'blip']),
     ('convert_weights', '--from blip nowhere.pth --config CONFIG --out OUT.pth', ['nowhere.pth']),

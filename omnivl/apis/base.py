@@ -1,6 +1,6 @@
 """What every task of an inferencer does: batches of visuals through the encoder, texts through theirs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,7 +41,7 @@ class BatchRunner:
     def __init__(
         self,
         folder_or_config: str | Path | Config,
-        checkpoint: str | Path | None = None,
+        checkpoint: str | Path | Mapping | None = None,
         device: str | torch.device | None = None,
         batch_size: int = 16,
     ) -> None:

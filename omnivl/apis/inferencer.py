@@ -1,6 +1,8 @@
 """One line from a picture or a clip to a caption, an answer, a match, a class, a search, features or attention."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,11 +11,13 @@ from omnivl.errors import OmniVLTypeError, OmniVLValueError
 from omnivl.evaluation import CaptionEvaluation
 from omnivl.evaluation.qa import QAEvaluation
 from omnivl.models.decoders.generation import packed_decoders
-from omnivl.models.interfaces import Answers, Classifies, Matches, Writes, offered_by, serving
+from omnivl.models.interfaces import Answers, Classifies, HasParts, Matches, Writes, offered_by, serving
 from omnivl.models.tasks import TrunkModel
 from omnivl.visualization.attention import draw_word_attention
+from omnivl.weights.hub import HUB, push
 
 from .base import Answer
+from .export import save_model
 from .inputs import all_texts, read_visuals
 from .retrieval import GallerySearcher
 from .tasks import answering, captioning, classifying, classifying_by_head, matching
@@ -31,10 +35,10 @@ class OmniVLInferencer(GallerySearcher):
     the place in the list), ``modality`` and the answer with its scores. What cannot be read has ``error`` instead, and
     the rest goes on. Batches are made inside, and a batch returns what its members return alone.
 
-    Pixels and texts go through the test pipeline of the config, as in ``tools/test.py``.
+    Pixels and texts go through the test pipeline of the config, as in ``omnivl test``.
 
     Args:
-        folder_or_config: A folder that ``tools/export_weights.py`` wrote; or a config, with a checkpoint.
+        folder_or_config: What :meth:`from_pretrained` takes; or a config, with a checkpoint.
         checkpoint: File of weights, or a work directory, whose last checkpoint is taken.
         device: ``'cpu'``, ``'cuda:0'`` ...; None = the GPU if there is one.
         batch_size: Visuals per forward pass of the visual encoder.
@@ -44,6 +48,45 @@ class OmniVLInferencer(GallerySearcher):
         >>> inferencer.caption('pictures')[0]['caption']  # doctest: +SKIP
         'a red circle above a blue square'
     """
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, device: str | torch.device | None = None, batch_size: int = 16
+    ) -> 'OmniVLInferencer':
+        """Load a model by its name; errors are those of ``own_config`` and of ``omnivl/weights/hub.py``.
+
+        That is a checkpoint, a work directory, an exported folder, or a folder of BLIP in Hugging Face's form;
+        ``hf://owner/name[@revision]`` for such a folder on the hub, which is downloaded once; or a name of
+        ``omnivl/weights/names.py``.
+        """
+        return cls(name, None, device, batch_size)
+
+    def save_pretrained(self, folder: str | Path, name: str = 'omnivl', licence: str | None = None) -> None:
+        """Write the model into a folder as ``omnivl export`` does; ``from_pretrained`` reads it.
+
+        The model card has the ``name``, and the ``licence`` of the weights, as the hub calls it (``'apache-2.0'``).
+        """
+        if offered_by(self.model, HasParts) is None:
+            raise OmniVLTypeError(f'a {type(self.model).__name__} does not say what its parts are (HasParts)')
+        address = name if name.startswith(HUB) else str(folder)
+        title, results = name.removeprefix(HUB), self.loaded.results
+        save_model(self.model, self.loaded.config, folder, results, name=title, address=address, licence=licence)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        private: bool = False,
+        licence: str | None = None,
+        commit_message: str = 'Upload a model of omnivl',
+    ) -> str:
+        """Upload the model to the hub as ``save_pretrained`` writes it; return the address of the commit.
+
+        ``repo_id`` is ``owner/name``; if there is none yet it is made, with ``private`` for its owner only.
+        """
+        address = HUB + repo_id.removeprefix(HUB)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, address, licence)
+            return push(Path(folder), address, private, commit_message)
 
     @torch.no_grad()
     def caption(

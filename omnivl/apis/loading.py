@@ -13,16 +13,18 @@ from torch import nn
 from omnivl.datasets.labels import configured_classes
 from omnivl.engine import read_config
 from omnivl.engine.config import share_tokenizer
-from omnivl.engine.identity import load_into, own_config, read_weights
+from omnivl.engine.identity import load_into, open_own, read_weights
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.evaluation import Evaluation
-from omnivl.models.interfaces import Classifies, offered_by
+from omnivl.models.interfaces import Classifies, HasParts, offered_by, serving
 from omnivl.places import find_config
 from omnivl.registry import EVALUATIONS, MODELS, TRANSFORMS, only_registered
 from omnivl.storage.checkpoint import LoadOptions
 from omnivl.structures import MODALITIES
+from omnivl.weights import load_weights
+from omnivl.weights.names import NAMED, find_model, is_name
 
-from .export import is_exported, load_exported
+from .card import read_results
 from .preparation import loaded_by
 
 Protocol = TypeVar('Protocol', bound=Evaluation)
@@ -37,13 +39,17 @@ class LoadedModel:
         model: In ``eval()`` mode, on its device.
         pipelines: Modality -> the transforms of its test pipeline.
         evaluations: (modality, protocol) of each evaluation of the config, in its order.
+        config: What it was built from.
         classes: Names of the classes of a classifier's head, if they are known.
+        results: The ``metrics.json`` of its test, if it lies beside the weights.
     """
 
     model: nn.Module
     pipelines: dict[str, list[Any]]
     evaluations: list[tuple[str, Evaluation]]
+    config: Config
     classes: list[str] | None = None
+    results: dict[str, Any] | None = None
 
     def evaluation(self, kind: type[Protocol], modality: str | None = None) -> Protocol | None:
         """Find the first protocol of a kind, if the config has one; for ``modality`` if that is given."""
@@ -54,14 +60,16 @@ class LoadedModel:
 
 
 def load_model(
-    folder_or_config: str | Path | Config, checkpoint: str | Path | None, device: str | torch.device | None
+    folder_or_config: str | Path | Config, checkpoint: str | Path | Mapping | None, device: str | torch.device | None
 ) -> LoadedModel:
     """Build a model and load its weights; what does not fit is an error.
 
     Args:
-        folder_or_config: What knows itself: a checkpoint, a work directory, whose last checkpoint is taken, or a folder
-            that ``tools/export_weights.py`` wrote; or the path of a config, or a config.
-        checkpoint: For a config: file of weights, or a work directory, whose last checkpoint is taken.
+        folder_or_config: What knows itself, see ``own_config``: a checkpoint, a work directory, whose last checkpoint
+            is taken, a folder that ``omnivl export`` wrote or one of BLIP, a name or an address on the hub of these; or
+            the path of a config, or a config.
+        checkpoint: For a config: file of weights, a work directory, whose last checkpoint is taken, an exported folder,
+            or the config of a reader of weights.
         device: Where the model goes; None = the GPU if there is one.
 
     Returns:
@@ -74,11 +82,14 @@ def load_model(
     """
     device = check_device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     if isinstance(folder_or_config, str | Path) and Path(folder_or_config).suffix not in CONFIG_SUFFIXES:
-        path = Path(folder_or_config)
-        if checkpoint is None and path.exists():
-            return _load_own(path, device)
-        if path.is_dir():
-            raise OmniVLValueError(f'{path} is a folder, which has weights of its own; a checkpoint goes with a config')
+        name = folder_or_config
+        if checkpoint is None and (is_name(name) or Path(name).exists()):
+            model, cfg = open_own(name)
+            with only_registered():
+                protocols = read_protocols(cfg)
+            return LoadedModel(model.to(device), *protocols, cfg, cfg.get('classes'), read_results(find_model(name)))
+        if is_name(name) or Path(name).is_dir():
+            raise OmniVLValueError(f'{name} has weights of its own; a checkpoint goes with a config')
     if isinstance(folder_or_config, Config):
         cfg = copy.deepcopy(folder_or_config)
         share_tokenizer(cfg)
@@ -88,24 +99,16 @@ def load_model(
         raise OmniVLValueError(f'the config {cfg.filename} alone has no weights: give a checkpoint too')
     pipelines, evaluations = read_protocols(cfg)
     model = MODELS.build(cfg.model)
-    file, content = read_weights(checkpoint)
-    load_into(model, content, str(file), LoadOptions(**cfg.get('load_options', {})))
+    results = None
+    if isinstance(checkpoint, Mapping):
+        load_weights(serving(model, HasParts, 'load_from'), dict(checkpoint))
+    else:
+        file, content = read_weights(checkpoint)
+        load_into(model, content, str(file), LoadOptions(**cfg.get('load_options', {})))
+        results = read_results(file)
     has_classes = offered_by(model, Classifies) is not None
     classes = configured_classes(cfg.get('test_dataloader')) if has_classes else None
-    return LoadedModel(model.to(device).eval(), pipelines, evaluations, classes=classes)
-
-
-def _load_own(path: Path, device: str | torch.device) -> LoadedModel:
-    """Load an exported folder, or a checkpoint with what it says of itself; no code of either is run."""
-    if is_exported(path):
-        model, cfg = load_exported(path)
-    else:
-        cfg, file, content = own_config(path)
-        with only_registered():
-            model = MODELS.build(cfg.model)
-        load_into(model, content, str(file), LoadOptions(**cfg.load_options))
-    with only_registered():
-        return LoadedModel(model.to(device).eval(), *read_protocols(cfg), cfg.get('classes'))
+    return LoadedModel(model.to(device).eval(), pipelines, evaluations, cfg, classes, results)
 
 
 def check_device(device: str | torch.device) -> torch.device:
@@ -130,7 +133,10 @@ def read_model_config(path: str | Path, trust_code: bool = False) -> Config:
     """
     path = find_config(path)
     if not path.is_file():
-        raise OmniVLFileNotFoundError(f'there is no config {path}, nor a folder of tools/export_weights.py')
+        raise OmniVLFileNotFoundError(
+            f'there is no config {path}, and no model: give a file, a folder, hf://owner/name or one of '
+            f'{", ".join(NAMED)}'
+        )
     if path.suffix not in CONFIG_SUFFIXES:
         raise OmniVLValueError(
             f'{path} is no config ({", ".join(CONFIG_SUFFIXES)}); a checkpoint is the second argument'
@@ -145,7 +151,7 @@ def read_protocols(cfg: Config) -> tuple[dict[str, list[Any]], list[tuple[str, E
     """Build the test pipelines and evaluations of a config.
 
     The pipelines are those of ``test_dataloader``, then ``val_dataloader``, then the names ``image_test_pipeline`` and
-    ``video_test_pipeline``: what ``tools/test.py`` uses goes first. None at all is an ``OmniVLValueError``.
+    ``video_test_pipeline``: what ``omnivl test`` uses goes first. None at all is an ``OmniVLValueError``.
 
     The result: modality -> built pipeline, and (modality, built evaluation) of each evaluation of the test.
     """

@@ -5,7 +5,7 @@ omnivl caption --help.
 
 Examples:
     omnivl answer exported photo.jpg --text "how many dogs are there?"
-    omnivl answer vqa_v2 work_dirs/vqa_v2 photos/ --text "is it raining?" --answers yes --answers no
+    omnivl answer work_dirs/vqa_v2 photos/ --text "is it raining?" --answers yes --answers no
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 Examples:
     omnivl convert --from blip BLIP.safetensors --config pretrain_joint_from_blip --out blip.pth
+    omnivl convert --from blip blip-caption-base --out caption.pth
     omnivl convert --from timm vit.safetensors --from bert bert.safetensors --config pretrain_image --out start.pth
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from omnivl.engine.command_line import CONFIG_HELP, add_cfg_options, one_line_errors, read_changed_config
-from omnivl.engine.identity import describe
+from omnivl.engine.identity import describe, is_model_folder
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS, WEIGHT_READERS
 from omnivl.storage import save_checkpoint
@@ -20,6 +21,7 @@ from omnivl.storage.checkpoint import save_weights
 from omnivl.version import __version__
 from omnivl.weights import load_weights
 from omnivl.weights.facts import KEY
+from omnivl.weights.names import find_model
 
 READERS = ('timm', 'bert', 'timesformer', 'blip', 'clip', 'stage')
 
@@ -34,9 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar=('NAME', 'PATH'),
         help=f'what and where: NAME is one of {", ".join(READERS)}, or a reader of the project of the config; PATH a '
-        'file, a folder of save_pretrained, or hf://owner/name/file. Several times: in this order',
+        'file, a folder of save_pretrained, hf://owner/name[@revision][/file] or a name of weights. Several times: in '
+        'this order',
     )
-    parser.add_argument('--config', help=f'{CONFIG_HELP}; a checkpoint of ours (stage) carries one')
+    parser.add_argument('--config', help=f"{CONFIG_HELP}; weights of ours (stage) and BLIP's folders have one")
     parser.add_argument('--out', required=True, help='the checkpoint to write (.pth or .safetensors)')
     parser.add_argument(
         '--allow',
@@ -55,7 +58,7 @@ def convert(arguments: argparse.Namespace) -> None:
     if out.suffix not in ('.pth', '.safetensors'):
         raise OmniVLValueError(f'--out must end in .pth or .safetensors, got {out}')
     if arguments.config is None:
-        own = [path for name, path in arguments.sources if name == 'stage']
+        own = [path for name, path in arguments.sources if name == 'stage' or is_model_folder(find_model(path))]
         if not own:
             raise OmniVLValueError('weights of others do not say which model they are for: give --config')
         arguments.config = own[0]
@@ -72,13 +75,13 @@ def convert(arguments: argparse.Namespace) -> None:
     reports = load_weights(model, sources, show=print)
     out.parent.mkdir(parents=True, exist_ok=True)
     weights = model.state_dict()
+    meta: dict[str, Any] = dict(omnivl_version=__version__, sources=[report.source for report in reports])
+    meta[KEY] = describe(cfg, model)
     if out.suffix == '.pth':
-        meta: dict[str, Any] = dict(omnivl_version=__version__, sources=[report.source for report in reports])
-        meta[KEY] = describe(cfg, model)
         save_checkpoint(dict(state_dict=weights, meta=meta), out)
     else:
         # Every name of a shared tensor gets values of its own: the format has no sharing.
-        save_weights({key: value.clone() for key, value in weights.items()}, out)
+        save_weights({key: value.clone() for key, value in weights.items()}, out, meta)
     print(f'written to {out}')
 
 

@@ -4,7 +4,7 @@ What MODEL and INPUTS may be says omnivl caption --help.
 
 Examples:
     omnivl features exported clip.mp4 --out features.json
-    omnivl features pretrain_joint work_dirs/pretrain_joint photos/
+    omnivl features work_dirs/pretrain_joint photos/
 """
 
 import argparse

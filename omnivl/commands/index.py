@@ -5,7 +5,7 @@ them changes, a search in it is refused.
 
 Examples:
     omnivl index exported photos/ clips/ --out photos.index
-    omnivl index pretrain_joint work_dirs/pretrain_joint photos/ --out photos.index --device cuda:0
+    omnivl index work_dirs/pretrain_joint photos/ --out photos.index --device cuda:0
 """
 
 import argparse

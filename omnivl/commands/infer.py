@@ -1,10 +1,13 @@
 """Captions, answers, retrieval, matching, classes, features and attention of images and videos.
 
-MODEL is a folder of tools/export_weights.py, or a config with a CHECKPOINT (or work directory) after it. INPUTS are
-files, folders and URLs, images and videos mixed; what cannot be read is reported and the rest goes on. Each task is a
-command too, whose help shows its options only: omnivl caption, omnivl answer and so on.
+MODEL is a work directory, a checkpoint, a folder that was exported, or one on the hub (hf://owner/name); or a config
+with a CHECKPOINT (or work directory) after it. INPUTS are files, folders and URLs, images and videos mixed; what cannot
+be read is reported and the rest goes on. Each task is a command too, whose help shows its options only: omnivl caption,
+omnivl answer and so on.
 
 Examples:
+    python tools/infer.py work_dirs/pretrain_joint --task caption photos/
+    python tools/infer.py --model hf://Salesforce/blip-image-captioning-base --task caption photos/
     python tools/infer.py configs/omnivl/pretrain_joint.py work_dirs/pretrain_joint --task caption photos/
     python tools/infer.py exported --task answer photo.jpg --text "how many dogs are there?"
     python tools/infer.py exported --task match photo.jpg clip.mp4 --text "a dog runs" --text "a cat sleeps"
@@ -28,7 +31,8 @@ from omnivl.apis import OmniVLInferencer
 from omnivl.apis.gallery import is_index
 from omnivl.apis.loading import CONFIG_SUFFIXES, read_model_config
 from omnivl.apis.tasks import listed
-from omnivl.engine.command_line import add_config_options, one_line_errors
+from omnivl.engine.command_line import MODEL_HELP, add_config_options, one_line_errors
+from omnivl.engine.identity import knows_itself
 from omnivl.engine.threads import choose_threads
 from omnivl.places import find_config
 from omnivl.storage.files import write_json
@@ -72,13 +76,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_model_options(parser: argparse.ArgumentParser, inputs: str = 'INPUTS') -> None:
     """Add what all tasks take: model, checkpoint and inputs, and how the inputs go through the model."""
-    parser.usage = f'%(prog)s MODEL [CHECKPOINT] {inputs} [options]'  # argparse would say it all twice
+    parser.usage = f'%(prog)s MODEL {inputs} [options]\n       %(prog)s CONFIG CHECKPOINT {inputs} [options]'
     parser.add_argument(
         'words',
         nargs='+',
-        metavar=f'MODEL [CHECKPOINT] {inputs.partition(" ")[0]}',
-        help='an exported folder, or a config with a checkpoint or work directory after it; then files, folders, URLs',
+        metavar=f'MODEL {inputs.partition(" ")[0]}',
+        help='the model, unless --model has it, or a config with a checkpoint or work directory after it; then files, '
+        'folders, URLs',
     )
+    parser.add_argument('--model', help=MODEL_HELP)
     parser.add_argument('--modality', choices=tuple(MODALITIES), help='what all inputs are; by default by suffix')
     parser.add_argument('--batch-size', type=int, default=16, help='visuals at a time (default: 16)')
     parser.add_argument('--device', help='cpu, cuda:0 ...; by default the GPU if there is one')
@@ -100,9 +106,9 @@ def add_output_option(parser: argparse.ArgumentParser) -> None:
 
 
 def read_words(options: argparse.Namespace) -> None:
-    """Put ``model``, ``checkpoint`` and ``inputs`` into the options, from their order."""
-    options.model, *rest = options.words
-    if not Path(options.model).is_dir():
+    """Put ``model``, ``checkpoint`` and ``inputs`` into the options, from ``--model`` and the order of the words."""
+    options.model, *rest = options.words if options.model is None else [options.model, *options.words]
+    if not knows_itself(options.model):
         options.model = str(find_config(options.model))
     is_config = Path(options.model).suffix in CONFIG_SUFFIXES
     if is_config and not rest:

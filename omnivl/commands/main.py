@@ -65,7 +65,9 @@ def run_command(name: str, words: Sequence[str] | None = None) -> None:
     except UsageError as error:
         parser.error(str(error))
     except OmniVLError as error:
-        sys.exit(f'error: {error}')
+        sys.exit(as_called(f'error: {error}'))
+    except SystemExit as end:  # the library speaks of commands
+        sys.exit(as_called(end.code) if isinstance(end.code, str) else end.code)
     if code:
         sys.exit(code)
 

@@ -5,7 +5,7 @@ omnivl caption --help.
 
 Examples:
     omnivl match exported photo.jpg clip.mp4 --text "a dog runs" --text "a cat sleeps"
-    omnivl match retrieval_coco work_dirs/retrieval_coco photos/ --text "a dog on the beach"
+    omnivl match work_dirs/retrieval_coco photos/ --text "a dog on the beach"
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Search in an index that omnivl index has written, with texts, images or videos.
 
-MODEL, with its CHECKPOINT, is the one that the index was made with.
+MODEL (omnivl caption --help says what it may be) is the one that the index was made with.
 
 Examples:
     omnivl search exported photos.index --text "a dog on the beach"

@@ -15,6 +15,7 @@ GROUPS = {
         'index': 'encode images and videos once, to search in them again and again',
         'search': 'search in what index has written',
         'attention': 'draw which word looks where',
+        'demo': 'show a model on a web page',
     },
     'Weights': {
         'convert': 'make a checkpoint of the weights of other libraries',

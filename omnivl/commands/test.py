@@ -2,11 +2,13 @@
 
 metrics.json, with the chance level and the protocol of each figure, and all predictions go into a work directory.
 
-A checkpoint, or a work directory, alone is tested on the data that its training named: the config that the checkpoint
-carries is data, which names registered components only. The Python config in a work directory is not read for that.
+A model alone (a checkpoint, a work directory, a folder of omnivl export, hf://owner/name) is tested on the data that
+its training named: the config that it carries is data, which names registered components only. The Python config in a
+work directory is not read for that.
 
 Examples:
     omnivl test work_dirs/retrieval_coco
+    omnivl test --model hf://owner/name --data-root /data/corpora
     omnivl test retrieval_coco work_dirs/retrieval_coco
     omnivl test zero_shot_retrieval work_dirs/pretrain_joint/iter_10000.pth --data-root /data/corpora
     omnivl test vqa_v2 work_dirs/vqa_v2 --submit
@@ -15,7 +17,6 @@ Examples:
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 
 from mmengine.config import Config
 
@@ -23,15 +24,18 @@ from omnivl.datasets.overlap import check_overlap
 from omnivl.engine import ConfigError
 from omnivl.engine.command_line import (
     CONFIG_HELP,
+    add_model_options,
     add_run_options,
     build_runner,
     is_test_only,
     one_line_errors,
     read_run_config,
+    take_model,
 )
-from omnivl.engine.identity import knows_itself
+from omnivl.engine.identity import is_model_folder, knows_itself, own_config
 from omnivl.storage import CheckpointError
 from omnivl.storage.checkpoint import load_last_checkpoint
+from omnivl.weights.names import find_model
 
 from .main import as_called
 
@@ -43,13 +47,11 @@ RANDOM = 'random'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument('config', help=f'{CONFIG_HELP}; or a checkpoint or work directory that carries one')
-    parser.add_argument(
-        'checkpoint',
-        nargs='?',
-        help='checkpoint (.pth or .safetensors), or a work directory, whose last checkpoint is taken; random: the '
-        "model as the config's seed initialises it, to compare with. A config that only tests and names its weights "
-        '(load_from) needs none',
+    add_model_options(
+        parser,
+        config=f'a model, which is tested on the data that it names; or {CONFIG_HELP}',
+        checkpoint='after a config: what would otherwise stand alone; or random: the model as the seed of the config '
+        'initialises it, to compare with. A config that only tests and names its weights (load_from) needs none',
     )
     parser.add_argument(
         '--submit',
@@ -109,17 +111,21 @@ def find_weights(cfg: Config, arguments: argparse.Namespace) -> str | Mapping | 
         return own
     if checkpoint == RANDOM:
         return None
-    if Path(checkpoint).is_dir() and reader is None:
-        found = load_last_checkpoint(checkpoint)[0]
+    path = find_model(checkpoint)
+    if path.is_dir() and reader is None:
+        if is_model_folder(path):
+            return own_config(path)[0].load_from
+        found = load_last_checkpoint(path)[0]
         if found is None:
             raise CheckpointError(f'there is no checkpoint in the folder {checkpoint} (iter_*.pth or epoch_*.pth)')
-        checkpoint = str(found)
-    return checkpoint if reader is None else dict(reader, file=checkpoint)
+        path = found
+    return str(path) if reader is None else dict(reader, file=str(path))
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluate."""
     with one_line_errors():
+        take_model(arguments)
         cfg = load_config(arguments)
         note = check_overlap(cfg, ('test',))
         for key in (*TRAINING_KEYS, *VALIDATION_KEYS):

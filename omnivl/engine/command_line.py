@@ -21,6 +21,7 @@ from omnivl.errors import OmniVLError
 from omnivl.places import DATA_VARIABLE
 from omnivl.registry import RUNNERS
 from omnivl.storage.files import telling_no_room
+from omnivl.weights.names import NAMED
 
 from .config import ConfigError, apply_options, read_config
 from .distributed import LAUNCHERS
@@ -30,6 +31,10 @@ from .threads import choose_threads
 from .tracking import NOTHING, TRACKERS, track_with
 
 CONFIG_HELP = 'path of the config, or its name if it comes with the package (omnivl configs lists them)'
+MODEL_HELP = (
+    'a work directory, a checkpoint, a folder that omnivl export wrote or one of BLIP, hf://owner/name[@revision] for '
+    f'such a folder on the hub, or one of {", ".join(NAMED)}'
+)
 # What the system says of a path of the wrong kind, which a person gave, mostly to write something there.
 WRONG_PLACES = (IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError)
 ADVICE = (
@@ -94,6 +99,26 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options', nargs='+', action=_Options, default={}, metavar='KEY=VALUE', help='change the config'
     )
+
+
+def add_model_options(parser: argparse.ArgumentParser, config: str, checkpoint: str) -> None:
+    """Add the words CONFIG and CHECKPOINT, with these help texts, and ``--model``; see :func:`take_model`."""
+    parser.add_argument('config', nargs='?', help=config)
+    parser.add_argument('checkpoint', nargs='?', help=checkpoint)
+    parser.add_argument('--model', help=f'in the place of the last of them: {MODEL_HELP}')
+
+
+def take_model(arguments: argparse.Namespace) -> None:
+    """Put ``--model`` where the word in its place would stand; a ConfigError if there is none, or one too many."""
+    if arguments.model is not None:
+        if arguments.checkpoint is not None:
+            raise ConfigError(f'--model {arguments.model} and the checkpoint {arguments.checkpoint}: give one of them')
+        place = 'config' if arguments.config is None else 'checkpoint'
+        setattr(arguments, place, arguments.model)
+    if arguments.config is None:
+        raise ConfigError(
+            'which model? Name one (a work directory, a checkpoint, a folder, hf://owner/name), or a config'
+        )
 
 
 def read_changed_config(arguments: argparse.Namespace) -> Config:

@@ -5,7 +5,8 @@ import logging
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,22 +15,26 @@ from mmengine.logging import print_log
 from torch import nn
 
 from omnivl.datasets.labels import configured_classes
-from omnivl.errors import OmniVLError, OmniVLTypeError
-from omnivl.models.interfaces import ChangesForUse, Classifies, TakesWeights, offered_by
+from omnivl.errors import OmniVLError, OmniVLTypeError, OmniVLValueError
+from omnivl.models.interfaces import ChangesForUse, Classifies, HasParts, TakesWeights, offered_by, serving
 from omnivl.models.tokenizers import TextTokenizer
-from omnivl.registry import MODELS
+from omnivl.registry import MODELS, only_registered
 from omnivl.storage.checkpoint import (
     CheckpointError,
     LoadOptions,
     LoadReport,
     Patterns,
+    find_checkpoints,
     load_checkpoint,
     load_last_checkpoint,
     load_state_dict,
     weights_of,
 )
-from omnivl.weights.base import FOLLOWERS
-from omnivl.weights.facts import check_facts, description_of, model_facts, tokenizer_of
+from omnivl.storage.sums import SUMS, check_sums
+from omnivl.weights.base import FOLLOWERS, load_weights
+from omnivl.weights.facts import KEY, OF_CONFIG, USE, check_facts, description_of, model_facts, tokenizer_of
+from omnivl.weights.folders import CONFIG, FORMAT, foreign_config, read_content
+from omnivl.weights.names import find_model, is_name
 
 from .data_config import checked_data
 
@@ -37,7 +42,9 @@ from .data_config import checked_data
 VOCABULARIES = {'vocab_file': 'vocab.txt', 'vocab_folder': '.'}
 MAX_VOCABULARY = 32 << 20  # bytes; of a larger one a checkpoint keeps name and checksum
 TEST_KEYS = ('test_dataloader', 'test_evaluator', 'test_cfg')
+EXPORTED = 'model.safetensors'  # the weights of an exported folder
 WEIGHTS = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')  # how names of checkpoints end
+OF_ITSELF = 'the facts that it carries, which this version of omnivl reads otherwise: export it again'
 PIPELINES = ('image_test_pipeline', 'video_test_pipeline')
 
 
@@ -55,65 +62,130 @@ def describe(cfg: Config, model: nn.Module) -> dict[str, Any]:
     """
     description: dict[str, Any] = dict(facts=model_facts(model))
     try:
-        config = used_parts(cfg)
-        config |= plain({key: cfg[key] for key in TEST_KEYS if cfg.get(key) is not None})
+        config = described_config(cfg, model)
     except OmniVLTypeError as error:
         print_log(f'Checkpoints of this run will need their config to be used: {error}', 'current')
         return description
-    if offered_by(model, Classifies) is not None:
-        classes = configured_classes(cfg.get('test_dataloader'))
-        config |= {} if classes is None else dict(classes=classes)
     if (tokenizer := tokenizer_of(model)) is not None and (files := _vocabulary_files(tokenizer)):
         description['vocabulary'] = files
     return description | dict(config=config)
 
 
+def described_config(cfg: Config, model: nn.Module) -> dict[str, Any]:
+    """Pick of a config, as plain values, what ``describe`` says; what is no data is an ``OmniVLTypeError``."""
+    config = used_parts(cfg)
+    config |= plain({key: cfg[key] for key in TEST_KEYS if cfg.get(key) is not None})
+    if offered_by(model, Classifies) is not None:
+        classes = cfg.get('classes') or configured_classes(cfg.get('test_dataloader'))
+        config |= {} if classes is None else dict(classes=list(classes))
+    trained_on = cfg.get('trained_on') or sorted(set(_annotation_files(cfg.get('train_dataloader'))))
+    made_from = dict(made_from=cfg.made_from) if 'made_from' in cfg else {}
+    return config | made_from | (dict(trained_on=list(trained_on)) if trained_on else {})
+
+
 def own_config(path: str | Path) -> tuple[Config, Path, dict[str, Any]]:
-    """Read the config that a checkpoint, or the last one of a work directory, carries; no code of it is run.
+    """Read the config that weights carry; no code of them is run.
 
     Args:
-        path: The checkpoint, or the work directory.
+        path: A checkpoint, or a work directory, whose last one is taken; a folder that ``omnivl export`` wrote, or one
+            of a kind of ``FOLDER_KINDS``; or the name or the address on the hub of such a thing (``find_model``).
 
     Returns:
-        The config, which may test but not train, with the checkpoint's own vocabulary, ``load_from`` and the work
-        directory; the file; and what it holds.
+        The config, which may test but not train, with the vocabulary of the weights, ``load_from`` (the file of
+        weights, or for other kinds of folders the reader of them) and the work directory; the file or folder; and what
+        a file of ours holds.
 
     Raises:
         CheckpointError: There is no checkpoint, or it says nothing of its model.
         ConfigError: It names components that are not registered.
     """
-    file, content = read_weights(path)
-    description = description_of(content)
-    config = description.get('config')
-    if not isinstance(config, dict) or not isinstance(config.get('model'), dict):
-        raise CheckpointError(
-            f'{file} does not say what its model is: it is of an older omnivl, of another program, or of a config that '
-            f'is no plain data. Name its config before it: CONFIG {path}'
-        )
-    files = description.get('vocabulary')
-    if isinstance(files, dict):
-        config = with_vocabulary(config, _unpacked(files, file))
+    local = find_model(path)
+    content: dict[str, Any] = {}
+    config: Any = read_content(local) if is_model_folder(local) else None
+    if config is not None and config.get('format') != FORMAT:
+        file, config = local, dict(foreign_config(local, config), made_from=str(path))
+    else:
+        file, content = read_weights(local)
+        config = description_of(content).get('config')
+        if not isinstance(config, dict) or not isinstance(config.get('model'), dict):
+            raise CheckpointError(
+                f'{file} does not say what its model is: it is of an older omnivl, of another program, or of a config '
+                f'that is no plain data. Name its config before it: CONFIG {path}'
+            )
+        if isinstance(files := description_of(content).get('vocabulary'), dict):
+            config = with_vocabulary(config, _unpacked(files, file))
+        config = dict(config, load_from=str(file))
     advice = f'Import the project that it comes from first, or name its config before it: CONFIG {path}'
     cfg = checked_data(config, str(file), 'a config', advice)
-    cfg.load_from, cfg.work_dir = str(file), str(file.parent)
+    # Nothing is written into a folder that is handed on, or into the cache of the hub.
+    cfg.work_dir = f'work_dirs/{Path(path).name}' if is_model_folder(local) or is_name(path) else str(file.parent)
     # Momentum encoder and queues are of the training alone.
     cfg.load_options = dict(allow_unexpected=[f'{name}*' for name in FOLLOWERS], allow_differences=False)
     return cfg, file, content
 
 
+def open_own(path: str | Path) -> tuple[nn.Module, Config]:
+    """Build the model of weights that know themselves, in evaluation mode; return it and its ``own_config``."""
+    cfg, file, content = own_config(path)
+    with only_registered():
+        model = MODELS.build(cfg.model)
+    if isinstance(cfg.load_from, str):
+        load_into(model, content, str(file), LoadOptions(**cfg.load_options), option=OF_ITSELF)
+    else:
+        load_weights(serving(model, HasParts, 'load_from'), cfg.load_from)
+    return model.eval(), cfg
+
+
 def knows_itself(path: str | Path) -> bool:
-    """Say whether a path is a checkpoint or a folder, and not a config."""
-    return Path(path).is_dir() or (Path(path).is_file() and Path(path).suffix in WEIGHTS)
+    """Say whether a word stands for weights (a file, a folder, a name, an address on the hub) and not for a config."""
+    return is_name(path) or Path(path).is_dir() or (Path(path).is_file() and Path(path).suffix in WEIGHTS)
+
+
+def is_model_folder(path: Path) -> bool:
+    """Say whether a path is a folder with one model, and no work directory with checkpoints."""
+    return (path / CONFIG).is_file() and not find_checkpoints(path)
 
 
 def read_weights(path: str | Path) -> tuple[Path, dict[str, Any]]:
-    """Read a file of weights, or the last checkpoint of a work directory: its path and what it holds."""
-    if not Path(path).is_dir():
-        return Path(path), load_checkpoint(path)
+    """Read weights of ours (a file, the last of a work directory, an exported folder): the file and what it holds."""
+    path = find_model(path)
+    if not path.is_dir():
+        return path, load_checkpoint(path)
+    if is_model_folder(path):
+        return path / EXPORTED, read_exported(path)
     file, content, _ = load_last_checkpoint(path)
     if file is None or content is None:
-        raise CheckpointError(f'the folder {path} has no checkpoint (iter_*.pth or epoch_*.pth)')
+        raise CheckpointError(
+            f'the folder {path} has no checkpoint (iter_*.pth or epoch_*.pth), and no {CONFIG} of an exported model'
+        )
     return file, content
+
+
+def read_exported(folder: Path) -> dict[str, Any]:
+    """Read a folder that ``omnivl export`` wrote, as a checkpoint: its files are what ``SHA256SUMS`` lists.
+
+    A folder of old, which has no list, is read with a warning.
+    """
+    is_checked = check_sums(folder)
+    config = read_content(folder)
+    if config.get('format') != FORMAT:
+        raise OmniVLValueError(
+            f"{folder / CONFIG} does not say format='{FORMAT}': weights of another library have a config of their own, "
+            f"or go into another one through their reader, load_from=dict(type='blip', file='{folder}')"
+        )
+    if not isinstance(config.get('model'), dict):
+        raise OmniVLValueError(f'{folder / CONFIG} has no model: export the model again')
+    if not is_checked:
+        print_log(
+            f'{folder} has no {SUMS}, so damage to config and vocabulary is not noticed: export the model again',
+            'current',
+            logging.WARNING,
+        )
+    weights = load_checkpoint(folder / EXPORTED, verify=not is_checked)['state_dict']
+    facts = config.pop('facts', None)
+    config = {key: value for key, value in config.items() if key not in ('format', 'omnivl_version')}
+    description = dict(facts=facts, config=with_vocabulary(config, folder))
+    return dict(state_dict=weights, meta={KEY: description})
 
 
 def allowed_differences(cfg: Config) -> Patterns:
@@ -121,15 +193,26 @@ def allowed_differences(cfg: Config) -> Patterns:
     return (cfg.get('load_options') or {}).get('allow_differences', False)
 
 
-def load_into(model: nn.Module, content: Mapping[str, Any], source: str, options: LoadOptions) -> LoadReport:
+def load_into(
+    model: nn.Module,
+    content: Mapping[str, Any],
+    source: str,
+    options: LoadOptions,
+    purpose: str = USE,
+    option: str = OF_CONFIG,
+) -> LoadReport:
     """Fit the weights of a checkpoint to a model and load them; what does not fit, or answers otherwise, is refused.
 
-    ``content`` is what the file ``source`` holds, ``options`` are the differences that are allowed.
+    ``content`` is what the file ``source`` holds, ``options`` are the differences that are allowed; ``purpose`` and
+    ``option`` are those of ``check_facts``.
     """
     weights = dict(weights_of(dict(content), source))
     if (fits := offered_by(model, TakesWeights)) is not None:
         fits.adapt_state_dict(weights)
-    check_facts(description_of(content), model, source, options.allow_differences)
+    check_facts(description_of(content), model, source, options.allow_differences, purpose, option)
+    if purpose == USE and options.allow_missing is not True:  # of the training alone, and not in an export
+        followers = [f'{name}*' for name in FOLLOWERS]
+        options = replace(options, allow_missing=[*(options.allow_missing or ()), *followers])
     return load_state_dict(model, weights, source, options)
 
 
@@ -185,6 +268,16 @@ def with_vocabulary(value: object, folder: Path) -> Any:
     if isinstance(value, list):
         return [with_vocabulary(item, folder) for item in value]
     return value
+
+
+def _annotation_files(value: object) -> Iterator[str]:
+    """Yield the annotation files that a part of a config names."""
+    value = dict(enumerate(value)) if isinstance(value, list) else value
+    for key, item in value.items() if isinstance(value, Mapping) else ():
+        if key == 'ann_file':
+            yield from map(str, item if isinstance(item, list | tuple) else [item])
+        else:
+            yield from _annotation_files(item)
 
 
 def _vocabulary_files(tokenizer: TextTokenizer) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from omnivl.storage.checkpoint import CheckpointError, load_state_dict
 from omnivl.storage.plain import to_plain
 from omnivl.version import __version__
-from omnivl.weights.facts import KEY, check_facts, description_of
+from omnivl.weights.facts import KEY, RESUME, check_facts, description_of
 
 from .identity import allowed_differences
 
@@ -81,7 +81,7 @@ def restore(runner: Runner, content: Mapping[str, Any], source: str) -> list[str
     makes the run differ from an unbroken one.
     """
     allowed = allowed_differences(runner.cfg)
-    check_facts(description_of(content), runner.bare_model, source, allowed, goes_on=True)
+    check_facts(description_of(content), runner.bare_model, source, allowed, RESUME)
     load_state_dict(runner.bare_model, content['state_dict'], source)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.optim_wrapper.load_state_dict(content['optimizer'])

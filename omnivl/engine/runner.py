@@ -25,6 +25,7 @@ from omnivl.storage.files import remove_leftovers, telling_no_room
 from omnivl.storage.lock import lock_folder
 from omnivl.storage.plain import not_finite_keys
 from omnivl.weights import load_weights
+from omnivl.weights.facts import START, USE
 from omnivl.weights.report import grouped
 
 from .config import share_tokenizer
@@ -197,7 +198,8 @@ class OmniVLRunner(Runner):
         options = self.cfg.get('load_options') if options is None else options
         if not isinstance(options, files.LoadOptions):
             options = files.LoadOptions(**(options or {}))
-        report = load_into(self.bare_model, content, filename, options)
+        purpose = USE if self.cfg.get('train_cfg') is None else START
+        report = load_into(self.bare_model, content, filename, options, purpose)
         self._has_loaded = True
         self.loaded_from = filename
         for title, keys in vars(report).items():

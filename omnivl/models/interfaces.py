@@ -89,6 +89,15 @@ class Answers(Encodes, Protocol):
         """Write an answer to each question, with its score."""
 
 
+class WritesAnswers(Encodes, Protocol):
+    """Writes answers to questions about visuals, token by token."""
+
+    tokenizer: TextTokenizer
+
+    def begin_answering(self, visual_tokens: Tensor, text_ids: Tensor, text_mask: Tensor) -> Writing:
+        """Prepare to answer questions, int64 (B, L) with their mask, bool (B, L), on visual tokens (B, S, D)."""
+
+
 class Classifies(Encodes, Protocol):
     """Scores the classes of one data set."""
 

@@ -214,13 +214,15 @@ class OmniVL(VisualTrunk):
         def step(token_ids: Tensor, cache: Cache | None) -> tuple[Tensor, Cache]:
             return self.generation_decoder.step(token_ids, cache, key_values)
 
-        starts = torch.tensor([start] * len(visual_tokens), device=visual_tokens.device)
+        starts = torch.tensor([start], device=visual_tokens.device).expand(visual_tokens.shape[0], -1)
         return Writing(step, reorder_cache, starts, self.tokenizer.sep_id, self.tokenizer.pad_id)
 
 
 def replace_first(text_ids: Tensor, token_id: int) -> Tensor:
     """Put [ENC] or [DEC] in the place of [CLS]: int64 (B, L) -> a copy of it."""
-    return torch.cat([torch.full_like(text_ids[:, :1], token_id), text_ids[:, 1:]], dim=1)
+    replaced = text_ids.clone()
+    replaced[:, 0] = token_id
+    return replaced
 
 
 def shift_for_writing(text_ids: Tensor, text_mask: Tensor, decoder_id: int) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,10 @@
 """Checkpoint files: plain values only, written whole or not at all, read without running code from them."""
 
+import base64
 import contextlib
 import fnmatch
 import hashlib
+import json
 import logging
 import os
 import pickle
@@ -17,7 +19,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from omnivl.errors import OmniVLFileNotFoundError, OmniVLFloatingPointError, OmniVLRuntimeError
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLFloatingPointError, OmniVLRuntimeError, OmniVLTypeError
 
 from .files import atomic_write, write_text
 from .hashes import content_sha256, weights_sha256
@@ -25,6 +27,7 @@ from .plain import not_finite_keys, to_plain
 
 LAST_CHECKPOINT = 'last_checkpoint'
 WEIGHT_KEYS = ('state_dict', 'model', 'model_state')  # where weights lie: of MMEngine, of many, of PySlowFast
+META = 'omnivl'  # in the metadata of a safetensors file, what ``meta`` is in a checkpoint
 CHECKSUM = 'sha256'  # of all else in a checkpoint, under this key; of the tensors in the metadata of a safetensors file
 Patterns = bool | Sequence[str]
 
@@ -47,10 +50,11 @@ def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike) -> None
         torch.save({**plain, CHECKSUM: content_sha256(plain)}, file)
 
 
-def save_weights(weights: dict[str, Tensor], path: str | os.PathLike) -> str:
-    """Write a safetensors file with the checksum of its tensors, whole or not at all, and return that of the file.
+def save_weights(weights: dict[str, Tensor], path: str | os.PathLike, meta: dict[str, Any] | None = None) -> str:
+    """Write a safetensors file with the checksum of what it holds, whole or not at all; return that of the file.
 
-    Weights that are not finite are an ``OmniVLFloatingPointError``.
+    ``meta`` are plain values without tensors, which :func:`load_checkpoint` gives back. Weights that are not finite are
+    an ``OmniVLFloatingPointError``.
     """
     from safetensors.torch import save
 
@@ -59,7 +63,8 @@ def save_weights(weights: dict[str, Tensor], path: str | os.PathLike) -> str:
             f'{path} is not written: {len(keys)} weights are not finite ({", ".join(keys[:5])}); take another one'
         )
     contiguous = {key: value.cpu().contiguous() for key, value in weights.items()}
-    data = save(contiguous, metadata={'format': 'pt', CHECKSUM: weights_sha256(contiguous)})
+    texts = {} if meta is None else {META: json.dumps(to_plain(meta, 'meta'), default=_bytes_to_json)}
+    data = save(contiguous, metadata={'format': 'pt', **texts, CHECKSUM: _safetensors_sha256(contiguous, texts)})
     with atomic_write(path, len(data)) as file:
         file.write(data)
     return hashlib.sha256(data).hexdigest()
@@ -74,7 +79,7 @@ def load_checkpoint(path: str | os.PathLike, verify: bool = True) -> dict[str, A
     """Read a checkpoint onto the CPU; no code in it is ever run, and what is damaged is noticed.
 
     It may be written by :func:`save_checkpoint`, any other file of plain tensors that ``torch.save`` wrote, or a
-    ``.safetensors`` file (weights only), which comes as ``dict(state_dict=...)``. What it holds is compared with its
+    ``.safetensors`` file, which comes as ``dict(state_dict=..., meta=...)``. What it holds is compared with its
     checksum; a file without one, which others wrote, with those of the zip format. Other people's safetensors files and
     pickles of old have neither. A file that is cut off or damaged is a BrokenCheckpointError, one that is no checkpoint
     or holds code a CheckpointError.
@@ -90,10 +95,7 @@ def load_checkpoint(path: str | os.PathLike, verify: bool = True) -> dict[str, A
     if not path.is_file():
         raise OmniVLFileNotFoundError(_missing_message(path))
     if path.suffix == '.safetensors':
-        weights, expected = _load_safetensors(path)
-        if verify and expected is not None and expected != weights_sha256(weights):
-            raise BrokenCheckpointError(_damage_message(path))
-        return dict(state_dict=weights)
+        return _load_safetensors(path, verify)
     is_zip = _check_content(path)
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True)
@@ -233,7 +235,10 @@ def load_state_dict(
     """
     options = options or LoadOptions()
     weights = {key.removeprefix('module.'): value for key, value in state_dict.items()}
-    own = model.state_dict()
+    own = model.state_dict(keep_vars=True)
+    stored = {id(own[key]): value for key, value in weights.items() if key in own}
+    # Exported files hold shared weights once, under the first of their names.
+    weights |= {key: stored[id(value)] for key, value in own.items() if key not in weights and id(value) in stored}
     missing = [key for key in own if key not in weights]
     unexpected = [key for key in weights if key not in own]
     wrong = [key for key in own if key in weights and own[key].shape != weights[key].shape]
@@ -271,18 +276,38 @@ def weights_of(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
     )
 
 
-def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], str | None]:
-    """Read tensors, and their checksum if the file has one."""
+def _load_safetensors(path: Path, verify: bool) -> dict[str, Any]:
     from safetensors import safe_open
 
     try:
         with safe_open(path, framework='pt') as file:
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, (file.metadata() or {}).get(CHECKSUM)
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        texts = {key: metadata[key] for key in (META,) if key in metadata}
+        meta = json.loads(texts.get(META, '{}'), object_hook=_bytes_from_json)
     except Exception as error:  # its own errors, and whatever torch says of a shape or a type that cannot be
         raise BrokenCheckpointError(
             f'{path} cannot be read, it is cut off or no safetensors file: {_first_line(error)}'
         ) from error
+    if verify and CHECKSUM in metadata and metadata[CHECKSUM] != _safetensors_sha256(weights, texts):
+        raise BrokenCheckpointError(_damage_message(path))
+    return dict(state_dict=weights, meta=meta)
+
+
+def _safetensors_sha256(weights: dict[str, Tensor], texts: dict[str, str]) -> str:
+    """Return the checksum of tensors and of what is said of them; without the latter that of files of before."""
+    return content_sha256([dict(sorted(weights.items())), texts]) if texts else weights_sha256(weights)
+
+
+def _bytes_to_json(value: object) -> dict[str, str]:
+    """Write bytes, such as those of a vocabulary, for JSON, which has none."""
+    if not isinstance(value, bytes):
+        raise OmniVLTypeError(f'meta of weights holds plain values, got a {type(value).__name__}')
+    return dict(base64=base64.b64encode(value).decode())
+
+
+def _bytes_from_json(value: dict[str, Any]) -> Any:
+    return base64.b64decode(value['base64'], validate=True) if set(value) == {'base64'} else value
 
 
 def _check_content(path: Path) -> bool:

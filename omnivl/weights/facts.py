@@ -27,9 +27,13 @@ from .bert import TEXT_MODELS
 KEY = 'model'  # of a checkpoint's meta, which holds what it says of its model
 # Fact -> the attribute of modules that it is read from, for each part of a model.
 OF_PARTS = dict(norm_eps='eps', num_heads='num_heads', activation='activation', time_stride='time_stride')
-# What a run may change when it starts from weights: position embeddings are fitted on purpose, and every task has a
-# checkpoint of another as its start. A run that goes on may not.
-FITTED = ('image_size', 'num_frames', 'task')
+# Where a difference is allowed; ``{}`` stands for the names of the facts.
+OF_CONFIG = 'load_options=dict(allow_differences=[{}]) in the config'
+# What may differ, by what the weights are for. A training starts from position embeddings that are fitted on purpose,
+# and from the checkpoint of another task; who tests or uses a model at another size gets other figures than it has. A
+# run that goes on is the same run.
+START, USE, RESUME = 'start', 'use', 'resume'
+FITTED: dict[str, tuple[str, ...]] = {START: ('image_size', 'num_frames', 'task'), USE: ('task',), RESUME: ()}
 
 
 def model_facts(model: nn.Module) -> dict[str, Any]:
@@ -95,20 +99,20 @@ def check_facts(
     model: nn.Module,
     source: str,
     allowed: bool | Sequence[str] = False,
-    goes_on: bool = False,
-    option: str = 'load_options=dict(allow_differences=[{}]) in the config',
+    purpose: str = START,
+    option: str = OF_CONFIG,
 ) -> None:
     """Refuse weights of a model that would answer otherwise than this one; differences that are meant are logged.
 
-    Facts that both sides have are compared. ``image_size``, ``num_frames`` and ``task`` may differ, and a prompt that
-    of another task, unless a run goes on.
+    Facts that both sides have are compared, but for those that may differ: ``FITTED`` has them for each purpose, and a
+    prompt may if the task does.
 
     Args:
         description: What the checkpoint says of its model, ``meta['model']``; a log line says so if it says nothing.
         model: The model, without a distributed wrapper.
         source: Name of the file, for messages.
         allowed: Facts that may differ, by patterns as in ``fnmatch``, with or without the part; True = all.
-        goes_on: Whether a run is resumed.
+        purpose: What the weights are for: ``START`` of a training, ``USE`` (test, inference, export) or ``RESUME``.
         option: Where to allow differences, for the message; ``{}`` stands for the names.
 
     Raises:
@@ -124,8 +128,8 @@ def check_facts(
         if name not in theirs or _essence(theirs[name]) == _essence(value):
             continue
         text = f'{name} is {_shown(theirs[name])} there and {_shown(value)} here'
-        fits = name in FITTED or (name == 'prompt' and theirs.get('task') != ours['task'])
-        if (fits and not goes_on) or _is_allowed(name, allowed):
+        of_task = name == 'prompt' and 'task' in FITTED[purpose] and theirs.get('task') != ours['task']
+        if name in FITTED[purpose] or of_task or _is_allowed(name, allowed):
             print_log(f'{source}: {text}', 'current', logging.INFO if name in ('task', 'prompt') else logging.WARNING)
         else:
             wrong.append(text)

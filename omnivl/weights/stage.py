@@ -15,6 +15,7 @@ from omnivl.storage.checkpoint import load_checkpoint, load_last_checkpoint, wei
 from .base import FOLLOWERS, WeightReader
 from .facts import check_facts, description_of
 from .files import find_file
+from .folders import CONFIG
 from .label_map import select_classes
 
 
@@ -23,7 +24,7 @@ class StageReader(WeightReader):
     """A checkpoint of this project as the start of another run; optimizer, momentum encoder and queues begin anew.
 
     Args:
-        file: A checkpoint, or a work directory, whose last checkpoint is then taken.
+        file: A checkpoint, a work directory, whose last checkpoint is then taken, or a folder of ``omnivl export``.
         allow: See ``WeightReader``.
         allow_unused: See ``WeightReader``.
         start_video_from_image: Let the video path begin where the image path is, as decoupled joint pretraining does
@@ -46,7 +47,7 @@ class StageReader(WeightReader):
 
     def read_file(self) -> tuple[dict[str, Tensor], Path]:
         """See ``WeightReader.read_file``."""
-        if Path(self.file).is_dir():
+        if Path(self.file).is_dir() and not (Path(self.file) / CONFIG).is_file():
             path, checkpoint, _ = load_last_checkpoint(self.file)
             if path is None or checkpoint is None:
                 raise OmniVLFileNotFoundError(
@@ -61,7 +62,7 @@ class StageReader(WeightReader):
 
     def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
         """See ``WeightReader.translate``; a checkpoint of a model that answers otherwise is a ``CheckpointError``."""
-        option = 'allow=[{}] of the reader in the config (--allow of tools/convert_weights.py)'
+        option = 'allow=[{}] of the reader in the config (--allow of omnivl convert)'
         check_facts(self.description, cast(nn.Module, model), self.file, self.allow, option=option)
         for key in [key for key in weights if key.startswith(FOLLOWERS)]:
             del weights[key]

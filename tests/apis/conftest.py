@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'datasets' / 'transforms'))  # transform_toys
+sys.path.insert(0, str(Path(__file__).parents[1] / 'weights'))  # foreign
 from api_world import World, picture, write_checkpoint, write_config, write_files
 
 CACHE: dict[str, World] = {}

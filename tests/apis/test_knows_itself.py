@@ -14,12 +14,13 @@ from mmengine.config import Config
 from omnivl.apis import OmniVLInferencer
 from omnivl.apis.export import export_folder, load_exported, load_for_use
 from omnivl.engine import ConfigError, OmniVLRunner
-from omnivl.engine.identity import describe, own_config
+from omnivl.engine.identity import describe, load_into, own_config
 from omnivl.engine.run_state import restore
 from omnivl.registry import MODELS
-from omnivl.storage import CheckpointError, load_checkpoint, save_checkpoint
+from omnivl.storage import CheckpointError, LoadOptions, load_checkpoint, save_checkpoint
 from omnivl.storage.sums import write_sums
 from omnivl.weights import load_weights
+from omnivl.weights.facts import START
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,7 +60,7 @@ def runner_of(cfg, work_dir, **options):
 @pytest.mark.parametrize('name', ['run', 'run/iter_3.pth', 'exported'])
 def test_one_argument_is_enough_to_use_a_model(name, run, world, inferencer, tmp_path):
     export_folder(own_config(run)[0], run, tmp_path / 'exported')
-    own = OmniVLInferencer(tmp_path / name, device='cpu', batch_size=4)
+    own = OmniVLInferencer.from_pretrained(tmp_path / name, device='cpu', batch_size=4)
     visuals = [world.images[0], picture(3, 40, 44), world.videos[1]]
     for one, other in zip(own.caption(visuals), inferencer.caption(visuals)):
         assert one['caption'] == other['caption'] and one['score'] == pytest.approx(other['score'], abs=1e-5)
@@ -73,7 +74,7 @@ def test_one_argument_is_enough_for_every_command(run, monkeypatch, capsys, tmp_
     call(monkeypatch, 'export_weights.py', run, '--out', tmp_path / 'exported')
     facts = json.loads((tmp_path / 'exported/config.json').read_text())['facts']
     assert facts['norm_eps.visual_encoder'] == [1e-6] and facts['prompt'] == '' and 'mean' in facts['pixels']
-    call(monkeypatch, 'export_weights.py', run, '--to', 'blip', '--out', tmp_path / 'blip')
+    call(monkeypatch, 'export_weights.py', run, '--format', 'blip', '--out', tmp_path / 'blip')
     call(monkeypatch, 'test.py', run / 'iter_3.pth', '--cfg-options', 'test_cfg.amp=None')
     figures = sorted((run / 'test').rglob('metrics*.json'))
     assert figures, list((run / 'test').rglob('*'))
@@ -183,11 +184,29 @@ def test_every_way_that_weights_meet_a_config_compares(run, differing, tmp_path)
 
 def test_what_a_new_stage_may_change_a_run_that_goes_on_may_not(run, tiny_config, world, tmp_path):
     cfg = Config.fromfile(write_config(world.root, tiny_config(trunk=dict(encoder=dict(image_size=48, num_frames=8)))))
+    content = load_checkpoint(run / 'iter_3.pth')
+    load_into(MODELS.build(cfg.model), content, 'iter_3.pth', LoadOptions(), START)
     runner = runner_of(cfg, tmp_path / 'other')
-    runner.load_checkpoint(str(run / 'iter_3.pth'))
     message = r'image_size is \[32, 32\] there and \[48, 48\] here; num_frames is 4 there and 8 here'
     with pytest.raises(CheckpointError, match=message):
-        restore(runner, load_checkpoint(run / 'iter_3.pth'), 'iter_3.pth')
+        restore(runner, content, 'iter_3.pth')
+
+
+def test_another_size_than_that_of_the_weights_is_no_use(run, tiny_config, world, tmp_path):
+    def larger(**options):
+        model = tiny_config(trunk=dict(encoder=dict(image_size=48)))
+        return Config.fromfile(write_config(world.root, model, **options))
+
+    message = (
+        r'image_size is \[32, 32\] there and \[48, 48\] here.* allow the difference with '
+        r"load_options=dict\(allow_differences=\['image_size'\]\) in the config"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        OmniVLInferencer(larger(), run, device='cpu')
+    with pytest.raises(CheckpointError, match=message):  # its config has nothing to train
+        runner_of(larger(), tmp_path / 'tested').load_checkpoint(str(run / 'iter_3.pth'))
+    allowed = OmniVLInferencer(larger(load_options=dict(allow_differences=['image_size'])), run, device='cpu')
+    assert allowed.model.trunk.visual_encoder.image_size == (48, 48)
 
 
 def test_a_prompt_belongs_to_its_task(tiny_config, world, tmp_path):

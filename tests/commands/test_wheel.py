@@ -58,6 +58,7 @@ def test_it_holds_what_the_checkout_has(installed):
         }
         assert {name for name in names if name.startswith(f'omnivl/.mim/{folder}/')} == ours
     assert 'omnivl/.mim/projects/demo/report/templates/report.html' in names
+    assert 'omnivl/commands/demo/page.css' in names
     assert not [name for name in names if '/tests/' in name or name.startswith(('tests', 'data', 'configs', 'tools'))]
     assert installed[0].stat().st_size < 2e6
 

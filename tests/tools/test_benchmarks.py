@@ -43,6 +43,16 @@ def test_scores_are_those_of_a_loop_in_blips_way(tmp_path):
     assert 'equal in float32: True' in printed
 
 
+@pytest.mark.slow
+def test_graphs_are_the_model(tmp_path):
+    found, printed = figures('graphs.py', tmp_path, '--frames', '2')
+    assert set(found) == {'image', 'video', 'text', 'matcher', 'writer'}
+    for figure in found.values():
+        assert figure['ratio'] == pytest.approx(figure['seconds']['torch'] / figure['seconds']['onnxruntime'])
+        assert figure['greatest_difference'] <= 1e-4
+    assert 'onnxruntime' in printed
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [

@@ -3,11 +3,9 @@
 import json
 import os
 
-import huggingface_hub
 import pytest
 import torch
 from foreign import blip, omnivl, original_layout
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from omnivl.registry import WEIGHT_READERS
 from omnivl.storage.checkpoint import BrokenCheckpointError, CheckpointError
@@ -74,35 +72,3 @@ def test_other_pixel_statistics_are_noted(vocab_file, tmp_path):
     (report,) = load(vocab_file, tmp_path, encoder=dict(norm_eps=1e-5))
     (note,) = report.notes
     assert note.startswith('pixels were normalised with mean [0.5, 0.5, 0.5] there, here with [0.4814')
-
-
-def test_a_file_of_the_hub_comes_with_its_config(vocab_file, tmp_path, monkeypatch):
-    blip('caption', 0).save_pretrained(tmp_path)
-    asked = []
-
-    def download(repository, file):
-        asked.append((repository, file))
-        if not (tmp_path / file).is_file():
-            raise EntryNotFoundError(file)
-        return str(tmp_path / file)
-
-    monkeypatch.setattr(huggingface_hub, 'hf_hub_download', download)
-    reader = WEIGHT_READERS.build(dict(type='blip', file='hf://owner/name/model.safetensors'))
-    assert asked == []  # nothing is fetched before it is needed
-    report = reader.load(omnivl(vocab_file, encoder=dict(norm_eps=1e-5)))
-    assert report.left == []
-    assert asked == [('owner/name', file) for file in ('model.safetensors', 'config.json', 'preprocessor_config.json')]
-    with pytest.raises(ValueError, match='norm_eps is 1e-05 there'):
-        reader.load(omnivl(vocab_file))
-
-
-def test_a_hub_out_of_reach_is_told(vocab_file, monkeypatch):
-    def download(repository, file):
-        raise LocalEntryNotFoundError('offline mode is on')
-
-    monkeypatch.setattr(huggingface_hub, 'hf_hub_download', download)
-    message = r'hf://owner/name/model.pth is not in the local cache, and the hub does not give it .*offline mode is on'
-    with pytest.raises(FileNotFoundError, match=message):
-        load(vocab_file, 'hf://owner/name/model.pth')
-    with pytest.raises(ValueError, match=r'no address of a file on the hub'):
-        load(vocab_file, 'hf://owner/name')

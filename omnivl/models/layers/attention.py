@@ -125,9 +125,10 @@ class CrossAttention(nn.Module):
         if visual_index is not None:
             key, value = key.index_select(0, visual_index), value.index_select(0, visual_index)
             key_mask = None if key_mask is None else key_mask.index_select(0, visual_index)
-        elif count % len(key):
-            raise OmniVLValueError(f'{count} texts cannot be grouped evenly over {len(key)} visuals; give visual_index')
-        query = self.query(tokens).view(len(key), -1, self.num_heads, self.head_width).transpose(1, 2)
+        visuals = key.shape[0]  # not len(key): what traces a model for another batch size cannot see through len
+        if count % visuals:
+            raise OmniVLValueError(f'{count} texts cannot be grouped evenly over {visuals} visuals; give visual_index')
+        query = self.query(tokens).view(visuals, -1, self.num_heads, self.head_width).transpose(1, 2)
         attended = self._look_up(query, key, value, key_mask)
         return self.proj(attended.transpose(1, 2).reshape(count, length, width))
 

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
@@ -66,7 +67,9 @@ def resize_time_embedding(embedding: Tensor, length: int) -> Tensor:
     Returns:
         float (1, length, D); the very same tensor when the length is the same.
     """
-    if embedding.shape[1] == length:
+    # A graph that is traced for clips of any length has a symbol here, and must not settle on one of the two ways:
+    # interpolation to the same length gives the same values, but its backward pass on a GPU is not deterministic.
+    if not isinstance(length, torch.SymInt) and embedding.shape[1] == length:
         return embedding
     resized = F.interpolate(embedding.float().transpose(1, 2), size=length, mode='linear', align_corners=False)
     return resized.transpose(1, 2).to(embedding.dtype)

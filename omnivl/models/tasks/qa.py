@@ -129,8 +129,10 @@ class OmniVLQA(TrunkModel):
         """Read the questions, in ``text_ids``, over their visuals."""
         if batch.text_ids is None:
             raise OmniVLValueError('the batch has no questions: use QADataset, and TokenizeText in its pipeline')
-        text_ids, text_mask = batch.texts
-        key_values = self.trunk.matching_key_values(self.encode(batch).tokens)
+        return self._read(self.encode(batch).tokens, *batch.texts)
+
+    def _read(self, visual_tokens: Tensor, text_ids: Tensor, text_mask: Tensor) -> Questions:
+        key_values = self.trunk.matching_key_values(visual_tokens)
         fused = self.trunk.alignment_decoder(self.trunk.matching_ids(text_ids), text_mask, key_values)
         return Questions(self.answer_decoder.project_visual(fused.tokens), text_mask)
 
@@ -237,21 +239,27 @@ class OmniVLQA(TrunkModel):
         """
         if method not in METHODS:
             raise OmniVLValueError(f'method must be one of {METHODS}, got {method!r}')
-        read, tokenizer = questions or self.read_questions(batch), self.tokenizer
-
-        def step(ids: Tensor, cache: Cache | None) -> tuple[Tensor, Cache]:
-            return self.answer_decoder.step(ids, cache, read.key_values, read.mask)
-
-        writing = Writing(step, reorder_cache, self._start(read), tokenizer.sep_id, tokenizer.pad_id)
+        writing = self._begin(questions or self.read_questions(batch))
         if method == 'beam':
             output = beam_search(writing, max_length, min_length, num_beams=num_beams, length_penalty=length_penalty)
         else:
             output = greedy(writing, max_length, min_length)
-        return [(tokenizer.decode(ids), score) for ids, score in zip(output.ids, output.scores.tolist())]
+        return [(self.tokenizer.decode(ids), score) for ids, score in zip(output.ids, output.scores.tolist())]
+
+    def begin_answering(self, visual_tokens: Tensor, text_ids: Tensor, text_mask: Tensor) -> Writing:
+        """Prepare to answer questions, int64 (B, L) with mask, on visual tokens (B, S, D); [DEC] first."""
+        return self._begin(self._read(visual_tokens, text_ids, text_mask))
+
+    def _begin(self, questions: Questions) -> Writing:
+        def step(ids: Tensor, cache: Cache | None) -> tuple[Tensor, Cache]:
+            return self.answer_decoder.step(ids, cache, questions.key_values, questions.mask)
+
+        return Writing(step, reorder_cache, self._start(questions), self.tokenizer.sep_id, self.tokenizer.pad_id)
 
     def _start(self, questions: Questions) -> Tensor:
         """[DEC] for each of B questions, int64 (B, 1)."""
-        return torch.full((len(questions.mask), 1), self.tokenizer.decoder_id, device=questions.mask.device)
+        size = (questions.mask.shape[0], 1)
+        return torch.full(size, self.tokenizer.decoder_id, device=questions.mask.device)
 
     def predict(self, batch: VLBatch, data_samples: list[VLDataSample]) -> list[VLDataSample]:
         """Put the answer that beam search writes, and its score, into the samples: ``pred_answer``, ``pred_score``."""
