@@ -17,6 +17,10 @@ class OmniVLTypeError(OmniVLError, TypeError):
     """A value of a type that is not allowed."""
 
 
+class OmniVLConnectionError(OmniVLError, ConnectionError):
+    """Nobody answers on a network, or not as it should."""
+
+
 class OmniVLRuntimeError(OmniVLError, RuntimeError):
     """A state of the machine, the files or the run in which the work cannot go on."""
 

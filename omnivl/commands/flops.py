@@ -110,12 +110,12 @@ def check_arguments(arguments: argparse.Namespace) -> None:
             raise UsageError(f'--{name} must be at least {least}, got {value}')
 
 
-def build_model(config: Mapping[str, Any]) -> nn.Module:
-    """Build the model of a config without memory for its weights; it is a ConfigError if it does not name its parts."""
+def build_model(config: Mapping[str, Any], device: str = DEVICE) -> nn.Module:
+    """Build the model of a config, on ``meta`` without memory; it is a ConfigError if it does not name its parts."""
     config = copy.deepcopy(config)
     if 'tokenizer' in config.get('trunk', {}):
         config['trunk']['tokenizer'] = dict(type=NoVocabulary)
-    with torch.device(DEVICE):
+    with torch.device(device):
         model = MODELS.build(config)
     if offered_by(model, HasParts) is None:
         raise ConfigError(f'model is a {type(model).__name__}, which does not say what its parts are (HasParts)')
@@ -167,22 +167,36 @@ def _size(parameters: Iterable[nn.Parameter]) -> int:
     return sum(parameter.numel() for parameter in parameters)
 
 
-def make_batch(modality: str, sizes: Sizes) -> VLBatch:
-    """Make one sample with all that a task may ask for: a text that is a question too, an answer, a class."""
+def make_batch(
+    modality: str, sizes: Sizes, count: int = 1, losses: tuple[str, ...] | None = None, device: str = DEVICE
+) -> VLBatch:
+    """Make samples with all that a task may ask for: a text that is a question too, an answer, a class.
+
+    Args:
+        modality: What there is to see.
+        sizes: Of each sample.
+        count: How many samples.
+        losses: Names of the losses that the task computes; None = all.
+        device: Where they are.
+
+    Returns:
+        The batch; its pixels and word pieces are zeros.
+    """
     time = sizes.frames if MODALITIES[modality].has_time else 1
-    one = torch.zeros(1, dtype=torch.int64, device=DEVICE)
-    ids = torch.zeros(1, sizes.words, dtype=torch.int64, device=DEVICE)
+    each = torch.zeros(count, dtype=torch.int64, device=device)
+    ids = torch.zeros(count, sizes.words, dtype=torch.int64, device=device)
     real = torch.ones_like(ids, dtype=torch.bool)
     return VLBatch(
-        {modality: torch.zeros(1, time, 3, sizes.size, sizes.size, device=DEVICE)},
+        {modality: torch.zeros(count, time, 3, sizes.size, sizes.size, device=device)},
         text_ids=ids,
         text_mask=real,
-        target_ids=one,
-        labels=one,
+        target_ids=torch.arange(count, device=device),
+        labels=each,
         answer_ids=ids,
         answer_mask=real,
-        answer_weights=torch.ones(1, device=DEVICE),
-        answer_owner=one,
+        answer_weights=torch.ones(count, device=device),
+        answer_owner=torch.arange(count, device=device),
+        losses=losses,
     )
 
 
@@ -197,11 +211,14 @@ class Meter:
         modality: What is put through it.
         sizes: What is put through it.
         train: Whether it is a training step.
+        losses: Names of the losses that a step computes; None = all.
     """
 
-    def __init__(self, model: Any, modality: str, sizes: Sizes, train: bool) -> None:
+    def __init__(
+        self, model: Any, modality: str, sizes: Sizes, train: bool, losses: tuple[str, ...] | None = None
+    ) -> None:
         self.model = model.train(train)
-        self.batch = make_batch(modality, sizes)
+        self.batch = make_batch(modality, sizes, losses=losses)
         self.train = train
         self.lines: dict[nn.Module, list[str]] = {}
         for name, modules in lines_of(model).items():

@@ -190,6 +190,11 @@ def run(options: argparse.Namespace, task: str | None = None) -> None:
     """Do the task, by default that of ``--task``, and show the results."""
     options.task = task or options.task
     read_words(options)
+    run_task(options)
+
+
+def run_task(options: argparse.Namespace) -> None:
+    """Do the task of options whose words have been read, and show the results."""
     check_task(options)
     with one_line_errors(), contextlib.redirect_stdout(sys.stderr):  # the log; standard output is for the results
         rows = do_task(options)

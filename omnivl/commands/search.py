@@ -27,4 +27,5 @@ def run(arguments: argparse.Namespace) -> None:
     infer.read_words(arguments)
     if len(arguments.inputs) != 1 or not is_index(arguments.inputs[0]):
         raise UsageError(f'{", ".join(arguments.inputs)}: that is not one index; omnivl index makes one')
-    infer.run(arguments, 'retrieve')
+    arguments.task = 'retrieve'
+    infer.run_task(arguments)

@@ -4,6 +4,7 @@ GROUPS = {
     'Train and test': {
         'train': 'train or finetune the model of a config',
         'test': 'evaluate a checkpoint on the test data of a config',
+        'finetune': 'finetune a model on pictures and clips of your own, in one line',
     },
     'Use a model': {
         'caption': 'write captions of images and videos',
@@ -29,6 +30,7 @@ GROUPS = {
     'Look around': {
         'configs': 'list, show and copy the configs that come with the package',
         'flops': 'count parameters and operations of a model, part by part',
+        'plan': 'say what a training will take: days, memory, network and disk',
         'doctor': 'say what is installed here, what works and what does not',
     },
 }
@@ -43,4 +45,5 @@ DOORS = {
     'verify': 'verify_data.py',
     'vocabulary': 'train_tokenizer.py',
     'flops': 'get_flops.py',
+    'plan': 'plan_run.py',
 }

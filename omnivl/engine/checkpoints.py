@@ -82,16 +82,23 @@ class WholeCheckpointHook(CheckpointHook):
         else:
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
         if tasks_of(runner).leaving and updates_done(runner.optim_wrapper) and self.saved_iteration != batch_idx + 1:
-            if self.by_epoch:
-                self._write(runner, f'iter_{batch_idx + 1}.pth', batch_idx + 1)
-            else:
-                self._save_with_step(runner, batch_idx + 1, batch_idx + 1)
+            self._save_to_leave(runner, batch_idx + 1)
+
+    def before_leave(self, runner: Runner) -> None:
+        """Save before the run ends at a validation, anew where its iteration was saved: the validation is done now."""
+        self._save_to_leave(runner, runner.iter)
 
     def after_train(self, runner: Runner) -> None:
         """Save the end of the run, if that is not done."""
         if self.save_last and self.saved_iteration != runner.iter:
             self._save_with_step(runner, runner.epoch if self.by_epoch else runner.iter, runner.iter)
         super().after_train(runner)
+
+    def _save_to_leave(self, runner: Runner, iteration: int) -> None:
+        if self.by_epoch:
+            self._write(runner, f'iter_{iteration}.pth', iteration)
+        else:
+            self._save_with_step(runner, iteration, iteration)
 
     def _save_checkpoint(self, runner: Runner) -> None:
         if updates_done(runner.optim_wrapper):

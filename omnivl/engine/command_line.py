@@ -56,9 +56,9 @@ def add_run_options(parser: argparse.ArgumentParser, results: str, work_dir: str
         '--track',
         action='append',
         choices=(*TRACKERS, NOTHING),
-        help='where curves and pictures go; may be given several times, by default tensorboard. Projects and servers '
-        'are chosen by WANDB_PROJECT, MLFLOW_TRACKING_URI, TRACKIO_PROJECT and the like; wandb sends the run to its '
-        'server unless WANDB_MODE=offline',
+        help='where curves and pictures go; may be given several times; by default those that the key track of the '
+        'config lists, or else tensorboard. Projects and servers are chosen by WANDB_PROJECT, MLFLOW_TRACKING_URI, '
+        'TRACKIO_PROJECT and the like; wandb sends the run to its server unless WANDB_MODE=offline',
     )
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what starts several processes')
     # Set by old versions of torch's launcher.
@@ -138,8 +138,11 @@ def read_run_config(arguments: argparse.Namespace) -> Config:
     cfg = read_changed_config(arguments)
     cfg.launcher = arguments.launcher
     cfg.work_dir = arguments.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(arguments.config).stem}'
+    of_config = cfg.pop('track', None)  # the visualizer that it stands for is in the config of the run
     if arguments.track is not None:
         track_with(cfg, arguments.track)
+    elif of_config is not None:
+        track_with(cfg, of_config, 'track of the config:')
     return cfg
 
 

@@ -40,6 +40,7 @@ EXTRA_KEYS = (
     'model_wrapper_cfg',
     'runner_type',
     'sync_bn',
+    'track',
 )
 LOADER_KEYS = ('batch_sampler', 'collate_fn', 'dataset', 'disable_subprocess_warning', 'num_batch_per_epoch', 'sampler')
 TASK_KEYS = ('losses',)  # of a loader for training
@@ -85,7 +86,8 @@ def read_config(path: str | Path, trust_code: bool = False, options: Mapping[str
         if root is not None and str(root) not in sys.path:
             sys.path.append(str(root))
         with _named_in_config(path):
-            cfg = Config.fromfile(path, import_custom_modules=False)
+            # Laid out by yapf, the text of a config takes a second or more, and every checkpoint carries it.
+            cfg = Config.fromfile(path, import_custom_modules=False, format_python_code=False)
         _import_modules(cfg.get('custom_imports'), path)
     resolve_data_paths(cfg._cfg_dict)
     check_config(cfg)
@@ -223,10 +225,11 @@ def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
     """Change values of a config in place as ``--cfg-options`` says: dotted path -> new value.
 
     The numbers in ``custom_hooks.0.interval`` are places in lists, and a name with a dot is found too, as in
-    ``test_dataloader.image.retrieval.batch_size``. A path that leads nowhere is an error.
+    ``test_dataloader.image.retrieval.batch_size``. A path that leads nowhere is an error. ``data/`` of a value is the
+    data root, as in the config.
     """
     for path, value in options.items():
-        *parents, leaf = steps = _split_path(cfg._cfg_dict, path)
+        *parents, leaf = _split_path(cfg._cfg_dict, path)
         if (root := path.split('.')[0]) in cfg and root not in known_keys():
             raise ConfigError(
                 f"--cfg-options {path}: {root} is a name of the config's own, already used where it was read; "
@@ -247,9 +250,11 @@ def apply_options(cfg: Config, options: Mapping[str, Any]) -> None:
         old = node.get(leaf) if isinstance(node, Mapping) else None
         if isinstance(value, str) and isinstance(old, int | float):
             raise ConfigError(f'--cfg-options {path}: got {value!r}, but it is {old!r}: give a value like that')
-        for step in reversed(steps[1:]):
-            value = {step: value}
-        cfg.merge_from_dict({steps[0]: value})
+        change = {leaf: value}
+        resolve_data_paths(change)
+        for step in reversed(parents):
+            change = {step: change}
+        cfg.merge_from_dict(change)
 
 
 def _split_path(node: object, path: str) -> list[str]:

@@ -24,6 +24,7 @@ ROOTS = (
     roots.VISBACKENDS,
 )
 LOCAL_BACKENDS = ('LocalVisBackend', 'TensorboardVisBackend')  # the others send the run to a server
+LOCAL_TRACKERS = ('tensorboard', 'none')  # of the key 'track', likewise
 CODE_KEYS = ('_base_', '_scope_', 'custom_imports', 'init_cfg')
 NAME_KEYS = ('constructor', 'decoder')  # beside 'type', 'runner_type', 'ema_type' ...
 COMPILE_KEYS = ('disable', 'dynamic', 'fullgraph', 'mode')  # backend and options of the compiler name commands
@@ -91,6 +92,8 @@ def _refused(value: Any, place: str, count: Iterator[int]) -> Iterator[str]:
             yield f'{where} is there'
         elif key == 'default_scope' and item not in (None, *SCOPES):
             yield f'{where} is {item!r}, not one of {", ".join(SCOPES)}'
+        elif where == 'track' and (away := [name for name in item or () if name not in LOCAL_TRACKERS]):
+            yield f'{where} has {", ".join(map(repr, away))}, which may send the run to a server'
         elif where == 'compile' and isinstance(item, dict) and (own := sorted(set(item) - set(COMPILE_KEYS))):
             yield f'{where} has {", ".join(own)}'
         elif _is_name(key, item) and not _is_registered(item):

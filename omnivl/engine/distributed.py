@@ -34,7 +34,7 @@ def init_process_group(
     """
     if launcher not in LAUNCHERS[1:]:
         raise OmniVLValueError(
-            f'launcher is {launcher!r}; allowed: {", ".join(LAUNCHERS)} (--launcher of tools/train.py)'
+            f'launcher is {launcher!r}; allowed: {", ".join(LAUNCHERS)} (--launcher of omnivl train)'
         )
     prepare = dict(pytorch=_pytorch_environment, slurm=_slurm_environment, mpi=_mpi_environment)[launcher]
     try:

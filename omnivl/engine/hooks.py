@@ -111,7 +111,7 @@ class TrainingMonitorHook(Hook):
             words = ', '.join(map(repr, list(dict.fromkeys(found['words'][source]))[:10]))
             runner.logger.warning(
                 f'the vocabulary does not know words of {source}: {words}; they become [UNK] ({key} is their share in '
-                'percent). Make one of these texts with tools/train_tokenizer.py, or take the one the weights have'
+                'percent). Make one of these texts with omnivl vocabulary, or take the one the weights have'
             )
 
     def after_train(self, runner: Runner) -> None:

@@ -175,10 +175,7 @@ class AlternatingTrainLoop(BaseLoop):
         self._iter += 1
 
     def _leave(self) -> None:
-        """End the program where hooks have saved; the epoch's end and the validation that are due are done on resume.
-
-        A signal in a validation, which has no step, is therefore answered one step after it.
-        """
+        """End the program where hooks have saved; an epoch's end and a validation that are due are done on resume."""
         saved = next(iter(find_checkpoints(self.runner.work_dir)), 'nothing, for want of a checkpoint hook')
         self.runner.logger.warning(
             f'Asked to stop: leaving after iteration {self._iter} of {self._max_iters}; saved: {saved}. '
@@ -208,8 +205,20 @@ class AlternatingTrainLoop(BaseLoop):
         self._stage = DONE
         if self.runner.val_loop is not None and self._validation_due(ends_epoch):
             self.runner.val_loop.run()
+            self._answer_after_validation()
         if ends_epoch and self._iter < self._max_iters:
             self.runner.call_hook('before_train_epoch')
+
+    def _answer_after_validation(self) -> None:
+        """Leave if any rank was asked to in the validation, unless the run has ended anyway."""
+        asked = torch.tensor(int(self.asked.name is not None))
+        if get_world_size() > 1:
+            all_reduce(asked, 'sum')
+        if asked and self._iter < self._max_iters:
+            self.leaving = True
+            if updates_done(self.runner.optim_wrapper):  # else after the step that ends the accumulation
+                self.runner.call_hook('before_leave')
+                self._leave()
 
     def _validation_due(self, ends_epoch: bool) -> bool:
         if self._iter >= self._max_iters:

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping, Sized
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mmengine.hooks import Hook
@@ -42,14 +43,14 @@ class StoryHook(Hook):
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         """Show the figures beside chance, the best so far, and the change."""
         table = figures_table(runner, runner.val_loop, metrics or {}, compare=True)
-        tell(runner, '', f'Validation after iteration {runner.iter} of {runner.max_iters}', table, '')
+        tell(runner, '', f'Validation after iteration {runner.iter} of {runner.max_iters}', *table, '')
 
     def after_test_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         """Show the figures beside chance, and where they are; MMEngine gives those of a test to no tracker."""
         runner.visualizer.add_scalars(dict(metrics or {}), step=0)
         origin, folder = getattr(runner, 'loaded_from', None), Path(runner.work_dir)
         table = figures_table(runner, runner.test_loop, metrics or {}, compare=False)
-        tell(runner, '', f'Test of {origin or "the initial values"}', table, '')
+        tell(runner, '', f'Test of {origin or "the initial values"}', *table, '')
         lines = [('figures', f'{folder / "metrics.json"}'), ('answers', f'{folder / "predictions"}'), *curves(runner)]
         tell(runner, *aligned('Next', [*lines, *(uses(runner, origin) if origin and Path(origin).exists() else [])]))
 
@@ -80,24 +81,33 @@ def summary(runner: Runner) -> list[str]:
         often = f'every {loop.val_interval:,} {"epochs" if loop._by_epoch else "iterations"}'
         lines.append(('validation', f'{often}: {", ".join(runner.val_loop.evaluator)}'))
     lines += [('weights', runner.loaded_from)] if getattr(runner, 'loaded_from', None) else []
-    folder = ('folder', f'{runner.work_dir} (stopped? the same command with --resume goes on)')
+    folder = ('folder', f'{runner.work_dir} (stopped? the same command goes on, a training with --resume)')
     log = ('log', f'{runner.logger.log_file} (with config and environment)')
     return aligned(f'Training {type(model).__name__}', [*lines, folder, log, *curves(runner)])
 
 
-def figures_table(runner: Runner, loop: EvaluationLoop, metrics: Mapping[str, float], compare: bool) -> Table:
-    """Make the table of an evaluation: a figure and its chance in each row, and what validations before it gave."""
+def figures_table(
+    runner: Runner, loop: EvaluationLoop, metrics: Mapping[str, float], compare: bool
+) -> tuple[Table | str, ...]:
+    """Make the table of an evaluation: a figure and its chance in each row, and what validations before it gave.
+
+    It has the headlines of each evaluation; the last line says how many figures more are in which file.
+    """
     table = Table('evaluation', 'metric', pad_edge=False)
     for column in ('figure', 'chance', *(('best', 'change') if compare else ())):
         table.add_column(column, justify='right')
     chance = getattr(loop, 'chance', {})
-    shown = ''
+    shown, left_out = '', 0
     for key, value in metrics.items():
         name, _, metric = key.rpartition('.')
+        headline = getattr(loop.evaluator.get(name), 'headline', ('*',))
+        if not any(fnmatchcase(metric, pattern) for pattern in headline):
+            left_out += 1
+            continue
         row = ['' if name == shown else name, metric, f'{value:.2f}', f'{chance[key]:.2f}' if key in chance else '']
         shown = name
         table.add_row(*row, *(compared(runner, key, value) if compare else ()))
-    return table
+    return (table, f'{left_out} more figures in {loop.directory / "metrics.json"}') if left_out else (table,)
 
 
 def compared(runner: Runner, key: str, value: float) -> tuple[str, str]:

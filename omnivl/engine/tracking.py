@@ -149,15 +149,22 @@ class SteppedMLflowVisBackend(MLflowVisBackend):
             self._mlflow.end_run()
 
 
-def track_with(cfg: Config, names: Sequence[str]) -> None:
-    """Let a run be written to these of ``TRACKERS``, and to lines of JSON; the libraries must be there."""
+def track_with(cfg: Config, names: Sequence[str], source: str = '--track') -> None:
+    """Let a run be written to these of ``TRACKERS``, and to lines of JSON; the libraries must be there.
+
+    ``source`` is where the names were given, for the messages.
+    """
+    unknown = [name for name in names if name not in (*TRACKERS, NOTHING)]
+    if isinstance(names, str) or unknown:
+        given = repr(names) if isinstance(names, str) else ', '.join(map(repr, unknown))
+        raise ConfigError(f'{source} has {given}; allowed: a list of {", ".join((*TRACKERS, NOTHING))}')
     kinds = ['LocalVisBackend']
     for name in dict.fromkeys(name for name in names if name != NOTHING):
         kind, library = TRACKERS[name]
         try:
             importlib.import_module(library)
         except ImportError as error:
-            raise ConfigError(f'--track {name} needs {library}: pip install {library} ({error})') from error
+            raise ConfigError(f'{source} {name} needs {library}: pip install {library} ({error})') from error
         kinds.append(kind)
     cfg.visualizer = dict(type='CurveVisualizer', vis_backends=[dict(type=kind) for kind in kinds])
 

@@ -47,7 +47,13 @@ class EvaluationResult:
 
 
 class Evaluation(ABC):
-    """Base of the protocols: what is shown to the model, what is scored, how."""
+    """Base of the protocols: what is shown to the model, what is scored, how.
+
+    Attributes:
+        headline: Patterns of the figures that tables show, as ``'*_r1'``; the files have all of them.
+    """
+
+    headline: Sequence[str] = ('*',)
 
     @property
     def needs(self) -> tuple[type, ...]:

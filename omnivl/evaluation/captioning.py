@@ -59,6 +59,8 @@ class CaptionEvaluation(Evaluation):
             servers; None = there is no server.
     """
 
+    headline = ('exact*', 'slots', 'slots_beam', 'cider*')
+
     def __init__(
         self,
         methods: Mapping[str, Mapping[str, Any]] | None = None,

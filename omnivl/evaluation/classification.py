@@ -27,6 +27,8 @@ class ClassificationEvaluation(Evaluation):
         top_k: The k of the accuracies.
     """
 
+    headline = ('top*',)
+
     def __init__(self, top_k: Sequence[int] = (1, 5)) -> None:
         self.top_k = check_top_k(top_k)
 

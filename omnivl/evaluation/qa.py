@@ -56,6 +56,8 @@ class QAEvaluation(Evaluation):
         type_words: Number of first words by which ``'exact'`` sorts questions that have no published type.
     """
 
+    headline = ('accuracy', 'accuracy_generated')
+
     def __init__(
         self,
         protocol: str,

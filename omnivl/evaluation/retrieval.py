@@ -56,6 +56,8 @@ class RetrievalEvaluation(Evaluation):
             with.
     """
 
+    headline = ('*_r1', '*_r1_reranked', 'mean_recall*')
+
     def __init__(
         self,
         rerank_k: int | None = 16,

@@ -34,6 +34,8 @@ class ZeroShotEvaluation(Evaluation):
         text_batch: Prompts per forward pass of the text encoder.
     """
 
+    headline = ('top*',)
+
     def __init__(
         self,
         templates: str | Sequence[str],

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from omnivl.datasets import MixedDataset, SampleKey, SkippedItem, VisualDataset
 from omnivl.engine.distributed import unwrapped
 from omnivl.engine.evaluation_loop import EvaluationLoop, unchanged
+from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import Matches, offered_by
 from omnivl.registry import HOOKS
 from omnivl.structures import FRAMES, MODALITIES
@@ -33,24 +34,39 @@ class ValidationPicturesHook(Hook):
     """Draws some visuals of each evaluation, the same every time, for TensorBoard and whatever else shows pictures.
 
     The pixels are those that the model got. A picture that cannot be drawn is a warning; what is drawn leaves no trace
-    in the training. The first rank draws.
+    in the training. The first rank draws. A run with more validations than ``most`` draws at as many of them, evenly,
+    the last one included, so that the files of a long run stay small.
 
     Args:
         number: Visuals of each evaluation; 0 = no pictures.
+        most: Validations of a run that are drawn.
         attention: Whether to draw, of one visual, where the model looks for the words of a text.
         height: Height of a frame in pixels.
     """
 
     priority = 'LOW'
 
-    def __init__(self, number: int = 4, attention: bool = True, height: int = 128) -> None:
+    def __init__(self, number: int = 4, most: int = 50, attention: bool = True, height: int = 128) -> None:
+        if most < 1:
+            raise OmniVLValueError(
+                f'default_hooks.pictures.most is {most}; it must be at least 1 (number=0 draws nothing)'
+            )
         self.number = number
+        self.most = most
+        self.drawn = 0  # of ``most`` equal parts of the run, those that are behind the last picture
         self.attention = attention
         self.height = height
 
+    def before_train(self, runner: Runner) -> None:
+        """Take what a resumed run has drawn from its place."""
+        self.drawn = max(runner.iter - 1, 0) * self.most // runner.max_iters
+
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
-        """Draw what was validated."""
-        self._draw_all(runner, runner.val_loop, runner.iter)
+        """Draw what was validated, the first time in each part of the run."""
+        part = runner.iter * self.most // runner.max_iters
+        if part > self.drawn:
+            self.drawn = part
+            self._draw_all(runner, runner.val_loop, runner.iter)
 
     def after_test_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         """Draw what was tested."""

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from mmengine.logging import print_log
 
-from omnivl.errors import OmniVLFileNotFoundError, OmniVLRuntimeError, OmniVLValueError
+from omnivl.errors import OmniVLConnectionError, OmniVLFileNotFoundError, OmniVLRuntimeError, OmniVLValueError
 from omnivl.storage.checkpoint import BrokenCheckpointError
 from omnivl.storage.hashes import read_sha256
 from omnivl.storage.sums import READ_SUFFIXES, SUMS
@@ -70,7 +70,7 @@ def fetch(text: str) -> Path:
                 address.repository, revision=address.revision, files_metadata=True, timeout=TIMEOUT
             ),
         )
-    except ConnectionError as error:
+    except OmniVLConnectionError as error:
         return _from_cache(address, str(error))
     files, commit = {file.rfilename: file for file in info.siblings or ()}, str(info.sha)
     names = _wanted(address, files)
@@ -79,7 +79,7 @@ def fetch(text: str) -> Path:
         paths = [_fetch_file(address, commit, name, _checksum(files[name])) for name in names]
         if address.revision != commit:  # offline the cache must know which commit a branch stands for
             _asked(address, lambda: _download(address, names[0], address.revision))
-    except ConnectionError as error:
+    except OmniVLConnectionError as error:
         raise OmniVLRuntimeError(
             f'{address}: the download broke off ({error}). Run the command again: files that are whole are kept'
         ) from error
@@ -106,7 +106,7 @@ def push(folder: Path, text: str, private: bool = False, message: str = 'Upload 
                 repo_id=address.repository, folder_path=folder, commit_message=message, revision=address.revision
             ),
         )
-    except ConnectionError as error:
+    except OmniVLConnectionError as error:
         raise OmniVLRuntimeError(f'{address}: the upload broke off ({error}); run the command again') from error
     return done.commit_url
 
@@ -214,7 +214,7 @@ def _checksum(file: Any) -> str | None:
 
 
 def _asked(address: HubAddress, ask: Callable[[], Result]) -> Result:
-    """Ask the hub; what it refuses becomes an error that says what to do, one that nobody answers a ConnectionError."""
+    """Ask the hub; what it refuses is an error that says what to do, what nobody answers an OmniVLConnectionError."""
     from huggingface_hub.utils import (
         GatedRepoError,
         HfHubHTTPError,
@@ -242,10 +242,10 @@ def _asked(address: HubAddress, ask: Callable[[], Result]) -> Result:
         status = getattr(error.response, 'status_code', None)
         if status in (401, 403):
             raise OmniVLFileNotFoundError(f'the hub does not let you do this with {address}: {token}') from error
-        raise ConnectionError(f'it answers with the error {status}') from error
+        raise OmniVLConnectionError(f'it answers with the error {status}') from error
     except Exception as error:  # those of the client, and of whatever carries its requests in this version of it
         said = str(error).strip().splitlines() or ['no reason given']
-        raise ConnectionError(f'{type(error).__name__}: {said[0][:200]}') from error
+        raise OmniVLConnectionError(f'{type(error).__name__}: {said[0][:200]}') from error
 
 
 def _some(names: list[str]) -> str:

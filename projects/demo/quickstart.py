@@ -24,7 +24,7 @@ TRAINING_CODE = (
     *(f'omnivl/{name}/**/*.py' for name in ('datasets', 'engine', 'models', 'storage', 'structures', 'weights')),
 )
 TEST_CODE = (*TRAINING_CODE, 'tools/test.py', 'omnivl/commands/test.py', 'omnivl/evaluation/**/*.py')
-PAGE_CODE = ('projects/demo/report/*.py', 'projects/demo/report/templates/**/*.*')
+PAGE_CODE = ('projects/demo/report/*.py', 'projects/demo/report/templates/**/*.*', 'omnivl/commands/pages/**/*.*')
 REPORT_CODE = ('projects/demo/make_report.py', *PAGE_CODE)
 SMOKE_NOTE = ('--note', 'A smoke run: a tiny corpus and a handful of steps. The figures mean nothing.')
 # The warm-up (the first scheduler) and the decay (the second) have to fit into eight steps, too.
@@ -58,10 +58,10 @@ class Quickstart:
         vocabulary = self.make_vocabulary(corpus)
         yield vocabulary
         what = 'Pretrains on image-text and image-label data: contrast (UniVLC), matching (VLM), captioning (LM).'
-        stage1 = self.pretrain('stage1', 'Stage 1: images', what, STAGE1, minutes=3, start=vocabulary)
+        stage1 = self.pretrain('stage1', 'Stage 1: images', what, STAGE1, minutes=2, start=vocabulary)
         yield stage1
         what = 'Starts from stage 1 and alternates batches of images and of videos.'
-        stage2 = self.pretrain('stage2', 'Stage 2: images and videos', what, STAGE2, minutes=5, start=stage1)
+        stage2 = self.pretrain('stage2', 'Stage 2: images and videos', what, STAGE2, minutes=2, start=stage1)
         yield stage2
         test = self.test(stage2)
         yield test
@@ -123,7 +123,7 @@ class Quickstart:
             'Evaluation',
             'Retrieval, captions and zero-shot classes on the held-out test set, and on combinations never seen in '
             'training.',
-            minutes=1 if self.smoke else 2,
+            minutes=1,
             command=(sys.executable, 'tools/test.py', STAGE2, checkpoint, '--work-dir', str(output)),
             output=output,
             code=TEST_CODE,

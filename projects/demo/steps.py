@@ -32,7 +32,7 @@ class Step:
         name: Name of its stamp, its log and its time; slashes make folders.
         title: What it is called on the screen.
         what: What it does, in a sentence.
-        minutes: How long it takes on two cores.
+        minutes: How long it takes on two cores that nothing else uses; where others compute, it takes longer.
         command: The command without its options.
         output: The file or folder that it leaves behind.
         options: Further arguments, which are part of the key.
@@ -276,7 +276,8 @@ def find_folder(variable: str, default: str) -> Path:
 
 def explain(what: str, minutes: int) -> None:
     """Say what a step does and how long it takes."""
-    say(f'      {what}\n      takes about {"a minute" if minutes == 1 else f"{minutes} minutes on two cores"}')
+    length = 'a minute' if minutes == 1 else f'{minutes} minutes'
+    say(f'      {what}\n      takes about {length} on two free cores, longer where others compute')
 
 
 def say(text: str, end: str = '\n') -> None:

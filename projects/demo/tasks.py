@@ -192,7 +192,7 @@ def main() -> None:
     runner = StepRunner('demo_tasks', 3 + len(VARIANTS) * (len(trained) + len(tasks)), work_dir, data)
     say(f"OmniVL's downstream tasks: corpus in {data}, everything else in {work_dir}\nTasks: {' '.join(tasks)}")
     settings = {task: read_settings(config_of(task)) for task in {*tasks, *trained}}
-    pretrain(runner, stage2, minutes=2 if smoke else 13)
+    pretrain(runner, stage2, minutes=2 if smoke else 5)
     say(choose_threads(start, STAGE1))
     for step in DemoTasks(tasks, data, work_dir, stage2, smoke, settings).steps():
         runner.run(step)

@@ -71,6 +71,14 @@ def test_the_data_root_takes_the_place_of_data(monkeypatch, tmp_path):
     assert after.load_from.file == 'work_dirs/pretrain_joint'
 
 
+def test_an_option_of_the_command_line_is_resolved_like_the_config(monkeypatch, tmp_path):
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    options = {'model.trunk.tokenizer.vocab_file': 'data/mine/vocab.txt', 'load_from': 'work_dirs/start.pth'}
+    cfg = read_config('pretrain_image', options=options)
+    assert cfg.model.trunk.tokenizer.vocab_file == f'{tmp_path}/mine/vocab.txt'
+    assert cfg.load_from == 'work_dirs/start.pth'
+
+
 def test_what_only_the_current_folder_has_stays(monkeypatch, tmp_path, elsewhere):
     (elsewhere / 'data/mine').mkdir(parents=True)
     (tmp_path / 'corpora/both').mkdir(parents=True)

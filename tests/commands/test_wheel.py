@@ -29,8 +29,8 @@ def installed(tmp_path_factory):
     root = tmp_path_factory.mktemp('wheel')
     source = root / 'source'
     source.mkdir()
-    tracked = ['setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'MANIFEST.in', 'omnivl', 'configs', 'tools']
-    for name in [*tracked, 'projects']:
+    tracked = ['setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'MANIFEST.in', 'model-index.yml']
+    for name in [*tracked, 'omnivl', 'configs', 'tools', 'projects']:
         subprocess.run(['cp', '-r', str(ROOT / name), str(source)], check=True)
     options = ['--no-deps', '--no-build-isolation', '-q']
     run(sys.executable, '-m', 'pip', 'wheel', source, *options, '-w', root, cwd=root)

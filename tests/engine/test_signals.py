@@ -74,13 +74,22 @@ def test_without_a_checkpoint_hook_it_says_that_nothing_is_saved(tmp_path):
     assert 'saved: nothing, for want of a checkpoint hook' in next((tmp_path / 'run').glob('*/*.log')).read_text()
 
 
-def test_a_signal_in_a_validation_is_answered_after_the_next_step(tmp_path):
-    train(tmp_path / 'whole', 'stop-val-whole', **VALIDATED)
-    saved = asked_to_stop(tmp_path / 'parts', 'stop-val', -6, **VALIDATED)
-    assert saved.name == 'iter_7.pth' and len(validated(tmp_path / 'parts')) == 2
-    train(tmp_path / 'parts', 'stop-val-on', resume=True, **VALIDATED)
+@pytest.mark.parametrize('interval', [4, 6])  # nothing, or the state before the validation, is saved after 6
+def test_a_signal_in_a_validation_is_answered_at_its_end(tmp_path, interval):
+    hooks = dict(SELDOM, checkpoint=dict(interval=interval, max_keep_ckpts=3, save_best='image.r1'))
+    options = dict(VALIDATED, default_hooks=hooks)
+    train(tmp_path / 'whole', f'stop-val-whole-{interval}', **options)
+    saved = asked_to_stop(tmp_path / 'parts', f'stop-val-{interval}', -6, **options)
+    assert saved.name == 'iter_6.pth' and len(validated(tmp_path / 'parts')) == 2
+    train(tmp_path / 'parts', f'stop-val-on-{interval}', resume=True, **options)
     assert_same_run(tmp_path / 'whole', tmp_path / 'parts', 10)
     assert validated(tmp_path / 'parts') == validated(tmp_path / 'whole')
+
+
+def test_a_signal_in_a_validation_amid_an_accumulation_waits_for_the_update(tmp_path):
+    options = dict(VALIDATED, optim_wrapper=dict(toys.toy_config('', '')['optim_wrapper'], accumulative_counts=2))
+    saved = asked_to_stop(tmp_path / 'run', 'stop-val-accumulation', -3, **options)
+    assert saved.name == 'iter_4.pth'
 
 
 def test_an_accumulation_under_way_is_finished(tmp_path):

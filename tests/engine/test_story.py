@@ -65,6 +65,15 @@ def test_a_table_has_chance_the_best_and_the_change(tmp_path, capsys):
     ]
 
 
+def test_a_table_shows_headlines_and_says_where_the_rest_is(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(toys.ToyEvaluation, 'headline', ('*1',), raising=False)
+    told_story(tmp_path)
+    screen = capsys.readouterr().out
+    assert len(re.findall(r'^image\.toy +r1 ', screen, re.MULTILINE)) == 2 and ' r5 ' not in screen
+    assert screen.count(f'1 more figures in {tmp_path}/run/val/metrics.json') == 2
+    assert '"r5": 50.0' in (tmp_path / 'run/val/metrics.json').read_text()
+
+
 def test_of_ranks_the_lowest_is_the_best(make_runner):
     from omnivl.engine.story import compared
 

@@ -1,5 +1,6 @@
 """Where curves and pictures go: tags by group, one option for every tracker, nothing sent that was not asked for."""
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from mmengine.config import Config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from omnivl.engine import ConfigError, OmniVLRunner, read_config
+from omnivl.engine.command_line import add_run_options, read_run_config
 from omnivl.engine.tracking import TRACKERS, curve_tag, track_with
 
 PICTURE = np.zeros((4, 6, 3), np.uint8)
@@ -125,6 +127,37 @@ def test_a_library_that_is_not_there_is_one_line(monkeypatch, tmp_path, name):
     monkeypatch.setitem(sys.modules, TRACKERS[name][1], None)  # as if it were not installed
     with pytest.raises(ConfigError, match=rf'^--track {name} needs {name}: pip install {name}'):
         config(tmp_path, name)
+
+
+def read_with_track(tmp_path, track, *options):
+    path = tmp_path / 'tracked.py'
+    path.write_text(f'model = dict(type="TrunkModel")\ntrack = {track!r}\n')
+    parser = argparse.ArgumentParser()
+    parser.add_argument('config')
+    add_run_options(parser, 'results', 'here')
+    return read_run_config(parser.parse_args([str(path), *options]))
+
+
+def test_a_config_states_its_trackers_and_the_command_line_goes_first(tmp_path):
+    cfg = read_with_track(tmp_path, ['tensorboard'])
+    assert [one.type for one in cfg.visualizer.vis_backends] == ['LocalVisBackend', 'TensorboardVisBackend']
+    cfg = read_with_track(tmp_path, ['tensorboard'], '--track', 'none')
+    assert [one.type for one in cfg.visualizer.vis_backends] == ['LocalVisBackend']
+
+
+@pytest.mark.parametrize(('track', 'said'), [(['wandbb'], "'wandbb'"), ('wandb', "'wandb'")])
+def test_trackers_of_a_config_that_there_are_not(tmp_path, track, said):
+    with pytest.raises(ConfigError, match=rf'^track of the config: has {said}; allowed: a list of tensorboard, wandb'):
+        read_with_track(tmp_path, track)
+
+
+def test_a_config_of_data_names_no_tracker_that_may_send_the_run_away(tmp_path):
+    path = tmp_path / 'tracked.json'
+    path.write_text(json.dumps(dict(model={}, track=['tensorboard', 'wandb'])))
+    with pytest.raises(ConfigError, match="track has 'wandb', which may send the run to a server"):
+        read_config(path)
+    path.write_text(json.dumps(dict(model={}, track=['tensorboard'])))
+    assert read_config(path).track == ['tensorboard']
 
 
 def test_none_writes_lines_of_json_only(tmp_path):

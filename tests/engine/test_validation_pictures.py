@@ -14,10 +14,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from omnivl.datasets import MixedDataset
 from omnivl.engine import EvaluationLoop
+from omnivl.errors import OmniVLValueError
 from omnivl.registry import DATASETS, EVALUATIONS, TRANSFORMS
 from omnivl.visualization import validation
 from omnivl.visualization.sheets import BAD, GOOD
-from omnivl.visualization.validation import draw_evaluation, items_of, key_of, lines_of, shortened
+from omnivl.visualization.validation import (
+    ValidationPicturesHook,
+    draw_evaluation,
+    items_of,
+    key_of,
+    lines_of,
+    shortened,
+)
 
 NUM_IMAGES = 6
 
@@ -85,6 +93,17 @@ def test_every_validation_has_its_picture_and_the_training_is_the_same_bit_for_b
     assert images_of(tmp_path / 'with') == {'picture/image.grey': [2, 4]}
     assert images_of(tmp_path / 'without') == {}
     assert_same_run(tmp_path / 'with', tmp_path / 'without', 4)
+
+
+def test_a_long_run_has_a_bounded_number_of_pictures(tmp_path, dataset):
+    long = dict(type='AlternatingTrainLoop', max_iters=10, val_interval=1)
+    train(tmp_path / 'run', 'pictures-most', **options(dataset, number=1, most=3) | dict(train_cfg=long))
+    assert images_of(tmp_path / 'run') == {'picture/image.grey': [4, 7, 10]}
+
+
+def test_no_place_for_pictures_is_refused():
+    with pytest.raises(OmniVLValueError, match=r'pictures\.most is 0; it must be at least 1 \(number=0'):
+        ValidationPicturesHook(most=0)
 
 
 def test_a_picture_that_fails_is_a_warning(tmp_path, dataset, monkeypatch):

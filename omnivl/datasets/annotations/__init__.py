@@ -12,6 +12,7 @@ from .kinetics import KineticsCSV, MMActionList
 from .mapped import MappedClasses, read_label_map
 from .msrvtt import MSRVTTJSON, MSRVTTTestCSV
 from .msvd import MSVDText
+from .record_list import RecordList
 from .something_something import SomethingSomethingJSON
 from .tsv import CaptionTSV
 from .ucf101 import UCF101List
@@ -45,6 +46,7 @@ __all__ = [
     'OxfordPetsList',
     'ParagraphCaptions',
     'Record',
+    'RecordList',
     'SomethingSomethingJSON',
     'UCF101List',
     'VQAv2JSON',
