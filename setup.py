@@ -64,7 +64,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['omnivl', 'omnivl.*']),
-    package_data={'omnivl.apis': ['card.md'], 'omnivl.commands.demo': ['page.css']},
+    package_data={'omnivl.apis': ['card.md'], 'omnivl.commands': ['*/templates/*', 'demo/page.css']},
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['omnivl = omnivl.commands.main:main']},
     install_requires=[
