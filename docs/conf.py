@@ -20,9 +20,10 @@ from omnivl.version import __version__  # noqa: E402
 project = 'omnivl'
 author = 'the authors of omnivl'
 release = version = __version__
-extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon', 'sphinx.ext.viewcode']
+extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon', 'sphinx.ext.viewcode']
 myst_enable_extensions = ['colon_fence', 'deflist']
 myst_heading_anchors = 3
+nb_execution_mode = 'off'  # a test runs the notebook; its outputs are those of a whole run
 exclude_patterns = ['_build']
 autodoc_typehints = 'description'
 autodoc_typehints_description_target = 'documented'

@@ -2,14 +2,19 @@
 
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from PIL import Image
 
+from omnivl.datasets.transforms import PackSample, TokenizeText
 from omnivl.engine import check_config, read_config
 from omnivl.engine.config import share_tokenizer
-from omnivl.registry import DATASETS, EVALUATIONS, MODELS, WEIGHT_READERS
+from omnivl.registry import DATASETS, EVALUATIONS, MODELS, TRANSFORMS, WEIGHT_READERS
+from omnivl.structures import MODALITIES
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(
@@ -43,6 +48,45 @@ def from_root(monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(str(ROOT))
     init_default_scope('omnivl')
+
+
+@pytest.fixture(scope='module')
+def odd(tmp_path_factory):
+    """A picture and a clip of sizes that no model is made for."""
+    folder = tmp_path_factory.mktemp('odd')
+    Image.new('RGB', (75, 50), 'red').save(folder / 'picture.png')
+    with av.open(str(folder / 'clip.mp4'), 'w') as out:
+        stream = out.add_stream('libx264', rate=4)
+        stream.width, stream.height, stream.pix_fmt = 90, 50, 'yuv420p'
+        for _ in range(3):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(np.zeros((50, 90, 3), np.uint8), format='rgb24')):
+                out.mux(packet)
+        for packet in stream.encode():
+            out.mux(packet)
+    return {'image': folder / 'picture.png', 'video': folder / 'clip.mp4'}
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=names(CONFIGS))
+def test_every_pipeline_makes_pictures_the_size_of_the_model(path, odd):
+    """Whatever size the files have, training, test and inference see one size, which the model is made for."""
+    cfg = Config.fromfile(path)
+    sources = [source for loader in loaders(cfg) for source in loader.dataset.get('datasets', [loader.dataset])]
+    sizes = set()
+    for source in sources:
+        # Texts need a vocabulary, CIFAR's loader a file of its own; both have nothing to do with sizes.
+        steps = [TRANSFORMS.build(step) for step in source.pipeline if step['type'] is not TokenizeText]
+        modality = next(
+            (name for name, one in MODALITIES.items() if type(steps[0]) is TRANSFORMS.get(one.loader)), None
+        )
+        if modality is None:
+            continue
+        results = dict(visual=odd[modality], clip=None, rng=np.random.default_rng(0))
+        for step in steps:
+            if not getattr(step, 'text_only', False) and not isinstance(step, PackSample):
+                results = step(results)
+        sizes.add(results['frames'].shape[1:3])
+    size = cfg.model.trunk.visual_encoder.get('image_size', min(sizes, default=(0,))[0])
+    assert sizes == {(size, size)} or 'cifar' in path.stem
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=names(CONFIGS))

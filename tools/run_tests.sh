@@ -12,7 +12,7 @@ source "$ROOT/tools/environment.sh"
 cd "$ROOT"
 
 echo '== environment'
-prepare_environment test av jinja2 matplotlib furo mypy myst_parser pycocoevalcap pydoclint \
+prepare_environment test av furo ipykernel jinja2 matplotlib mypy myst_nb nbclient pycocoevalcap pydoclint \
     pytest pytest_timeout ruff sklearn sphinx xdist
 
 echo '== lint'

@@ -24,9 +24,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Search and show what is found."""
     from omnivl.apis.gallery import is_index
 
-    from .infer.inference import read_words
+    from .infer.inference import do_and_show, read_words
 
     read_words(arguments)
     if len(arguments.inputs) != 1 or not is_index(arguments.inputs[0]):
         raise UsageError(f'{", ".join(arguments.inputs)}: that is not one index; omnivl index makes one')
-    infer.run(arguments, 'retrieve')
+    arguments.task = 'retrieve'
+    do_and_show(arguments)

@@ -4,6 +4,7 @@ GROUPS = {
     'Train and test': {
         'train': 'train or finetune the model of a config',
         'test': 'evaluate a checkpoint on the test data of a config',
+        'finetune': 'finetune a model on pictures and clips of your own, in one line',
     },
     'Use a model': {
         'caption': 'write captions of images and videos',

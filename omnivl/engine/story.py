@@ -81,7 +81,7 @@ def summary(runner: Runner) -> list[str]:
         often = f'every {loop.val_interval:,} {"epochs" if loop._by_epoch else "iterations"}'
         lines.append(('validation', f'{often}: {", ".join(runner.val_loop.evaluator)}'))
     lines += [('weights', runner.loaded_from)] if getattr(runner, 'loaded_from', None) else []
-    folder = ('folder', f'{runner.work_dir} (stopped? the same command with --resume goes on)')
+    folder = ('folder', f'{runner.work_dir} (stopped? the same command goes on, a training with --resume)')
     log = ('log', f'{runner.logger.log_file} (with config and environment)')
     return aligned(f'Training {type(model).__name__}', [*lines, folder, log, *curves(runner)])
 

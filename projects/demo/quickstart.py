@@ -24,7 +24,7 @@ TRAINING_CODE = (
     *(f'omnivl/{name}/**/*.py' for name in ('datasets', 'engine', 'models', 'storage', 'structures', 'weights')),
 )
 TEST_CODE = (*TRAINING_CODE, 'tools/test.py', 'omnivl/commands/test.py', 'omnivl/evaluation/**/*.py')
-PAGE_CODE = ('projects/demo/report/*.py', 'projects/demo/report/templates/**/*.*')
+PAGE_CODE = ('projects/demo/report/*.py', 'projects/demo/report/templates/**/*.*', 'omnivl/commands/pages/**/*.*')
 REPORT_CODE = ('projects/demo/make_report.py', *PAGE_CODE)
 SMOKE_NOTE = ('--note', 'A smoke run: a tiny corpus and a handful of steps. The figures mean nothing.')
 # The warm-up (the first scheduler) and the decay (the second) have to fit into eight steps, too.

@@ -119,6 +119,11 @@ def show(rows: list[dict[str, Any]], out: str | None) -> None:
 def infer(options: argparse.Namespace) -> None:
     """Do the task that the options name, and show the results."""
     read_words(options)
+    do_and_show(options)
+
+
+def do_and_show(options: argparse.Namespace) -> None:
+    """Do the task of options whose words have been read, and show the results."""
     check_task(options)
     with contextlib.redirect_stdout(sys.stderr):  # the log; standard output is for the results
         rows = do_task(options)

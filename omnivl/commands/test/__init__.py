@@ -17,7 +17,7 @@ Examples:
 
 import argparse
 
-from ..options import CONFIG_HELP, RANDOM, add_model_options, add_run_options
+from ..options import CONFIG_HELP, add_model_options, add_run_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from .karpathy import KarpathyJSON
 from .kinetics import KineticsCSV, MMActionList
 from .msrvtt import MSRVTTJSON, MSRVTTTestCSV
 from .msvd import MSVDText
+from .record_list import RecordList
 from .something_something import SomethingSomethingJSON
 from .tsv import CaptionTSV
 from .ucf101 import UCF101List
@@ -43,6 +44,7 @@ __all__ = [
     'OxfordPetsList',
     'ParagraphCaptions',
     'Record',
+    'RecordList',
     'SomethingSomethingJSON',
     'UCF101List',
     'VQAv2JSON',

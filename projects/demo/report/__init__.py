@@ -1,7 +1,8 @@
 """The pieces of the report, made of what a run has left on disk."""
 
+from omnivl.commands.pages import MediaReader
+
 from .curves import draw_curves
-from .media import MediaReader
 from .page import render_page
 from .run_files import Curve, RunFiles, read_run
 from .task_files import TaskRun, read_tasks

@@ -2,13 +2,15 @@
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from omnivl.commands.pages import MediaReader, render
+
 from . import sections, tables, training
-from .media import MediaReader
-from .render import render
 from .run_files import RunFiles
 
+TEMPLATES = Path(__file__).parent / 'templates'
 # Name of the template and of what it shows -> title.
 SECTIONS = {
     'figures': 'The figures',
@@ -54,4 +56,4 @@ def render_page(
     # A section with nothing to show is left out, and so is its link.
     shown = [(name, title) for name, title in SECTIONS.items() if content.get(name, True)]
     summary = sections.summarize(run)
-    return render('report.html', sections=shown, summary=summary, facts=versions, note=note, **content)
+    return render(TEMPLATES / 'report.html', sections=shown, summary=summary, facts=versions, note=note, **content)

@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
-from .grids import CardGrid, RetrievalGrid, caption_cards, retrieval_grid
+from omnivl.commands.pages.grids import CardGrid, RetrievalGrid, caption_cards, retrieval_grid
+from omnivl.commands.pages.media import MediaReader
+
 from .measures import DIRECTIONS, HEADINGS, THINGS
-from .media import MediaReader
 from .run_files import MODALITIES, RunFiles
 
 

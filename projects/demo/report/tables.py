@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from omnivl.commands.pages import percent
+
 from .measures import DIRECTIONS, HEADINGS, MEASURES, Measure
-from .render import percent
 from .run_files import MODALITIES, RunFiles
 
 

@@ -4,8 +4,19 @@ from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
-from .grids import Card, CardGrid, Piece, RetrievalGrid, Row, caption_cards, choose_examples, retrieval_grid, show
-from .media import MediaReader
+from omnivl.commands.pages.grids import (
+    Card,
+    CardGrid,
+    Piece,
+    RetrievalGrid,
+    Row,
+    caption_cards,
+    choose_examples,
+    retrieval_grid,
+    show,
+)
+from omnivl.commands.pages.media import MediaReader
+
 from .task_files import TaskRun, answer_of, truth_of
 
 # Predictions -> whose answer it is, on the page.

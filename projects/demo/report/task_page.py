@@ -1,11 +1,13 @@
 """The report of the downstream tasks: a table of all, bars of chance, from scratch and finetuned, and examples."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from .grids import CardGrid, RetrievalGrid
-from .media import MediaReader
-from .render import figure, render
+from omnivl.commands.pages.grids import CardGrid, RetrievalGrid
+from omnivl.commands.pages.media import MediaReader
+from omnivl.commands.pages.render import figure, render
+
 from .task_cards import task_examples
 from .task_files import Figures, TaskRun
 from .task_measures import DIRECTION
@@ -111,7 +113,7 @@ def render_task_page(
     headlines = [run.figures[0] for run in runs.values()]
     metrics = [figures for run in runs.values() for figures in run.figures]
     return render(
-        'tasks.html',
+        Path(__file__).parent / 'templates/tasks.html',
         sections=[('table', 'All tasks'), *((task, run.headline.title) for task, run in runs.items())],
         tasks=[_section(task, run, media) for task, run in runs.items()],
         ahead=sum(_is_ahead(figures) for figures in headlines),

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from omnivl.commands.pages.grids import Piece, choose_examples, mark_words, show
+from omnivl.commands.pages.render import duration, percent
 from projects.demo.report import Curve, MediaReader, render_page
 from projects.demo.report.curves import running_mean, split_at
-from projects.demo.report.grids import Piece, choose_examples, mark_words, show
-from projects.demo.report.render import duration, percent
 from projects.demo.report.run_files import RunFiles, read_scalars
 from projects.demo.report.tables import confusion_matrix
 

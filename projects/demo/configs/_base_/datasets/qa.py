@@ -17,12 +17,12 @@ ask = [
     dict(type=TokenizeText, max_length=32),
     dict(type=PackSample),
 ]
-image_pipeline = [dict(type=LoadImage), *augment, *ask]
-video_pipeline = [dict(type=LoadVideo, num_frames=4, random=True), *augment, *ask]
-image_test_pipeline = [dict(type=LoadImage), *ask]
-video_test_pipeline = [dict(type=LoadVideo, num_frames=4), *ask]
+image_pipeline = [dict(type=LoadImage), *resize, *augment, *ask]
+video_pipeline = [dict(type=LoadVideo, num_frames=4, random=True), *resize, *augment, *ask]
+image_test_pipeline = [dict(type=LoadImage), *resize, *ask]
+video_test_pipeline = [dict(type=LoadVideo, num_frames=4), *resize, *ask]
 # What a model cannot tell from this, it has learnt from the order of the frames.
-video_shuffled_pipeline = [dict(type=LoadVideo, num_frames=4), dict(type=ShuffleFrames), *ask]
+video_shuffled_pipeline = [dict(type=LoadVideo, num_frames=4), *resize, dict(type=ShuffleFrames), *ask]
 
 image_qa = {
     split: dict(

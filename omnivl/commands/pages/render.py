@@ -1,8 +1,10 @@
-"""From data to HTML, by the templates in ``templates/``; numbers are put into words here."""
+"""From data to HTML, by templates: a page has its own, and what all share is in ``templates/`` here."""
 
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from omnivl.errors import OmniVLImportError
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -11,29 +13,29 @@ TEMPLATES = Path(__file__).parent / 'templates'
 DASH = '\N{EN DASH}'
 
 
-def render(template: str, **data: Any) -> str:
+def render(template: Path, **data: Any) -> str:
     """Fill a template; all text in the data is escaped.
 
     Args:
-        template: Its name in ``templates/``.
+        template: Its file; what it includes and extends is looked up in its folder, then in ``templates/`` here.
         **data: What it shows.
 
     Returns:
         A whole HTML document.
     """
-    return _environment().get_template(template).render(data)
+    return _environment(template.parent).get_template(template.name).render(data)
 
 
 @cache
-def _environment() -> 'Environment':
+def _environment(folder: Path) -> 'Environment':
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
-        raise ImportError(
-            "the report is written with jinja2, which is not installed: pip install -e '.[demo]'"
+        raise OmniVLImportError(
+            "the report is written with jinja2, which is not installed: pip install 'omnivl[demo]'"
         ) from error
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([folder, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
