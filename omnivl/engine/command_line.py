@@ -6,11 +6,13 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from omnivl.places import find_config, nearest_configs
 from omnivl.registry import RUNNERS
 from omnivl.storage.files import telling_no_room
 
 from .config import ConfigError, apply_options, read_config
-from .identity import knows_itself, own_config
+from .data_config import SUFFIXES
+from .identity import WEIGHTS, knows_itself, own_config
 from .runner import OmniVLRunner
 from .threads import choose_threads
 from .tracking import track_with
@@ -27,6 +29,23 @@ def take_model(arguments: argparse.Namespace) -> None:
         raise ConfigError(
             'which model? Name one (a work directory, a checkpoint, a folder, hf://owner/name), or a config'
         )
+    check_model(arguments.config)
+
+
+def check_model(word: str) -> None:
+    """Raise a ConfigError for a word that stands for no model: neither weights, by path or name, nor a config."""
+    if knows_itself(word):
+        return
+    path = find_config(word)
+    if path.is_file() and path.suffix in ('.py', *SUFFIXES):
+        return
+    near = nearest_configs(word)
+    meant = f', did you mean the config {" or ".join(near)}' if near else ''
+    what = f'{word} is neither weights nor a config' if path.is_file() else f'there is no model or config {word}'
+    raise ConfigError(
+        f'{what}{meant}{"?" if meant else ":"} A model is a work directory, a checkpoint ({", ".join(WEIGHTS)}), an '
+        'exported folder, hf://owner/name, or a config with a checkpoint after it (omnivl configs lists configs)'
+    )
 
 
 def read_changed_config(arguments: argparse.Namespace) -> Config:

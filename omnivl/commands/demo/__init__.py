@@ -83,6 +83,7 @@ def show_page(arguments: argparse.Namespace, uploads: Path, auth: tuple[str, str
         uploads: An empty folder for what visitors hand in.
         auth: User and password, or None.
     """
+    from omnivl.engine.command_line import check_model
     from omnivl.engine.identity import knows_itself
     from omnivl.engine.threads import choose_threads
     from omnivl.places import find_config
@@ -97,6 +98,7 @@ def show_page(arguments: argparse.Namespace, uploads: Path, auth: tuple[str, str
 
     start = time.monotonic()
     listening = listen(arguments.host, arguments.port)
+    check_model(arguments.model)
     if not knows_itself(arguments.model):
         arguments.model = str(find_config(arguments.model))
     inferencer = load_inferencer(arguments)

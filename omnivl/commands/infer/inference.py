@@ -11,6 +11,7 @@ from omnivl.apis import OmniVLInferencer
 from omnivl.apis.gallery import is_index
 from omnivl.apis.loading import CONFIG_SUFFIXES, read_model_config
 from omnivl.apis.tasks import listed
+from omnivl.engine.command_line import check_model
 from omnivl.engine.identity import knows_itself
 from omnivl.engine.threads import choose_threads
 from omnivl.places import find_config
@@ -25,6 +26,7 @@ TEXTS = {'answer': 'the question', 'match': 'a text to hold against the inputs',
 def read_words(options: argparse.Namespace) -> None:
     """Put ``model``, ``checkpoint`` and ``inputs`` into the options, from ``--model`` and the order of the words."""
     options.model, *rest = options.words if options.model is None else [options.model, *options.words]
+    check_model(options.model)
     if not knows_itself(options.model):
         options.model = str(find_config(options.model))
     is_config = Path(options.model).suffix in CONFIG_SUFFIXES
