@@ -13,7 +13,7 @@ from .errors import OmniVLFileNotFoundError, OmniVLValueError
 DATA_VARIABLE = 'OMNIVL_DATA'
 DATA = 'data'  # first part of the paths in configs, stands for the data root
 # Arguments that take a path: ann_file, bad_files, visual_root, vocab_folder, file of a reader of weights, load_from ...
-PATH_KEYS = re.compile(r'(.*_)?(file|files|root|folder|from)|answer_list|slots')
+PATH_KEYS = re.compile(r'(.*_)?(file|files|root|folder|from|map)|answer_list|slots')
 
 
 @cache

@@ -4,7 +4,7 @@ import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mmengine.config import Config
 from torch import Tensor, nn
@@ -23,22 +23,21 @@ from omnivl.engine.identity import (
     with_vocabulary,
 )
 from omnivl.errors import OmniVLTypeError
-from omnivl.models.interfaces import HasImageSize, HasParts, offered_by
-from omnivl.models.tasks import TrunkModel
+from omnivl.models.interfaces import HasImageSize, HasParts, HasTokenizer, offered_by
 from omnivl.registry import MODELS
 from omnivl.storage.checkpoint import LoadOptions, Patterns, save_weights
 from omnivl.storage.files import write_json, write_text
 from omnivl.storage.sums import write_sums
 from omnivl.version import __version__
 from omnivl.weights.base import FOLLOWERS, load_weights, pixel_statistics
-from omnivl.weights.facts import KEY
+from omnivl.weights.facts import KEY, tokenizer_of
 from omnivl.weights.folders import CONFIG, FORMAT, PIXELS, read_content
 from omnivl.weights.names import find_model
 
 from .card import CARD, RESULTS, model_card, read_results
 
 
-def export_folder(cfg: Config, checkpoint: str | Path | Mapping, folder: str | Path, **card: Any) -> TrunkModel:
+def export_folder(cfg: Config, checkpoint: str | Path | Mapping, folder: str | Path, **card: Any) -> nn.Module:
     """Write a model for those who only use it.
 
     A pretraining model becomes its trunk, without losses, momentum encoder and queues. The folder holds
@@ -61,8 +60,8 @@ def export_folder(cfg: Config, checkpoint: str | Path | Mapping, folder: str | P
         OmniVLFileNotFoundError: The checkpoint or the vocabulary is missing.
         CheckpointError: The checkpoint is broken or does not fit the config.
     """
-    if not issubclass(kind := model_class(cfg), TrunkModel):
-        raise OmniVLTypeError(f'model is a {kind.__name__}, which has no trunk to export (TrunkModel)')
+    if offered_by(kind := model_class(cfg), HasParts) is None:
+        raise OmniVLTypeError(f'model is a {kind.__name__}, which does not say what its parts are (HasParts)')
     cfg = copy.deepcopy(cfg)
     share_tokenizer(cfg)
     model = load_for_use(used_parts(cfg)['model'], checkpoint, allowed_differences(cfg))
@@ -72,7 +71,7 @@ def export_folder(cfg: Config, checkpoint: str | Path | Mapping, folder: str | P
 
 
 def save_model(
-    model: TrunkModel, cfg: Config, folder: str | Path, results: Mapping[str, Any] | None = None, **card: Any
+    model: nn.Module, cfg: Config, folder: str | Path, results: Mapping[str, Any] | None = None, **card: Any
 ) -> None:
     """Write a model that is ready for use, as ``export_folder`` does, with the ``metrics.json`` of its test.
 
@@ -81,7 +80,7 @@ def save_model(
     # Whoever gets the folder need not know where the vocabulary lay here.
     description = dict(describe(cfg, model), config=with_vocabulary(described_config(cfg, model), Path()))
     if 'vocabulary' in description['facts']:
-        description['facts']['vocabulary']['name'] = type(model.trunk.tokenizer).__name__
+        description['facts']['vocabulary']['name'] = type(tokenizer_of(model)).__name__
     config = dict(format=FORMAT, omnivl_version=__version__, **description['config'], facts=description['facts'])
     notes = {CARD: model_card(config, results, **card)}
     if results is not None:
@@ -90,7 +89,7 @@ def save_model(
 
 
 def write_folder(
-    model: TrunkModel,
+    model: nn.Module,
     weights: dict[str, Tensor],
     config: dict[str, Any],
     folder: Path,
@@ -101,12 +100,14 @@ def write_folder(
 
     ``notes`` are further files, name -> text.
     """
-    tokenizer = model.trunk.tokenizer  # an error that says how to make one if there is no vocabulary
+    has = offered_by(model, HasTokenizer)
+    tokenizer = None if has is None else has.tokenizer  # an error that says how to make one if there is no vocabulary
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(folder)
+    if tokenizer is not None:
+        tokenizer.save(folder)
     sha256 = save_weights(weights, folder / EXPORTED, meta)
     write_json(folder / CONFIG, config)
-    _write_pixels(model, folder)
+    _write_pixels(cast(HasParts, model), folder)
     for name, text in (notes or {}).items():
         write_text(folder / name, text)
     write_sums(folder, {EXPORTED: sha256})
@@ -124,11 +125,11 @@ def load_exported(folder: str | Path) -> tuple[nn.Module, Config]:
 
 def load_for_use(
     model_config: dict[str, Any], checkpoint: str | Path | Mapping, allow_differences: Patterns = False
-) -> TrunkModel:
+) -> nn.Module:
     """Build a model and load what of a checkpoint belongs to it: momentum encoder and queues do not.
 
     Args:
-        model_config: Config of the model, see ``TrunkModel.for_use``.
+        model_config: Config of the model, see ``ChangesForUse``.
         checkpoint: A checkpoint, a work directory, whose last checkpoint is then taken, or an exported folder; or the
             config of a reader of weights.
         allow_differences: See ``LoadOptions``.

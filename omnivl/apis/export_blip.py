@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
-from omnivl.models.decoders.base import GroundedDecoder, GroundedLayer
+from omnivl.models.decoders.base import GroundedDecoder
 from omnivl.models.encoders import UnifiedVisualEncoder
-from omnivl.models.layers import SpaceTimeBlock
+from omnivl.models.layers import FeedForward, SpaceTimeBlock, TransformerLayer
 from omnivl.models.tasks import TrunkModel
 from omnivl.weights.base import part_state
 from omnivl.weights.blip_keys import KeyMapping, head_mappings, projection_mappings, text_mappings, visual_mappings
@@ -107,7 +107,7 @@ def _visual_encoder(model: TrunkModel) -> UnifiedVisualEncoder:
 def blip_config(model: TrunkModel, kind: str) -> dict[str, Any]:
     """Describe the model as Hugging Face's ``config.json`` does."""
     visual, text, words = _visual_encoder(model), _text_model(model), model.trunk.tokenizer
-    block, layer = cast(SpaceTimeBlock, visual.blocks[0]), cast(GroundedLayer, text.layers[0])
+    block, layer = cast(SpaceTimeBlock, visual.blocks[0]), cast(TransformerLayer, text.layers[0])
     return dict(
         model_type='blip',
         architectures=[ARCHITECTURES[kind]],
@@ -129,7 +129,7 @@ def blip_config(model: TrunkModel, kind: str) -> dict[str, Any]:
             vocab_size=text.embeddings.word.num_embeddings,
             hidden_size=text.embeddings.word.embedding_dim,
             encoder_hidden_size=visual.width,
-            intermediate_size=layer.feed_forward.mlp.fc1.out_features,
+            intermediate_size=cast(FeedForward, layer.feed_forward.mlp).fc1.out_features,
             num_hidden_layers=len(text.layers),
             num_attention_heads=layer.self_attention.attention.num_heads,
             max_position_embeddings=text.embeddings.position.num_embeddings,

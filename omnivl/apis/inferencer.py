@@ -11,7 +11,7 @@ from omnivl.errors import OmniVLTypeError, OmniVLValueError
 from omnivl.evaluation import CaptionEvaluation
 from omnivl.evaluation.qa import QAEvaluation
 from omnivl.models.decoders.generation import packed_decoders
-from omnivl.models.interfaces import Answers, Classifies, Matches, Writes, offered_by, serving
+from omnivl.models.interfaces import Answers, Classifies, HasParts, Matches, Writes, offered_by, serving
 from omnivl.models.tasks import TrunkModel
 from omnivl.visualization.attention import draw_word_attention
 from omnivl.weights.hub import HUB, push
@@ -66,8 +66,8 @@ class OmniVLInferencer(GallerySearcher):
 
         The model card has the ``name``, and the ``licence`` of the weights, as the hub calls it (``'apache-2.0'``).
         """
-        if not isinstance(self.model, TrunkModel):
-            raise OmniVLTypeError(f'a {type(self.model).__name__} has no trunk to save (TrunkModel)')
+        if offered_by(self.model, HasParts) is None:
+            raise OmniVLTypeError(f'a {type(self.model).__name__} does not say what its parts are (HasParts)')
         address = name if name.startswith(HUB) else str(folder)
         title, results = name.removeprefix(HUB), self.loaded.results
         save_model(self.model, self.loaded.config, folder, results, name=title, address=address, licence=licence)

@@ -16,8 +16,7 @@ from torch import nn
 
 from omnivl.datasets.labels import configured_classes
 from omnivl.errors import OmniVLError, OmniVLTypeError, OmniVLValueError
-from omnivl.models.interfaces import Classifies, HasParts, TakesWeights, offered_by, serving
-from omnivl.models.tasks import TrunkModel
+from omnivl.models.interfaces import ChangesForUse, Classifies, HasParts, TakesWeights, offered_by, serving
 from omnivl.models.tokenizers import TextTokenizer
 from omnivl.registry import MODELS, only_registered
 from omnivl.storage.checkpoint import (
@@ -225,8 +224,8 @@ def model_class(cfg: Config) -> type:
 
 def used_parts(cfg: Config) -> dict[str, Any]:
     """Pick what the use of a model needs of its config, as plain values."""
-    kind = model_class(cfg)
-    parts: dict[str, Any] = dict(model=kind.for_use(cfg.model) if issubclass(kind, TrunkModel) else cfg.model)
+    changes = offered_by(model_class(cfg), ChangesForUse)
+    parts: dict[str, Any] = dict(model=cfg.model if changes is None else changes.for_use(cfg.model))
     loaders = {
         name: dict(dataset=dict(pipeline=loader['dataset']['pipeline']))
         for name, loader in (cfg.get('test_dataloader') or {}).items()

@@ -3,6 +3,7 @@ from .data_preprocessor import VLDataPreprocessor
 from .momentum import FeatureQueues, MomentumEncoder
 from .omnivl import OmniVL
 from .tasks import OmniVLCaption, OmniVLClassifier, OmniVLPretrain, OmniVLQA, OmniVLRetrieval, TrunkModel
+from .trunk import VisualTrunk
 
 __all__ = [
     'FeatureQueues',
@@ -15,6 +16,7 @@ __all__ = [
     'OmniVLRetrieval',
     'TrunkModel',
     'VLDataPreprocessor',
+    'VisualTrunk',
     'decoders',
     'encoders',
     'losses',

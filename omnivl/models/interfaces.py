@@ -169,6 +169,14 @@ class StartsVideoFromImage(Protocol):
         """
 
 
+class ChangesForUse(Protocol):
+    """Is something else once it is only used; asked of the class of a model."""
+
+    @classmethod
+    def for_use(cls, config: dict) -> dict:
+        """Turn the config of a trained model of this class into that of what is left when it is only used."""
+
+
 class TakesWeights(Protocol):
     """Fits weights to itself before they are loaded, and follows them afterwards."""
 

@@ -1,6 +1,6 @@
 """The trunk: both encoders, both decoders, projections and heads, and what they do together. No loss, no task."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import torch
 import torch.nn.functional as F
@@ -8,16 +8,17 @@ from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS, TOKENIZERS
-from omnivl.structures import TextFeatures, VisualFeatures, VLBatch
+from omnivl.structures import TextFeatures
 
 from .decoders import share_like_blip
 from .decoders.base import GroundedDecoder
 from .decoders.generation import Cache
 from .encoders import TextEncoder
-from .interfaces import Contrasts, FitsPositions, KeyValues, Matches, TextTokenizer, Writes, Writing, offered_by
+from .interfaces import Contrasts, KeyValues, Matches, TextTokenizer, Writes, Writing
 from .layers.attention import KeyValue
 from .layers.temperature import Temperature
 from .losses.language import TextPrediction
+from .trunk import VisualTrunk
 
 SHARING = ('blip', 'none')
 MATCHING_TOKENS = ('[ENC]', '[CLS]')
@@ -43,7 +44,7 @@ IGNORED = -100  # where there is nothing to predict; the ``ignore_index`` of PyT
 
 
 @MODELS.register_module()
-class OmniVL(nn.Module):
+class OmniVL(VisualTrunk):
     """OmniVL's parts (2209.07526, section 3.1). A task takes a trunk and holds of it what it uses.
 
     Args:
@@ -79,7 +80,7 @@ class OmniVL(nn.Module):
         temperature_range: tuple[float, float] = (0.001, 0.5),
         parts: Collection[str] = PARTS,
     ) -> None:
-        super().__init__()
+        super().__init__(visual_encoder)
         self.matching_token = f'[{matching_token}]' if matching_token in BARE_TOKENS else matching_token
         if self.matching_token not in MATCHING_TOKENS:
             raise OmniVLValueError(
@@ -95,7 +96,6 @@ class OmniVL(nn.Module):
             raise OmniVLValueError(f'the parts {alone} need {owners}; name both or neither (model.parts)')
         self.share = share
         self._tokenizer = TOKENIZERS.build(tokenizer)
-        self.visual_encoder = MODELS.build(visual_encoder)
         visual_width = self.visual_encoder.width
         if 'text_encoder' in parts:
             self.text_encoder = MODELS.build(text_encoder)
@@ -113,11 +113,6 @@ class OmniVL(nn.Module):
             self.matching_head = nn.Linear(self.alignment_decoder.width, 2)
         if 'temperature' in parts:
             self.temperature = Temperature(temperature, temperature_range)
-
-    @property
-    def parts(self) -> Mapping[str, nn.Module]:
-        """Name -> part, of those that were built."""
-        return dict(self.named_children())
 
     @property
     def _text_models(self) -> list[TextEncoder | GroundedDecoder]:
@@ -144,19 +139,6 @@ class OmniVL(nn.Module):
                 f'has embeddings for {expected}: set vocab_size of the text models or another vocab_file'
             )
         return self._tokenizer
-
-    def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
-        """Fit the position embeddings of weights about to be loaded to this model's resolution and clip length.
-
-        Those of the momentum encoder, whose names end alike, too.
-        """
-        if (fits := offered_by(self.visual_encoder, FitsPositions)) is not None:  # a matter of each encoder
-            for key in [key for key in state_dict if key.endswith('visual_encoder.pos_embed')]:
-                fits.fit_position_embeddings(state_dict, key.removesuffix('pos_embed'))
-
-    def encode(self, batch: VLBatch) -> VisualFeatures:
-        """Encode the visuals of a batch to tokens (B, S, D) and the [CLS] vector (B, D)."""
-        return self.visual_encoder(batch.frames, batch.modality)
 
     def encode_text(self, text_ids: Tensor, text_mask: Tensor) -> TextFeatures:
         """Encode int64 (B, L) with its mask, bool (B, L), to tokens (B, L, D) and the [CLS] vector (B, D)."""

@@ -26,6 +26,7 @@ from .hashes import content_sha256, weights_sha256
 from .plain import not_finite_keys, to_plain
 
 LAST_CHECKPOINT = 'last_checkpoint'
+WEIGHT_KEYS = ('state_dict', 'model', 'model_state')  # where weights lie: of MMEngine, of many, of PySlowFast
 META = 'omnivl'  # in the metadata of a safetensors file, what ``meta`` is in a checkpoint
 CHECKSUM = 'sha256'  # of all else in a checkpoint, under this key; of the tensors in the metadata of a safetensors file
 Patterns = bool | Sequence[str]
@@ -266,11 +267,11 @@ def load_state_dict(
 
 def weights_of(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
     """Find the weights, name -> tensor, in what :func:`load_checkpoint` returned for the file ``source``."""
-    for candidate in (checkpoint.get('state_dict'), checkpoint.get('model'), checkpoint):
+    for candidate in (*(checkpoint.get(key) for key in WEIGHT_KEYS), checkpoint):
         if isinstance(candidate, dict) and candidate and all(isinstance(v, Tensor) for v in candidate.values()):
             return candidate
     raise CheckpointError(
-        f"{source} holds no weights: neither 'state_dict' nor 'model' nor the file itself is a dict of tensors, "
+        f'{source} holds no weights: neither {", ".join(WEIGHT_KEYS)} nor the file itself is a dict of tensors, '
         f'its keys are {sorted(map(str, checkpoint))[:20]}'
     )
 

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
-from omnivl.models.decoders.base import GroundedLayer
 from omnivl.models.interfaces import KeyValues, Matches, serving
+from omnivl.models.layers import TransformerLayer
 from omnivl.models.layers.attention import CrossAttention
 from omnivl.models.mode import evaluation_mode
 from omnivl.models.omnivl import OmniVL
@@ -83,7 +83,7 @@ def alignment_attention(
     Raises:
         OmniVLValueError: There is no such layer; or relevance is asked for at the last one, which only [ENC] leaves.
     """
-    layers = cast(Sequence[GroundedLayer], trunk.alignment_decoder.layers)
+    layers = cast(Sequence[TransformerLayer], trunk.alignment_decoder.layers)
     if not -len(layers) <= layer < len(layers):
         raise OmniVLValueError(f'layer must be in {-len(layers)} ... {len(layers) - 1}, got {layer}')
     index = layer % len(layers)

@@ -5,10 +5,9 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
-from omnivl.models.decoders.base import GroundedDecoder, GroundedLayer
+from omnivl.models.decoders.base import GroundedDecoder
 from omnivl.models.encoders import TextEncoder, UnifiedVisualEncoder
-from omnivl.models.encoders.text import TextEncoderLayer
-from omnivl.models.layers import SpaceTimeBlock
+from omnivl.models.layers import SpaceTimeBlock, TransformerLayer
 
 
 class SourceTensors:
@@ -63,7 +62,7 @@ def text_settings(
 
     ``num_heads`` is what the BERT has where its config does not say.
     """
-    attention = cast(TextEncoderLayer | GroundedLayer, text_model.layers[0]).self_attention.attention
+    attention = cast(TransformerLayer, text_model.layers[0]).self_attention.attention
     return [
         ('text_num_heads', config.get('num_attention_heads', num_heads), attention.num_heads),
         ('text_norm_eps', config.get('layer_norm_eps', 1e-12), text_model.embeddings.norm.eps),

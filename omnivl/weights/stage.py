@@ -16,6 +16,7 @@ from .base import FOLLOWERS, WeightReader
 from .facts import check_facts, description_of
 from .files import find_file
 from .folders import CONFIG
+from .label_map import select_classes
 
 
 @WEIGHT_READERS.register_module(name=['StageReader', 'stage'])
@@ -28,6 +29,7 @@ class StageReader(WeightReader):
         allow_unused: See ``WeightReader``.
         start_video_from_image: Let the video path begin where the image path is, as decoupled joint pretraining does
             after its image stage (OmniVL, 2209.07526, section 3.3). False keeps the file's video path.
+        label_map: See ``select_classes``: which rows of the file's head are the classes of the model.
     """
 
     def __init__(
@@ -36,9 +38,11 @@ class StageReader(WeightReader):
         allow: Sequence[str] = (),
         allow_unused: bool = False,
         start_video_from_image: bool = True,
+        label_map: str | None = None,
     ) -> None:
         super().__init__(file, allow, allow_unused)
         self.start_video_from_image = start_video_from_image
+        self.label_map = label_map
         self.description: dict[str, Any] = {}  # what the checkpoint says of its model
 
     def read_file(self) -> tuple[dict[str, Tensor], Path]:
@@ -69,6 +73,7 @@ class StageReader(WeightReader):
             for stored in (prefix, f'trunk.{part}'):
                 for key in [key for key in weights if key.startswith(stored)]:
                     placed[prefix + key.removeprefix(stored)] = weights.pop(key)
+        select_classes(placed, model, self.label_map)
         if (fits := offered_by(model, TakesWeights)) is not None:
             fits.adapt_state_dict(placed)
         return {

@@ -1,5 +1,7 @@
 """A tiny model behind a page, made once for all tests of the page."""
 
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -62,3 +64,27 @@ def shown(serving, files, photos):
         examples = take_examples(photos, uploads, serving.limits)
         with running(serving, uploads, examples) as address:
             yield Shown(address, serving, files, photos, uploads)
+
+
+@pytest.fixture(scope='session')
+def browser():
+    """Debian's Chromium, without a window."""
+    playwright = pytest.importorskip('playwright.sync_api', reason="needs Playwright: pip install 'omnivl[test]'")
+    names = ('chromium', 'chromium-browser', 'google-chrome')
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip('there is no chromium (apt install chromium)')
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=program, args=['--no-sandbox'])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope='session')
+def screenshots(tmp_path_factory):
+    """Where the pictures of pages go: ``OMNIVL_SCREENSHOTS``, or the folder of the tests."""
+    kept = os.environ.get('OMNIVL_SCREENSHOTS')
+    folder = Path(kept) if kept else tmp_path_factory.mktemp('screenshots')
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f'screenshots: {folder.resolve()}')
+    return folder

@@ -3,37 +3,12 @@
 ``OMNIVL_SCREENSHOTS=work_dirs/screenshots`` keeps the pictures there; by default they are in the folder of the tests.
 """
 
-import os
 import re
-import shutil
-from pathlib import Path
 
 import pytest
 
-CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
-pytest.importorskip('gradio', reason="the page needs gradio: pip install 'omnivl[web]'")
-playwright = pytest.importorskip('playwright.sync_api', reason="needs Playwright: pip install 'omnivl[test]'")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='there is no chromium (apt install chromium)')
 FILE = '#upload input[type=file]'
 PHONE = dict(viewport=dict(width=390, height=844), is_mobile=True, has_touch=True, device_scale_factor=2)
-
-
-@pytest.fixture(scope='module')
-def browser():
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox'])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope='module')
-def screenshots(tmp_path_factory):
-    """Where the pictures go."""
-    kept = os.environ.get('OMNIVL_SCREENSHOTS')
-    folder = Path(kept) if kept else tmp_path_factory.mktemp('screenshots')
-    folder.mkdir(parents=True, exist_ok=True)
-    print(f'screenshots: {folder.resolve()}')
-    return folder
 
 
 @pytest.fixture

@@ -172,9 +172,16 @@ def test_pictures_of_every_kind_are_trained_on_and_the_model_is_used(here, capsy
 @pytest.mark.slow
 def test_a_killed_training_goes_on_and_its_model_starts_another(here, capsys):
     world.texts(here / 'own')
-    options = ['own', '--task', 'retrieval', '--work-dir', 'work', '--steps', '90', '--batch', '4', '--size', '32']
-    begin = 'from omnivl.commands.finetune import planning; planning.SAVED_EVERY = 2; '
-    command = [sys.executable, '-c', f'{begin}from omnivl.commands.main import main; main({["finetune", *options]!r})']
+    options = ['own', '--task', 'retrieval', '--work-dir', 'work', '--steps', '40', '--batch', '4', '--size', '32']
+    script = f"""
+from dataclasses import replace
+from omnivl.commands.finetune import running
+from omnivl.commands.main import main
+plan = running.make_plan
+running.make_plan = lambda *arguments: replace(plan(*arguments), save_every=20)
+main({['finetune', *options]!r})
+"""
+    command = [sys.executable, '-c', script]
     process = subprocess.Popen(command, env=os.environ | dict(PYTHONPATH=str(ROOT)), stdout=subprocess.DEVNULL)
     while process.poll() is None and not list((here / 'work').glob('iter_*.pth')):
         time.sleep(0.1)
@@ -182,7 +189,7 @@ def test_a_killed_training_goes_on_and_its_model_starts_another(here, capsys):
     assert process.wait() == -signal.SIGKILL
     main(['finetune', *options])
     said = capsys.readouterr().out
-    assert 'of 90 iterations are done' in said and (here / 'work/report.html').is_file()
-    assert json.loads((here / 'work/test/metrics.json').read_text())['run']['checkpoint'].endswith('iter_90.pth')
+    assert '20 of 40 iterations are done' in said and (here / 'work/report.html').is_file()
+    assert json.loads((here / 'work/test/metrics.json').read_text())['run']['checkpoint'].endswith('iter_40.pth')
     main(['finetune', 'own', '--from', 'work', '--work-dir', 'second', '--steps', '2', '--batch', '4'])
     assert 'parts that work lacks begin at random: generation_decoder' in capsys.readouterr().out

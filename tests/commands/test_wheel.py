@@ -1,7 +1,10 @@
 """The wheel, installed where the checkout cannot be seen, from an empty folder."""
 
+import contextlib
 import importlib.util
 import os
+import re
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -9,16 +12,22 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageDraw
 
 from omnivl.version import __version__
 
 ROOT = Path(__file__).parents[2]
 
 
+def clean_environment():
+    """The variables of this process but those that lead to the checkout."""
+    return {key: value for key, value in os.environ.items() if key not in ('PYTHONPATH', 'OMNIVL_DATA')}
+
+
 def run(*words, cwd, **variables):
     """Run a command without the checkout on its path; returns what it says."""
-    environment = {key: value for key, value in os.environ.items() if key not in ('PYTHONPATH', 'OMNIVL_DATA')}
-    done = subprocess.run(list(map(str, words)), cwd=cwd, env=environment | variables, capture_output=True, text=True)
+    environment = clean_environment() | variables
+    done = subprocess.run(list(map(str, words)), cwd=cwd, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -88,3 +97,60 @@ def test_a_training_finds_its_data_by_the_root(installed, empty, tmp_path):
     words += ['train_dataloader.image.num_workers=0', 'param_scheduler=[]']
     run(*words, cwd=empty, OMNIVL_DATA=str(tmp_path / 'corpora'))
     assert (empty / 'work_dirs/tiny/iter_2.pth').is_file()
+
+
+def write_photos(folder):
+    """Two dozen photos of two colours and two shapes, of many sizes, each with its caption beside it."""
+    folder.mkdir()
+    for number in range(24):
+        colour, shape = ('red', 'blue')[number % 2], ('circle', 'square')[number // 2 % 2]
+        width, height = ((640, 480), (480, 640), (800, 300))[number % 3]
+        left, top = 40 + 9 * number, 30 + 3 * number
+        photo = Image.new('RGB', (width, height), (200 + number, 230, 240))
+        draw = ImageDraw.Draw(photo).ellipse if shape == 'circle' else ImageDraw.Draw(photo).rectangle
+        draw((left, top, left + 150, top + 150), fill=colour)
+        photo.save(folder / f'IMG_{number:04}.jpg')
+        (folder / f'IMG_{number:04}.txt').write_text(f'a {colour} {shape} on a table\n')
+
+
+@contextlib.contextmanager
+def page_of(command, model, cwd):
+    """Run ``omnivl demo``; gives the address of its page."""
+    words = [command, 'demo', model, '--port', '0']
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with subprocess.Popen(list(map(str, words)), cwd=cwd, env=clean_environment(), **pipes) as process:
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if found := re.match(r'http://127\.0\.0\.1:\d+', line):
+                break
+        assert said and found, ''.join(said)
+        yield found[0]
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+    assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_photos_become_a_page_in_three_commands(installed, empty, browser, screenshots):
+    # The first of the three is the installation.
+    pytest.importorskip('gradio', reason="the page needs gradio: pip install 'omnivl[web]'")
+    omnivl = installed[1] / 'bin/omnivl'
+    write_photos(empty / 'photos')
+    text = run(omnivl, 'finetune', 'photos', '--task', 'caption', '--minutes', '0.2', cwd=empty)
+    assert 'understood: pictures and clips with .txt beside them: 24 images, 24 captions' in text
+    work_dir = 'work_dirs/finetune/photos-caption'
+    assert f'omnivl demo {work_dir}' in text.rpartition('Next')[2]
+    with page_of(omnivl, work_dir, empty) as address:
+        for name, size, scheme in (('desktop', 1280, 'light'), ('desktop', 1280, 'dark'), ('phone', 390, 'light')):
+            context = browser.new_context(viewport=dict(width=size, height=860), color_scheme=scheme)
+            page = context.new_page()
+            page.set_default_timeout(30_000)
+            page.goto(address)
+            page.locator('#examples button').first.click()
+            page.locator('#preview img').wait_for()
+            page.get_by_role('button', name='Write a caption').click()
+            assert page.locator('#out-caption .omnivl-sentence').inner_text().strip()
+            assert page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')
+            page.screenshot(path=screenshots / f'photos-{name}-{scheme}.png', full_page=True)
+            context.close()

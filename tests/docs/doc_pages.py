@@ -16,7 +16,7 @@ from omnivl.places import find_config
 
 ROOT = Path(__file__).parents[2]
 # Why code of a page does not run in the tests; above its fence stands <!-- not run: REASON -->. Above code that readers
-# put into a file stands <!-- file: NAME -->.
+# put into a file stands <!-- file: NAME -->, above what wants no data around it <!-- run in: an empty folder -->.
 REASONS = (
     'needs the network',
     'needs GPUs',
@@ -28,7 +28,7 @@ REASONS = (
     'runs until it is stopped',
     'part of a config',
 )
-MARK = re.compile(r'^\s*<!-- (not run|file): (.*?) -->\s*$')
+MARK = re.compile(r'^\s*<!-- (not run|file|run in): (.*?) -->\s*$')
 FENCE = re.compile(r'^(\s*)```(bash|python)\s*$')
 CONFIG_COMMANDS = ('train', 'test', 'browse', 'verify', 'flops', 'plan')  # whose first word names a config
 COMMAND_OF_DOOR = {door: name for name, door in DOORS.items()} | {'infer.py': 'infer'}
@@ -44,6 +44,7 @@ class Fence(NamedTuple):
         text: The code, without indentation.
         reason: Why it does not run here; None = it does.
         file: The file that it is the content of; None = it is to be run.
+        alone: Whether it runs in an empty folder.
     """
 
     page: Path
@@ -52,6 +53,7 @@ class Fence(NamedTuple):
     text: str
     reason: str | None
     file: str | None
+    alone: bool
 
 
 def pages() -> list[Path]:
@@ -74,7 +76,7 @@ def fences(page: Path) -> Iterator[Fence]:
             number += 1
         text = '\n'.join(line.removeprefix(found[1]) for line in lines[start:number])
         about = {mark[1]: mark[2]} if mark else {}
-        yield Fence(page, start + 1, found[2], text, about.get('not run'), about.get('file'))
+        yield Fence(page, start + 1, found[2], text, about.get('not run'), about.get('file'), 'run in' in about)
 
 
 def commands(text: str) -> Iterator[str]:

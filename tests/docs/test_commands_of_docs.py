@@ -84,7 +84,11 @@ def test_commands_of_pages_run(page, place, monkeypatch):
     for fence in fences(page):
         if fence.reason is None:
             try:
-                run_fence(fence, names, monkeypatch)
+                with pytest.MonkeyPatch.context() as patch:
+                    if fence.alone:
+                        (place / 'empty').mkdir(exist_ok=True)
+                        patch.chdir(place / 'empty')
+                    run_fence(fence, names, patch if fence.alone else monkeypatch)
             except Exception as error:
                 raise AssertionError(f'{name_of(page)}, line {fence.line}: {error}') from error
 

@@ -183,7 +183,7 @@ def test_text_models_of_different_size_cannot_share(tiny_config):
         MODELS.build(config)
     config = tiny_config()
     config['trunk']['generation_decoder']['mlp_ratio'] = 2
-    with pytest.raises(ValueError, match='feed_forward of GroundedLayer differs in shape'):
+    with pytest.raises(ValueError, match='feed_forward of TransformerLayer differs in shape'):
         MODELS.build(config)
 
 

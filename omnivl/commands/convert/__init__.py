@@ -20,8 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='append',
         required=True,
         metavar=('NAME', 'PATH'),
-        help=f'what and where: NAME is one of {", ".join(READERS)}; PATH a file, a folder of save_pretrained, '
-        'hf://owner/name[@revision][/file] or a name of weights. Several times: in this order',
+        help=f'what and where: NAME is one of {", ".join(READERS)}, or a reader of the project of the config; PATH a '
+        'file, a folder of save_pretrained, hf://owner/name[@revision][/file] or a name of weights. Several times: in '
+        'this order',
     )
     parser.add_argument('--config', help=f"{CONFIG_HELP}; weights of ours (stage) and BLIP's folders have one")
     parser.add_argument('--out', required=True, help='the checkpoint to write (.pth or .safetensors)')

@@ -25,17 +25,19 @@ def convert(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out)
     if out.suffix not in ('.pth', '.safetensors'):
         raise OmniVLValueError(f'--out must end in .pth or .safetensors, got {out}')
-    sources = []
-    for name, path in arguments.sources:
-        if WEIGHT_READERS.get(name) is None:
-            raise OmniVLValueError(f'--from {name}: there is no such reader, there are {", ".join(READERS)}')
-        sources.append(dict(type=name, file=path, allow=arguments.allow))
     if arguments.config is None:
         own = [path for name, path in arguments.sources if name == 'stage' or is_model_folder(find_model(path))]
         if not own:
             raise OmniVLValueError('weights of others do not say which model they are for: give --config')
         arguments.config = own[0]
-    cfg = read_changed_config(arguments)
+    cfg = read_changed_config(arguments)  # a config of a project imports the readers of that project
+    for name, _ in arguments.sources:
+        if WEIGHT_READERS.get(name) is None:
+            raise OmniVLValueError(
+                f'--from {name}: there is no such reader, there are {", ".join(READERS)}, and those of the project of '
+                'the config'
+            )
+    sources = [dict(type=name, file=path, allow=arguments.allow) for name, path in arguments.sources]
     torch.manual_seed(arguments.seed)
     model = MODELS.build(cfg.model)
     reports = load_weights(model, sources, show=print)

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import cast
 
 from omnivl.apis import OmniVLInferencer, export_blip, export_folder
 from omnivl.apis.export import load_for_use
@@ -9,6 +10,7 @@ from omnivl.apis.export_blip import ARCHITECTURES
 from omnivl.engine import ConfigError
 from omnivl.engine.command_line import read_changed_config, take_model
 from omnivl.engine.identity import allowed_differences, knows_itself
+from omnivl.models.tasks import TrunkModel
 from omnivl.weights.hub import parse_address, push
 from omnivl.weights.report import grouped
 
@@ -42,7 +44,7 @@ def export_weights(arguments: argparse.Namespace) -> None:
         return
     kind = arguments.kind or 'retrieval'
     model = load_for_use(cfg.model, checkpoint, allowed_differences(cfg))
-    rest = export_blip(model, kind, arguments.out)
+    rest = export_blip(cast(TrunkModel, model), kind, arguments.out)
     print(f'{ARCHITECTURES[kind]} written to {arguments.out}; without a place in it:')
     print('\n'.join(f'  {line}' for line in grouped(rest)))
 

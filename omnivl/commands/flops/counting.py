@@ -80,7 +80,7 @@ class NumbersAreZero(TorchDispatchMode):
 def build_model(config: Mapping[str, Any], device: str = DEVICE) -> nn.Module:
     """Build the model of a config, on ``meta`` without memory; it is a ConfigError if it does not name its parts."""
     config = copy.deepcopy(config)
-    if 'trunk' in config:
+    if 'tokenizer' in config.get('trunk', {}):
         config['trunk']['tokenizer'] = dict(type=NoVocabulary)
     with torch.device(device):
         model = MODELS.build(config)

@@ -9,6 +9,7 @@ from .image_lists import ClassImageList, OxfordPetsList
 from .imagenet import ImageNetFolder
 from .karpathy import KarpathyJSON
 from .kinetics import KineticsCSV, MMActionList
+from .mapped import MappedClasses, read_label_map
 from .msrvtt import MSRVTTJSON, MSRVTTTestCSV
 from .msvd import MSVDText
 from .record_list import RecordList
@@ -40,6 +41,7 @@ __all__ = [
     'MMActionList',
     'MSRVTTTestCSV',
     'MSVDText',
+    'MappedClasses',
     'MultipleChoiceList',
     'OxfordPetsList',
     'ParagraphCaptions',
@@ -54,4 +56,5 @@ __all__ = [
     'WebVidCSV',
     'YouCook2JSON',
     'read_answer_list',
+    'read_label_map',
 ]

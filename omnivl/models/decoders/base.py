@@ -9,41 +9,8 @@ from torch.utils.checkpoint import checkpoint
 from omnivl.errors import OmniVLValueError
 
 from ..encoders.text import TextEmbeddings, TextEncoder, init_bert
-from ..layers import CrossAttentionBlock, FeedForwardBlock, SelfAttentionBlock
+from ..layers import TransformerLayer
 from ..layers.attention import KeyValue
-
-
-class GroundedLayer(nn.Module):
-    """Self-attention over text, cross-attention to visual tokens, feed-forward; post-norm, as in BLIP.
-
-    Args:
-        width: Width D of the text tokens.
-        visual_width: Width of the visual tokens.
-        num_heads: Number of heads.
-        mlp_ratio: Hidden width of the feed-forward layer over D.
-        dropout: Dropout rate of attention weights and outputs.
-    """
-
-    def __init__(self, width: int, visual_width: int, num_heads: int, mlp_ratio: float, dropout: float) -> None:
-        super().__init__()
-        self.self_attention = SelfAttentionBlock(width, num_heads, dropout)
-        self.cross_attention = CrossAttentionBlock(width, visual_width, num_heads, dropout)
-        self.feed_forward = FeedForwardBlock(width, int(width * mlp_ratio), dropout)
-
-    def forward(
-        self,
-        tokens: Tensor,
-        key_value: KeyValue,
-        visual_index: Tensor | None = None,
-        mask: Tensor | None = None,
-        causal: bool = False,
-        past: KeyValue | None = None,
-        key_mask: Tensor | None = None,
-    ) -> tuple[Tensor, KeyValue]:
-        """Map float (N, L, D) to the same shape; also returns the keys and values of self-attention."""
-        tokens, present = self.self_attention(tokens, mask, causal, past)
-        tokens = self.cross_attention(tokens, key_value, visual_index, key_mask)
-        return self.feed_forward(tokens), present
 
 
 class GroundedDecoder(nn.Module):
@@ -80,14 +47,14 @@ class GroundedDecoder(nn.Module):
         self.activation_checkpointing = activation_checkpointing
         self.embeddings = TextEmbeddings(vocab_size, width, max_length, dropout)
         self.layers = nn.ModuleList(
-            GroundedLayer(width, visual_width, num_heads, mlp_ratio, dropout) for _ in range(depth)
+            TransformerLayer(width, num_heads, mlp_ratio, dropout, visual_width) for _ in range(depth)
         )
         init_bert(self, init_std)
 
     def project_visual(self, visual_tokens: Tensor) -> list[KeyValue]:
         """Make the keys and values of every layer, each (B, h, S, d), of visual tokens (B, S, visual_width)."""
-        layers = cast(Iterable[GroundedLayer], self.layers)
-        return [layer.cross_attention.attention.project_visual(visual_tokens) for layer in layers]
+        layers = cast(Iterable[TransformerLayer], self.layers)
+        return [layer.cross_attention.project_visual(visual_tokens) for layer in layers]
 
     def run_layers(
         self,

@@ -9,7 +9,7 @@ from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import TextFeatures
 
-from ..layers import FeedForwardBlock, SelfAttentionBlock
+from ..layers import TransformerLayer
 from ..layers.linear import Linear, linear
 
 
@@ -72,27 +72,6 @@ def init_bert(module: nn.Module, std: float = 0.02) -> None:
             nn.init.zeros_(part.weight[part.padding_idx])
 
 
-class TextEncoderLayer(nn.Module):
-    """Self-attention and feed-forward, post-norm.
-
-    Args:
-        width: Width D of the tokens.
-        num_heads: Number of heads.
-        mlp_ratio: Hidden width of the feed-forward layer over D.
-        dropout: Dropout rate of attention weights and outputs.
-    """
-
-    def __init__(self, width: int, num_heads: int, mlp_ratio: float, dropout: float) -> None:
-        super().__init__()
-        self.self_attention = SelfAttentionBlock(width, num_heads, dropout)
-        self.feed_forward = FeedForwardBlock(width, int(width * mlp_ratio), dropout)
-
-    def forward(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
-        """Map float (B, L, D) to float (B, L, D); ``mask`` bool (B, 1, 1, L)."""
-        tokens, _ = self.self_attention(tokens, mask)
-        return self.feed_forward(tokens)
-
-
 @MODELS.register_module()
 class TextEncoder(nn.Module):
     """BERT without its pooler: word pieces to one vector each; the vector of [CLS] stands for the text.
@@ -125,7 +104,7 @@ class TextEncoder(nn.Module):
         self.width = width
         self.activation_checkpointing = activation_checkpointing
         self.embeddings = TextEmbeddings(vocab_size, width, max_length, dropout)
-        self.layers = nn.ModuleList(TextEncoderLayer(width, num_heads, mlp_ratio, dropout) for _ in range(depth))
+        self.layers = nn.ModuleList(TransformerLayer(width, num_heads, mlp_ratio, dropout) for _ in range(depth))
         init_bert(self, init_std)
 
     def forward(self, token_ids: Tensor, mask: Tensor) -> TextFeatures:
@@ -142,9 +121,9 @@ class TextEncoder(nn.Module):
         mask = mask[:, None, None, :]
         for layer in self.layers:
             if self.activation_checkpointing and self.training:
-                tokens = checkpoint(layer, tokens, mask, use_reentrant=False)
+                tokens, _ = checkpoint(layer, tokens, mask=mask, use_reentrant=False)
             else:
-                tokens = layer(tokens, mask)
+                tokens, _ = layer(tokens, mask=mask)
         return TextFeatures(tokens, tokens[:, 0])
 
 

@@ -1,6 +1,5 @@
 """One transformer for images and videos (OmniVL, 2209.07526, section 3.1)."""
 
-import math
 from collections.abc import Iterable
 from typing import cast
 
@@ -14,7 +13,7 @@ from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import IMAGE, MODALITIES, VIDEO, VisualFeatures, check_modality
 
-from ..layers import SpaceTimeBlock, resize_space_embedding, resize_time_embedding
+from ..layers import SpaceTimeBlock, fit_space_embedding, resize_space_embedding, resize_time_embedding
 
 
 @MODELS.register_module()
@@ -119,17 +118,11 @@ class UnifiedVisualEncoder(nn.Module):
             state_dict: Weights about to be loaded; embeddings of the right size, and of another width, stay untouched.
             prefix: What the names of this encoder begin with there.
         """
-        for name, own in (('pos_embed', self.pos_embed), ('time_embed', self.time_embed)):
-            stored = state_dict.get(prefix + name)
-            if stored is None or stored.shape == own.shape or stored.shape[-1] != own.shape[-1]:
-                continue
-            if name == 'time_embed':
-                fitted = resize_time_embedding(stored, own.shape[1])
-            else:
-                side = math.isqrt(stored.shape[1] - 1)
-                fitted = resize_space_embedding(stored, (side, side), self.grid)
-            print_log(f'{prefix}{name}: interpolated from {stored.shape[1]} to {own.shape[1]} positions', 'current')
-            state_dict[prefix + name] = fitted
+        fit_space_embedding(state_dict, f'{prefix}pos_embed', self.pos_embed, self.grid)
+        stored, own = state_dict.get(prefix + 'time_embed'), self.time_embed
+        if stored is not None and stored.shape != own.shape and stored.shape[-1] == own.shape[-1]:
+            print_log(f'{prefix}time_embed: interpolated from {stored.shape[1]} to {own.shape[1]} positions', 'current')
+            state_dict[prefix + 'time_embed'] = resize_time_embedding(stored, own.shape[1])
 
     def forward(self, frames: Tensor, modality: str) -> VisualFeatures:
         """Encode images or clips.

@@ -1,6 +1,13 @@
 from .attention import CrossAttention, SelfAttention
-from .blocks import CrossAttentionBlock, FeedForward, FeedForwardBlock, SelfAttentionBlock, SpaceTimeBlock
-from .pos_embed import resize_space_embedding, resize_time_embedding
+from .blocks import (
+    CrossAttentionBlock,
+    FeedForward,
+    FeedForwardBlock,
+    SelfAttentionBlock,
+    SpaceTimeBlock,
+    TransformerLayer,
+)
+from .pos_embed import fit_space_embedding, resize_space_embedding, resize_time_embedding
 
 __all__ = [
     'CrossAttention',
@@ -10,6 +17,8 @@ __all__ = [
     'SelfAttention',
     'SelfAttentionBlock',
     'SpaceTimeBlock',
+    'TransformerLayer',
+    'fit_space_embedding',
     'resize_space_embedding',
     'resize_time_embedding',
 ]

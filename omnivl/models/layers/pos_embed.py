@@ -1,7 +1,10 @@
 """Position embeddings fitted to other resolutions and clip lengths (OmniVL, implementation paragraph of section 4)."""
 
+import math
+
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from torch import Tensor
 
 from omnivl.errors import OmniVLValueError
@@ -35,6 +38,23 @@ def resize_space_embedding(embedding: Tensor, old_grid: tuple[int, int], new_gri
     patches = F.interpolate(patches, size=new_grid, mode='bicubic', antialias=True, align_corners=False)
     patches = patches.flatten(2).transpose(1, 2).to(embedding.dtype)  # (1, P', D)
     return F.pad(patches, (0, 0, 1, 0)) + F.pad(cls, (0, 0, 0, patches.shape[1]))
+
+
+def fit_space_embedding(state_dict: dict[str, Tensor], name: str, own: Tensor, grid: tuple[int, int]) -> None:
+    """Interpolate, in place and with a line in the log, the spatial position embedding of weights of another size.
+
+    Args:
+        state_dict: Weights about to be loaded; an embedding of the right size, or of another width, stays untouched.
+        name: Its key there; made for a square grid.
+        own: The model's, float (1, 1 + P, D).
+        grid: The model's rows and columns of patches.
+    """
+    stored = state_dict.get(name)
+    if stored is None or stored.shape == own.shape or stored.shape[-1] != own.shape[-1]:
+        return
+    side = math.isqrt(stored.shape[1] - 1)
+    print_log(f'{name}: interpolated from {stored.shape[1]} to {own.shape[1]} positions', 'current')
+    state_dict[name] = resize_space_embedding(stored, (side, side), grid)
 
 
 def resize_time_embedding(embedding: Tensor, length: int) -> Tensor:

@@ -14,7 +14,7 @@ from omnivl.structures import VisualFeatures, VLBatch, VLDataSample
 
 from ..interfaces import Contrasts, offered_by
 from ..losses import StepLoss
-from ..omnivl import PARTS, OmniVL
+from ..omnivl import OmniVL
 
 
 class ModelOptions(TypedDict, total=False):
@@ -64,7 +64,7 @@ class TrunkModel(BaseModel):
     """
 
     step_type: type[TrainingStep] = TrainingStep
-    trunk: OmniVL
+    trunk: OmniVL  # or a VisualTrunk, for a task that needs no more of it
 
     def __init__(
         self,
@@ -78,8 +78,7 @@ class TrunkModel(BaseModel):
         built: list[StepLoss] = [MODELS.build(loss) for loss in losses]
         self._check_losses(built)
         needed = {part for loss in built for need in loss.needs for part in self.step_type.made_with.get(need, ())}
-        held = set(PARTS if parts is None else parts) | needed
-        self.trunk = MODELS.build(dict(trunk, parts=sorted(held)))
+        self.trunk = MODELS.build(trunk if parts is None else dict(trunk, parts=sorted({*parts, *needed})))
         self.losses = nn.ModuleDict({loss.name: loss for loss in built})
 
     @classmethod

@@ -11,6 +11,13 @@ from omnivl.registry import MODELS
 from .image import ConvStem, ImageTokenizer, check_divisible
 
 
+def inflate(weight: Tensor, time_kernel: int) -> Tensor:
+    """Make a kernel (D, C, time_kernel, h, w) of a 2D one, float (D, C, h, w): the centre slice, and zeros."""
+    inflated = weight.new_zeros(*weight.shape[:2], time_kernel, *weight.shape[2:])
+    inflated[:, :, time_kernel // 2] = weight
+    return inflated
+
+
 @MODELS.register_module()
 class VideoTokenizer(nn.Module):
     """Space-time patches through one 3D convolution, after an optional stem of 2D ones.
@@ -24,6 +31,7 @@ class VideoTokenizer(nn.Module):
         time_kernel: Number of frames that a token looks at.
         time_stride: Number of frames from one token to the next.
         stem_channels: As in ``ImageTokenizer``.
+        bias: Whether the convolution has a bias; CLIP's has none.
     """
 
     def __init__(
@@ -33,6 +41,7 @@ class VideoTokenizer(nn.Module):
         time_kernel: int = 3,
         time_stride: int = 1,
         stem_channels: Sequence[int] = (),
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if time_kernel < 1 or time_stride < 1:
@@ -50,6 +59,7 @@ class VideoTokenizer(nn.Module):
             kernel_size=(time_kernel, last, last),
             stride=(time_stride, last, last),
             padding=((time_kernel - 1) // 2, 0, 0),
+            bias=bias,
         )
 
     def num_positions(self, num_frames: int) -> int:
@@ -90,9 +100,7 @@ class VideoTokenizer(nn.Module):
             )
         self.stem.load_state_dict(image_tokenizer.stem.state_dict())
         state = image_tokenizer.proj.state_dict()
-        inflated = torch.zeros_like(self.proj.weight)
-        inflated[:, :, self.time_kernel // 2] = state['weight']
-        self.proj.load_state_dict(state | {'weight': inflated})
+        self.proj.load_state_dict(state | {'weight': inflate(state['weight'], self.time_kernel)})
 
     def forward(self, frames: Tensor) -> Tensor:
         """Tokenize.
