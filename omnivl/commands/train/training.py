@@ -1,19 +1,14 @@
 """What omnivl train does: the config of the run, and whether it goes on."""
 
 import argparse
-import os
 
 from mmengine.config import Config
 
 from omnivl.datasets.overlap import check_overlap
 from omnivl.engine import ConfigError, check_schedule
 from omnivl.engine.command_line import build_runner, is_test_only, read_run_config
-from omnivl.storage.checkpoint import find_checkpoints
 
 from ..main import as_called
-
-# How often a launcher has started this run anew: torchrun with --max-restarts, a requeued job of slurm.
-RESTART_COUNTS = ('TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT')
 
 
 def load_config(arguments: argparse.Namespace) -> Config:
@@ -37,9 +32,6 @@ def load_config(arguments: argparse.Namespace) -> Config:
     check_schedule(cfg)
     if arguments.resume is not None:
         cfg.resume = arguments.resume
-    # Before its first checkpoint a run begins again as it was told to begin.
-    if any(os.environ.get(name, '0') != '0' for name in RESTART_COUNTS) and find_checkpoints(cfg.work_dir):
-        cfg.resume = 'auto'
     if arguments.amp is not None:
         cfg.optim_wrapper.type = 'PrecisionOptimWrapper'
         cfg.optim_wrapper.precision = arguments.amp
