@@ -142,8 +142,8 @@ def load_last_checkpoint(
 ) -> tuple[Path | None, dict[str, Any] | None, list[str]]:
     """Read the last whole checkpoint of a work directory; that there are some and none is whole is an error.
 
-    Those of ``others`` are not looked at. Returns its path, its content, and why each more recent one was passed over, which a warning says, too;
-    ``(None, None, [])`` if there is none.
+    Those of ``others`` are not looked at. Returns its path, its content, and why each more recent one was passed over,
+    which a warning says, too; ``(None, None, [])`` if there is none.
     """
     problems: list[str] = []
     for path in find_checkpoints(directory):
