@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from omnivl.storage.files import telling_no_room, write_text
 from omnivl.storage.sums import write_sums
 from omnivl.structures import MODALITIES
 
-from .formats import FORMATS, Format, trace
+from .formats import FORMATS, Format, fewest, trace
 from .graphs import OF_TEXTS, Graph, graphs_of, packed_example, pictured
 from .parity import PARITY_COLUMNS, TOLERANCE, Parity, compare
 from .readme import describe
@@ -139,6 +140,8 @@ def write_graph(
         graph = graph.with_fixed('frames', traced['frames'])
         program = trace(graph, example)
         print(f'  {graph.name}: fixed to clips of {traced["frames"]} frames, as the model has no free number of them')
+    graph = replace(graph, fewest_frames=fewest(program, graph, 'frames'))
+    compared = [case | dict(frames=max(case['frames'], graph.fewest_frames)) for case in compared]
     path = folder / f'{graph.name}{form.suffix}'
     form.write(program, graph, example, path)
     return graph, compare(graph, form.read(path, graph), compared, vocabulary)

@@ -61,6 +61,18 @@ def trace(graph: Graph, example: Mapping[str, Tensor]) -> ExportedProgram:
         return torch.export.export(graph.module.eval(), (), dict(example), dynamic_shapes=free, strict=False)
 
 
+def fewest(program: ExportedProgram, graph: Graph, axis: str) -> int:
+    """Return the least size of a free axis that a traced graph holds for; torch says 2 where 1 is right, too."""
+    shapes = {node.name: node.meta['val'].shape for node in program.graph.nodes if node.op == 'placeholder'}
+    symbols = [
+        shapes[value.name][place].node.expr
+        for value in graph.inputs
+        for place, size in enumerate(value.shape)
+        if size == axis
+    ]
+    return max((int(program.range_constraints[symbol].lower) for symbol in symbols), default=2)
+
+
 def _drop_unused(program: ExportedProgram) -> None:
     """Empty the weights that a graph does not look at: it was traced in a model that has more than it uses."""
     used = {node.name for node in program.graph.nodes if node.op == 'placeholder' and node.users}

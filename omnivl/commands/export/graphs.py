@@ -57,12 +57,15 @@ class Graph:
         module: Maps the inputs, by name, to a tuple of the outputs.
         inputs: The inputs.
         outputs: The outputs.
+        fewest_frames: The least of ``frames``, where it is free: two tokens in time, so more where they lie further
+            apart than a frame.
     """
 
     name: str
     module: nn.Module
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
+    fewest_frames: int = 2
 
     def axes(self) -> list[str]:
         """List the free axes of the inputs."""

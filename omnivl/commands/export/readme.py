@@ -80,7 +80,8 @@ def _graphs(form: Format, graphs: Sequence[Graph]) -> Iterator[str]:
             rows += [[f'`{graph.name}{form.suffix}`', role, *_row(value)] for value in values]
     yield _table(['file', '', 'name', 'type', 'shape', 'meaning'], rows)
     yield (
-        'Named sizes are free from call to call, `frames` from 2 on; those of one name are equal within a call. Height '
+        f'Named sizes are free from call to call, `frames` from {max(graph.fewest_frames for graph in graphs)} on; '
+        'those of one name are equal within a call. Height '
         'and width are fixed. All visuals of a call have as many tokens: pictures go into one call, clips into another.'
     )
 
