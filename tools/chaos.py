@@ -31,7 +31,7 @@ from typing import Any
 import torch
 from chaos_config import write_tiny_config
 
-from omnivl.engine.command_line import one_line_errors
+from omnivl.commands.errors import one_line_errors
 from omnivl.errors import OmniVLRuntimeError
 from omnivl.storage.checkpoint import find_checkpoints, load_checkpoint
 

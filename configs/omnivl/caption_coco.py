@@ -5,7 +5,7 @@ Batch: 512 = 16 GPUs x 32. On R GPUs set train_dataloader.image.batch_size = 512
 The paper's (2209.07526, supplement, table 1): AdamW, learning rate 1e-5, weight decay 0.05, linear decay, batch 512, 10
 epochs; 384 pixels (section 4). BLIP's: augmentation, label smoothing 0.1, the prompt, which the loss leaves out, 3
 beams, 5 to 20 word pieces with it; and that the decay ends at 0, without warm-up.
-Start: the joint stage. tools/test.py --submit writes the captions in COCO's form; for its server see
+Start: the joint stage. omnivl test --submit writes the captions in COCO's form; for its server see
 caption_coco_server.py.
 """
 

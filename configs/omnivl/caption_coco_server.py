@@ -1,6 +1,6 @@
 """Captions of COCO's test images, for its server; only tests, with the model of configs/omnivl/caption_coco.py.
 
-tools/test.py --submit writes captions_test2014_omnivl_results.json. The server has the captions to compare with, so no
+omnivl test --submit writes captions_test2014_omnivl_results.json. The server has the captions to compare with, so no
 figures are printed; it wants those of val2014 in the same archive: a run on captions_val2014.json by COCOCaptions.
 Values of the test are those of caption_coco.py: 384 pixels, BLIP's prompt, 3 beams, 5 to 20 word pieces.
 """

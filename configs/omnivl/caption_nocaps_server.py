@@ -1,6 +1,6 @@
 """Captions of NoCaps' test images, for its server (EvalAI); only tests, as configs/omnivl/caption_nocaps.py.
 
-tools/test.py --submit writes nocaps_test.json. The server has the captions to compare with, so no figures are printed.
+omnivl test --submit writes nocaps_test.json. The server has the captions to compare with, so no figures are printed.
 """
 
 from mmengine.config import read_base

@@ -6,7 +6,7 @@ Batch: 256 = 16 GPUs x 16. On R GPUs set train_dataloader.image.batch_size = 256
 The paper's (supplement, table 1): AdamW, learning rate 2e-5, weight decay 0.05, linear decay, batch 256, 10 epochs;
 384 pixels (section 4). BLIP's: augmentation (but no mirrored pictures), label smoothing 0.1, weights of the answers,
 ranking of the 128 answers with the likeliest first word piece; and that the decay ends at 0, without warm-up.
-Start: the joint stage. Test: the server has the answers; tools/test.py --submit writes the file that it takes.
+Start: the joint stage. Test: the server has the answers; omnivl test --submit writes the file that it takes.
 """
 
 from mmengine.config import read_base

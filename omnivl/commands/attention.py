@@ -9,9 +9,8 @@ Examples:
 
 import argparse
 
-from omnivl.visualization.attention import KINDS
-
 from . import infer
+from .options import ATTENTION_KINDS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     infer.add_model_options(parser)
     parser.add_argument('--text', action='append', help='the text whose words to look for')
     parser.add_argument('--word', action='append', help='a word to draw; by default all words of the text')
-    parser.add_argument('--kind', choices=KINDS, default=KINDS[0], help='what is drawn (default: %(default)s)')
+    parser.add_argument(
+        '--kind', choices=ATTENTION_KINDS, default=ATTENTION_KINDS[0], help='what is drawn (default: %(default)s)'
+    )
     parser.add_argument('--pictures', default='attention', help='folder to write to (default: %(default)s)')
     infer.add_output_option(parser)
 

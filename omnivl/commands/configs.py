@@ -22,6 +22,7 @@ from omnivl.errors import OmniVLFileNotFoundError, OmniVLRuntimeError
 from omnivl.places import find_config, named_configs, nearest_configs
 
 from .main import UsageError
+from .options import add_cfg_options
 
 ACTIONS = ('list', 'show', 'copy')
 
@@ -84,7 +85,7 @@ def found(name: str) -> Path:
 
 def merged(name: str, options: list[str]) -> str:
     """Return the text of a config with all that it reads, and with ``--cfg-options``."""
-    from omnivl.engine.command_line import add_cfg_options, read_changed_config  # takes seconds, list does without
+    from omnivl.engine.command_line import read_changed_config
 
     parser = argparse.ArgumentParser()
     add_cfg_options(parser)

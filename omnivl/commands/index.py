@@ -13,8 +13,6 @@ import contextlib
 import sys
 from pathlib import Path
 
-from omnivl.engine.command_line import one_line_errors
-
 from . import infer
 
 
@@ -26,9 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Encode and write; what could not be used is told."""
-    infer.read_words(arguments)
-    with one_line_errors(), contextlib.redirect_stdout(sys.stderr):
+    from .infer.inference import load_inferencer, read_words, show
+
+    read_words(arguments)
+    with contextlib.redirect_stdout(sys.stderr):
         inputs = [word if '://' in word else Path(word) for word in arguments.inputs]
-        gallery = infer.load_inferencer(arguments).build_gallery(inputs, modality=arguments.modality)
+        gallery = load_inferencer(arguments).build_gallery(inputs, modality=arguments.modality)
         gallery.save(arguments.out)
-    infer.show([dict(index=arguments.out, entries=len(gallery)), *gallery.errors], None)
+    show([dict(index=arguments.out, entries=len(gallery)), *gallery.errors], None)

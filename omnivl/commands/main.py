@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from omnivl.errors import OmniVLError, OmniVLValueError
+from omnivl.errors import OmniVLValueError
 from omnivl.places import DATA_VARIABLE
 from omnivl.version import __version__
 
+from .errors import one_line_errors
 from .table import COMMANDS, DOORS, GROUPS
 
 
@@ -61,11 +62,11 @@ def run_command(name: str, words: Sequence[str] | None = None) -> None:
     if getattr(arguments, 'data_root', None) is not None:
         os.environ[DATA_VARIABLE] = os.path.abspath(arguments.data_root)
     try:
-        code = module.run(arguments)
-    except UsageError as error:
-        parser.error(str(error))
-    except OmniVLError as error:
-        sys.exit(as_called(f'error: {error}'))
+        with one_line_errors():
+            try:
+                code = module.run(arguments)
+            except UsageError as error:
+                parser.error(str(error))
     except SystemExit as end:  # the library speaks of commands
         sys.exit(as_called(end.code) if isinstance(end.code, str) else end.code)
     if code:

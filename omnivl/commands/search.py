@@ -9,8 +9,6 @@ Examples:
 
 import argparse
 
-from omnivl.apis.gallery import is_index
-
 from . import infer
 from .main import UsageError
 
@@ -24,8 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Search and show what is found."""
-    infer.read_words(arguments)
+    from omnivl.apis.gallery import is_index
+
+    from .infer.inference import do_and_show, read_words
+
+    read_words(arguments)
     if len(arguments.inputs) != 1 or not is_index(arguments.inputs[0]):
         raise UsageError(f'{", ".join(arguments.inputs)}: that is not one index; omnivl index makes one')
     arguments.task = 'retrieve'
-    infer.run_task(arguments)
+    do_and_show(arguments)

@@ -28,7 +28,7 @@ from omnivl.weights.facts import vocabulary_sha256
 from .data_config import SUFFIXES, ConfigError, read_data_config
 from .streams import split_losses
 
-# Keys that the runner and tools/train.py read beside the arguments of MMEngine's Runner.
+# Keys that the runner and omnivl train read beside the arguments of MMEngine's Runner.
 EXTRA_KEYS = (
     'activation_checkpointing',
     'allow_train_test_overlap',

@@ -34,6 +34,7 @@ from .distributed import init_process_group, wrap_distributed
 from .evaluation_loop import EvaluationLoop
 from .identity import describe, load_into
 from .log_processor import OmniVLLogProcessor
+from .rounds import is_restarted, note_older, older_checkpoints
 from .run_state import check_resumable, collect, get_random_state, restore, set_random_state
 from .signals import watch_launcher
 from .tracking import CurveVisualizer
@@ -63,6 +64,7 @@ class OmniVLRunner(Runner):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._resume_content: dict[str, Any] | None = None
+        self._older: list[Path] = []  # checkpoints of a run before this one
         self._pending_random_state: dict[str, Any] | None = None
         super().__init__(*args, **kwargs)
 
@@ -281,6 +283,7 @@ class OmniVLRunner(Runner):
             if is_main_process():
                 for name in remove_leftovers(self.work_dir):
                     self.logger.info(f'Removed {name}, which a killed process left half written')
+            self._go_on_if_restarted()
             return super().train()
 
     def test(self) -> dict[str, float]:
@@ -304,6 +307,18 @@ class OmniVLRunner(Runner):
             self.bare_model.compile(**({} if options is True else options))
             self.logger.info('The forward pass is compiled; the first iterations take longer')
 
+    def _go_on_if_restarted(self) -> None:
+        """Resume what the rounds before this one have saved; before their first checkpoint begin as it was told."""
+        has_saved = [False]
+        if is_main_process() and not is_restarted():
+            note_older(self.work_dir)
+        elif is_main_process() and self._resume not in (True, 'auto'):  # which mean older checkpoints too
+            self._older = older_checkpoints(self.work_dir)
+            has_saved = [len(files.find_checkpoints(self.work_dir)) > len(self._older)]
+        broadcast_object_list(has_saved)
+        if has_saved[0]:
+            self.cfg.resume = self._resume = 'auto'
+
     def _read_resume_checkpoint(self) -> None:
         """Find and read the checkpoint to go on from, once, before anything is built that depends on the seed."""
         if not self._resume or self._has_loaded or self._resume_content is not None:
@@ -325,7 +340,7 @@ class OmniVLRunner(Runner):
         content: dict[str, Any] | None = None
         found: list[str | None] = [None]
         if is_main_process():
-            path, content, _ = files.load_last_checkpoint(self.work_dir)
+            path, content, _ = files.load_last_checkpoint(self.work_dir, self._older)
             found = [None if path is None else str(path)]
         broadcast_object_list(found)
         self.loaded_from = found[0]

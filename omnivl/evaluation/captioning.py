@@ -55,7 +55,7 @@ class CaptionEvaluation(Evaluation):
         max_length: Most word pieces to generate, the closing one included.
         min_length: Word pieces before a caption may end.
         official: Whether to compute the official metrics; needs a CaptionDataset and ``pycocoevalcap``.
-        submission_file: Name of the file that ``tools/test.py --submit`` writes in the form of COCO's and NoCaps'
+        submission_file: Name of the file that ``omnivl test --submit`` writes in the form of COCO's and NoCaps'
             servers; None = there is no server.
     """
 

@@ -10,7 +10,7 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,14 +137,18 @@ def find_checkpoints(directory: str | os.PathLike) -> list[Path]:
     return sorted(found, key=rank, reverse=True)
 
 
-def load_last_checkpoint(directory: str | os.PathLike) -> tuple[Path | None, dict[str, Any] | None, list[str]]:
+def load_last_checkpoint(
+    directory: str | os.PathLike, others: Collection[Path] = ()
+) -> tuple[Path | None, dict[str, Any] | None, list[str]]:
     """Read the last whole checkpoint of a work directory; that there are some and none is whole is an error.
 
-    Returns its path, its content, and why each more recent one was passed over, which a warning says, too;
-    ``(None, None, [])`` if there is none.
+    Those of ``others`` are not looked at. Returns its path, its content, and why each more recent one was passed over,
+    which a warning says, too; ``(None, None, [])`` if there is none.
     """
     problems: list[str] = []
     for path in find_checkpoints(directory):
+        if path in others:
+            continue
         try:
             content = load_checkpoint(path)
             check_finite(content, path)

@@ -43,7 +43,7 @@ def text_tower_only(monkeypatch):
     ],
 )
 def test_a_mistake_is_said_before_anything_is_loaded(words, out, code, message, world, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr('omnivl.commands.export.OmniVLInferencer', None)
+    monkeypatch.setattr('omnivl.commands.export.exporting.OmniVLInferencer', None)
     (tmp_path / 'full').mkdir()
     (tmp_path / 'full/a').write_text('mine')
     places = dict(MODEL=(world.config, world.checkpoint), CONFIG=(world.config,))

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from omnivl.commands import flops
+from omnivl.commands.flops import counting as flops
 from omnivl.commands.main import run_command
 from omnivl.commands.plan.costs import Training, fsdp_bytes
 from omnivl.commands.plan.gpus import GPUS, find_gpu

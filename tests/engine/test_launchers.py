@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import toys
 from runs import assert_same_run, run_ranks, train
 
+from omnivl.engine import AlternatingTrainLoop
 from omnivl.engine.signals import RESTART_CODE
 from omnivl.errors import OmniVLRuntimeError
 from omnivl.storage import load_checkpoint
@@ -91,6 +93,26 @@ def test_a_run_that_a_launcher_starts_anew_resumes(monkeypatch, tmp_path, name):
     assert load_checkpoint(tmp_path / 'run/iter_5.pth')['train_loop']['iteration'] == 5
     assert "resume = 'auto'" in load_checkpoint(tmp_path / 'run/iter_5.pth')['meta']['cfg']
     assert "resume = '" + str(start) in load_checkpoint(tmp_path / 'run/iter_4.pth')['meta']['cfg'], logs
+
+
+def test_a_run_that_died_before_its_first_checkpoint_does_not_take_an_older_one(monkeypatch, tmp_path):
+    """An older run has saved more steps into the same folder; no round of the new one goes on from it."""
+    config, run = write_config(tmp_path / 'run'), tmp_path / 'run'
+    call_train(monkeypatch, config, '--cfg-options', 'train_cfg.max_iters=6', 'randomness.seed=1')
+    options = ('--cfg-options', 'train_cfg.max_iters=3', 'randomness.seed=2')
+    with monkeypatch.context() as patched:
+        patched.setattr(AlternatingTrainLoop, 'run', Mock(side_effect=MemoryError))
+        with pytest.raises(MemoryError):
+            call_train(monkeypatch, config, *options)
+    monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', '1')
+    call_train(monkeypatch, config, *options)
+    assert load_checkpoint(run / 'iter_3.pth')['meta']['seed'] == 2
+    monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', '2')  # goes on from its own third, not from the older sixth
+    call_train(monkeypatch, config, '--cfg-options', 'train_cfg.max_iters=4', 'randomness.seed=2')
+    again = load_checkpoint(run / 'iter_4.pth')
+    assert (again['meta']['seed'], again['train_loop']['iteration']) == (2, 4)
+    assert "resume = 'auto'" in again['meta']['cfg']
+    assert "resume = 'auto'" not in load_checkpoint(run / 'iter_3.pth')['meta']['cfg']
 
 
 SRUN = """#!/bin/sh

@@ -12,8 +12,9 @@ import toys
 from mmengine.config import Config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from omnivl.commands.options import add_run_options
 from omnivl.engine import ConfigError, OmniVLRunner, read_config
-from omnivl.engine.command_line import add_run_options, read_run_config
+from omnivl.engine.command_line import read_run_config
 from omnivl.engine.tracking import TRACKERS, curve_tag, track_with
 
 PICTURE = np.zeros((4, 6, 3), np.uint8)

@@ -12,9 +12,9 @@ import pytest
 import torch
 import toys
 
+from omnivl.commands.errors import one_line_errors
 from omnivl.datasets import AnnotationError, BrokenVisualError
 from omnivl.engine import ConfigError, read_config
-from omnivl.engine.command_line import one_line_errors
 from omnivl.engine.evaluation_loop import flat_names, nested
 from omnivl.errors import OmniVLKeyError
 from omnivl.storage import load_checkpoint, save_checkpoint

@@ -4,7 +4,7 @@ from data_config import NUM_IMAGES, call_tool, make_data_config
 from mmengine.config import Config
 from PIL import Image
 
-from omnivl.commands import browse
+from omnivl.commands.browse import sheet as browse
 from omnivl.datasets import caption_target_id
 from omnivl.registry import DATASETS, TOKENIZERS
 

@@ -33,8 +33,8 @@ from omnivl.weights import load_weights  # noqa: E402
 CONVERT, EXPORT = convert, export
 
 
-def run(tool, name, *arguments):
-    getattr(tool, name)(make_parser(tool).parse_args([str(argument) for argument in arguments]))
+def run(tool, *arguments):
+    tool.run(make_parser(tool).parse_args([str(argument) for argument in arguments]))
 
 
 def write_config(path, model, **rest):
@@ -58,7 +58,7 @@ def test_a_converted_file_is_a_checkpoint_and_a_table_ends_the_run(
     suffix, config, source, vocab_file, tmp_path, capsys
 ):
     out = tmp_path / f'new/converted{suffix}'
-    run(CONVERT, 'convert', '--from', 'blip', source, '--config', config, '--out', out)
+    run(CONVERT, '--from', 'blip', source, '--config', config, '--out', out)
     printed = capsys.readouterr().out
     assert 'part                filled    left  unused' in printed and f'written to {out}' in printed
     model = MODELS.build(Config.fromfile(config).model)
@@ -75,7 +75,7 @@ def test_several_sources_come_in_order_and_the_rest_is_seeded(config, source, tm
     files = [tmp_path / 'first.pth', tmp_path / 'second.pth']
     for out in files:
         run(
-            CONVERT, 'convert', '--from', 'blip', source, '--from', 'blip', tmp_path / 'caption',
+            CONVERT, '--from', 'blip', source, '--from', 'blip', tmp_path / 'caption',
             '--config', config, '--out', out, '--cfg-options', 'model.trunk.share=none',
         )  # fmt: skip
     first, second = (load_checkpoint(path)['state_dict'] for path in files)
@@ -86,19 +86,19 @@ def test_several_sources_come_in_order_and_the_rest_is_seeded(config, source, tm
 
 def test_hugging_faces_matching_token_is_named_and_set_in_the_shell(config, source, tmp_path, capsys):
     command = ('--from', 'blip', source, '--config', config, '--out', tmp_path / 'ours.pth')
-    run(CONVERT, 'convert', *command)
+    run(CONVERT, *command)
     advised = '--cfg-options model.trunk.matching_token=CLS'
     assert advised in capsys.readouterr().out
-    run(CONVERT, 'convert', *command, *advised.split())
+    run(CONVERT, *command, *advised.split())
     assert advised not in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"got \['CLS'\] \(in the shell without brackets"):
-        run(CONVERT, 'convert', *command, '--cfg-options', 'model.trunk.matching_token=[CLS]')
+        run(CONVERT, *command, '--cfg-options', 'model.trunk.matching_token=[CLS]')
 
 
 def test_weights_without_their_config_say_what_was_not_compared(config, source, tmp_path, capsys):
     shutil.copy(source / 'model.safetensors', tmp_path / 'blip.safetensors')
     for file, is_noted in ((tmp_path / 'blip.safetensors', True), (source / 'model.safetensors', False)):
-        run(CONVERT, 'convert', '--from', 'blip', file, '--config', config, '--out', tmp_path / 'ours.pth')
+        run(CONVERT, '--from', 'blip', file, '--config', config, '--out', tmp_path / 'ours.pth')
         assert ('norm_eps and activation were not compared' in capsys.readouterr().out) is is_noted
 
 
@@ -110,13 +110,13 @@ def test_what_does_not_fit_is_an_error_unless_allowed_by_name(config, source, tm
     save_file(weights, source / 'model.safetensors')
     arguments = ['--from', 'blip', source, '--config', config, '--out', tmp_path / 'out.pth']
     with pytest.raises(ValueError, match=r'1 keys without a place in the model: extra.weight.*--allow'):
-        run(CONVERT, 'convert', *arguments)
+        run(CONVERT, *arguments)
     assert not (tmp_path / 'out.pth').exists()
-    run(CONVERT, 'convert', *arguments, '--allow', 'extra.*')
+    run(CONVERT, *arguments, '--allow', 'extra.*')
     with pytest.raises(ValueError, match='there is no such reader, there are timm, bert'):
-        run(CONVERT, 'convert', '--from', 'blib', source, '--config', config, '--out', tmp_path / 'out.pth')
+        run(CONVERT, '--from', 'blib', source, '--config', config, '--out', tmp_path / 'out.pth')
     with pytest.raises(ValueError, match=r'--out must end in .pth or .safetensors'):
-        run(CONVERT, 'convert', *arguments[:-1], tmp_path / 'out.bin')
+        run(CONVERT, *arguments[:-1], tmp_path / 'out.bin')
 
 
 def test_the_command_says_in_one_line_what_is_wrong(config, tmp_path):
@@ -147,7 +147,7 @@ def test_blip_to_ours_to_blip_is_the_same_state_dict(seed, kind, vocab_file, tmp
     save_checkpoint(dict(state_dict=model.state_dict()), tmp_path / 'ours.pth')
     config = write_config(tmp_path / 'config.py', omnivl_config(vocab_file, **options))
     run(
-        EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'back', '--format', 'blip', '--kind', kind
+        EXPORT, config, tmp_path / 'ours.pth', '--out', tmp_path / 'back', '--format', 'blip', '--kind', kind
     )  # fmt: skip
     written = load_file(tmp_path / 'back/model.safetensors')
     assert written.keys() == stored.keys() and all(torch.equal(written[key], stored[key]) for key in stored)
@@ -161,7 +161,7 @@ def test_a_model_of_ours_runs_in_hugging_faces_blip(vocab_file, tmp_path):
     theirs = {}
     for kind in ('retrieval', 'caption'):
         folder = tmp_path / kind
-        run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', folder, '--format', 'blip', '--kind', kind)
+        run(EXPORT, config, tmp_path / 'ours.pth', '--out', folder, '--format', 'blip', '--kind', kind)
         theirs[kind] = BLIP[kind].from_pretrained(folder).eval()
         assert (folder / 'vocab.txt').read_text() == Path(vocab_file).read_text()
     with_first = [torch.cat([torch.full_like(ids[:, :1], token), ids[:, 1:]], dim=1) for token in (ENC, DEC)]
@@ -216,7 +216,7 @@ def test_an_exported_folder_is_the_model_wherever_it_is(share, tiny_model, tiny_
         test_evaluator={'image.retrieval': dict(type='RetrievalEvaluation')},
         test_cfg=dict(type='EvaluationLoop'),
     )
-    run(EXPORT, 'export', config, tmp_path, '--out', tmp_path / 'folder')
+    run(EXPORT, config, tmp_path, '--out', tmp_path / 'folder')
     assert sorted(path.name for path in (tmp_path / 'folder').iterdir()) == [
         'README.md', 'SHA256SUMS', 'config.json', 'model.safetensors', 'preprocessor_config.json', 'vocab.txt',
     ]  # fmt: skip
@@ -252,7 +252,7 @@ def test_an_exported_model_of_question_answering_keeps_its_type(vocab_file, tmp_
     model = omnivl(vocab_file, type='OmniVLQA', label_smoothing=0.2)
     save_checkpoint(dict(state_dict=model.state_dict()), tmp_path / 'ours.pth')
     config = write_config(tmp_path / 'config.py', omnivl_config(vocab_file, type='OmniVLQA', label_smoothing=0.2))
-    run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder')
+    run(EXPORT, config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder')
     loaded, _ = load_exported(tmp_path / 'folder')
     assert type(loaded) is type(model) and loaded.losses['answer'].label_smoothing == 0.2
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in loaded.state_dict().items())
@@ -264,7 +264,7 @@ def test_a_tokenizer_of_transformers_comes_along(vocab_file, tmp_path):
     model = omnivl(vocab_file, tokenizer=tokenizer)
     save_checkpoint(dict(state_dict=model.state_dict()), tmp_path / 'ours.pth')
     config = write_config(tmp_path / 'config.py', omnivl_config(vocab_file, tokenizer=tokenizer))
-    run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder')
+    run(EXPORT, config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder')
     ids = model.trunk.tokenizer.encode('w1 w2 w1', 9).tolist()
     shutil.rmtree(tmp_path / 'bert')
     loaded, _ = load_exported(tmp_path / 'folder')
@@ -277,7 +277,7 @@ def edited_folder(folder, vocab_file, edit):
     model = omnivl(vocab_file)
     save_checkpoint(dict(state_dict=model.state_dict()), folder / 'ours.pth')
     config = write_config(folder / 'config.py', omnivl_config(vocab_file))
-    run(EXPORT, 'export', config, folder / 'ours.pth', '--out', folder / 'folder')
+    run(EXPORT, config, folder / 'ours.pth', '--out', folder / 'folder')
     content = json.loads((folder / 'folder/config.json').read_text())
     edit(content)
     (folder / 'folder/config.json').write_text(json.dumps(content))
@@ -355,7 +355,7 @@ def test_a_folder_of_old_is_read_with_a_warning_and_its_weights_are_checked(voca
 def test_the_folder_of_hugging_faces_blip_has_its_checksums_too(vocab_file, tmp_path):
     save_checkpoint(dict(state_dict=omnivl(vocab_file).state_dict()), tmp_path / 'ours.pth')
     config = write_config(tmp_path / 'config.py', omnivl_config(vocab_file))
-    run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'blip', '--format', 'blip')
+    run(EXPORT, config, tmp_path / 'ours.pth', '--out', tmp_path / 'blip', '--format', 'blip')
     done = subprocess.run(['sha256sum', '-c', 'SHA256SUMS'], cwd=tmp_path / 'blip', capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.count(': OK') == len(list((tmp_path / 'blip').iterdir())) - 1
 
@@ -368,8 +368,8 @@ def test_folders_that_are_not_ours_and_broken_ones(config, source, tmp_path):
     message = r"does not say format='omnivl'.* of no other kind that is known \(blip\): it says \{'model_type': 'bert'"
     with pytest.raises(ValueError, match=message):
         load_exported(tmp_path / 'other')
-    run(CONVERT, 'convert', '--from', 'blip', source, '--config', config, '--out', tmp_path / 'ours.pth')
-    run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder')
+    run(CONVERT, '--from', 'blip', source, '--config', config, '--out', tmp_path / 'ours.pth')
+    run(EXPORT, config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder')
     weights = tmp_path / 'folder/model.safetensors'
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match=r'model.safetensors is damaged or was changed'):
@@ -384,10 +384,10 @@ def test_folders_that_are_not_ours_and_broken_ones(config, source, tmp_path):
     with pytest.raises(OmniVLError, match=r'config.json has no model: export the model again'):
         load_exported(tmp_path / 'folder')
     with pytest.raises(ValueError, match=r"through their reader, load_from=dict\(type='blip'"):
-        run(EXPORT, 'export', config, tmp_path / 'blip', '--out', tmp_path / 'folder')
+        run(EXPORT, config, tmp_path / 'blip', '--out', tmp_path / 'folder')
     with pytest.raises(FileNotFoundError, match='make one with'):
         missing = ['--cfg-options', f'model.trunk.tokenizer.vocab_file={tmp_path}/none.txt']
-        run(EXPORT, 'export', config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder', *missing)
+        run(EXPORT, config, tmp_path / 'ours.pth', '--out', tmp_path / 'folder', *missing)
 
 
 def test_originals_keys_come_back_as_hugging_faces(vocab_file, tmp_path):

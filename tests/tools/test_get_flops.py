@@ -7,7 +7,7 @@ from data_config import call_tool
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from omnivl.commands import flops
+from omnivl.commands.flops import counting as flops
 from omnivl.models import OmniVLClassifier
 
 ROOT = Path(__file__).parents[2]

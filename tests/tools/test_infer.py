@@ -118,7 +118,10 @@ def test_searching_and_searching_again(monkeypatch, capsys, tmp_path, model, pho
         ),
         (['CONFIG', 'CHECKPOINT', '--task', 'caption', 'nowhere.png'], 'nowhere.png: there is no such file'),
         (['CONFIG', 'nowhere.pth', '--task', 'caption', 'a.png'], 'there is no checkpoint nowhere.pth'),
-        (['nowhere', '--task', 'caption', 'a.png'], 'there is no config nowhere'),
+        (
+            ['nowhere', '--task', 'caption', 'a.png'],
+            'there is no model or config nowhere: A model is a work directory, a checkpoint',
+        ),
     ],
 )
 def test_errors_are_one_line(monkeypatch, capsys, model, arguments, message):

@@ -8,7 +8,7 @@ import pytest
 from data_config import CLIP_FRAMES, NUM_IMAGES, call_tool, make_data_config
 from mmengine.config import Config
 
-from omnivl.commands import verify
+from omnivl.commands.verify import reading as verify
 from omnivl.datasets import BrokenVisualError, PairDataset
 from omnivl.datasets.transforms import LoadVideo
 from omnivl.datasets.transforms.decoders import VideoDecoder, VideoReader

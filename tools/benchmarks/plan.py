@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from omnivl.commands.flops import Sizes, build_model, make_batch
+from omnivl.commands.flops.counting import Sizes, build_model, make_batch
 from omnivl.commands.plan.memory import Load, Memory, Rehearsal, build_optimizer, lasting_bytes
 from omnivl.engine.optim import PRECISIONS
 

@@ -18,9 +18,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from omnivl.commands.main import UsageError
-from omnivl.engine.command_line import add_config_options, one_line_errors
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLImportError
+
+from ..main import UsageError
+from ..options import add_config_options
 
 AUTH_VARIABLE = 'OMNIVL_DEMO_AUTH'
 EXAMPLES = 'examples'  # folder beside a model, which omnivl finetune writes
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
             from .server import ended_by_signals
         except ImportError as error:
             raise OmniVLImportError(f"the page needs gradio ({error}): pip install 'omnivl[web]'") from error
-        with ended_by_signals(), one_line_errors():
+        with ended_by_signals():
             show_page(arguments, uploads, auth)
     finally:
         shutil.rmtree(uploads, ignore_errors=True)
@@ -82,11 +83,12 @@ def show_page(arguments: argparse.Namespace, uploads: Path, auth: tuple[str, str
         uploads: An empty folder for what visitors hand in.
         auth: User and password, or None.
     """
-    from omnivl.commands import infer
+    from omnivl.engine.command_line import check_model
     from omnivl.engine.identity import knows_itself
     from omnivl.engine.threads import choose_threads
     from omnivl.places import find_config
 
+    from ..infer.inference import load_inferencer
     from .content import open_gallery, take_examples
     from .gate import LOOPBACK
     from .page import make_page
@@ -96,9 +98,10 @@ def show_page(arguments: argparse.Namespace, uploads: Path, auth: tuple[str, str
 
     start = time.monotonic()
     listening = listen(arguments.host, arguments.port)
+    check_model(arguments.model)
     if not knows_itself(arguments.model):
         arguments.model = str(find_config(arguments.model))
-    inferencer = infer.load_inferencer(arguments)
+    inferencer = load_inferencer(arguments)
     if (threads := choose_threads(inferencer.model)) is not None:
         print(threads)
     limits = UploadLimits(arguments.max_mb, arguments.max_megapixels, arguments.max_seconds)

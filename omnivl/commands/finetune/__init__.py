@@ -72,11 +72,8 @@ def check(arguments: argparse.Namespace) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Understand, choose, train, test, report."""
-    from omnivl.engine.command_line import one_line_errors
-
     from .running import finetune
 
     check(arguments)
     arguments.folder = Path(arguments.folder)
-    with one_line_errors():
-        finetune(arguments)
+    finetune(arguments)

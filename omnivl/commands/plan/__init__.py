@@ -14,9 +14,12 @@ Examples:
 """
 
 import argparse
+import json
 import math
 
 from ..main import UsageError
+from ..options import CONFIG_HELP, add_cfg_options
+from .gpus import NAMES
 from .options import numbers_of
 
 # OpenCLIP's ViT-B/16 on 344 A100, 390 samples/s each (docs/guides/plan_run.md).
@@ -25,10 +28,6 @@ DEFAULT_MFU = 0.15
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    from omnivl.engine.command_line import CONFIG_HELP, add_cfg_options
-
-    from .gpus import NAMES
-
     parser.add_argument('config', help=CONFIG_HELP)
     add_cfg_options(parser)
     parser.add_argument('--gpus', type=int, default=1, metavar='N', help='number of GPUs; default 1')
@@ -98,14 +97,9 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Plan and print."""
-    import json
-
-    from omnivl.engine.command_line import one_line_errors
-
     from .planning import make_plan
     from .report import show
 
     check_arguments(arguments)
-    with one_line_errors():
-        plan = make_plan(arguments)
+    plan = make_plan(arguments)
     print(json.dumps(plan) if arguments.json else show(plan))

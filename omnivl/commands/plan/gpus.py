@@ -3,8 +3,10 @@
 import os
 import time
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 GIB = 1 << 30
 MATRIX = 1024  # side of the product that a CPU is measured with
@@ -63,14 +65,18 @@ def find_gpu(name: str, memory_gb: float | None = None, tflops: float | None = N
 
 def measure_cpu() -> GPU:
     """Measure matrix products on this machine, which takes about a second."""
+    import torch
+
     memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
     single, half = (_matrix_rate(dtype) for dtype in (torch.float32, torch.bfloat16))
     title = f'CPU of this machine with {torch.get_num_threads()} threads'
     return GPU(title, memory, half, single, None, None, f'measured here: products of {MATRIX} x {MATRIX} matrices')
 
 
-def _matrix_rate(dtype: torch.dtype, seconds: float = 0.3) -> float:
+def _matrix_rate(dtype: 'torch.dtype', seconds: float = 0.3) -> float:
     """Return the FLOP/s of the fastest of the products that fit into some seconds."""
+    import torch
+
     left, right = torch.ones(2, MATRIX, MATRIX, dtype=dtype)
     best, end = 0.0, time.perf_counter() + seconds
     while best == 0.0 or time.perf_counter() < end:

@@ -28,7 +28,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from omnivl.engine.optim import PRECISIONS
 from omnivl.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
-from ..flops import Sizes, build_model, make_batch
+from ..flops.counting import Sizes, build_model, make_batch
 
 # Where the fake tensors say that they are: without a driver autograd has no other device (hasPrimaryContext).
 DEVICE = 'cpu'

@@ -14,7 +14,7 @@ from omnivl.engine import ConfigError
 from omnivl.engine.command_line import is_test_only, read_changed_config
 from omnivl.engine.optim import PRECISIONS
 
-from ..flops import Meter, build_model
+from ..flops.counting import Meter, build_model
 from .advice import ways_to_fit
 from .costs import (
     Machine,

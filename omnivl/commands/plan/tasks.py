@@ -21,7 +21,7 @@ from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.registry import DATASETS, LOOPS
 from omnivl.structures import FRAMES, MODALITIES
 
-from ..flops import Sizes, choose_sizes
+from ..flops.counting import Sizes, choose_sizes
 from .memory import silent
 
 GIVEN, COUNTED, PUBLISHED = 'given', 'counted', 'published'

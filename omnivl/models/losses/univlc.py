@@ -15,7 +15,7 @@ POSITIVES = ('mean', 'sum')
 
 
 def _full_precision(device: str) -> AbstractContextManager:
-    # The meta device, on which tools/get_flops.py counts, has no autocast to turn off.
+    # The meta device, on which omnivl flops counts, has no autocast to turn off.
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 

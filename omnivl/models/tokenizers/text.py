@@ -275,7 +275,7 @@ def read_vocabulary(vocab_file: str | Path) -> dict[str, int]:
     if not path.is_file():
         raise OmniVLFileNotFoundError(
             f'no vocabulary at {path}: get that of BERT with "curl --create-dirs -Lo {path} {BERT_VOCABULARY}", or '
-            f'make one with "omnivl vocabulary --captions FILE --out {path}" (tools/train_tokenizer.py of a checkout)'
+            f'make one with "omnivl vocabulary --captions FILE --out {path}"'
         )
     try:
         with path.open(encoding='utf-8') as lines:

@@ -13,7 +13,7 @@ import torch.multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 from uniformer_world import SIZE, make_classifier
 
-from omnivl.commands.flops import Sizes, measure
+from omnivl.commands.flops.counting import Sizes, measure
 from omnivl.commands.main import run_command
 from omnivl.engine import read_config
 from omnivl.engine.identity import plain

@@ -1,19 +1,8 @@
-"""Read every image and video of a config once and list the ones that are broken.
-
-Each file is decoded from its first to its last pixel by the loader of its pipeline. The list has one path a line, with
-the reason as a comment above it, and goes into the datasets of the config: bad_files='bad_files.txt'. An interrupted
-run goes on where it was when it is started again. Exit code: 0 nothing is broken, 1 something is, 2 another error.
-
-Examples:
-    omnivl verify pretrain_joint
-    omnivl verify configs/omnivl/pretrain_joint.py --workers 16 --out data/bad_files.txt
-    omnivl verify configs/omnivl/pretrain_joint.py --roles train
-"""
+"""What omnivl verify does: every file read once, with a log to go on from, and the list of broken ones written."""
 
 import argparse
 import copy
 import json
-import os
 import sys
 from array import array
 from collections import Counter
@@ -28,16 +17,14 @@ from mmengine.config import Config
 from omnivl.datasets import VisualDataset
 from omnivl.datasets.verification import ReadingPlan, read_all
 from omnivl.engine import ConfigError, read_config
-from omnivl.engine.command_line import CONFIG_HELP, WRONG_PLACES, add_config_options, message_of
 from omnivl.errors import OmniVLError
 from omnivl.registry import DATASETS
 from omnivl.storage import ProgressBar, write_text
 
-from .main import UsageError
+from ..errors import WRONG_PLACES, message_of
+from ..options import MAX_SECONDS
 
-ROLES = ('train', 'val', 'test')
 LINES_EVERY = 30  # seconds, in a file
-MAX_SECONDS = 600.0  # for the whole of a file
 
 
 @dataclass
@@ -60,24 +47,6 @@ class Tally:
         if reason is not None:
             self.bad[source] += 1
             self.reasons[path] = (source, reason)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    parser.add_argument('config', help=CONFIG_HELP)
-    add_config_options(parser)
-    parser.add_argument('--roles', nargs='+', choices=ROLES, default=ROLES, help='which data; by default all')
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    parser.add_argument('--workers', type=int, default=cores, help=f'processes that read; by default {cores}; 0 = none')
-    parser.add_argument(
-        '--out', type=Path, default=Path('bad_files.txt'), help='list to write; by default bad_files.txt'
-    )
-    parser.add_argument(
-        '--max-seconds',
-        type=float,
-        default=MAX_SECONDS,
-        help=f'a file that takes longer is broken; by default {MAX_SECONDS:g}',
-    )
 
 
 def build_datasets(cfg: Config, roles: Sequence[str]) -> list[VisualDataset]:
@@ -202,10 +171,8 @@ def summary(plan: ReadingPlan, tally: Tally) -> str:
     return '\n'.join(lines)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Verify."""
-    if arguments.workers < 0:
-        raise UsageError(f'--workers must not be negative, got {arguments.workers}')
+def verify_config(arguments: argparse.Namespace) -> int:
+    """Verify what the options of the command describe, and return the exit code."""
     try:
         cfg = read_config(arguments.config, arguments.trust_code)
         plan = ReadingPlan(build_datasets(cfg, arguments.roles))

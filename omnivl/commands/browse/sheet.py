@@ -1,19 +1,8 @@
-"""Draw what a model really gets: samples of a config after all transforms, with their text, label and target id.
-
-The frames are those of the batch, 8-bit pixels before the one normalisation in the data preprocessor; the text is
-decoded back from the word-piece ids, so what was cut off or unknown is missing here too.
-
-Examples:
-    omnivl browse pretrain_joint --out sheet.png
-    omnivl browse pretrain_joint --loader video --number 8
-    omnivl browse pretrain_joint --loader image --number 6 --epochs 5
-    omnivl browse pretrain_joint --role test --loader image.retrieval
-"""
+"""The sheet that omnivl browse writes: samples of the datasets of a config, drawn with what is said of them."""
 
 import argparse
 import copy
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,37 +12,13 @@ from torch.utils.data import Dataset
 
 from omnivl.datasets import SampleKey, SkippedItem
 from omnivl.engine import ConfigError, read_config
-from omnivl.engine.command_line import CONFIG_HELP, add_config_options, one_line_errors
 from omnivl.registry import DATASETS, TOKENIZERS
 from omnivl.structures import VLDataSample
 from omnivl.visualization.pictures import draw_values
 from omnivl.visualization.sheets import BAD, GOOD, INK, PAGE, SOFT, Line, card, contact_sheet
 
-from .main import UsageError
-
-ROLES = ('train', 'val', 'test')
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    parser.add_argument('config', help=CONFIG_HELP)
-    add_config_options(parser)
-    parser.add_argument('--role', choices=ROLES, default='train', help='which of the data; by default train')
-    parser.add_argument('--loader', metavar='NAME', help='one loader of that role, as image; by default all of them')
-    parser.add_argument('--number', type=int, default=24, help='samples in all; by default 24')
-    parser.add_argument('--epochs', type=int, default=1, help='show each sample as it is in so many epochs')
-    parser.add_argument('--seed', type=int, default=0, help='another seed shows other samples')
-    parser.add_argument('--height', type=int, default=128, help='height of a frame on the sheet, in pixels')
-    parser.add_argument('--out', type=Path, default=Path('sheet.png'), help='picture to write; by default sheet.png')
-
-
-def check_arguments(arguments: argparse.Namespace) -> None:
-    """Refuse what cannot be drawn."""
-    for name in ('number', 'epochs', 'height'):
-        if getattr(arguments, name) < 1:
-            raise UsageError(f'--{name} must be at least 1, got {getattr(arguments, name)}')
-    if arguments.out.suffix.lower() not in Image.registered_extensions():
-        raise UsageError(f'--out must end in the name of a picture format, as sheet.png; got {arguments.out}')
+from ..main import UsageError
+from ..options import ROLES
 
 
 def choose_loaders(cfg: Config, role: str, name: str | None) -> dict[str, Mapping[str, Any]]:
@@ -182,6 +147,16 @@ def _unknown(ids: np.ndarray, tokenizer: Any) -> str:
     return f'  (+ {count} unknown)' if count else ''
 
 
+def draw(arguments: argparse.Namespace) -> None:
+    """Draw the sheet and write it."""
+    if arguments.out.suffix.lower() not in Image.registered_extensions():
+        raise UsageError(f'--out must end in the name of a picture format, as sheet.png; got {arguments.out}')
+    sheet = make_sheet(arguments)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(arguments.out)
+    print(f'{arguments.out}: {sheet.width} x {sheet.height} pixels')
+
+
 def make_sheet(arguments: argparse.Namespace) -> Image.Image:
     """Draw the sheet that the command line asks for.
 
@@ -213,13 +188,3 @@ def make_sheet(arguments: argparse.Namespace) -> Image.Image:
         sheet.paste(part, (0, top))
         top += part.height
     return sheet
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Draw and write."""
-    check_arguments(arguments)
-    with one_line_errors():
-        sheet = make_sheet(arguments)
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(arguments.out)
-    print(f'{arguments.out}: {sheet.width} x {sheet.height} pixels')

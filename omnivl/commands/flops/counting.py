@@ -1,16 +1,4 @@
-"""Count parameters and floating point operations of a model, part by part, for one image and for one clip.
-
-Nothing is computed: the model lives on torch's meta device, so large ones take a second too. A multiply-add counts as
-two operations (papers often give multiply-adds and call them FLOPs). Counted are matrix products, convolutions and
-attention; forward is one visual with one text through every part that the losses need, step is the share of one sample
-in a training step: forward and backward, the three pairs of VLM, the momentum encoder and the queues. A model without
-losses has its features counted. Any model that has ``parts`` can be counted (``HasParts`` of its interfaces).
-
-Examples:
-    omnivl flops configs/omnivl/pretrain_joint.py
-    omnivl flops configs/omnivl/pretrain_joint.py --size 384 --frames 16 --words 35
-    omnivl flops pretrain_joint --json
-"""
+"""Counting of parameters and operations, part by part, on tensors without values."""
 
 import argparse
 import copy
@@ -29,13 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from omnivl.engine import ConfigError, read_config
-from omnivl.engine.command_line import CONFIG_HELP, add_config_options, one_line_errors
 from omnivl.models.interfaces import HasImageSize, HasParts, offered_by
 from omnivl.models.losses import MatchingPairs
 from omnivl.registry import MODELS
 from omnivl.structures import FRAMES, MODALITIES, VLBatch
-
-from .main import UsageError
 
 REST = 'heads and losses'  # what is in no other line
 MOMENTUM = 'momentum encoder'
@@ -90,24 +75,6 @@ class NumbersAreZero(TorchDispatchMode):
         if func is torch.ops.aten._local_scalar_dense.default:
             return 0
         return func(*args, **(kwargs or {}))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    parser.add_argument('config', help=CONFIG_HELP)
-    add_config_options(parser)
-    parser.add_argument('--frames', type=int, help='frames of a clip; by default those of the config')
-    parser.add_argument('--size', type=int, help='side of a picture in pixels; by default that of the config')
-    parser.add_argument('--words', type=int, default=30, help='word pieces of a text, [CLS] and [SEP] too; default 30')
-    parser.add_argument('--json', action='store_true', help='print JSON, with whole numbers')
-
-
-def check_arguments(arguments: argparse.Namespace) -> None:
-    """Refuse sizes that nothing has."""
-    for name, least in (('frames', 1), ('size', 1), ('words', 2)):
-        value = getattr(arguments, name)
-        if value is not None and value < least:
-            raise UsageError(f'--{name} must be at least {least}, got {value}')
 
 
 def build_model(config: Mapping[str, Any], device: str = DEVICE) -> nn.Module:
@@ -347,16 +314,14 @@ def choose_sizes(arguments: argparse.Namespace, config: Mapping[str, Any], model
     return Sizes(arguments.size or size, arguments.frames or encoder.get('num_frames', 8), arguments.words)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Count and print."""
-    check_arguments(arguments)
-    with one_line_errors():
-        cfg = read_config(arguments.config, arguments.trust_code)
-        if 'model' not in cfg:
-            raise ConfigError(f'{arguments.config} has no model')
-        model = build_model(cfg.model)
-        sizes = choose_sizes(arguments, cfg.model, model)
-        parts = measure(model, sizes)
+def count(arguments: argparse.Namespace) -> None:
+    """Count and print what the options of the command describe."""
+    cfg = read_config(arguments.config, arguments.trust_code)
+    if 'model' not in cfg:
+        raise ConfigError(f'{arguments.config} has no model')
+    model = build_model(cfg.model)
+    sizes = choose_sizes(arguments, cfg.model, model)
+    parts = measure(model, sizes)
     if arguments.json:
         print(json.dumps({'sizes': sizes._asdict(), 'parts': {name: asdict(part) for name, part in parts.items()}}))
         return

@@ -1,10 +1,4 @@
-"""Fill the model of a config with weights of other libraries, and write a checkpoint; every key is accounted for.
-
-Examples:
-    omnivl convert --from blip BLIP.safetensors --config pretrain_joint_from_blip --out blip.pth
-    omnivl convert --from blip blip-caption-base --out caption.pth
-    omnivl convert --from timm vit.safetensors --from bert bert.safetensors --config pretrain_image --out start.pth
-"""
+"""What omnivl convert does: build a model, fill it from other weights, write it."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +6,7 @@ from typing import Any
 
 import torch
 
-from omnivl.engine.command_line import CONFIG_HELP, add_cfg_options, one_line_errors, read_changed_config
+from omnivl.engine.command_line import read_changed_config
 from omnivl.engine.identity import describe, is_model_folder
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS, WEIGHT_READERS
@@ -23,33 +17,7 @@ from omnivl.weights import load_weights
 from omnivl.weights.facts import KEY
 from omnivl.weights.names import find_model
 
-READERS = ('timm', 'bert', 'timesformer', 'blip', 'clip', 'stage')
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    parser.add_argument(
-        '--from',
-        dest='sources',
-        nargs=2,
-        action='append',
-        required=True,
-        metavar=('NAME', 'PATH'),
-        help=f'what and where: NAME is one of {", ".join(READERS)}, or a reader of the project of the config; PATH a '
-        'file, a folder of save_pretrained, hf://owner/name[@revision][/file] or a name of weights. Several times: in '
-        'this order',
-    )
-    parser.add_argument('--config', help=f"{CONFIG_HELP}; weights of ours (stage) and BLIP's folders have one")
-    parser.add_argument('--out', required=True, help='the checkpoint to write (.pth or .safetensors)')
-    parser.add_argument(
-        '--allow',
-        nargs='+',
-        default=[],
-        metavar='PATTERN',
-        help='keys that may be unused or left at their initial value, and settings that may differ',
-    )
-    parser.add_argument('--seed', type=int, default=0, help='of the values that are not filled')
-    add_cfg_options(parser)
+from ..options import READERS
 
 
 def convert(arguments: argparse.Namespace) -> None:
@@ -83,9 +51,3 @@ def convert(arguments: argparse.Namespace) -> None:
         # Every name of a shared tensor gets values of its own: the format has no sharing.
         save_weights({key: value.clone() for key, value in weights.items()}, out, meta)
     print(f'written to {out}')
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Convert."""
-    with one_line_errors():
-        convert(arguments)

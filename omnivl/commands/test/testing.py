@@ -1,19 +1,4 @@
-"""Evaluate a checkpoint on the test data of a config.
-
-metrics.json, with the chance level and the protocol of each figure, and all predictions go into a work directory.
-
-A model alone (a checkpoint, a work directory, a folder of omnivl export, hf://owner/name) is tested on the data that
-its training named: the config that it carries is data, which names registered components only. The Python config in a
-work directory is not read for that.
-
-Examples:
-    omnivl test work_dirs/retrieval_coco
-    omnivl test --model hf://owner/name --data-root /data/corpora
-    omnivl test retrieval_coco work_dirs/retrieval_coco
-    omnivl test zero_shot_retrieval work_dirs/pretrain_joint/iter_10000.pth --data-root /data/corpora
-    omnivl test vqa_v2 work_dirs/vqa_v2 --submit
-    omnivl test probe_cifar10 random
-"""
+"""What omnivl test does: config and weights put together, and the evaluations run."""
 
 import argparse
 from collections.abc import Mapping
@@ -22,45 +7,18 @@ from mmengine.config import Config
 
 from omnivl.datasets.overlap import check_overlap
 from omnivl.engine import ConfigError
-from omnivl.engine.command_line import (
-    CONFIG_HELP,
-    add_model_options,
-    add_run_options,
-    build_runner,
-    is_test_only,
-    one_line_errors,
-    read_run_config,
-    take_model,
-)
+from omnivl.engine.command_line import build_runner, is_test_only, read_run_config, take_model
 from omnivl.engine.identity import is_model_folder, knows_itself, own_config
 from omnivl.storage import CheckpointError
 from omnivl.storage.checkpoint import load_last_checkpoint
 from omnivl.weights.names import find_model
 
-from .main import as_called
+from ..main import as_called
+from ..options import RANDOM
 
 # What only training needs; its data need not be there.
 TRAINING_KEYS = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')
 VALIDATION_KEYS = ('val_dataloader', 'val_cfg', 'val_evaluator')
-RANDOM = 'random'
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    add_model_options(
-        parser,
-        config=f'a model, which is tested on the data that it names; or {CONFIG_HELP}',
-        checkpoint='after a config: what would otherwise stand alone; or random: the model as the seed of the config '
-        'initialises it, to compare with. A config that only tests and names its weights (load_from) needs none',
-    )
-    parser.add_argument(
-        '--submit',
-        nargs='?',
-        const='',
-        metavar='DIR',
-        help="write what the benchmark's server takes into DIR; by default into submission/ of the work directory",
-    )
-    add_run_options(parser, 'the results', 'work_dirs/<name of the config>/test')
 
 
 def load_config(arguments: argparse.Namespace) -> Config:
@@ -122,15 +80,14 @@ def find_weights(cfg: Config, arguments: argparse.Namespace) -> str | Mapping | 
     return str(path) if reader is None else dict(reader, file=str(path))
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Evaluate."""
-    with one_line_errors():
-        take_model(arguments)
-        cfg = load_config(arguments)
-        note = check_overlap(cfg, ('test',))
-        for key in (*TRAINING_KEYS, *VALIDATION_KEYS):
-            cfg[key] = None
-        runner = build_runner(cfg, note)
-        if arguments.checkpoint == RANDOM:
-            runner.start_at_random()
-        runner.test()
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Evaluate what the options of the command describe."""
+    take_model(arguments)
+    cfg = load_config(arguments)
+    note = check_overlap(cfg, ('test',))
+    for key in (*TRAINING_KEYS, *VALIDATION_KEYS):
+        cfg[key] = None
+    runner = build_runner(cfg, note)
+    if arguments.checkpoint == RANDOM:
+        runner.start_at_random()
+    runner.test()

@@ -1,28 +1,13 @@
-"""Make a word-piece vocabulary (BERT's vocab.txt) from training captions.
-
-Examples:
-    omnivl vocabulary --captions captions.txt more.txt --out vocab.txt --size 30522
-"""
+"""What omnivl vocabulary does: word pieces learned from captions."""
 
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from omnivl.engine.command_line import one_line_errors
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.models.tokenizers.text import WordPieceTokenizer, train_vocabulary
 
 STRUCTURED = ('.json', '.jsonl', '.csv', '.tsv', '.parquet')  # whose syntax would be learned as words
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    parser.add_argument(
-        '--captions', nargs='+', type=Path, required=True, help='text files with one caption per line, UTF-8'
-    )
-    parser.add_argument('--out', type=Path, required=True, help='the vocab.txt to write')
-    parser.add_argument('--size', type=int, default=1000, help='most lines of the vocabulary (BERT has 30522)')
-    parser.add_argument('--cased', action='store_true', help='keep upper case and accents')
 
 
 def captions_of(files: list[Path]) -> Iterator[str]:
@@ -50,11 +35,10 @@ def captions_of(files: list[Path]) -> Iterator[str]:
             ) from error
 
 
-def run(args: argparse.Namespace) -> None:
-    """Train and write."""
-    with one_line_errors():
-        vocabulary = train_vocabulary(captions_of(args.captions), size=args.size, lowercase=not args.cased)
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(''.join(f'{line}\n' for line in vocabulary), encoding='utf-8')
+def learn(args: argparse.Namespace) -> None:
+    """Make the vocabulary that the options of the command describe, and write it."""
+    vocabulary = train_vocabulary(captions_of(args.captions), size=args.size, lowercase=not args.cased)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(''.join(f'{line}\n' for line in vocabulary), encoding='utf-8')
     size = WordPieceTokenizer(args.out, lowercase=not args.cased).vocab_size
     print(f'{args.out}: {len(vocabulary)} lines, {size} ids with [DEC] and [ENC]')
