@@ -12,7 +12,7 @@ from omnivl.weights import StageReader
 with read_base():
     from .pretrain_image import *
 
-max_iters = 1000
+max_iters = 850
 
 train_dataloader.video = dict(
     batch_size=16,
@@ -26,10 +26,10 @@ train_dataloader.video = dict(
         ],
     ),
 )
-train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, proportions=dict(image=1, video=1), val_interval=500)
+train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, proportions=dict(image=1, video=1), val_interval=425)
 param_scheduler[1].T_max = max_iters - warmup
 optim_wrapper.optimizer.lr = 8e-4
-default_hooks.checkpoint.interval = 500
+default_hooks.checkpoint.interval = 425
 load_from = dict(type=StageReader, file=f'{demo_work_dir}/stage1')
 
 val_dataloader |= {
