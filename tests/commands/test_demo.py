@@ -313,7 +313,7 @@ def test_what_a_model_is_called(tmp_path):
         (['--auth', 'anna'], 2, "--auth is USER:FILE, got 'anna'"),
         (['--port', '99999'], 2, '--port must be in 0 ... 65535, got 99999'),
         (['--host', 'no.such.host.invalid'], 1, '--port N takes another one'),
-        ([], 1, 'there is no config nowhere'),
+        ([], 1, 'there is no model or config nowhere'),
     ],
 )
 def test_a_wrong_option_of_the_page_is_told_in_a_line(capsys, words, code, message):

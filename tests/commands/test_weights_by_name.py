@@ -164,7 +164,7 @@ def test_figures_of_other_weights_are_not_put_on_a_card(world, tmp_path):
     [
         (
             ['caption', 'IMAGE', '--model', 'nowhere'],
-            r'there is no config nowhere, and no model: give a file, a folder, hf',
+            r'there is no model or config nowhere: A model is a work directory.* hf',
         ),
         (['caption', 'IMAGE', '--model', 'hf://me'], r'hf://me is no address on the hub'),
         (['caption', 'IMAGE', '--model', 'hf://me/none'], r'the hub has no hf://me/none for you'),
