@@ -12,8 +12,8 @@ source "$ROOT/tools/environment.sh"
 cd "$ROOT"
 
 echo '== environment'
-prepare_environment test av furo ipykernel jinja2 matplotlib mypy myst_nb nbclient pycocoevalcap pydoclint \
-    pytest pytest_timeout ruff sklearn sphinx xdist
+prepare_environment test av furo gradio ipykernel jinja2 matplotlib mypy myst_nb nbclient onnxruntime onnxscript \
+    playwright pycocoevalcap pydoclint pytest pytest_timeout ruff sklearn sphinx xdist
 
 echo '== lint'
 (
