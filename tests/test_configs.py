@@ -137,7 +137,7 @@ def test_model_and_data_share_their_tokenizer_and_resolution(path):
                 # Classes need no text; a captioned set without word pieces is a slip.
                 assert getattr(source.type, '__name__', str(source.type)).endswith('LabelDataset')
             for name in {'RandomResizedCrop', 'Resize', 'CenterCrop'} & steps.keys():
-                assert steps[name].size == cfg.model.trunk.visual_encoder.image_size
+                assert steps[name].size == cfg.model.trunk.visual_encoder.get('image_size', 64)
             if 'LoadVideo' in steps and 'num_frames' in cfg.model.trunk.visual_encoder:
                 assert steps['LoadVideo'].num_frames == cfg.model.trunk.visual_encoder.num_frames
             if 'CleanQuestion' in steps:

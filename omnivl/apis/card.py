@@ -7,6 +7,7 @@ from typing import Any
 
 from omnivl.engine.identity import EXPORTED
 from omnivl.storage.checkpoint import find_checkpoints, number_in
+from omnivl.structures import VIDEO
 from omnivl.version import __version__
 
 CARD, RESULTS = 'README.md', 'metrics.json'
@@ -50,7 +51,7 @@ def model_card(
         license=licence or 'other',
         library_name='omnivl',
         pipeline_tag=tag,
-        tags=['omnivl', 'vision-language', 'video'],
+        tags=['omnivl', 'vision-language', VIDEO.name],
         datasets=sorted({name for one in results.get('protocol', {}).values() for name in _tested_on(one)}) or None,
         metrics=sorted({metric for _, metric, _, _ in rows}) or None,
         model_name=name,

@@ -19,11 +19,11 @@ VOCABULARY_CODE = ('projects/demo/make_vocabulary.py', 'omnivl/models/tokenizers
 # All that may change a weight: validation only watches, and what shows or uses a model comes later.
 TRAINING_CODE = (
     'tools/train.py',
-    'omnivl/commands/train.py',
+    'omnivl/commands/train/*.py',
     'omnivl/*.py',
     *(f'omnivl/{name}/**/*.py' for name in ('datasets', 'engine', 'models', 'storage', 'structures', 'weights')),
 )
-TEST_CODE = (*TRAINING_CODE, 'tools/test.py', 'omnivl/commands/test.py', 'omnivl/evaluation/**/*.py')
+TEST_CODE = (*TRAINING_CODE, 'tools/test.py', 'omnivl/commands/test/*.py', 'omnivl/evaluation/**/*.py')
 PAGE_CODE = ('projects/demo/report/*.py', 'projects/demo/report/templates/**/*.*', 'omnivl/commands/pages/**/*.*')
 REPORT_CODE = ('projects/demo/make_report.py', *PAGE_CODE)
 SMOKE_NOTE = ('--note', 'A smoke run: a tiny corpus and a handful of steps. The figures mean nothing.')

@@ -190,7 +190,7 @@ def test_a_model_that_matches_shows_where_it_looks(dataset, tiny_model):
     rows = [row_of('greys', str(index), references=['w1 w2 ' * 9]) for index in range(NUM_IMAGES)]
     shown, loop = {}, object.__new__(EvaluationLoop)
     loop.predictions, loop.dataloader = {'image.grey': rows}, {'image.grey': SimpleNamespace(dataset=built)}
-    runner = SimpleNamespace(model=tiny_model(shake=True).train(), val_loop=loop, iter=7)
+    runner = SimpleNamespace(model=tiny_model(shake=True).train(), val_loop=loop, iter=7, max_iters=9)
     runner.visualizer = SimpleNamespace(
         shows_pictures=True, add_image=lambda name, image, step: shown.update({name: (image.shape, step)})
     )

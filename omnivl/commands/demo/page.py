@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from omnivl.errors import OmniVLError, OmniVLValueError
+from omnivl.structures import MODALITIES
 from omnivl.visualization.attention import KINDS
 
 from . import show
@@ -59,7 +60,7 @@ def make_page(serving: Serving, examples: list[Example], max_waiting: int) -> gr
             with gr.Column(scale=2, min_width=300):
                 file = gr.File(
                     label='A picture or a clip',
-                    file_types=['image', 'video'],
+                    file_types=list(MODALITIES),  # gradio calls kinds of files so, too
                     height=150,
                     elem_id='upload',
                 )

@@ -110,7 +110,7 @@ def assign_columns(header: list[str], chosen: Mapping[str, str], table: Path) ->
     return roles
 
 
-class _LeftOutError(Exception):
+class _LeftOutError(OwnDataError):
     """A row that is of no use: why, and which."""
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from omnivl.structures import MODALITIES
+
 from .gpus import GIB
 
 MEMORY_LINES = {
@@ -32,7 +34,9 @@ def _data(plan: Mapping[str, Any]) -> list[str]:
     rows = [['task', 'samples of', 'number', '', 'batch x GPUs', 'steps']]
     for name, task in plan['tasks'].items():
         sizes = task['sizes']
-        what = f'{name}: {sizes["size"]} px' + (f', {sizes["frames"]} frames' if task['modality'] != 'image' else '')
+        what = f'{name}: {sizes["size"]} px' + (
+            f', {sizes["frames"]} frames' if MODALITIES[task['modality']].has_time else ''
+        )
         batch = f'{task["batch_size"]} x {plan["gpus"]}'
         for source in task['sources']:
             rows.append([what, source['name'], f'{source["items"]:,}', source['origin'], batch, f'{task["steps"]:,}'])
