@@ -191,5 +191,5 @@ main({['finetune', *options]!r})
     said = capsys.readouterr().out
     assert '20 of 40 iterations are done' in said and (here / 'work/report.html').is_file()
     assert json.loads((here / 'work/test/metrics.json').read_text())['run']['checkpoint'].endswith('iter_40.pth')
-    main(['finetune', 'own', '--from', 'work', '--work-dir', 'second', '--steps', '2', '--batch', '4'])
+    main(['finetune', 'own', '--from', 'work', '--work-dir', 'second', '--steps', '2', '--batch', '4', '--dry-run'])
     assert 'parts that work lacks begin at random: generation_decoder' in capsys.readouterr().out
