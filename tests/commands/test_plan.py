@@ -18,13 +18,13 @@ from omnivl.commands.plan.gpus import GPUS, find_gpu
 from omnivl.commands.plan.memory import Load, Memory, Rehearsal
 from omnivl.commands.plan.planning import read_measured
 from omnivl.commands.plan.report import show, table
-from omnivl.commands.plan.tasks import Task
+from omnivl.commands.plan.tasks import ITEMS, Task
+from omnivl.engine import read_config
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(path.stem for path in (ROOT / 'configs/omnivl').glob('*.py'))
-# One of each kind; the others take a minute together.
+# One of each kind: a rehearsal takes seconds.
 KINDS = ('pretrain_joint', 'vqa_v2', 'probe_pets', 'caption_coco_server', 'action_kinetics400')
-SLOW = pytest.mark.slow
 PARTS = ('visual_encoder', 'text_encoder', 'alignment_decoder', 'generation_decoder')
 SHALLOW = [f'model.trunk.{part}.depth=1' for part in PARTS]
 CONFIG = """
@@ -86,8 +86,26 @@ def own(plan, config):
     return lambda *options, text=False: plan(config, '--samples', 'clips=33', *options, text=text)
 
 
-@pytest.mark.parametrize('name', [name if name in KINDS else pytest.param(name, marks=SLOW) for name in CONFIGS])
-def test_every_config_can_be_planned(name, plan):
+def sets_of(value):
+    """Yield the names of all data sets in a config."""
+    if isinstance(value, dict):
+        if 'annotations' in value and 'name' in value:
+            yield value['name']
+        value = list(value.values())
+    for one in value if isinstance(value, list | tuple) else ():
+        yield from sets_of(one)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_the_size_of_every_set_is_known(name):
+    cfg = read_config(ROOT / f'configs/omnivl/{name}.py').to_dict()
+    loaders = [cfg.get(f'{role}_{key}') for role in ('train', 'test') for key in ('dataloader', 'evaluator')]
+    found = set(sets_of(loaders))
+    assert found and found <= ITEMS.keys()
+
+
+@pytest.mark.parametrize('name', KINDS)
+def test_a_config_of_every_kind_can_be_planned(name, plan):
     """At their own batch sizes; with one block per part, since a rehearsal of twelve takes twelve times as long."""
     found = plan(name, '--cfg-options', *SHALLOW)
     assert found['tasks'] and all(task['steps'] > 0 and task['memory']['peak'] > 0 for task in found['tasks'].values())
