@@ -148,6 +148,7 @@ class Serving:
         text = one_text(text, 'text')
 
         def draw(x: Path, modality: str) -> Answer:
+            """Draw one upload."""
             (cleaned,), _ = self.inferencer.texts(text)
             try:
                 item = self.inferencer.preparation(Visual(x.name, modality, str(x)))

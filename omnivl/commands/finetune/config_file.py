@@ -159,40 +159,39 @@ def _pipelines(one: Settings) -> list[str]:
 
 
 def _datasets(one: Settings) -> list[str]:
-    train_type, options, _ = DATASETS_OF[one.task]
-    classes = dict(classes_file="f'{setup}/classes.txt'") if one.task == 'classify' else {}
+    kind, options, _ = DATASETS_OF[one.task]
     loaders = {}
     for name in one.modalities:
-        raw = dict(type='RecordList', ann_file="f'{setup}/train.jsonl'", visual_root='own_folder', modality=name)
-        dataset = dict(
-            type=train_type,
-            name=f'own_{name}_train',
-            annotations=raw | classes,
-            pipeline=f'{name}_pipeline',
-            broken='replace',
-            max_broken_share=0.05,
-            **options,
-        )
+        dataset = _dataset(one, kind, name, 'train', f'{name}_pipeline', 'replace', 0.05) | options
         loaders[name] = dict(
             batch_size='batch', num_workers=one.workers, sampler=dict(type='EpochSampler'), dataset=dataset
         )
     return [_assign('train_dataloader', loaders, raw=_names(one))]
 
 
+def _dataset(
+    one: Settings, kind: str, modality: str, part: str, pipeline: str, broken: str, max_broken_share: float
+) -> dict[str, Any]:
+    annotations = dict(
+        type='RecordList', ann_file=f"f'{{setup}}/{part}.jsonl'", visual_root='own_folder', modality=modality
+    )
+    if one.task == 'classify':
+        annotations['classes_file'] = "f'{setup}/classes.txt'"
+    return dict(
+        type=kind,
+        name=f'own_{modality}_{part}',
+        annotations=annotations,
+        pipeline=pipeline,
+        broken=broken,
+        max_broken_share=max_broken_share,
+    )
+
+
 def _tests(one: Settings) -> list[str]:
-    _, _, test_type = DATASETS_OF[one.task]
-    classes = dict(classes_file="f'{setup}/classes.txt'") if one.task == 'classify' else {}
+    _, _, kind = DATASETS_OF[one.task]
     loaders = {}
     for name in one.modalities:
-        raw = dict(type='RecordList', ann_file="f'{setup}/held_out.jsonl'", visual_root='own_folder', modality=name)
-        dataset = dict(
-            type=test_type,
-            name=f'own_{name}_held_out',
-            annotations=raw | classes,
-            pipeline=f'{name}_test_pipeline',
-            broken='skip',
-            max_broken_share=1.0,
-        )
+        dataset = _dataset(one, kind, name, 'held_out', f'{name}_test_pipeline', 'skip', 1.0)
         sampler = dict(type='EpochSampler', shuffle=False)
         loaders[f'{name}.{NAMES[one.task]}'] = dict(batch_size='batch', num_workers=0, sampler=sampler, dataset=dataset)
     return [

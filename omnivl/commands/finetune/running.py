@@ -73,15 +73,16 @@ def finetune(arguments: argparse.Namespace) -> None:
         if arguments.dry_run:
             setup = Path(tempfile.mkdtemp(prefix='omnivl-finetune-'))
         try:
-            _prepare(arguments, task, split, lines, work_dir, setup)
+            chosen = _prepare(arguments, task, split, lines, work_dir, setup)
         finally:
             if arguments.dry_run:
                 shutil.rmtree(setup, ignore_errors=True)
         if not arguments.dry_run:
-            write_json(setup / REQUEST, request)
+            write_json(setup / REQUEST, request | dict(chosen=chosen))
     if not arguments.dry_run:
         _run(config, work_dir)
-        report(work_dir, task, kinds_of(split.held_out), _words(config))
+        chosen = json.loads((setup / REQUEST).read_text(encoding='utf-8'))['chosen']
+        report(work_dir, task, kinds_of(split.held_out), chosen)
 
 
 def _tell(lines: Iterable[str]) -> None:
@@ -144,8 +145,8 @@ def goes_on(file: Path, request: dict[str, Any], work_dir: Path) -> bool:
 
 def _prepare(
     arguments: argparse.Namespace, task: str, split: Split, lines: list[str], work_dir: Path, setup: Path
-) -> None:
-    """Write the lists, the start and the config."""
+) -> list[str]:
+    """Write the lists, the start and the config; return what was understood and chosen, line by line."""
     setup.mkdir(parents=True, exist_ok=True)
     root = arguments.folder.resolve()
     root = root if root.is_dir() else root.parent
@@ -173,17 +174,17 @@ def _prepare(
     settings.batch, settings.accumulate, settings.iterations = plan.batch, plan.accumulate, plan.iterations
     settings.save_every, settings.lr, settings.workers = plan.save_every, plan.lr, plan.workers
     command = ' '.join(['omnivl', 'finetune', *map(shlex.quote, sys.argv[2:])])
+    chosen = [*lines, *notes, *plan.notes]
     settings.header = [
         f'Finetuning ({task}) on {root}.',
         '',
         f'Written by `{command}`, to be read and changed. Train it again with',
         '`omnivl train` and another --work-dir, test with `omnivl test`.',
         '',
-        *lines,
-        *notes,
-        *plan.notes,
+        *chosen,
     ]
     write_text(config, config_text(settings))
+    return chosen
 
 
 def _write_lists(setup: Path, split: Split, task: str) -> None:
@@ -229,11 +230,6 @@ def _why_size(arguments: argparse.Namespace) -> str:
     return 'as asked' if arguments.size else 'what a small model on this machine can do, and the pictures have'
 
 
-def _words(config: Path) -> list[str]:
-    """Return what the head of a config says was understood and chosen."""
-    return config.read_text(encoding='utf-8').split('"""')[1].strip().splitlines()[5:]
-
-
 def _run(config: Path, work_dir: Path) -> None:
     """Test the start, train, test what became of it; what a stopped command has done is not done again."""
     length = read_config(config).train_cfg.max_iters
@@ -266,4 +262,4 @@ def _test(config: Path, folder: Path, checkpoint: Path | None) -> None:
 
 def _without_file(cfg: Config) -> Config:
     """Forget the file of a config: MMEngine would write a dump of a thousand lines under its name."""
-    return Config(cfg._cfg_dict)
+    return Config(cfg.to_dict())

@@ -122,6 +122,7 @@ class _Places:
         self.by_name: dict[str, list[Path]] | None = None
 
     def find(self, name: str, table: Path) -> Path | None:
+        """Find the file that a row of a table names; None if there is none, or several of that name alone."""
         for place in (table.parent / name, self.folder / name):
             if place.is_file():
                 return place
