@@ -20,6 +20,7 @@ def main() -> None:
     """Start the processes and wait for them."""
     if hasattr(signal, 'SIGUSR1'):
         signal.signal(signal.SIGUSR1, lambda number, frame: os.kill(os.getpid(), signal.SIGTERM))
+    os.environ['OMNIVL_LAUNCHER'] = str(os.getpid())  # whose end the processes look out for
     # A step and a checkpoint may take longer than the half minute after which torchrun kills (since torch 2.8).
     os.environ.setdefault('TORCH_ELASTIC_SHUTDOWN_TIMEOUT', '120')
     try:

@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
 from omnivl.errors import OmniVLRuntimeError
+from omnivl.storage.lock import is_alive
 
 QUARANTINE = 'quarantine.txt'  # in the work directory of a run
 _HEAD = struct.Struct('<?qddII')  # is it being loaded, by which process, since when, for how long, lengths of the names
@@ -73,7 +74,7 @@ class SampleGuard:
         found = False
         for slot in self.slots.numpy():
             busy, process, since, seconds, *lengths = _HEAD.unpack_from(slot)
-            if not busy or _is_alive(process):
+            if not busy or is_alive(process):
                 continue
             slot[0] = 0
             found = True
@@ -121,13 +122,3 @@ def read_paths(file: Path) -> Iterator[str]:
     for line in file.read_text(encoding='utf-8', errors='surrogateescape').splitlines():
         if line.strip() and not line.startswith('#'):
             yield line.strip()
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -10,11 +10,14 @@ from types import FrameType
 
 from mmengine.dist import is_main_process
 
+from omnivl.storage.lock import is_alive
+
 RESTART_CODE = 75  # "try again later", EX_TEMPFAIL of sysexits.h
 # What schedulers send when the time of a job is over, or when another one needs the machine.
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ('SIGTERM', 'SIGUSR1') if hasattr(signal, name))
 # A scheduler may signal every process and the launcher pass its own signal on: within these seconds it is one request.
 SAME_REQUEST = 1.0
+LAUNCHER_PROCESS = 'OMNIVL_LAUNCHER'  # environment variable, set by tools/launch.py
 GRACE = 120.0  # seconds that a rank whose launcher is gone has to save and leave
 
 
@@ -66,11 +69,14 @@ def watch_launcher() -> None:
     It is asked to stop as by a scheduler, so a training saves first; after ``GRACE`` seconds it ends whatever it does,
     for it holds its GPU and its work directory.
     """
-    threading.Thread(target=_end_without, args=(os.getppid(),), name='watch-launcher', daemon=True).start()
+    parent = os.getppid()
+    # A launcher may be gone before this runs, seconds of imports later: then the parent is another from the start.
+    launcher = int(os.environ.get(LAUNCHER_PROCESS, parent))
+    threading.Thread(target=_end_without, args=(parent, launcher), name='watch-launcher', daemon=True).start()
 
 
-def _end_without(launcher: int) -> None:
-    while os.getppid() == launcher:
+def _end_without(parent: int, launcher: int) -> None:
+    while os.getppid() == parent and is_alive(launcher):
         time.sleep(1.0)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)

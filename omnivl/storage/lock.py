@@ -89,13 +89,19 @@ def _may_live(holder: dict[str, Any]) -> bool:
         return False
     if holder.get('host') != socket.gethostname() or os.name != 'posix':
         return True
+    process = holder.get('process', 0)
+    return isinstance(process, int) and process != os.getpid() and is_alive(process)
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine exists."""
     try:
-        os.kill(int(holder.get('process', 0)), 0)
-    except (ProcessLookupError, ValueError):
+        os.kill(process, 0)
+    except ProcessLookupError:
         return False
-    except PermissionError:
+    except PermissionError:  # somebody else's
         return True
-    return holder.get('process') != os.getpid()
+    return True
 
 
 def _refusal(path: Path, holder: dict[str, Any], by_kernel: bool) -> str:

@@ -7,6 +7,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ import toys
 
 from omnivl.engine import OmniVLRunner
 from omnivl.storage import load_checkpoint
+
+# Processes are forked from one that has loaded torch and done nothing else. Forked from the test process they would
+# inherit what earlier tests started there: after a backward pass on autograd's own threads (a deep graph, a profiler),
+# PyTorch refuses any other in a fork.
+PROCESSES = multiprocessing.get_context('forkserver')
+PROCESSES.set_forkserver_preload(['omnivl.engine'])
 
 # Seconds differ from run to run; everything else that is logged must not.
 TIMES = ('time', 'data_time', 'samples_per_second', 'memory')
@@ -66,9 +73,9 @@ def logged(work_dir: Path) -> dict[int, dict[str, float]]:
     return lines
 
 
-def start_process(function: Callable[..., Any], *arguments: Any, **options: Any) -> multiprocessing.Process:
+def start_process(function: Callable[..., Any], *arguments: Any, **options: Any) -> BaseProcess:
     """Start a function in a process of its own, which begins with torch loaded."""
-    process = multiprocessing.get_context('fork').Process(target=_guarded, args=(function, arguments, options))
+    process = PROCESSES.Process(target=_guarded, args=(function, arguments, options))
     process.start()
     return process
 
@@ -78,9 +85,8 @@ def run_ranks(function: Callable[..., None], *arguments: Any, ranks: int = 2) ->
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
-    context = multiprocessing.get_context('fork')
     processes = [
-        context.Process(target=_as_rank, args=(rank, ranks, port, function, arguments)) for rank in range(ranks)
+        PROCESSES.Process(target=_as_rank, args=(rank, ranks, port, function, arguments)) for rank in range(ranks)
     ]
     for process in processes:
         process.start()

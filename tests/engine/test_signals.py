@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -185,6 +187,26 @@ def two_ranks(root: Path, launcher: str) -> None:
 def test_one_rank_is_asked_and_all_leave(tmp_path, launcher):
     run_ranks(two_ranks, tmp_path, launcher)
     assert_same_run(tmp_path / 'whole', tmp_path / 'parts', 10)
+
+
+def left_alone(launcher: int) -> None:
+    signals.GRACE = 0.0
+    os.environ[signals.LAUNCHER_PROCESS] = str(launcher)
+    signals.watch_launcher()
+    time.sleep(30)
+
+
+@pytest.mark.parametrize('gone', [True, False])
+def test_a_rank_ends_whose_launcher_was_gone_before_it_looked(gone):
+    launcher = subprocess.Popen(['sleep', '0' if gone else '60'])
+    if gone:
+        launcher.wait()
+    process = start_process(left_alone, launcher.pid)
+    process.join(20 if gone else 3)
+    assert process.exitcode == (-signal.SIGTERM if gone else None)
+    for one in (process, launcher):
+        one.kill()
+    launcher.wait()
 
 
 def test_one_run_per_work_directory(tmp_path):
