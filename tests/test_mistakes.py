@@ -210,6 +210,7 @@ TABLE = [
     ('test', 'nowhere.py MODEL', ['nowhere.py']),
     ('test', 'CONFIG', ['which weights?']),
     ('test', 'CONFIG nowhere.pth', ['nowhere.pth']),
+    ('test', 'retrieval_coco nowhere.pth', ['there is no checkpoint nowhere.pth']),  # nor is its data
     ('test', 'CONFIG EMPTY', ['EMPTY']),
     ('test', 'CONFIG OTHER_MODEL', ['does not fit the model']),
     ('test', 'CONFIG CUT', ['CUT']),

@@ -93,7 +93,7 @@ def load_checkpoint(path: str | os.PathLike, verify: bool = True) -> dict[str, A
     """
     path = Path(path)
     if not path.is_file():
-        raise OmniVLFileNotFoundError(_missing_message(path))
+        raise OmniVLFileNotFoundError(missing_message(path))
     if path.suffix == '.safetensors':
         return _load_safetensors(path, verify)
     is_zip = _check_content(path)
@@ -352,7 +352,8 @@ def _damage_message(path: Path, place: str = 'its content') -> str:
     return f'{path} is damaged: the checksum of {place} is wrong; copy the file anew or take another checkpoint'
 
 
-def _missing_message(path: Path) -> str:
+def missing_message(path: Path) -> str:
+    """Say that a checkpoint is not there, and what is."""
     if path.is_dir():
         return f'{path} is a folder, a checkpoint is a file; it holds {_listing(path)}'
     if path.parent.is_dir():

@@ -10,7 +10,7 @@ from omnivl.engine import ConfigError
 from omnivl.engine.command_line import build_runner, is_test_only, read_run_config, take_model
 from omnivl.engine.identity import is_model_folder, knows_itself, own_config
 from omnivl.storage import CheckpointError
-from omnivl.storage.checkpoint import load_last_checkpoint
+from omnivl.storage.checkpoint import load_last_checkpoint, missing_message
 from omnivl.weights.names import find_model
 
 from ..main import as_called
@@ -70,6 +70,8 @@ def find_weights(cfg: Config, arguments: argparse.Namespace) -> str | Mapping | 
     if checkpoint == RANDOM:
         return None
     path = find_model(checkpoint)
+    if not path.exists():  # said before the data of the config, which may be missing too
+        raise CheckpointError(missing_message(path))
     if path.is_dir() and reader is None:
         if is_model_folder(path):
             return own_config(path)[0].load_from
