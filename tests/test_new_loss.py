@@ -64,7 +64,7 @@ def calls(model, monkeypatch):
         function = getattr(owner, name)
         monkeypatch.setattr(owner, name, lambda *args: calls.update([name]) or function(*args))
 
-    for name in ('encode', 'encode_text', 'embed_text', 'project_visual', 'matching_key_values', 'writing_key_values'):
+    for name in ('encode', 'embed_text', 'project_visual', 'matching_key_values', 'writing_key_values'):
         counted(model.trunk, name)
     counted(model, 'momentum_features')
     counted(model.negatives, 'forward')
@@ -102,19 +102,19 @@ def test_its_value_is_that_of_the_definition(model, random_batch):
 
 def test_what_several_losses_need_is_computed_once(model, calls, random_batch):
     model.loss(random_batch())
-    once = ('encode', 'encode_text', 'embed_text', 'project_visual', 'matching_key_values')
+    once = ('encode', 'embed_text', 'project_visual', 'matching_key_values')
     assert calls == dict.fromkeys((*once, 'momentum_features', 'forward'), 1)  # keys to write with are those to match
 
 
 @pytest.mark.parametrize(
     ('losses', 'used'),
     [
-        (('sigmoid',), {'encode', 'project_visual', 'encode_text', 'embed_text'}),
-        (('univlc',), {'encode', 'project_visual', 'encode_text', 'embed_text', 'momentum_features'}),
+        (('sigmoid',), {'encode', 'project_visual', 'embed_text'}),
+        (('univlc',), {'encode', 'project_visual', 'embed_text', 'momentum_features'}),
         (('lm',), {'encode', 'matching_key_values'}),  # both decoders look up the same
         (
             ('sigmoid', 'vlm'),
-            {'encode', 'project_visual', 'encode_text', 'embed_text', 'matching_key_values', 'forward'},
+            {'encode', 'project_visual', 'embed_text', 'matching_key_values', 'forward'},
         ),
     ],
 )

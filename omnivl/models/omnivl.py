@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS, TOKENIZERS
-from omnivl.structures import TextFeatures
 
 from .decoders import share_like_blip
 from .decoders.base import GroundedDecoder
@@ -140,17 +139,14 @@ class OmniVL(VisualTrunk):
             )
         return self._tokenizer
 
-    def encode_text(self, text_ids: Tensor, text_mask: Tensor) -> TextFeatures:
-        """Encode int64 (B, L) with its mask, bool (B, L), to tokens (B, L, D) and the [CLS] vector (B, D)."""
-        return self.text_encoder(text_ids, text_mask)
-
     def project_visual(self, pooled: Tensor) -> Tensor:
         """Map the [CLS] vector (B, D) of visuals to unit vectors of the shared space, float32 (B, E)."""
         return F.normalize(self.visual_proj(pooled).float(), dim=-1)
 
     def embed_text(self, text_ids: Tensor, text_mask: Tensor) -> Tensor:
         """Encode texts, int64 (B, L) with mask, to unit vectors of the shared space, float32 (B, E)."""
-        return F.normalize(self.text_proj(self.encode_text(text_ids, text_mask).pooled).float(), dim=-1)
+        pooled = self.text_encoder(text_ids, text_mask, first_only=True).pooled
+        return F.normalize(self.text_proj(pooled).float(), dim=-1)
 
     def temperature_value(self) -> float:
         """Return the temperature of the contrastive loss."""
@@ -189,7 +185,8 @@ class OmniVL(VisualTrunk):
         Returns:
             float (N, 2); column 1 says match.
         """
-        fused = self.alignment_decoder(self.matching_ids(text_ids), text_mask, key_values, visual_index)
+        ids = self.matching_ids(text_ids)
+        fused = self.alignment_decoder(ids, text_mask, key_values, visual_index, first_only=True)
         return self.matching_head(fused.pooled)
 
     def predict_text(self, text_ids: Tensor, text_mask: Tensor, key_values: KeyValues) -> TextPrediction:

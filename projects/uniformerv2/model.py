@@ -7,7 +7,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import Unpack
@@ -15,6 +14,7 @@ from typing_extensions import Unpack
 from omnivl.errors import OmniVLValueError
 from omnivl.models.layers import (
     CrossAttentionBlock,
+    DropPath,
     FeedForward,
     FeedForwardBlock,
     SelfAttentionBlock,

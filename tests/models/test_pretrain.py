@@ -134,7 +134,7 @@ def test_matching_scores_the_3b_pairs_in_one_pass(tiny_model, random_batch, monk
     calls = []
     decoder = model.trunk.alignment_decoder
     forward = decoder.forward
-    monkeypatch.setattr(decoder, 'forward', lambda *a: calls.append(len(a[0])) or forward(*a))
+    monkeypatch.setattr(decoder, 'forward', lambda *a, **k: calls.append(len(a[0])) or forward(*a, **k))
     model.loss(random_batch(size=4))
     assert calls == [12]
 

@@ -58,6 +58,23 @@ def test_text_encoder_is_hugging_faces_bert(size, seed, tmp_path):
     assert all('pooler' in key for key in report.unused)
 
 
+@pytest.mark.parametrize('checkpointing', [False, True])
+def test_the_first_token_alone_is_that_of_all_and_teaches_the_same(checkpointing):
+    torch.manual_seed(0)
+    options = dict(vocab_size=62, dropout=0.0, activation_checkpointing=checkpointing, **SMALL)
+    encoder, decoder = TextEncoder(**options), AlignmentDecoder(visual_width=16, **options)
+    texts, visual_index = padded_texts(60, [12, 7, 3]), torch.tensor([1, 1, 0])
+    visual = decoder.project_visual(torch.randn(2, 5, 16))
+    for model, inputs in ((encoder, texts), (decoder, (*texts, visual, visual_index))):
+        parameters = list(model.parameters())
+        found = []
+        for vectors in (model(*inputs).pooled, model(*inputs, first_only=True).pooled):
+            loss = (vectors * torch.linspace(-1, 1, 32)).sum()
+            found.append([vectors, *torch.autograd.grad(loss, parameters, retain_graph=True)])
+        for whole, alone in zip(*found):
+            torch.testing.assert_close(alone, whole, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize('share', ['blip', 'none'])
 def test_bert_starts_all_text_models_and_the_language_head(share, tiny_model, tmp_path):
     model = tiny_model(trunk=dict(share=share))

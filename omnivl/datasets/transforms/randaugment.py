@@ -1,13 +1,13 @@
 """RandAugment for clips (Cubuk et al. 2019, arXiv:1909.13719): one draw of operations and signs for all frames."""
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torchvision.transforms.v2 import functional as F
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import TRANSFORMS
@@ -24,11 +24,11 @@ def _over_all_frames(operation: Callable[[Image.Image], Image.Image], frames: np
     return np.asarray(operation(tall)).reshape(frames.shape)
 
 
-def _with_torchvision(
-    operation: Callable[[torch.Tensor, float], torch.Tensor], frames: np.ndarray, factor: float
-) -> np.ndarray:
+def _with_torchvision(operation: str, frames: np.ndarray, factor: float) -> np.ndarray:
+    from torchvision.transforms.v2 import functional  # reading it takes two seconds
+
     tensor = torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2)
-    return operation(tensor, factor).permute(0, 2, 3, 1).contiguous().numpy()
+    return getattr(functional, operation)(tensor, factor).permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def warp(frames: np.ndarray, matrix: Sequence[Sequence[float]]) -> np.ndarray:
@@ -68,8 +68,8 @@ OPERATIONS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     'Identity': lambda frames, amount: frames,
     'AutoContrast': lambda frames, amount: _over_all_frames(ImageOps.autocontrast, frames),
     'Equalize': lambda frames, amount: _over_all_frames(ImageOps.equalize, frames),
-    'Brightness': lambda frames, amount: _with_torchvision(F.adjust_brightness, frames, 1 + 0.9 * amount),
-    'Sharpness': lambda frames, amount: _with_torchvision(F.adjust_sharpness, frames, 1 + 0.9 * amount),
+    'Brightness': lambda frames, amount: _with_torchvision('adjust_brightness', frames, 1 + 0.9 * amount),
+    'Sharpness': lambda frames, amount: _with_torchvision('adjust_sharpness', frames, 1 + 0.9 * amount),
     'ShearX': lambda frames, amount: warp(frames, [[1, 0.3 * amount, 0], [0, 1, 0]]),
     'ShearY': lambda frames, amount: warp(frames, [[1, 0, 0], [0.3 * amount, 1, 0]]),
     'TranslateX': lambda frames, amount: warp(frames, [[1, 0, 10 / 224 * amount * frames.shape[2]], [0, 1, 0]]),
@@ -104,6 +104,7 @@ class RandAugment(Transform):
         unknown = [name for name in self.operations if name not in OPERATIONS]
         if unknown or not self.operations:
             raise OmniVLValueError(f'RandAugment: operations must be some of {sorted(OPERATIONS)}, got {operations}')
+        import_module('torchvision.transforms.v2')  # now: workers forked later have it, and each would read it else
         self.num_ops = num_ops
         self.magnitude = magnitude
         self.prob = as_share(prob, 'prob', 'RandAugment')

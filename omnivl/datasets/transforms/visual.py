@@ -1,6 +1,6 @@
 """Transforms of frames, uint8 (T, H, W, 3): one draw for all frames of a clip, from ``results['rng']`` alone.
 
-Sizes are changed by torchvision's bicubic kernel with antialiasing: shrinking uint8 it equals PIL's within one grey
+Sizes are changed by PyTorch's bicubic kernel with antialiasing: shrinking uint8 it equals PIL's within one grey
 level, which is what the published numbers were made with, and takes a tenth of PIL's time and a fifth of OpenCV's
 INTER_AREA (8 frames of 480 x 360 to 224 x 224 on one core: 0.9, 9.0 and 4.2 ms). OpenCV's own bicubic has no
 antialiasing.
@@ -13,8 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as F
+import torch.nn.functional as F
 
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLValueError
@@ -29,7 +28,7 @@ def resize_frames(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if frames.shape[1:3] == size:
         return frames
     tensor = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
-    resized = F.resize(tensor, list(size), interpolation=InterpolationMode.BICUBIC, antialias=True)
+    resized = F.interpolate(tensor, size, mode='bicubic', align_corners=False, antialias=True)
     return resized.permute(0, 2, 3, 1).contiguous().numpy()
 
 

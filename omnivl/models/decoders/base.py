@@ -66,13 +66,14 @@ class GroundedDecoder(nn.Module):
         past: Sequence[KeyValue] | None = None,
         key_mask: Tensor | None = None,
     ) -> tuple[Tensor, list[KeyValue]]:
-        """Run all layers on float (N, L, D); returns the same shape and the self-attention cache of every layer.
+        """Run as many layers as ``key_values`` has pairs, on float (N, L, D).
 
         ``mask`` is that of self-attention, ``key_mask`` that of cross-attention (bool (B, S), see ``CrossAttention``).
+        Returns the same shape and the self-attention cache of every layer.
         """
         present = []
-        for i, layer in enumerate(self.layers):
-            arguments = (tokens, key_values[i], visual_index, mask, causal, past[i] if past else None, key_mask)
+        for i, (layer, key_value) in enumerate(zip(self.layers, key_values)):
+            arguments = (tokens, key_value, visual_index, mask, causal, past[i] if past else None, key_mask)
             if self.activation_checkpointing and self.training:
                 tokens, kept = checkpoint(layer, *arguments, use_reentrant=False)
             else:

@@ -1,5 +1,8 @@
 """The text encoder: BERT (1810.04805)."""
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -107,24 +110,29 @@ class TextEncoder(nn.Module):
         self.layers = nn.ModuleList(TransformerLayer(width, num_heads, mlp_ratio, dropout) for _ in range(depth))
         init_bert(self, init_std)
 
-    def forward(self, token_ids: Tensor, mask: Tensor) -> TextFeatures:
+    def forward(self, token_ids: Tensor, mask: Tensor, first_only: bool = False) -> TextFeatures:
         """Encode texts.
 
         Args:
             token_ids: int64 (B, L), [CLS] first.
             mask: bool (B, L), True = real token.
+            first_only: Whether [CLS] is all that is wanted, so that the last layer need not compute the others.
 
         Returns:
-            Tokens (B, L, D) and the vector of [CLS] (B, D).
+            Tokens (B, L, D), or (B, 1, D), and the vector of [CLS] (B, D).
         """
         tokens = self.embeddings(token_ids)
-        mask = mask[:, None, None, :]
-        for layer in self.layers:
-            if self.activation_checkpointing and self.training:
-                tokens, _ = checkpoint(layer, tokens, mask=mask, use_reentrant=False)
-            else:
-                tokens, _ = layer(tokens, mask=mask)
+        *layers, last = cast(Iterable[TransformerLayer], self.layers)
+        for layer in layers:
+            tokens = self._run(layer, tokens, mask)
+        tokens = last.first(tokens, mask=mask[:, None, None]) if first_only else self._run(last, tokens, mask)
         return TextFeatures(tokens, tokens[:, 0])
+
+    def _run(self, layer: nn.Module, tokens: Tensor, mask: Tensor) -> Tensor:
+        mask = mask[:, None, None]
+        if self.activation_checkpointing and self.training:
+            return checkpoint(layer, tokens, mask=mask, use_reentrant=False)[0]
+        return layer(tokens, mask=mask)[0]
 
 
 class LanguageHead(nn.Module):

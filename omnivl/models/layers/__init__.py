@@ -7,11 +7,13 @@ from .blocks import (
     SpaceTimeBlock,
     TransformerLayer,
 )
+from .drop_path import DropPath
 from .pos_embed import fit_space_embedding, resize_space_embedding, resize_time_embedding
 
 __all__ = [
     'CrossAttention',
     'CrossAttentionBlock',
+    'DropPath',
     'FeedForward',
     'FeedForwardBlock',
     'SelfAttention',

@@ -67,6 +67,27 @@ class SelfAttention(nn.Module):
         )
         return self.proj(attended.transpose(1, 2).reshape(batch, length, width)), (key, value)
 
+    def first(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Do as ``forward`` for the first token of each sequence alone, which looks at all.
+
+        Args:
+            tokens: float (N, L, D).
+            mask: bool, broadcastable to (N, h, 1, L), True = may be attended to.
+
+        Returns:
+            float (N, 1, D).
+        """
+        batch, length, width = tokens.shape
+        weight, bias = self.qkv.weight, self.qkv.bias
+        query = F.linear(tokens[:, :1], weight[:width], bias[:width])
+        query = query.view(batch, 1, self.num_heads, self.head_width).transpose(1, 2)  # (N, h, 1, d)
+        key_value = F.linear(tokens, weight[width:], bias[width:])
+        key_value = key_value.view(batch, length, 2, self.num_heads, self.head_width)
+        key, value = key_value.permute(2, 0, 3, 1, 4).unbind(0)  # each (N, h, L, d)
+        rate = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=rate)
+        return self.proj(attended.transpose(1, 2).reshape(batch, 1, width))
+
 
 class CrossAttention(nn.Module):
     """Attention from text tokens to visual tokens, whose keys and values are made once and used many times.

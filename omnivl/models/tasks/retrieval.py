@@ -211,6 +211,6 @@ class OmniVLRetrieval(TrunkModel):
         """Encode the batches of all ranks by the momentum encoder: visual (R * B, E), text (R * B, E), labels."""
         averages = momentum.averages
         visual = averages['visual_proj'](averages['visual_encoder'](batch.frames, batch.modality).pooled)
-        text = averages['text_proj'](averages['text_encoder'](*batch.texts).pooled)
+        text = averages['text_proj'](averages['text_encoder'](*batch.texts, first_only=True).pooled)
         unit = [F.normalize(feature.float(), dim=-1) for feature in (visual, text)]
         return gather_batch(unit[0]), gather_batch(unit[1]), gather_batch(target_ids)

@@ -34,7 +34,7 @@ train_dataloader = dict(
         ),
     )
 )
-train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, val_interval=550)
+train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)  # validates at its end
 optim_wrapper = dict(
     type=PrecisionOptimWrapper,
     constructor=DecayGroupsConstructor,

@@ -26,7 +26,7 @@ train_dataloader.video = dict(
         ],
     ),
 )
-train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, proportions=dict(image=1, video=1), val_interval=425)
+train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, proportions=dict(image=1, video=1))
 param_scheduler[1].T_max = max_iters - warmup
 optim_wrapper.optimizer.lr = 8e-4
 default_hooks.checkpoint.interval = 425

@@ -186,8 +186,8 @@ def render_picture(scene: PictureScene | LoneScene, rng: np.random.Generator, si
     sprites = layout_picture(scene, rng) if isinstance(scene, PictureScene) else layout_lone(scene, rng)
     canvas = _background(rng, size)
     for sprite in sprites:
-        canvas = _draw(canvas, [sprite])
-    return _to_bytes(canvas)[0]
+        canvas = _draw(canvas, sprite)
+    return _to_bytes(canvas)
 
 
 def render_clip(scene: ClipScene, rng: np.random.Generator, size: int, num_frames: int) -> np.ndarray:
@@ -203,8 +203,9 @@ def render_clip(scene: ClipScene, rng: np.random.Generator, size: int, num_frame
         RGB uint8 (num_frames, size, size, 3).
     """
     layout = layout_clip(scene, rng)
-    canvas = _draw(_background(rng, size), [layout.other])
-    frames = _to_bytes(_draw(canvas, [layout.at(index / (num_frames - 1)) for index in range(num_frames)]))
+    canvas = _draw(_background(rng, size), layout.other)
+    movers = [layout.at(index / (num_frames - 1)) for index in range(num_frames)]
+    frames = np.stack([_to_bytes(_draw(canvas, mover)) for mover in movers])
     return frames[::-1] if layout.backwards else frames
 
 
@@ -237,42 +238,33 @@ def _pixels(size: int) -> np.ndarray:
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Draw a soft gradient in a random direction; float32 (1, size, size, 3)."""
-    light, dark = (np.array(colour, dtype=np.float32) for colour in BACKGROUNDS[rng.integers(len(BACKGROUNDS))])
+    """Draw a soft gradient in a random direction; float32 (3, size, size)."""
+    light, dark = (
+        np.array(colour, dtype=np.float32)[:, None, None] for colour in BACKGROUNDS[rng.integers(len(BACKGROUNDS))]
+    )
     angle = rng.uniform(0, 2 * np.pi)
     pixels = _pixels(size) / WORLD - 0.5
     share = 0.5 + 0.6 * (np.float32(np.cos(angle)) * pixels[None, :] + np.float32(np.sin(angle)) * pixels[:, None])
-    shade = light + (dark - light) * np.clip(share, 0, 1)[..., None] + np.float32(rng.uniform(-3, 3))
-    return shade[None].astype(np.float32)
+    shade = light + (dark - light) * np.clip(share, 0, 1) + np.float32(rng.uniform(-3, 3))
+    return shade.astype(np.float32)
 
 
-def _draw(canvas: np.ndarray, sprites: list[Sprite]) -> np.ndarray:
-    """Draw one shape over a canvas, or its states over T frames.
-
-    Args:
-        canvas: float32 (1, H, W, 3).
-        sprites: The states of one thing, T of them.
-
-    Returns:
-        float32 (T, H, W, 3).
-    """
-    size = canvas.shape[1]
+def _draw(canvas: np.ndarray, sprite: Sprite) -> np.ndarray:
+    """Draw a shape over a canvas, float32 (3, H, W); returns a new one."""
+    size = canvas.shape[-1]
     pixels, scale = _pixels(size), size / WORLD
-    x, y, radius, opacity = (
-        np.array([getattr(sprite, name) for sprite in sprites], dtype=np.float32)[:, None, None]
-        for name in ('x', 'y', 'radius', 'opacity')
-    )  # each (T, 1, 1)
-    right, down = (pixels[None, None, :] - x) / radius, (pixels[None, :, None] - y) / radius
-    cos, sin = np.float32(np.cos(sprites[0].angle)), np.float32(np.sin(sprites[0].angle))
-    u, v = cos * right + sin * down, cos * down - sin * right  # (T, H, W), the shape is about 1 in radius
-    shape = sprites[0].thing.shape
+    x, y, radius, opacity = (np.float32(getattr(sprite, name)) for name in ('x', 'y', 'radius', 'opacity'))
+    right, down = (pixels[None, :] - x) / radius, (pixels[:, None] - y) / radius
+    cos, sin = np.float32(np.cos(sprite.angle)), np.float32(np.sin(sprite.angle))
+    u, v = cos * right + sin * down, cos * down - sin * right  # (H, W), the shape is about 1 in radius
+    shape = sprite.thing.shape
     shadow_distance = _distance(shape, u - 0.06, v - 0.14) * radius
     shadow = np.clip(0.5 - shadow_distance / 3, 0, 1) * (0.16 * opacity)
     cover = np.clip(0.5 - _distance(shape, u, v) * radius * scale, 0, 1) * opacity
     light = 1 - 0.10 * np.clip(0.4 * u + 0.8 * v, -1, 1)  # from above, a little from the left
-    paint = np.clip(np.array(sprites[0].paint, dtype=np.float32) * light[..., None], 0, 255)  # (T, H, W, 3)
-    canvas = canvas * (1 - shadow[..., None])
-    return canvas + (paint - canvas) * cover[..., None]
+    paint = np.clip(np.array(sprite.paint, dtype=np.float32)[:, None, None] * light, 0, 255)  # (3, H, W)
+    canvas = canvas * (1 - shadow)
+    return canvas + (paint - canvas) * cover
 
 
 def _distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -290,4 +282,6 @@ def _distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _to_bytes(canvas: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+    """Round a canvas, float32 (3, H, W), to pixels, uint8 (H, W, 3)."""
+    # The canvas has its channels first: with them last, numpy works on three numbers at a time.
+    return np.ascontiguousarray(np.clip(np.rint(canvas), 0, 255).astype(np.uint8).transpose(1, 2, 0))

@@ -10,19 +10,21 @@ import shutil
 from collections.abc import Callable, Sequence
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from omnivl.errors import OmniVLRuntimeError
-from omnivl.storage.progress import ProgressBar
 
 from .annotations import write_annotations
 from .manifest import MANIFEST, CorpusParameters, Parameters, is_finished, write_manifest
 from .plan import Item, count_items, plan_corpus
 from .render import render_clip, render_picture
 from .world import ClipScene, Scene
+
+if TYPE_CHECKING:
+    from omnivl.storage.progress import ProgressBar
 
 # Says that a folder is a corpus in the making, ours to overwrite.
 UNFINISHED = '.unfinished'
@@ -80,6 +82,8 @@ def follow(recipe: Recipe, out: str | Path, processes: int = 1, lines_every: flo
         OmniVLRuntimeError: The folder holds files of the same names that this function did not write, or a process
             failed.
     """
+    from omnivl.storage.progress import ProgressBar  # reads torch, which the processes that draw do without
+
     root, parameters = Path(out), recipe.parameters
     if is_finished(root, parameters):
         return False
@@ -159,7 +163,7 @@ def _clear(root: Path, folders: Sequence[str]) -> None:
         shutil.rmtree(root / name)
 
 
-def _write_in_processes(root: Path, recipe: Recipe, processes: int, total: int, bar: ProgressBar) -> None:
+def _write_in_processes(root: Path, recipe: Recipe, processes: int, total: int, bar: 'ProgressBar') -> None:
     """Deal the items to processes like cards, and count those of all of them."""
     context = multiprocessing.get_context('spawn')
     done = context.Value('i', 0)

@@ -2,7 +2,10 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional
 
 from omnivl.datasets.transforms import CenterCrop, ColorContrast, RandomFlip, RandomResizedCrop, RandomShift, Resize
 from omnivl.datasets.transforms.visual import resize_frames, shift_frames
@@ -54,6 +57,14 @@ def test_the_input_array_is_left_as_it_was(name):
     for seed in range(20):
         apply(transform, frames, seed)
     assert (frames == noise()).all()
+
+
+@pytest.mark.parametrize('size', [(20, 28), (7, 20), (64, 64), (90, 60)])
+@pytest.mark.parametrize('count', [1, 3])
+def test_resize_is_that_of_torchvision_to_the_byte(size, count):
+    frames = noise(frames=count)
+    expected = functional.resize(torch.from_numpy(frames).permute(0, 3, 1, 2), size, InterpolationMode.BICUBIC)
+    assert (resize_frames(frames, size) == expected.permute(0, 2, 3, 1).numpy()).all()
 
 
 @pytest.mark.parametrize('size', [(20, 28), (39, 50), (7, 20), (40, 56), (64, 64), (90, 60)])
