@@ -7,9 +7,11 @@ from .blocks import (
     SpaceTimeBlock,
     TransformerLayer,
 )
+from .pooling import AttentionalPooler
 from .pos_embed import fit_space_embedding, resize_space_embedding, resize_time_embedding
 
 __all__ = [
+    'AttentionalPooler',
     'CrossAttention',
     'CrossAttentionBlock',
     'FeedForward',
