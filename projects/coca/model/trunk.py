@@ -101,6 +101,9 @@ class CoCa(VisualTrunk):
     def encode(self, batch: VLBatch) -> VisualFeatures:
         """Encode the visuals of a batch.
 
+        Args:
+            batch: Images or videos.
+
         Returns:
             The tokens that the decoder looks at, of all frames, (B, T * n, D), and one vector each (B, D): the mean
             over frames, whose projection is the mean of the projected frames, since that is linear.
@@ -161,6 +164,7 @@ class CoCa(VisualTrunk):
         cache: list | None = None,
         mask: Tensor | None = None,
         positions: Tensor | None = None,
+        visual_index: Tensor | None = None,
     ) -> tuple[Tensor, list]:
         """Read tokens through both halves, with the work on all earlier ones cached.
 
@@ -170,6 +174,7 @@ class CoCa(VisualTrunk):
             cache: What the last call returned, or None at the start.
             mask: See ``CausalTextEncoder.read``.
             positions: See ``CausalTextEncoder.read``.
+            visual_index: The visual of each text, int64 (N,), where they are not grouped.
 
         Returns:
             What ``text_decoder.head`` takes, float (N, L, D), and the cache: that of the text layers, then that of the
@@ -178,7 +183,7 @@ class CoCa(VisualTrunk):
         depth = len(self.text_encoder.layers)
         text, multimodal = (cache[:depth], cache[depth:]) if cache else (None, None)
         tokens, read = self.text_encoder.read(token_ids, text, mask, positions)
-        tokens, looked = self.text_decoder(tokens, key_values, None, mask, multimodal)
+        tokens, looked = self.text_decoder(tokens, key_values, visual_index, mask, multimodal)
         return tokens, read + looked
 
     def begin_writing(self, visual_tokens: Tensor, prompt: str | None = None) -> Writing:
