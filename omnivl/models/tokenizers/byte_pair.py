@@ -13,7 +13,7 @@ from omnivl.registry import TOKENIZERS
 from .text import DECODER_TOKEN, ENCODER_TOKEN, TextTokenizer, Vocabulary
 
 if TYPE_CHECKING:
-    from transformers import CLIPTokenizer
+    from transformers import PreTrainedTokenizerFast
 
 FILES = ('vocab.json', 'merges.txt')
 START_TOKEN, END_TOKEN = '<|startoftext|>', '<|endoftext|>'
@@ -39,7 +39,7 @@ class BytePairTokenizer(TextTokenizer):
         tokenizer = self._read_pretrained()
         pipeline = tokenizer.backend_tokenizer
         pipeline.encode_special_tokens = True
-        names = tokenizer.get_vocab()
+        names = pipeline.get_vocab(with_added_tokens=False)
         missing = [token for token in (START_TOKEN, END_TOKEN) if token not in names]
         if missing:
             raise OmniVLValueError(f'{self.vocab_folder}/vocab.json is no vocabulary of CLIP: it has no {missing}')
@@ -63,8 +63,9 @@ class BytePairTokenizer(TextTokenizer):
         for name in FILES:
             shutil.copyfile(Path(self.vocab_folder) / name, folder / name)
 
-    def _read_pretrained(self) -> 'CLIPTokenizer':
-        from transformers import CLIPTokenizer
+    def _read_pretrained(self) -> 'PreTrainedTokenizerFast':
+        # Up to version 4 the name without Fast is another class; from 5 on both are one, which its types do not say.
+        from transformers import CLIPTokenizerFast  # type: ignore[attr-defined]
 
         missing = [name for name in FILES if not (Path(self.vocab_folder) / name).is_file()]
         if missing:
@@ -72,7 +73,7 @@ class BytePairTokenizer(TextTokenizer):
                 f'no {" and ".join(missing)} in {self.vocab_folder}: get them with "for f in {" ".join(FILES)}; do '
                 f'curl --create-dirs -Lo {self.vocab_folder}/$f {CLIP_FILES}/$f; done"'
             )
-        return CLIPTokenizer.from_pretrained(self.vocab_folder, local_files_only=True)
+        return CLIPTokenizerFast.from_pretrained(self.vocab_folder, local_files_only=True)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(vocab_folder={self.vocab_folder!r})'

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
@@ -21,6 +22,8 @@ NEEDED: dict[type, tuple[str, ...]] = {
     Contrasts: ('text_encoder', 'visual_proj', 'text_proj', 'temperature'),
     Writes: ('text_encoder', 'text_decoder'),
 }
+# What a trunk has for the contrast alone, or for captions alone, inside of parts that it has for both.
+OF_ONE_LOSS = ('text_encoder.cls_token', 'text_encoder.norm.', 'pooler.contrastive.', 'pooler.generative.')
 OWNERS = dict(text_proj='text_encoder', text_decoder='text_encoder', visual_proj='pooler')
 
 
@@ -97,6 +100,17 @@ class CoCa(VisualTrunk):
                 'vocab_size of text_encoder and text_decoder, or another tokenizer'
             )
         return self._tokenizer
+
+    def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        """Fit weights about to be loaded: the resolution, and without what only a loss uses that is off here."""
+        super().adapt_state_dict(state_dict)
+        own = self.state_dict()
+        for name in OF_ONE_LOSS:
+            if any(key.startswith(name) for key in own):
+                continue
+            for key in [key for key in state_dict if key.startswith((name, f'trunk.{name}'))]:
+                print_log(f'{key}: left out, as nothing here uses it', 'current')
+                del state_dict[key]
 
     def encode(self, batch: VLBatch) -> VisualFeatures:
         """Encode the visuals of a batch.
