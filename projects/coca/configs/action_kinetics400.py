@@ -34,6 +34,7 @@ val_dataloader = {
     'video.classification': dict(loader, dataset=dict(kinetics400_test, pipeline=video_one_view_pipeline))
 }
 val_evaluator = {'video.classification': dict(type=ClassificationEvaluation)}
+val_cfg = test_cfg
 test_dataloader = {
     'video.classification': dict(loader, dataset=dict(kinetics400_test, pipeline=video_three_crops_pipeline))
 }

@@ -35,5 +35,6 @@ evaluation = dict(
 )
 val_dataloader = {'image.caption': dict(loader, dataset=dict(coco_caption_val, pipeline=image_test_pipeline))}
 val_evaluator = {'image.caption': dict(evaluation, submission_file='coco_karpathy_val.json')}
+val_cfg = test_cfg
 test_dataloader = {'image.caption': dict(loader, dataset=dict(coco_caption_test, pipeline=image_test_pipeline))}
 test_evaluator = {'image.caption': dict(evaluation, submission_file='coco_karpathy_test.json')}

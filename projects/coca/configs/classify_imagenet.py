@@ -34,4 +34,5 @@ val_dataloader = {
     'image.classification': dict(loader, dataset=dict(imagenet_test, pipeline=image_classes_test_pipeline))
 }
 val_evaluator = {'image.classification': dict(type=ClassificationEvaluation)}
+val_cfg = test_cfg
 test_dataloader, test_evaluator = val_dataloader, val_evaluator

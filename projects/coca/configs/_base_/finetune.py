@@ -22,5 +22,4 @@ param_scheduler = [
 ]
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=1000, max_keep_ckpts=3))
 load_from = dict(type=StageReader, file='work_dirs/coca_pretrain')
-val_cfg = dict(type=EvaluationLoop, amp='bf16')
 test_cfg = dict(type=EvaluationLoop, amp='bf16')
