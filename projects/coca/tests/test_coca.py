@@ -9,6 +9,7 @@ from omnivl.errors import OmniVLError
 from omnivl.models.generation import beam_search, greedy, nucleus
 from omnivl.models.interfaces import Contrasts, Matches, Writes, offered_by
 from omnivl.structures import VLBatch
+from omnivl.weights.facts import USE, check_facts, model_facts
 from projects.coca.model import CoCa, CoCaPretrain
 
 KINDS = [('cascade', 'cls', False), ('parallel', 'cls', False), ('single', 'cls_shifted', True)]
@@ -217,6 +218,23 @@ def test_wrong_parts_and_batches_get_their_message(writer):
         make_model(folder=writer.trunk.tokenizer.vocab_folder, vocab_size=20).trunk.begin_writing(torch.zeros(1, 5, 24))
     with pytest.raises(OmniVLError, match='13 tokens is longer than the 12 positions'):
         make_model().trunk.embed_text(torch.ones(1, 13, dtype=torch.int64), torch.ones(1, 13, dtype=torch.bool))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'fact'),
+    [
+        (dict(kind='parallel'), "kind.pooler is 'cascade' there and 'parallel'"),
+        (dict(pool='cls_shifted'), 'pool.text_encoder'),
+    ],
+)
+def test_weights_of_another_pooler_or_mask_are_refused_though_they_have_its_shapes(changes, fact):
+    visual_encoder = dict(trunk_config()['visual_encoder'], width=24)  # as wide as the text: no shape would tell
+    made, other = make_model(visual_encoder=visual_encoder), make_model(visual_encoder=visual_encoder, **changes)
+    assert {k: v.shape for k, v in made.state_dict().items()} == {k: v.shape for k, v in other.state_dict().items()}
+    with pytest.raises(OmniVLError, match=fact):
+        check_facts(dict(facts=model_facts(made)), other, 'a file', purpose=USE)
+    captions = make_model(options=dict(contrastive_weight=0))
+    check_facts(dict(facts=model_facts(make_model())), captions, 'a file')
 
 
 def make_trunk(parts):

@@ -3,8 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from coca_world import HEADS, SIZE, WIDTH, make_batch, make_model, shaken, trunk_config, write_byte_pairs
+from coca_world import HEADS, SIZE, TEXT_WIDTH, WIDTH, make_batch, make_model, shaken, trunk_config, write_byte_pairs
 
+from omnivl.commands.export.graphs import floats, text_graphs_of
 from omnivl.errors import OmniVLError
 from omnivl.models.interfaces import Answers, Classifies, Contrasts, Writes, WritesAnswers, offered_by
 from omnivl.models.losses import answer_log_likelihoods
@@ -148,3 +149,30 @@ def test_too_long_an_answer_and_a_batch_without_questions_get_their_message(answ
         answerer.read_questions(VLBatch(batch.inputs))
     with pytest.raises(OmniVLError, match='training needs answers'):
         answerer.loss(batch)
+
+
+def test_what_reads_texts_becomes_graphs_of_free_lengths(answerer):
+    """Texts, with the mask of open_clip's weights, and answers traced for one size and run at another."""
+    folder = answerer.tokenizer.vocab_folder
+    vocab_size = answerer.tokenizer.vocab_size
+    pretrained = make_model(folder=folder, vocab_size=vocab_size, pool='cls_shifted')
+    tokens = floats('tokens', 'of a tower', 'visual_tokens', TEXT_WIDTH)
+    wanted = [(pretrained, ['text', 'writer']), (answerer, ['answerer'])]
+    for model, names in wanted:
+        graphs = {graph.name: graph for graph in text_graphs_of(model, tokens)}
+        for graph in map(graphs.__getitem__, names):
+            first = values_of(graph, vocab_size, batch=3, length=4, visual_tokens=5, answer_length=3)
+            other = values_of(graph, vocab_size, batch=2, length=6, visual_tokens=7, answer_length=2)
+            free = {}
+            for value in graph.inputs:
+                axes = [axis for axis, size in enumerate(value.shape) if isinstance(size, str)]
+                free[value.name] = dict.fromkeys(axes, torch.export.Dim.AUTO)
+            with torch.no_grad():
+                program = torch.export.export(graph.module, (), first, dynamic_shapes=free, strict=False).module()
+                for found, expected in zip(program(**other), graph.module(**other)):
+                    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def values_of(graph, vocab_size, **sizes):
+    draw = torch.Generator().manual_seed(0)
+    return {value.name: value.random(sizes, draw, vocab_size) for value in graph.inputs}
