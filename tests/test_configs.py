@@ -131,7 +131,7 @@ def test_model_and_data_share_their_tokenizer_and_resolution(path):
         for source in loader.dataset.get('datasets', [loader.dataset]):
             steps = {getattr(step.type, '__name__', str(step.type)).split('.')[-1]: step for step in source.pipeline}
             if 'TokenizeText' in steps:
-                assert steps['TokenizeText'].tokenizer.vocab_file == cfg.model.trunk.tokenizer.vocab_file
+                assert steps['TokenizeText'].tokenizer == cfg.model.trunk.tokenizer
                 assert steps['TokenizeText'].max_length <= cfg.model.trunk.text_encoder.max_length
             else:
                 # Classes need no text; a captioned set without word pieces is a slip.

@@ -27,8 +27,8 @@ NAMED_WEIGHTS = (
 )
 CONFIG_HELP = 'path of the config, or its name if it comes with the package (omnivl configs lists them)'
 MODEL_HELP = (
-    'a work directory, a checkpoint, an exported folder or one of BLIP, hf://owner/name[@revision] for '
-    f'such a folder on the hub, or one of {", ".join(NAMED_WEIGHTS)}'
+    "a work directory, a checkpoint, an exported folder or one of BLIP or of open_clip's CoCa, "
+    f'hf://owner/name[@revision] for such a folder on the hub, or one of {", ".join(NAMED_WEIGHTS)}'
 )
 
 

@@ -33,7 +33,7 @@ from omnivl.storage.checkpoint import (
 from omnivl.storage.sums import SUMS, check_sums
 from omnivl.weights.base import FOLLOWERS, load_weights
 from omnivl.weights.facts import KEY, OF_CONFIG, USE, check_facts, description_of, model_facts, tokenizer_of
-from omnivl.weights.folders import CONFIG, FORMAT, foreign_config, read_content
+from omnivl.weights.folders import CONFIG, CONFIGS, FORMAT, foreign_config, read_content
 from omnivl.weights.names import find_model, is_name
 
 from .data_config import checked_data
@@ -143,7 +143,7 @@ def knows_itself(path: str | Path) -> bool:
 
 def is_model_folder(path: Path) -> bool:
     """Say whether a path is a folder with one model, and no work directory with checkpoints."""
-    return (path / CONFIG).is_file() and not find_checkpoints(path)
+    return any((path / name).is_file() for name in CONFIGS) and not find_checkpoints(path)
 
 
 def read_weights(path: str | Path) -> tuple[Path, dict[str, Any]]:

@@ -46,8 +46,8 @@ class CaptionEvaluation(Evaluation):
 
     Args:
         methods: Method -> its options. ``greedy``: ``repetition_penalty``; ``beam``: ``num_beams, length_penalty,
-            repetition_penalty``; ``nucleus``: ``top_p, temperature, repetition_penalty, seed`` (its draws depend on the
-            batch size and the number of processes). None = greedy, and beam search with 3 beams.
+            repetition_penalty``; ``nucleus``: ``top_p, top_k, temperature, repetition_penalty, seed`` (its draws
+            depend on the batch size and the number of processes). None = greedy, and beam search with 3 beams.
         prompt: Words that captions begin with; they are given, not generated, and not part of the caption. None = the
             prompt of the model, if it has one (``OmniVLCaption``).
         slots: Slot -> its values, or one such dict under ``image`` and one under ``video``, or the path of a JSON file
@@ -209,8 +209,8 @@ def checked_methods(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[
             raise OmniVLValueError(
                 f'method {method!r} has no option {unknown[0]!r}; allowed: {sorted(METHODS[method][1])}'
             )
-    if 'nucleus' in methods and 'top_p' not in methods['nucleus']:
-        raise OmniVLValueError("method 'nucleus' needs top_p, e.g. nucleus=dict(top_p=0.9, seed=0)")
+    if 'nucleus' in methods and not {'top_p', 'top_k'} & set(methods['nucleus']):
+        raise OmniVLValueError("method 'nucleus' needs top_p or top_k, e.g. nucleus=dict(top_p=0.9, seed=0)")
     return {method: dict(options) for method, options in methods.items()}
 
 

@@ -1,4 +1,6 @@
-"""The two exchanges between ranks that the losses need; both are the identity in one process."""
+"""The exchanges between ranks that the losses need; all are the identity in one process."""
+
+from typing import Any
 
 import torch
 from mmengine import dist
@@ -14,6 +16,30 @@ def gather_batch(tensor: Tensor) -> Tensor:
     if dist.get_world_size() == 1:
         return tensor.detach()
     return torch.cat(dist.all_gather(tensor.detach().contiguous()))
+
+
+def gather_with_gradient(tensor: Tensor) -> Tensor:
+    """Join a tensor (B, ...) of every rank as ``gather_batch`` does, with gradient.
+
+    What all ranks do with it flows back: a rank's part gets the sum of the gradients of all ranks. With losses that are
+    means over the rank's own samples, gradients that are averaged over ranks (as DDP does) are then those of one
+    process with the joined batch.
+    """
+    return tensor if dist.get_world_size() == 1 else _Gather.apply(tensor)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, tensor: Tensor) -> Tensor:
+        context.batch = len(tensor)
+        return gather_batch(tensor)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        summed = gradients[0].contiguous()
+        dist.all_reduce(summed)
+        first = context.batch * dist.get_rank()
+        return summed[first : first + context.batch]
 
 
 @torch.no_grad()

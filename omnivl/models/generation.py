@@ -104,20 +104,24 @@ def nucleus(
     min_length: int = 0,
     repetition_penalty: float = 1.0,
     *,
-    top_p: float,
+    top_p: float = 1.0,
+    top_k: int | None = None,
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> GenerationOutput:
-    """Draw each token from the smallest set of likeliest tokens that holds ``top_p`` of the probability.
+    """Draw each token from the smallest set of likeliest tokens that holds ``top_p`` of the probability, or ``top_k``.
 
     Source: Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020. The scores are those of the full
     distribution, before temperature and truncation, so they compare with those of the other methods.
 
-    ``top_p`` is in (0, 1], 1 draws from the whole softmax; ``temperature``, above 0, divides the logits before it;
+    ``top_p`` is in (0, 1], 1 draws from the whole softmax; ``top_k`` is the most tokens of the set, None = any number
+    (with ``top_p`` 1 it is top-k sampling); ``temperature``, above 0, divides the logits before it;
     ``generator``, on the device of the logits, is the source of the draws (None = torch's own). See also ``Limits``.
     """
     if not 0 < top_p <= 1:
         raise OmniVLValueError(f'top_p must be in (0, 1] (1 draws from the whole softmax), got {top_p}')
+    if top_k is not None and top_k < 1:
+        raise OmniVLValueError(f'top_k must be at least 1, or None for no limit, got {top_k}')
     if not temperature > 0:
         raise OmniVLValueError(f'temperature must be above 0, got {temperature}; use greedy for the likeliest token')
     device = writing.start_ids.device
@@ -133,7 +137,9 @@ def nucleus(
         ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
         # A token stays if the tokens before it do not yet hold top_p, so the likeliest always stays.
         drop = ordered.cumsum(dim=1) - ordered >= top_p
-        if top_p < 1:
+        if top_k is not None:
+            drop[:, top_k:] = True
+        if top_p < 1 or top_k is not None:
             probabilities = probabilities.masked_fill(drop.scatter(1, order, drop), 0.0)
         return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
 

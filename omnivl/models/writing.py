@@ -13,7 +13,7 @@ from .interfaces import Writes
 METHODS: dict[str, tuple[Callable[..., GenerationOutput], frozenset[str]]] = {
     'greedy': (greedy, frozenset({'repetition_penalty'})),
     'beam': (beam_search, frozenset({'num_beams', 'length_penalty', 'repetition_penalty'})),
-    'nucleus': (nucleus, frozenset({'top_p', 'temperature', 'repetition_penalty', 'seed'})),
+    'nucleus': (nucleus, frozenset({'top_p', 'top_k', 'temperature', 'repetition_penalty', 'seed'})),
 }
 
 

@@ -41,12 +41,13 @@ class WeightReader:
         allow_unused: Whether all keys of the source without a place here are fine. They are listed either way.
 
     Attributes:
-        model_types: What ``model_type`` is in the ``config.json`` of the layout; others are of another model and not
-            looked at.
+        config_file: What lies beside the weights of the layout and says with which settings they were made.
+        model_types: What ``model_type`` is in it; others are of another model and not looked at.
         unused_by_design: Patterns of keys that the layout has and we have no use for.
         left_by_design: Patterns of our keys that the layout does not have.
     """
 
+    config_file = 'config.json'
     model_types: tuple[str, ...] = ()
     unused_by_design: tuple[str, ...] = ()
     left_by_design: tuple[str, ...] = ()
@@ -75,9 +76,18 @@ class WeightReader:
     def settings(self, config: dict[str, Any], model: HasParts) -> list[tuple[str, Any, Any]]:
         """Compare what no tensor shows and yet decides the result.
 
-        ``config`` is the ``config.json`` that lies beside the weights; each setting is (name, theirs, ours).
+        ``config`` is the ``config_file`` that lies beside the weights; each setting is (name, theirs, ours).
         """
         return []
+
+    def knows(self, config: dict[str, Any]) -> bool:
+        """Say whether a ``config_file`` is of the layout, so that its settings are compared."""
+        return config.get('model_type') in self.model_types
+
+    def pixels(self, path: Path) -> dict[str, list[float]]:
+        """Read, beside the weights, ``mean`` and ``std`` of pixels in [0, 1]; what is not said there is left out."""
+        said = read_neighbour(path, 'preprocessor_config.json') or {}
+        return {name: said[f'image_{name}'] for name in ('mean', 'std') if f'image_{name}' in said}
 
     def advice(self, weights: dict[str, Tensor], model: HasParts) -> list[str]:
         """Tell, a sentence each, what a user of these weights should know beside the numbers of keys."""
@@ -123,13 +133,13 @@ class WeightReader:
         return report
 
     def _check_settings(self, path: Path, model: HasParts, report: WeightReport) -> None:
-        config = read_neighbour(path, 'config.json')
+        config = read_neighbour(path, self.config_file)
         if config is None and self.model_types and path.suffix in ('.safetensors', '.bin'):
             report.notes.append(
-                f'no config.json lies beside {path.name}: number of heads, norm_eps and activation were not compared'
+                f'no {self.config_file} lies beside {path.name}: number of heads, norm_eps and activation were not '
+                'compared'
             )
-        config = config or {}
-        differences = self.settings(config, model) if config.get('model_type') in self.model_types else []
+        differences = [] if config is None or not self.knows(config) else self.settings(config, model)
         wrong = [
             f'{name} is {theirs!r} there and {ours!r} in the model'
             for name, theirs, ours in differences
@@ -141,9 +151,9 @@ class WeightReader:
                 'the model in the config (--cfg-options model.trunk.visual_encoder.norm_eps=1e-5; text_... belong to '
                 'each of the text models), or allow it by name (allow=[...], --allow)'
             )
-        pixels = read_neighbour(path, 'preprocessor_config.json') or {}
+        pixels = self.pixels(path)
         for name, ours in pixel_statistics(model).items():
-            theirs = pixels.get(f'image_{name}', ours)
+            theirs = pixels.get(name, ours)
             if any(abs(a - b) > 1e-4 for a, b in zip(theirs, ours)):
                 report.notes.append(
                     f'pixels were normalised with {name} {theirs} there, here with {ours} (data_preprocessor.{name})'

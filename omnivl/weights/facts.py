@@ -16,6 +16,7 @@ from omnivl.models.interfaces import (
     HasParts,
     HasPrompt,
     HasTokenizer,
+    Writes,
     offered_by,
 )
 from omnivl.models.tokenizers import TextTokenizer
@@ -27,6 +28,7 @@ from .bert import TEXT_MODELS
 KEY = 'model'  # of a checkpoint's meta, which holds what it says of its model
 # Fact -> the attribute of modules that it is read from, for each part of a model.
 OF_PARTS = dict(norm_eps='eps', num_heads='num_heads', activation='activation', time_stride='time_stride')
+OF_PARTS |= dict(pool='pool', kind='kind')  # of poolers and text encoders
 # Where a difference is allowed; ``{}`` stands for the names of the facts.
 OF_CONFIG = 'load_options=dict(allow_differences=[{}]) in the config'
 # What may differ, by what the weights are for. A training starts from position embeddings that are fitted on purpose,
@@ -39,7 +41,8 @@ FITTED: dict[str, tuple[str, ...]] = {START: ('image_size', 'num_frames', 'task'
 def model_facts(model: nn.Module) -> dict[str, Any]:
     """Collect, as plain values, what no tensor shows and yet decides what a model answers.
 
-    ``task``; ``norm_eps``, ``num_heads``, ``activation`` and ``time_stride`` by part (``norm_eps.visual_encoder``);
+    ``task``; ``norm_eps``, ``num_heads``, ``activation``, ``time_stride``, ``pool`` and ``kind`` (of pooling) by part
+    (``norm_eps.visual_encoder``);
     ``image_size`` and ``num_frames``, ``pixels`` (mean and std), and of a model of texts ``vocabulary`` (``sha256`` and
     ``name``), ``matching_token`` and ``prompt``. What a model lacks, or whose file is not there, is left out.
     """
@@ -63,7 +66,7 @@ def model_facts(model: nn.Module) -> dict[str, Any]:
             facts['vocabulary'] = dict(sha256=digest, name=repr(tokenizer))
         if 'alignment_decoder' in parts and (reader := offered_by(model, HasMatchingToken)) is not None:
             facts['matching_token'] = reader.matching_token
-        if 'generation_decoder' in parts and (writer := offered_by(model, HasPrompt)) is not None:
+        if (writer := offered_by(model, HasPrompt)) is not None and offered_by(model, Writes) is not None:
             facts['prompt'] = writer.prompt
     return facts
 

@@ -1,12 +1,15 @@
-"""Folders of other libraries that say what model they hold: recognised by their config.json, and put into our terms."""
+"""Folders of other libraries that say what model they hold: recognised by what they say, and put into our terms."""
 
+import importlib
 import json
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
+from omnivl.places import home
 from omnivl.registry import FOLDER_KINDS
 from omnivl.structures import IMAGE, VIDEO
 
@@ -14,16 +17,18 @@ from .files import read_neighbour
 
 FORMAT = 'omnivl'  # what the config.json of an exported folder says
 CONFIG, PIXELS = 'config.json', 'preprocessor_config.json'
+# What says which model a folder holds: ours and Hugging Face's, open_clip's.
+CONFIGS = (CONFIG, 'open_clip_config.json')
 CLIP_FRAMES = 8  # of a clip, for models of images: OmniVL's
 ENCODER, DECODER = ('text_encoder', 'alignment_decoder'), ('generation_decoder',)
 
 
 class FolderKind(ABC):
-    """One kind of folder; a project registers its own in ``FOLDER_KINDS``."""
+    """One kind of folder; a project registers its own in ``FOLDER_KINDS``, in its ``folders.py``."""
 
     @abstractmethod
     def recognises(self, content: Mapping[str, Any]) -> bool:
-        """Say whether a folder with this ``config.json`` is of this kind."""
+        """Say whether a folder with this content, see ``read_content``, is of this kind."""
 
     @abstractmethod
     def config(self, folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,32 +40,43 @@ class FolderKind(ABC):
 
 
 def read_content(folder: Path) -> dict[str, Any]:
-    """Read the ``config.json`` of a folder; one that is missing or damaged is an error."""
-    path = folder / CONFIG
-    if not path.is_file():
+    """Read what the files of ``CONFIGS`` in a folder say, together; without any, or with a damaged one, an error."""
+    paths = [folder / name for name in CONFIGS if (folder / name).is_file()]
+    if not paths:
         raise OmniVLFileNotFoundError(f'{folder} has no {CONFIG}: it is no folder that "omnivl export" wrote')
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except (ValueError, RecursionError) as error:
-        raise OmniVLValueError(f'{path} is no JSON file ({error}): get or export the model again') from error
-    return content if isinstance(content, dict) else {}
+    content: dict[str, Any] = {}
+    for path in paths:
+        try:
+            said = json.loads(path.read_text(encoding='utf-8'))
+        except (ValueError, RecursionError) as error:
+            raise OmniVLValueError(f'{path} is no JSON file ({error}): get or export the model again') from error
+        content |= said if isinstance(said, dict) else {}
+    return content
 
 
 def foreign_config(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     """Write a config of ours for a folder of another library; one that no kind recognises is an ``OmniVLValueError``.
 
-    ``content`` is its ``config.json``.
+    ``content`` is from ``read_content``. The kinds of the projects are looked at if none of the library's fits.
     """
-    FOLDER_KINDS.import_from_location()
-    kinds: dict[str, FolderKind] = {name: kind() for name, kind in FOLDER_KINDS.module_dict.items()}
-    for kind in kinds.values():
-        if kind.recognises(content):
-            return kind.config(folder, content)
+    for find_kinds in (FOLDER_KINDS.import_from_location, import_from_projects):
+        find_kinds()
+        for kind in FOLDER_KINDS.module_dict.values():
+            if kind().recognises(content):
+                return kind().config(folder, content)
     said = {key: content[key] for key in ('model_type', 'architectures') if key in content}
     raise OmniVLValueError(
         f'{folder / CONFIG} does not say format=\'{FORMAT}\', as a folder of "omnivl export" does, and is of no other '
-        f'kind that is known ({", ".join(sorted(kinds))}): it says {said or "nothing of its model"}'
+        f'kind that is known ({", ".join(sorted(FOLDER_KINDS.module_dict))}): it says {said or "nothing of its model"}'
     )
+
+
+def import_from_projects() -> None:
+    """Import ``folders.py`` of every project that has one: it registers kinds of folders, and the classes they name."""
+    for path in sorted((home() / 'projects').glob('*/folders.py')):
+        if str(home()) not in sys.path:
+            sys.path.append(str(home()))
+        importlib.import_module(f'projects.{path.parent.name}.{path.stem}')
 
 
 @FOLDER_KINDS.register_module(name='blip')

@@ -23,10 +23,10 @@ from omnivl.storage.sums import READ_SUFFIXES, SUMS
 Result = TypeVar('Result')
 HUB = 'hf://'
 FORM = "'hf://owner/name', with '@revision' and '/file' behind it if need be"
-# What holds weights in a repository or a folder of ``save_pretrained``: the first that is there, the safe form first.
-# A pickle is read as plain tensors only, see ``load_checkpoint``.
-WEIGHTS = ('model.safetensors', 'pytorch_model.bin')
-NEIGHBOURS = ('config.json', 'preprocessor_config.json')  # of a single file
+# What holds weights in a repository or a folder of ``save_pretrained``, or of open_clip: the first that is there, the
+# safe form first. A pickle is read as plain tensors only, see ``load_checkpoint``.
+WEIGHTS = ('model.safetensors', 'pytorch_model.bin', 'open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
+NEIGHBOURS = ('config.json', 'preprocessor_config.json', 'open_clip_config.json')  # of a single file
 TAKEN = (*READ_SUFFIXES, '.pth', '.pt', '.bin', '.ckpt')  # suffixes of files that may be asked for by name
 TIMEOUT = 30.0  # seconds for the list of files
 

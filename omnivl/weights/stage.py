@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from omnivl.errors import OmniVLFileNotFoundError
 from omnivl.models.interfaces import HasParts, StartsVideoFromImage, TakesWeights, offered_by
-from omnivl.models.omnivl import PARTS
 from omnivl.registry import WEIGHT_READERS
 from omnivl.storage.checkpoint import load_checkpoint, load_last_checkpoint, weights_of
 
@@ -44,6 +43,7 @@ class StageReader(WeightReader):
         self.start_video_from_image = start_video_from_image
         self.label_map = label_map
         self.description: dict[str, Any] = {}  # what the checkpoint says of its model
+        self.parts: set[str] = set()  # of the trunk that it holds
 
     def read_file(self) -> tuple[dict[str, Tensor], Path]:
         """See ``WeightReader.read_file``."""
@@ -58,7 +58,9 @@ class StageReader(WeightReader):
             path = find_file(self.file)
             checkpoint = load_checkpoint(path)
         self.description = description_of(checkpoint)
-        return dict(weights_of(checkpoint, str(path))), path
+        weights = dict(weights_of(checkpoint, str(path)))
+        self.parts = {key.split('.')[1] for key in weights if key.startswith('trunk.')}
+        return weights, path
 
     def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
         """See ``WeightReader.translate``; a checkpoint of a model that answers otherwise is a ``CheckpointError``."""
@@ -85,7 +87,7 @@ class StageReader(WeightReader):
 
     def expected_unused(self, model: HasParts) -> tuple[str, ...]:
         """See ``WeightReader.expected_unused``."""
-        return tuple(f'trunk.{part}.*' for part in PARTS if part not in model.parts)
+        return tuple(f'trunk.{part}.*' for part in self.parts if part not in model.parts)
 
     def finish(self, model: HasParts) -> None:
         """Start the video path from the image path, if asked for."""

@@ -164,7 +164,7 @@ class TestSlots:
         ({}, r"methods is empty; allowed are \['beam', 'greedy', 'nucleus'\]"),
         ({'best': {}}, "methods has 'best'; allowed are"),
         ({'beam': {'beams': 3}}, "method 'beam' has no option 'beams'; allowed: "),
-        ({'nucleus': {}}, r"method 'nucleus' needs top_p, e\.g\."),
+        ({'nucleus': {}}, r"method 'nucleus' needs top_p or top_k, e\.g\."),
     ],
 )
 def test_methods_that_are_none(methods, message):

@@ -257,16 +257,24 @@ def test_nucleus_of_everything_samples_from_the_softmax():
         torch.testing.assert_close(drawn.bincount(minlength=6) / len(drawn), expected, atol=0.01, rtol=0)
 
 
-def test_nucleus_draws_only_from_the_smallest_set_that_holds_top_p():
+def test_nucleus_draws_only_from_the_smallest_set_that_holds_top_p_or_from_top_k():
     table = torch.tensor([0.05, 0.0, 0.5, 0.3, 0.15]).log()
 
     def step(ids, cache):
         return table.expand(len(ids), -1), None
 
-    for top_p, allowed in [(0.4, {2}), (0.7, {2, 3}), (0.9, {2, 3, 4}), (0.99, {0, 2, 3, 4})]:
+    nuclei = [(0.4, {2}), (0.7, {2, 3}), (0.9, {2, 3, 4}), (0.99, {0, 2, 3, 4})]
+    cases = [(dict(top_p=top_p), allowed) for top_p, allowed in nuclei]
+    cases += [(dict(top_k=2), {2, 3}), (dict(top_k=9), {0, 2, 3, 4}), (dict(top_p=0.9, top_k=1), {2})]
+    for options, allowed in cases:
         writing = Writing(step, HashedLM.reorder, torch.full((500, 1), 2), END, PAD)
-        output = nucleus(writing, max_length=1, top_p=top_p, generator=torch.Generator().manual_seed(0))
+        output = nucleus(writing, max_length=1, **options, generator=torch.Generator().manual_seed(0))
         assert {token for ids in output.ids for token in ids} == allowed
+
+
+def test_nucleus_top_k_out_of_range():
+    with pytest.raises(ValueError, match='top_k must be at least 1, or None for no limit, got 0'):
+        run(nucleus, HashedLM(8), prompts(1, 8), max_length=3, top_k=0)
 
 
 @pytest.mark.parametrize('top_p', [0.0, -0.1, 1.1])

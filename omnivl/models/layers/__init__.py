@@ -8,9 +8,11 @@ from .blocks import (
     TransformerLayer,
 )
 from .drop_path import DropPath
+from .pooling import AttentionalPooler
 from .pos_embed import fit_space_embedding, resize_space_embedding, resize_time_embedding
 
 __all__ = [
+    'AttentionalPooler',
     'CrossAttention',
     'CrossAttentionBlock',
     'DropPath',

@@ -1,8 +1,9 @@
 """Question answering: the question looks at the visual, the answer at the question (BLIP, 2201.12086, figure 5)."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -28,26 +29,10 @@ METHODS = ('beam', 'greedy')
 GENERATION, ANSWERS = 'trunk.generation_decoder.', 'answer_decoder.'
 
 
-class Questions(NamedTuple):
-    """B questions that have been read over their visuals.
-
-    Attributes:
-        key_values: What answers look up in them: one (key, value) pair per layer, each (B, h, L, d).
-        mask: bool (B, L), True = real token of the question.
-    """
-
-    key_values: list[KeyValue]
-    mask: Tensor
-
-    def select(self, index: Tensor) -> 'Questions':
-        """Take some of them, int64 (N,)."""
-        return Questions([(key[index], value[index]) for key, value in self.key_values], self.mask[index])
-
-
 class AnsweringStep(TrainingStep):
     """A step that predicts the answers to the questions."""
 
-    model: 'OmniVLQA'
+    model: 'AnsweringModel'
 
     @cached_property
     def answers(self) -> TextPrediction:
@@ -67,91 +52,48 @@ class AnsweringStep(TrainingStep):
         return len(self.batch)
 
 
-@MODELS.register_module()
-class OmniVLQA(TrunkModel):
-    """A trunk of visual encoder and alignment decoder, and a decoder of its own that answers questions.
+class AnsweringModel(TrunkModel):
+    """What models that answer questions have in common: a task says how it reads questions, and predicts answers.
 
-    The alignment decoder reads the question, [ENC] first, over the visual; the answer decoder, which is made as the
-    trunk's generation decoder is and starts from its weights, reads what becomes of every word of the question, in the
-    place of visual tokens, and writes the answer. OmniVL names this way of answering (2209.07526, section 3.1); how is
-    BLIP's: the two decoders share nothing here. Padding of questions is never looked at; BLIP looks at it when it
-    writes freely, so that there an answer depends on the other questions of the batch.
-
-    Args:
-        trunk: Config of the trunk.
-        label_smoothing: See ``answer_loss`` (0.1 in BLIP).
-        **options: See ``TrunkModel``.
+    What ``read`` makes of B questions has ``mask``, bool (B, L), and ``select``, which takes some of them, int64 (N,).
     """
 
     step_type = AnsweringStep
-
-    def __init__(
-        self,
-        trunk: dict,
-        label_smoothing: float = 0.1,
-        **options: Unpack[ModelOptions],
-    ) -> None:
-        super().__init__(
-            trunk=trunk,
-            losses=[dict(type='AnswerLoss', label_smoothing=label_smoothing)],
-            parts=('visual_encoder', 'alignment_decoder'),
-            **options,
-        )
-        # Its keys come from the question.
-        width = self.trunk.alignment_decoder.width
-        self.answer_decoder = MODELS.build(dict(trunk['generation_decoder'], visual_width=width))
-
-    @property
-    def parts(self) -> Mapping[str, nn.Module]:
-        """Name -> part; weights of a generation decoder go into the answer decoder."""
-        return {**self.trunk.parts, 'generation_decoder': self.answer_decoder}
 
     @property
     def tokenizer(self) -> TextTokenizer:
         """The text tokenizer of the trunk."""
         return self.trunk.tokenizer
 
-    def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
-        """Fit weights about to be loaded: those of a generation decoder go into the answer decoder.
+    @abstractmethod
+    def read(self, visual_tokens: Tensor, text_ids: Tensor, text_mask: Tensor) -> Any:
+        """Read questions, int64 (B, L) with their mask, bool (B, L), on visual tokens (B, S, D)."""
 
-        Its cross-attention, where it was made for visual tokens of another width, starts anew.
-        """
-        super().adapt_state_dict(state_dict)
-        for key in [key for key in state_dict if key.startswith(GENERATION)]:
-            state_dict.setdefault(ANSWERS + key.removeprefix(GENERATION), state_dict.pop(key))
-        own = self.state_dict()
-        for key in [key for key in state_dict if '.cross_attention.attention.key_value.' in key]:
-            if key.startswith(ANSWERS) and state_dict[key].shape != own[key].shape:
-                print_log(f'{key}: left at its initial value, as answers look at questions here', 'current')
-                del state_dict[key]
-
-    def read_questions(self, batch: VLBatch) -> Questions:
-        """Read the questions, in ``text_ids``, over their visuals."""
-        if batch.text_ids is None:
-            raise OmniVLValueError('the batch has no questions: use QADataset, and TokenizeText in its pipeline')
-        return self._read(self.encode(batch).tokens, *batch.texts)
-
-    def _read(self, visual_tokens: Tensor, text_ids: Tensor, text_mask: Tensor) -> Questions:
-        key_values = self.trunk.matching_key_values(visual_tokens)
-        fused = self.trunk.alignment_decoder(self.trunk.matching_ids(text_ids), text_mask, key_values)
-        return Questions(self.answer_decoder.project_visual(fused.tokens), text_mask)
-
+    @abstractmethod
     def predict_answers(
-        self, answer_ids: Tensor, answer_mask: Tensor, questions: Questions, owner: Tensor | None = None
+        self, answer_ids: Tensor, answer_mask: Tensor, questions: Any, owner: Tensor | None = None
     ) -> TextPrediction:
         """Predict given answers, all positions at once.
 
         Args:
             answer_ids: int64 (A, L), [CLS] first and [SEP] last.
             answer_mask: bool (A, L), True = real token.
-            questions: From ``read_questions``.
+            questions: From ``read``.
             owner: The question of each answer, int64 (A,); without it, A = B * G and answers are grouped by question.
 
         Returns:
             Predictions of L - 1 tokens, and these.
         """
-        inputs, targets = shift_for_writing(answer_ids, answer_mask, self.tokenizer.decoder_id)
-        return TextPrediction(self.answer_decoder(inputs, questions.key_values, owner, questions.mask), targets)
+
+    @abstractmethod
+    def begin(self, questions: Any) -> Writing:
+        """Prepare to write answers, [DEC] first, to questions from ``read``."""
+
+    def read_questions(self, batch: VLBatch) -> Any:
+        """Read the questions, in ``text_ids``, over their visuals."""
+        if batch.text_ids is None:
+            raise OmniVLValueError('the batch has no questions: use QADataset, and TokenizeText in its pipeline')
+        return self.read(self.encode(batch).tokens, *batch.texts)
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
         """Compute ``loss_answer``, see ``answer_loss``; a batch without questions or answers is refused."""
@@ -167,7 +109,7 @@ class OmniVLQA(TrunkModel):
         k: int = 128,
         *,
         max_pairs: int = 1024,
-        questions: Questions | None = None,
+        questions: Any = None,
     ) -> tuple[Tensor, Tensor]:
         """Choose the likeliest of given answers.
 
@@ -195,7 +137,8 @@ class OmniVLQA(TrunkModel):
         questions = questions or self.read_questions(batch)
         mask = questions.mask
         ids, real = (tensor.to(mask.device) for tensor in pad_text(answer_ids, self.tokenizer.pad_id))
-        logits, _ = self.answer_decoder.step(self._start(questions), None, questions.key_values, mask)
+        writing = self.begin(questions)
+        logits, _ = writing.step(writing.start_ids, None)
         first = logits.float().log_softmax(dim=-1)[:, ids[:, 1]]  # (B, n)
         k = min(k, len(ids))
         candidates = first.sort(dim=1, descending=True, stable=True).indices[:, :k]
@@ -218,7 +161,7 @@ class OmniVLQA(TrunkModel):
         length_penalty: float = 1.0,
         max_length: int = 10,
         min_length: int = 0,
-        questions: Questions | None = None,
+        questions: Any = None,
     ) -> list[tuple[str, float]]:
         """Write an answer to each question.
 
@@ -239,7 +182,7 @@ class OmniVLQA(TrunkModel):
         """
         if method not in METHODS:
             raise OmniVLValueError(f'method must be one of {METHODS}, got {method!r}')
-        writing = self._begin(questions or self.read_questions(batch))
+        writing = self.begin(questions or self.read_questions(batch))
         if method == 'beam':
             output = beam_search(writing, max_length, min_length, num_beams=num_beams, length_penalty=length_penalty)
         else:
@@ -248,18 +191,11 @@ class OmniVLQA(TrunkModel):
 
     def begin_answering(self, visual_tokens: Tensor, text_ids: Tensor, text_mask: Tensor) -> Writing:
         """Prepare to answer questions, int64 (B, L) with mask, on visual tokens (B, S, D); [DEC] first."""
-        return self._begin(self._read(visual_tokens, text_ids, text_mask))
+        return self.begin(self.read(visual_tokens, text_ids, text_mask))
 
-    def _begin(self, questions: Questions) -> Writing:
-        def step(ids: Tensor, cache: Cache | None) -> tuple[Tensor, Cache]:
-            return self.answer_decoder.step(ids, cache, questions.key_values, questions.mask)
-
-        return Writing(step, reorder_cache, self._start(questions), self.tokenizer.sep_id, self.tokenizer.pad_id)
-
-    def _start(self, questions: Questions) -> Tensor:
-        """[DEC] for each of B questions, int64 (B, 1)."""
-        size = (questions.mask.shape[0], 1)
-        return torch.full(size, self.tokenizer.decoder_id, device=questions.mask.device)
+    def start_ids(self, questions: Any) -> Tensor:
+        """Return [DEC] for each of B questions, int64 (B, 1)."""
+        return torch.full((questions.mask.shape[0], 1), self.tokenizer.decoder_id, device=questions.mask.device)
 
     def predict(self, batch: VLBatch, data_samples: list[VLDataSample]) -> list[VLDataSample]:
         """Put the answer that beam search writes, and its score, into the samples: ``pred_answer``, ``pred_score``."""
@@ -267,3 +203,92 @@ class OmniVLQA(TrunkModel):
             sample.set_field(answer, 'pred_answer')
             sample.set_field(score, 'pred_score')
         return data_samples
+
+
+class Questions(NamedTuple):
+    """B questions that have been read over their visuals.
+
+    Attributes:
+        key_values: What answers look up in them: one (key, value) pair per layer, each (B, h, L, d).
+        mask: bool (B, L), True = real token of the question.
+    """
+
+    key_values: list[KeyValue]
+    mask: Tensor
+
+    def select(self, index: Tensor) -> 'Questions':
+        """Take some of them, int64 (N,)."""
+        return Questions([(key[index], value[index]) for key, value in self.key_values], self.mask[index])
+
+
+@MODELS.register_module()
+class OmniVLQA(AnsweringModel):
+    """A trunk of visual encoder and alignment decoder, and a decoder of its own that answers questions.
+
+    The alignment decoder reads the question, [ENC] first, over the visual; the answer decoder, which is made as the
+    trunk's generation decoder is and starts from its weights, reads what becomes of every word of the question, in the
+    place of visual tokens, and writes the answer. OmniVL names this way of answering (2209.07526, section 3.1); how is
+    BLIP's: the two decoders share nothing here. Padding of questions is never looked at; BLIP looks at it when it
+    writes freely, so that there an answer depends on the other questions of the batch.
+
+    Args:
+        trunk: Config of the trunk.
+        label_smoothing: See ``answer_loss`` (0.1 in BLIP).
+        **options: See ``TrunkModel``.
+    """
+
+    def __init__(
+        self,
+        trunk: dict,
+        label_smoothing: float = 0.1,
+        **options: Unpack[ModelOptions],
+    ) -> None:
+        super().__init__(
+            trunk=trunk,
+            losses=[dict(type='AnswerLoss', label_smoothing=label_smoothing)],
+            parts=('visual_encoder', 'alignment_decoder'),
+            **options,
+        )
+        # Its keys come from the question.
+        width = self.trunk.alignment_decoder.width
+        self.answer_decoder = MODELS.build(dict(trunk['generation_decoder'], visual_width=width))
+
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """Name -> part; weights of a generation decoder go into the answer decoder."""
+        return {**self.trunk.parts, 'generation_decoder': self.answer_decoder}
+
+    def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        """Fit weights about to be loaded: those of a generation decoder go into the answer decoder.
+
+        Its cross-attention, where it was made for visual tokens of another width, starts anew.
+        """
+        super().adapt_state_dict(state_dict)
+        for key in [key for key in state_dict if key.startswith(GENERATION)]:
+            state_dict.setdefault(ANSWERS + key.removeprefix(GENERATION), state_dict.pop(key))
+        own = self.state_dict()
+        for key in [key for key in state_dict if '.cross_attention.attention.key_value.' in key]:
+            if key.startswith(ANSWERS) and state_dict[key].shape != own[key].shape:
+                print_log(f'{key}: left at its initial value, as answers look at questions here', 'current')
+                del state_dict[key]
+
+    def read(self, visual_tokens: Tensor, text_ids: Tensor, text_mask: Tensor) -> Questions:
+        """Read questions, int64 (B, L) with their mask, bool (B, L), on visual tokens (B, S, D)."""
+        key_values = self.trunk.matching_key_values(visual_tokens)
+        fused = self.trunk.alignment_decoder(self.trunk.matching_ids(text_ids), text_mask, key_values)
+        return Questions(self.answer_decoder.project_visual(fused.tokens), text_mask)
+
+    def predict_answers(
+        self, answer_ids: Tensor, answer_mask: Tensor, questions: Questions, owner: Tensor | None = None
+    ) -> TextPrediction:
+        """See ``AnsweringModel.predict_answers``."""
+        inputs, targets = shift_for_writing(answer_ids, answer_mask, self.tokenizer.decoder_id)
+        return TextPrediction(self.answer_decoder(inputs, questions.key_values, owner, questions.mask), targets)
+
+    def begin(self, questions: Questions) -> Writing:
+        """Prepare to write answers, [DEC] first."""
+
+        def step(ids: Tensor, cache: Cache | None) -> tuple[Tensor, Cache]:
+            return self.answer_decoder.step(ids, cache, questions.key_values, questions.mask)
+
+        return Writing(step, reorder_cache, self.start_ids(questions), self.tokenizer.sep_id, self.tokenizer.pad_id)

@@ -1,5 +1,13 @@
+from .byte_pair import BytePairTokenizer
 from .image import ImageTokenizer
 from .text import PretrainedTokenizer, TextTokenizer, WordPieceTokenizer
 from .video import VideoTokenizer
 
-__all__ = ['ImageTokenizer', 'PretrainedTokenizer', 'TextTokenizer', 'VideoTokenizer', 'WordPieceTokenizer']
+__all__ = [
+    'BytePairTokenizer',
+    'ImageTokenizer',
+    'PretrainedTokenizer',
+    'TextTokenizer',
+    'VideoTokenizer',
+    'WordPieceTokenizer',
+]

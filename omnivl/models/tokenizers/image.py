@@ -74,14 +74,15 @@ class ImageTokenizer(nn.Module):
         patch_size: Side of a patch in pixels.
         stem_channels: Output channels of strided 3x3 convolutions before the last one; ``()`` is the plain ViT
             tokenizer. A tiny model learns several times faster with a stem (see "Early convolutions", 2106.14881).
+        bias: Whether the last convolution has a bias; CLIP's has none.
     """
 
-    def __init__(self, width: int, patch_size: int = 16, stem_channels: Sequence[int] = ()) -> None:
+    def __init__(self, width: int, patch_size: int = 16, stem_channels: Sequence[int] = (), bias: bool = True) -> None:
         super().__init__()
         self.patch_size = patch_size
         self.stem = ConvStem(stem_channels, patch_size)
         last = self.stem.patch_size
-        self.proj = nn.Conv2d(self.stem.out_channels, width, kernel_size=last, stride=last)
+        self.proj = nn.Conv2d(self.stem.out_channels, width, kernel_size=last, stride=last, bias=bias)
         if stem_channels:
             init_convolution(self.proj, 'linear')
 
