@@ -15,7 +15,7 @@ from .errors import BrokenVisualError
 from .guard import SampleGuard
 from .samplers import EpochSampler, SampleKey
 from .survival import batches_of
-from .transforms import LoadVideo
+from .transforms import AugmentedViews, LoadVideo
 from .transforms.chatter import heard
 from .workers import init_worker
 
@@ -93,10 +93,13 @@ class VisualsLeft(Sequence[Visual]):
 
 def loader_of(dataset: VisualDataset) -> list[Callable]:
     """Return the beginning of a pipeline, up to the transform that loads the frames, which is named ``Load...``."""
-    names = [type(transform).__name__ for transform in dataset.transforms]
+    steps: list[Callable] = []
+    for step in dataset.transforms:  # each view of a visual may be loaded by itself
+        steps += step.transforms if isinstance(step, AugmentedViews) else [step]
+    names = [type(transform).__name__ for transform in steps]
     for place, name in enumerate(names):
         if name.startswith('Load'):
-            return list(dataset.transforms[: place + 1])
+            return steps[: place + 1]
     raise OmniVLValueError(f'the pipeline of {dataset.name!r} has no transform that is named Load...; it has {names}')
 
 

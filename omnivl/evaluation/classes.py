@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
-from torch import Tensor
 
 from omnivl.datasets.labels import distinct_names
 from omnivl.errors import OmniVLValueError
@@ -35,21 +34,6 @@ def dataset_classes(dataloader: Iterable, name: str, task: str) -> list[str]:
     return distinct_names(classes)
 
 
-def split_views(batch: VLBatch) -> tuple[VLBatch, int]:
-    """Make the V views of a visual visuals of their own; also return V.
-
-    Frames (B, V * T, 3, H, W), view after view, and their time stamps become (B * V, T, 3, H, W) and (B * V, T) in a
-    batch that holds nothing else, the views of a visual one after the other.
-    """
-    views, name = batch.num_views, batch.modality
-
-    def split(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Split the first two dimensions, (B, V * T), of what is seen."""
-        return {name: tensors[name].unflatten(1, (views, -1)).flatten(0, 1)} if name in tensors else {}
-
-    return VLBatch(split(batch.inputs), pts_seconds=split(batch.pts_seconds)), views
-
-
 def mean_over_views(values: np.ndarray, views: int) -> np.ndarray:
     """Average (B * V, C) over V views: (B, C)."""
     return values.reshape(-1, views, values.shape[1]).mean(axis=1)
@@ -74,7 +58,7 @@ def class_rows(
 
     Args:
         samples: B samples.
-        batch: What the model saw of them, view by view (from :func:`split_views`).
+        batch: What the model saw of them, view by view (from ``VLBatch.split_views``).
         scores: Higher is better; float (B, C).
         classes: C class names.
         name: Name of the evaluation, for messages.

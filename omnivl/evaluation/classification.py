@@ -10,7 +10,7 @@ from omnivl.models.interfaces import Classifies, serving
 from omnivl.registry import EVALUATIONS
 
 from .base import Evaluation, EvaluationResult, batches, gather_rows
-from .classes import check_top_k, class_result, class_rows, dataset_classes, mean_over_views, split_views
+from .classes import check_top_k, class_result, class_rows, dataset_classes, mean_over_views
 
 
 @EVALUATIONS.register_module()
@@ -48,8 +48,8 @@ class ClassificationEvaluation(Evaluation):
             )
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):
-            batch, views = split_views(batch)
+            batch = batch.split_views()
             # In double precision, small probabilities that order the places after the first do not become equal.
             probabilities = classifies.classify(batch).double().softmax(dim=1).cpu().numpy()
-            rows += class_rows(samples, batch, mean_over_views(probabilities, views), classes, name)
+            rows += class_rows(samples, batch, mean_over_views(probabilities, batch.views_in_row), classes, name)
         return class_result(gather_rows(rows, name), classes, self.top_k, name, 'classification', {})

@@ -15,7 +15,7 @@ from omnivl.structures import VLBatch
 
 from .annotation_files import describe_annotations
 from .base import batches
-from .classes import dataset_classes, label_of, split_views
+from .classes import dataset_classes, label_of
 
 Key = tuple[str, str]
 
@@ -38,10 +38,10 @@ class Features(NamedTuple):
     annotations: list[dict[str, Any]]
 
 
-def pooled_features(model: nn.Module, batch: VLBatch, views: int) -> Tensor:
-    """Average the [CLS] vector before the projection over the V views of each visual: float32 (B, D)."""
+def pooled_features(model: nn.Module, batch: VLBatch) -> Tensor:
+    """Average the [CLS] vector before the projection over the views of each sample: of (B, D) float32 (B / V, D)."""
     pooled = serving(model, Encodes, 'a probe').encode(batch).pooled.float()
-    return pooled.view(-1, views, pooled.shape[1]).mean(dim=1)
+    return pooled.view(-1, batch.views_in_row, pooled.shape[1]).mean(dim=1)
 
 
 def extract_features(
@@ -69,7 +69,7 @@ def extract_features(
         )
     vectors, found = [], []
     for batch, samples in batches(model, loader, name):
-        vectors.append(pooled_features(model, *split_views(batch)))
+        vectors.append(pooled_features(model, batch.split_views()))
         found += [((sample.source, sample.sample_id), label_of(sample, own, name)) for sample in samples]
     return _joined(vectors, found, describe_annotations(getattr(loader, 'dataset', None)), name)
 

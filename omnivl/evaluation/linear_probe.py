@@ -13,7 +13,7 @@ from omnivl.errors import OmniVLValueError
 from omnivl.registry import EVALUATIONS
 
 from .base import Evaluation, EvaluationResult, batches, gather_rows
-from .classes import check_top_k, class_result, class_rows, dataset_classes, split_views
+from .classes import check_top_k, class_result, class_rows, dataset_classes
 from .features import Features, extract_features, pooled_features
 from .logistic import LinearClassifier, count_correct, fit_logistic
 
@@ -95,8 +95,8 @@ class LinearProbeEvaluation(Evaluation):
             classifier = self._fit(_joined(train, held), strength, len(classes))
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):
-            batch, views = split_views(batch)
-            vectors = pooled_features(model, batch, views) - centre
+            batch = batch.split_views()
+            vectors = pooled_features(model, batch) - centre
             with torch.autocast(centre.device.type, enabled=False):
                 logits = classifier(vectors).cpu().numpy()
             rows += class_rows(samples, batch, logits, classes, name)

@@ -13,7 +13,7 @@ from omnivl.models.interfaces import Contrasts, serving
 from omnivl.registry import EVALUATIONS
 
 from .base import Evaluation, EvaluationResult, batches, gather_rows
-from .classes import check_top_k, class_result, class_rows, dataset_classes, mean_over_views, split_views
+from .classes import check_top_k, class_result, class_rows, dataset_classes, mean_over_views
 from .texts import encode_texts, to_numpy
 
 
@@ -62,9 +62,9 @@ class ZeroShotEvaluation(Evaluation):
         contrasts = serving(model, Contrasts, name)
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):
-            batch, views = split_views(batch)
+            batch = batch.split_views()
             scores = to_numpy(contrasts.project_visual(contrasts.encode(batch).pooled)) @ class_features.T
-            rows += class_rows(samples, batch, mean_over_views(scores, views), classes, name)
+            rows += class_rows(samples, batch, mean_over_views(scores, batch.views_in_row), classes, name)
         protocol = dict(templates=list(self.templates))
         return class_result(gather_rows(rows, name), classes, self.top_k, name, 'zero_shot', protocol)
 

@@ -146,7 +146,7 @@ class VLDataPreprocessor(BaseDataPreprocessor):
         if len(counts) > 1 or any(length % views for length in lengths):
             raise OmniVLValueError(
                 f'{lengths} frames cannot be dealt out to {sorted(counts)} views: all visuals of a batch need as many '
-                'clips and crops, of as many frames each (num_clips of LoadVideo, ThreeCrop)'
+                'clips and crops, of as many frames each (num_clips of LoadVideo, ThreeCrop, AugmentedViews)'
             )
         return views
 

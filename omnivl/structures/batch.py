@@ -5,14 +5,18 @@ tokens, L text tokens, D width, E width of the shared space, M length of the que
 the batch, N text-visual pairs, K re-ranked candidates, h attention heads, d width of one head.
 """
 
-from dataclasses import KW_ONLY, dataclass, field
-from typing import NamedTuple
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from omnivl.errors import OmniVLValueError
 
 from .modality import FRAMES, MODALITIES
+
+# Fields with one entry for each sample.
+PER_SAMPLE = ('text_ids', 'text_mask', 'target_ids', 'labels')
 
 
 @dataclass
@@ -35,6 +39,7 @@ class VLBatch:
         answer_weights: What each answer counts in the loss; float (A,).
         answer_owner: The sample of each answer; int64 (A,).
         num_views: Clips of T / num_views frames that lie one after the other in the frames of each sample.
+        views_in_row: Visuals in a row that are views of one sample; above 1 after ``split_views``.
         task: Name of the task of the train loop; None outside of it.
         losses: Names of the losses that this task computes; None = all of the model.
     """
@@ -52,6 +57,7 @@ class VLBatch:
     answer_weights: Tensor | None = None
     answer_owner: Tensor | None = None
     num_views: int = 1
+    views_in_row: int = 1
     task: str | None = None
     losses: tuple[str, ...] | None = None
 
@@ -74,6 +80,49 @@ class VLBatch:
     def frames(self) -> Tensor:
         """What there is to see: normalised pixels, float (B, T, 3, H, W)."""
         return self.inputs[self.modality]
+
+    def split_views(self) -> 'VLBatch':
+        """Make the V views of each sample visuals of their own, V in a row.
+
+        Frames and their time stamps become (B * V, T, 3, H, W) and (B * V, T); the text, target, class, answers and
+        other modalities of a sample are repeated for each of its views.
+        """
+        views = self.num_views
+        if views == 1:
+            return self
+
+        def split(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            """Split what is seen, and repeat the rest."""
+            return {
+                name: tensor.unflatten(1, (views, -1)).flatten(0, 1)
+                if MODALITIES[name].kind == FRAMES
+                else tensor.repeat_interleave(views, dim=0)
+                for name, tensor in tensors.items()
+            }
+
+        repeated: dict[str, Any] = {
+            name: tensor.repeat_interleave(views, dim=0)
+            for name in PER_SAMPLE
+            if (tensor := getattr(self, name)) is not None
+        }
+        return replace(
+            self,
+            inputs=split(self.inputs),
+            masks=split(self.masks),
+            pts_seconds=split(self.pts_seconds),
+            num_views=1,
+            views_in_row=views,
+            **(repeated | self._answers_of_views()),
+        )
+
+    def _answers_of_views(self) -> dict[str, Tensor]:
+        """Repeat the answers for each view; those of one visual after the other."""
+        if self.answer_owner is None or self.answer_ids is None:
+            return {}
+        view = torch.arange(self.num_views, device=self.answer_owner.device)
+        owner, place = (self.answer_owner[:, None] * self.num_views + view).flatten().sort(stable=True)
+        fields = {name: getattr(self, name) for name in ('answer_ids', 'answer_mask', 'answer_weights')}
+        return {name: tensor[place // self.num_views] for name, tensor in fields.items()} | dict(answer_owner=owner)
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))

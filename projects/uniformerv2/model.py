@@ -225,7 +225,10 @@ class UniFormerV2(nn.Module):
                 '(model.trunk.visual_encoder)'
             )
         if frozen and not global_layers:
-            raise OmniVLValueError('frozen=True trains the global blocks alone, and global_layers has none')
+            raise OmniVLValueError(
+                'frozen=True trains the global blocks alone, and global_layers has none: name blocks, or set '
+                'frozen=False (model.trunk.visual_encoder)'
+            )
         self.width = width
         self.num_frames = num_frames
         self.global_layers = tuple(global_layers)

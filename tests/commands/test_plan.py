@@ -180,6 +180,18 @@ def test_steps_and_sums_are_worked_out_by_hand(own, tiny_config):
     assert 'not known' not in text
 
 
+def test_views_are_samples_of_a_step_and_not_of_the_set(own, config):
+    before = own()['tasks']['video']
+    views = "[clips[0], dict(type='AugmentedViews', transforms=[dict(type='RandomFlip')]), *clips[1:]]"
+    text = config.read_text()
+    config.write_text(text.replace('annotations=videos, pipeline=clips', f'annotations=videos, pipeline={views}'))
+    after = own()['tasks']['video']
+    assert (before['sizes']['views'], after['sizes']['views']) == (1, 2)
+    assert (after['batch_size'], after['steps'], after['items']) == (4, before['steps'], 33)
+    assert after['memory']['batch'] > 1.9 * before['memory']['batch']
+    assert after['step_flops'] > 1.9 * before['step_flops']
+
+
 def test_sharding_by_hand():
     training = Training('bf16', 1, 100, 0, True, 20, None, None)
     memory = Memory(400, 400, 800, 300, 50, 10, 1000, 2000)

@@ -6,8 +6,6 @@ import torch
 from evaluation_fakes import FakeModel, Loader, loader, sample
 
 from omnivl.evaluation import ClassificationEvaluation, ZeroShotEvaluation
-from omnivl.evaluation.classes import split_views
-from omnivl.structures import VLBatch
 
 CLASSES = ['cat', 'dog', 'owl']
 
@@ -70,14 +68,6 @@ def test_views_of_zero_shot_are_averaged():
     result = ZeroShotEvaluation(['{}']).run(FakeModel(visuals, np.eye(3)), data, 'x')
     assert result.predictions[0]['scores'] == pytest.approx({'w1': 0.9, 'w0': 0.3, 'w2': 0.0})
     assert result.protocol['views'] == 2
-
-
-def test_a_batch_is_split_view_by_view():
-    frames = torch.arange(2 * 6).view(2, 6, 1, 1, 1).expand(-1, -1, 3, 2, 2)
-    times = {'video': frames[:, :, 0, 0, 0].float()}
-    batch, views = split_views(VLBatch({'video': frames}, pts_seconds=times, num_views=3))
-    assert views == 3 and batch.frames[:, :, 0, 0, 0].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11]]
-    assert torch.equal(batch.pts_seconds['video'], batch.frames[:, :, 0, 0, 0].float())
 
 
 def test_ties_count_against_the_model():

@@ -34,11 +34,13 @@ class Sizes(NamedTuple):
         size: Side of a picture in pixels.
         frames: Frames of a clip.
         words: Word pieces of a text, the first and the last ([CLS] and [SEP]) and a prompt included.
+        views: Pictures or clips of each sample, see ``AugmentedViews``.
     """
 
     size: int
     frames: int
     words: int
+    views: int = 1
 
 
 @dataclass
@@ -154,7 +156,7 @@ def make_batch(
     ids = torch.zeros(count, sizes.words, dtype=torch.int64, device=device)
     real = torch.ones_like(ids, dtype=torch.bool)
     return VLBatch(
-        {modality: torch.zeros(count, time, 3, sizes.size, sizes.size, device=device)},
+        {modality: torch.zeros(count, sizes.views * time, 3, sizes.size, sizes.size, device=device)},
         text_ids=ids,
         text_mask=real,
         target_ids=torch.arange(count, device=device),
@@ -163,6 +165,7 @@ def make_batch(
         answer_mask=real,
         answer_weights=torch.ones(count, device=device),
         answer_owner=torch.arange(count, device=device),
+        num_views=sizes.views,
         losses=losses,
     )
 

@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from omnivl.datasets.broken import sources_of
 from omnivl.datasets.samplers import EpochSampler
+from omnivl.datasets.transforms import AugmentedViews
 from omnivl.engine import AlternatingTrainLoop, ConfigError
 from omnivl.engine.runner import named_class
 from omnivl.engine.streams import LoaderStream, split_losses
@@ -96,8 +98,8 @@ class Task:
 
     @property
     def frames(self) -> int:
-        """Pictures of a sample."""
-        return self.sizes.frames if MODALITIES[self.modality].has_time else 1
+        """Pictures of a sample, of all its views."""
+        return self.sizes.views * (self.sizes.frames if MODALITIES[self.modality].has_time else 1)
 
     @property
     def pixel_bytes(self) -> int:
@@ -173,10 +175,11 @@ def _task(
     if MODALITIES[modality].kind != FRAMES:
         raise ConfigError(f'{place} is of {MODALITIES[modality].plural}: only images and videos can be planned')
     sampler = loader.get('sampler') or {}
+    views = prod(step.num_views for step in built[0].transforms if isinstance(step, AugmentedViews))
     return Task(
         name,
         modality,
-        _sizes(cfg, model, arguments, datasets[0].get('pipeline', ())),
+        _sizes(cfg, model, arguments, datasets[0].get('pipeline', ()))._replace(views=views),
         loader['batch_size'],
         losses,
         [_source(one, arguments) for one in built],
@@ -188,10 +191,11 @@ def _sizes(cfg: Config, model: nn.Module, arguments: argparse.Namespace, pipelin
     """Return the sizes of the command line, of the pipeline, of the model, in this order."""
     found: dict[str, int] = {}
     for step in pipeline:
-        for name, key in (('size', 'size'), ('frames', 'num_frames'), ('words', 'max_length')):
-            if isinstance(step.get(key), int):
-                found[name] = step[key]
-    wanted = {name: getattr(arguments, name) or found.get(name) for name in Sizes._fields}
+        for one in (step, *step.get('transforms', ())):  # those of each view
+            for name, key in (('size', 'size'), ('frames', 'num_frames'), ('words', 'max_length')):
+                if isinstance(one.get(key), int):
+                    found[name] = one[key]
+    wanted = {name: getattr(arguments, name) or found.get(name) for name in ('size', 'frames', 'words')}
     sizes = choose_sizes(argparse.Namespace(**wanted), cfg.model, model)
     return sizes if sizes.words else sizes._replace(words=2)  # a text of [CLS] and [SEP], where there is none
 

@@ -7,10 +7,11 @@ from .packing import PackSample
 from .randaugment import RandAugment
 from .sampling import clip_indices, segment_indices
 from .text import CleanCaption, CleanQuestion, TokenizeText, clean_caption, clean_question
-from .views import ShuffleFrames, ThreeCrop
+from .views import AugmentedViews, ShuffleFrames, ThreeCrop
 from .visual import CenterCrop, ColorContrast, RandomFlip, RandomResizedCrop, RandomShift, Resize
 
 __all__ = [
+    'AugmentedViews',
     'CenterCrop',
     'CleanCaption',
     'CleanQuestion',

@@ -1,18 +1,74 @@
-"""Views of a video for testing: several crops of several clips, and clips whose order in time is lost.
+"""Several views of a visual: augmented anew for training, crops and clips for testing; and clips out of order.
 
 A view is one clip as one crop shows it. The frames of all views lie end to end, (V * T, H, W, 3), each view's T frames
-in one piece, and ``results['num_views']`` says V; whoever evaluates scores every view and averages.
+in one piece, and ``results['num_views']`` says V. Whoever evaluates scores every view and averages; in a training step
+views are visuals of their own (``VLBatch.split_views``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from omnivl.errors import OmniVLValueError
+from omnivl.errors import OmniVLTypeError, OmniVLValueError
 from omnivl.registry import TRANSFORMS
 
 from .base import Transform, as_size, require
+
+VIEW_KEYS = {'frames', 'pts_seconds', 'num_views'}
+
+
+@TRANSFORMS.register_module()
+class AugmentedViews(Transform):
+    """Augment a visual several times, each time with other draws.
+
+    The views are in one batch, and share the text and the class: two samples for the price of one decoding, or what a
+    contrastive loss compares (``TrainingStep.view_vectors``).
+
+    Required keys: those of the transforms. Modified keys: ``frames``, to (V * T, H, W, 3), view after view, and
+    ``pts_seconds``, to (V * T,). Added keys: ``num_views``.
+
+    Args:
+        transforms: What each view goes through: configs of transforms, or callables. They draw from the generator of
+            the sample, for one view after the other. With a loader among them, each view is of other moments of a
+            video.
+        num_views: Number of views V.
+    """
+
+    def __init__(self, transforms: Sequence[dict | Callable], num_views: int = 2) -> None:
+        if not isinstance(num_views, int) or num_views < 1:
+            raise OmniVLValueError(f'AugmentedViews: num_views must be a positive int, got {num_views!r}')
+        self.transforms = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in transforms]
+        self.num_views = num_views
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Make the views; raise OmniVLTypeError if these differ in more than frames, OmniVLValueError if in shape."""
+        views = [self._view(results) for _ in range(self.num_views)]
+        shapes = sorted({view['frames'].shape for view in views})
+        if len(shapes) > 1:
+            raise OmniVLValueError(
+                f'AugmentedViews: its views are of different shapes, {shapes}; end its transforms with one that gives '
+                'all frames one size, such as RandomResizedCrop'
+            )
+        joined = dict(results, frames=np.concatenate([view['frames'] for view in views]))
+        if views[0].get('pts_seconds') is not None:
+            joined['pts_seconds'] = np.concatenate([view['pts_seconds'] for view in views])
+        joined['num_views'] = sum(view.get('num_views', 1) for view in views)
+        return joined
+
+    def _view(self, results: dict[str, Any]) -> dict[str, Any]:
+        view = dict(results)
+        if 'frames' in view:
+            view['frames'] = view['frames'].copy()  # a transform may write into what it gets
+        for step in self.transforms:
+            view = step(view)
+        require(view, self, ('frames',))
+        if changed := sorted(key for key in view.keys() - VIEW_KEYS if view[key] is not results.get(key)):
+            raise OmniVLTypeError(
+                f'AugmentedViews: its transforms changed {changed}, which all views of a sample share; put what '
+                'changes more than frames before it or after it in the pipeline'
+            )
+        return view
 
 
 @TRANSFORMS.register_module()

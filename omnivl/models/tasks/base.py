@@ -31,7 +31,7 @@ class TrainingStep:
 
     Args:
         model: The task model.
-        batch: The batch.
+        batch: The batch; several views of a sample become visuals of their own, see ``VLBatch.split_views``.
     """
 
     # Value -> parts of the trunk that it is made with, so that a model holds what its losses use.
@@ -39,12 +39,23 @@ class TrainingStep:
 
     def __init__(self, model: 'TrunkModel', batch: VLBatch) -> None:
         self.model = model
-        self.batch = batch
+        self.batch = batch.split_views()
 
     @cached_property
     def visual(self) -> VisualFeatures:
         """Tokens (B, S, D) and vectors (B, D) of the visuals."""
         return self.model.trunk.encode(self.batch)
+
+    @property
+    def view_vectors(self) -> Tensor:
+        """Vectors of the views of each sample, float (B / V, V, D); one view each is an ``OmniVLValueError``."""
+        views = self.batch.views_in_row
+        if views == 1:
+            raise OmniVLValueError(
+                'a loss compares views of a sample with each other, and the batch has one of each: put AugmentedViews '
+                'into the pipeline'
+            )
+        return self.visual.pooled.unflatten(0, (-1, views))
 
     def apply(self, loss: StepLoss) -> Tensor:
         """Compute a loss, a scalar, from what it needs."""

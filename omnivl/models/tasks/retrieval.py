@@ -173,7 +173,7 @@ class OmniVLRetrieval(TrunkModel):
             self.trunk.temperature.clamp()
             target_ids = step.target_ids  # may be refused: before anything moves
             momentum.update(self.followed)
-            fresh = self.momentum_features(momentum, batch, target_ids)
+            fresh = self.momentum_features(momentum, step.batch, target_ids)
             step.candidates = self.queues.candidates(*fresh)
             log |= dict(temperature=self.trunk.temperature().detach().clone(), queue_fill=self.queues.share_filled)
         results = {f'loss_{loss.name}': step.apply(loss) for loss in losses}
@@ -190,7 +190,10 @@ class OmniVLRetrieval(TrunkModel):
             )
 
     def target_ids(self, batch: VLBatch) -> Tensor:
-        """Return the labels that decide positives, int64 (B,); without labels a number that no other sample has."""
+        """Return the labels that decide positives, int64 (B,).
+
+        Without labels each sample has a number of its own, which its views share.
+        """
         if self.use_labels:
             if batch.target_ids is None:
                 raise OmniVLValueError(
@@ -202,7 +205,7 @@ class OmniVLRetrieval(TrunkModel):
         first = torch.tensor(dist.get_rank() << 24, device=batch.frames.device)
         if self.momentum_encoder is not None:
             first = first + (self.momentum_encoder.num_updates << 40)
-        return first + torch.arange(len(batch), device=batch.frames.device)
+        return first + torch.arange(len(batch), device=batch.frames.device) // batch.views_in_row
 
     @torch.no_grad()
     def momentum_features(

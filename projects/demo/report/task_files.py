@@ -180,10 +180,7 @@ def measured(name: str, metric: str, trees: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def direction(name: str, predictions: Mapping[str, Rows]) -> Figures:
-    """Reckon how often a motion is told from its reverse.
-
-    A motion and its reverse have the same frames. Shuffled frames still tell that it is one of the two, and only the
-    order of the frames which: of the predictions that name either, the share that names the right one.
+    """Reckon how often a motion is told from its reverse, see ``direction_of``.
 
     Args:
         name: Name of the evaluation.
@@ -192,11 +189,22 @@ def direction(name: str, predictions: Mapping[str, Rows]) -> Figures:
     Returns:
         The figures, in percent; chance is that of a coin.
     """
-    shares = {variant: _direction(rows) for variant, rows in predictions.items()}
+    shares = {variant: direction_of(rows) for variant, rows in predictions.items()}
     return Figures(f'{name}.{DIRECTION}', 50.0, shares['from_scratch'], shares['finetuned'], shares.get('shuffled'))
 
 
-def _direction(rows: Rows) -> float | None:
+def direction_of(rows: Rows) -> float | None:
+    """Reckon how often a motion is told from its reverse.
+
+    A motion and its reverse have the same frames. Shuffled frames still tell that it is one of the two, and only the
+    order of the frames which: of the predictions that name either, the share that names the right one.
+
+    Args:
+        rows: Predictions of an evaluation.
+
+    Returns:
+        The share in percent; ``None`` where no prediction names either.
+    """
     pairs = [(truth_of(row).lower(), answer_of(row).lower()) for row in rows]
     right = [
         answer == truth

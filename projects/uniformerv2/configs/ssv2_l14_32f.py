@@ -1,7 +1,8 @@
 """UniFormerV2-L/14 from CLIP on Something-Something v2, 32 frames. Published: 73.0, top-1.
 
 As ssv2_l14.py, with twice the frames and half the batch of a GPU.
-Batch: 256 = 32 GPUs x 8 clips of 32 frames, 224 x 224 pixels, learning rate 2e-5, 22 epochs, 5 of them warm-up.
+Batch: 256 = 32 GPUs x 4 videos x 2 views of 32 frames, 224 x 224 pixels.
+Learning rate 2e-5, 22 epochs, 5 of them warm-up.
 Test: 1 clip x 3 crops, softmax averaged; while training, one view.
 """
 
@@ -11,8 +12,7 @@ with read_base():
     from .ssv2_l14 import *
 
 model.trunk.visual_encoder.num_frames = 32
-train_dataloader.video.batch_size = 8
-train_dataloader.video.dataset.datasets[0].pipeline[0].num_frames = 32
-train_dataloader.video.dataset.datasets[1].pipeline[0].num_frames = 32
+train_dataloader.video.batch_size = 4
+train_dataloader.video.dataset.pipeline[0].num_frames = 32
 val_dataloader['video.classification'].dataset.pipeline[0].num_frames = 32
 test_dataloader['video.classification'].dataset.pipeline[0].num_frames = 32

@@ -104,7 +104,7 @@ def test_half_precision_gives_nearly_the_same_and_trains():
         (dict(num_local=3), 'num_local must be 0, 1 or 2, got 3'),
         (dict(global_layers=(1, 3)), r'global_layers must be numbers of blocks in \[0, 2\], ascending, got \[1, 3\]'),
         (dict(global_layers=(2, 1)), r'ascending, got \[2, 1\]'),
-        (dict(global_layers=(), frozen=True), 'frozen=True trains the global blocks alone, and global_layers has none'),
+        (dict(global_layers=(), frozen=True), 'global_layers has none: name blocks, or set frozen=False'),
     ],
 )
 def test_a_wrong_choice_is_refused(changes, message):

@@ -54,6 +54,10 @@ def config_file(tmp_path, monkeypatch):
         for loader in loaders.values():
             loader.dataset.annotations = annotations
             loader.num_workers, loader.batch_size = 0, 2
+    pipeline = cfg.train_dataloader.video.dataset.pipeline
+    pipeline[-3:-1] = [dict(type='AugmentedViews', transforms=pipeline[-3:-1])]  # as on Something-Something
+    views = cfg.test_dataloader['video.classification'].dataset.pipeline
+    views[0].num_clips, views[2] = 2, dict(type='ThreeCrop', size=64)
     cfg.model.num_classes, cfg.train_cfg.max_iters, cfg.param_scheduler, cfg.load_from = 2, 4, [], None
     cfg.default_hooks.checkpoint.interval = 2
     cfg.allow_train_test_overlap = True
@@ -81,7 +85,9 @@ def test_train_resume_test_export_and_classify(monkeypatch, tmp_path, config_fil
 
     call(monkeypatch, 'test', config_file, run, '--work-dir', tmp_path / 'test')
     metrics = json.loads((tmp_path / 'test' / 'metrics.json').read_text())
-    assert study.top1_of(metrics, 'classification') in (0.0, 25.0, 50.0, 75.0, 100.0)
+    assert metrics['protocol'][study.TEST]['views'] == 6
+    rows = json.loads((tmp_path / 'test' / 'predictions' / f'{study.TEST}.json').read_text())
+    assert study.figures_of(metrics, rows)[study.TOP1] in (0.0, 25.0, 50.0, 75.0, 100.0)
 
     call(monkeypatch, 'export', run, '--out', tmp_path / 'exported')
     assert json.loads((tmp_path / 'exported' / 'config.json').read_text())['classes'] == ['dark', 'light']
@@ -134,14 +140,25 @@ def test_its_operations_are_counted_without_texts():
 
 
 def test_the_table_of_the_study():
-    a = [{'in order': 80.0, 'shuffled': 40.0}, {'in order': 90.0, 'shuffled': 40.0}]
-    rows = {'a': a, 'b': [{'in order': 1.0, 'shuffled': 2.0}]}
-    assert study.table(rows).splitlines()[2:] == ['| a | 85.0 ± 7.1 | 40.0 ± 0.0 |', '| b | 1.0 | 2.0 |']
+    one = [{study.TOP1: 80.0, study.PAIRS: 60.0, study.SHUFFLED: 40.0}]
+    two = [*one, {study.TOP1: 90.0, study.PAIRS: 70.0, study.SHUFFLED: 40.0}]
+    assert study.table({'a': two, 'b': one}).splitlines()[2:] == [
+        '| a | 85.0 ± 7.1 | 65.0 ± 7.1 | 40.0 ± 0.0 |',
+        '| b | 80.0 | 60.0 | 40.0 |',
+    ]
     assert study.options_of('frame mean of the ViT', 1, smoke=False) == [
         'model.trunk.visual_encoder.num_local=0',
         'model.trunk.visual_encoder.global_layers=()',
         'randomness.seed=1',
     ]
+
+
+def test_the_study_counts_which_way_a_motion_goes():
+    """By hand: of four answers that name the true motion or its reverse, three are right; the fifth names neither."""
+    answers = [('left', 'left'), ('left', 'right'), ('up', 'up'), ('down', 'down'), ('up', 'left')]
+    rows = [{'label': f'moving {truth}', 'predicted': f'moving {answer}'} for truth, answer in answers]
+    metrics = {'video': {'classification': {'top1': 60.0}, 'classification_shuffled': {'top1': 20.0}}}
+    assert study.figures_of(metrics, rows) == {study.TOP1: 60.0, study.PAIRS: 75.0, study.SHUFFLED: 20.0}
 
 
 def test_the_comparison_says_what_it_needs(tmp_path):

@@ -5,6 +5,7 @@ and leaves colours alone. Its colour jitter has no effect beside RandAugment, in
 """
 
 from omnivl.datasets.transforms import (
+    AugmentedViews,
     CenterCrop,
     PackSample,
     RandAugment,
@@ -14,12 +15,9 @@ from omnivl.datasets.transforms import (
     ThreeCrop,
 )
 
-unmirrored = [
-    dict(type=RandomResizedCrop, size=224, scale=(0.08, 1.0)),
-    dict(type=RandAugment, num_ops=4, magnitude=7),
-    dict(type=PackSample),
-]
-mirrored = [dict(type=RandomFlip, prob=0.5), *unmirrored]
+augment = [dict(type=RandomResizedCrop, size=224, scale=(0.08, 1.0)), dict(type=RandAugment, num_ops=4, magnitude=7)]
+mirrored = [dict(type=RandomFlip, prob=0.5), *augment, dict(type=PackSample)]
+two_unmirrored = [dict(type=AugmentedViews, transforms=augment, num_views=2), dict(type=PackSample)]
 center_crop = [
     dict(type=Resize, size=224, keep_ratio=True),
     dict(type=CenterCrop, size=224),
