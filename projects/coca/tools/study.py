@@ -58,6 +58,9 @@ FIGURES = {
     'image to text, R@1': 'image.retrieval.i2t_r1',
     'classes, top-1': 'image.zero_shot.top1',
     'attributes named right': 'image.caption.slots',
+    'of these, colours': 'image.caption.slots_colour',
+    'shapes': 'image.caption.slots_shape',
+    'relations': 'image.caption.slots_relation',
 }
 CHANCE = 'chance'
 
