@@ -50,7 +50,8 @@ class StoryHook(Hook):
         runner.visualizer.add_scalars(dict(metrics or {}), step=0)
         origin, folder = getattr(runner, 'loaded_from', None), Path(runner.work_dir)
         table = figures_table(runner, runner.test_loop, metrics or {}, compare=False)
-        tell(runner, '', f'Test of {origin or "the initial values"}', *table, '')
+        tested = f'the model after iteration {runner.iter}' if runner.iter else origin or 'the initial values'
+        tell(runner, '', f'Test of {tested}', *table, '')
         lines = [('figures', f'{folder / "metrics.json"}'), ('answers', f'{folder / "predictions"}'), *curves(runner)]
         tell(runner, *aligned('Next', [*lines, *(uses(runner, origin) if origin and Path(origin).exists() else [])]))
 

@@ -51,6 +51,8 @@ def test_dumps_go_to_the_file_and_the_story_to_both(tmp_path, capsys):
     for text in ('Training ToyModel', 'task image  13 items, 2 batches', 'Validation after iteration 4 of 4', 'Next'):
         assert text in screen and text in log, text
     assert '\x1b' not in screen  # no terminal, no colours
+    runner.test()
+    assert 'Test of the model after iteration 4\n' in capsys.readouterr().out
 
 
 def test_a_table_has_chance_the_best_and_the_change(tmp_path, capsys):
