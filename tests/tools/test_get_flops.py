@@ -207,7 +207,7 @@ def test_table_and_json(monkeypatch, capsys, config):
     assert 'M parameters are trained' in output and 'video step, GFLOPs' in output
     assert call_tool(monkeypatch, 'get_flops.py', config, '--words', 20, '--json') == 0
     table = json.loads(capsys.readouterr().out)
-    assert table['sizes'] == dict(size=32, frames=4, words=20)
+    assert table['sizes'] == dict(size=32, frames=4, words=20, views=1)
     total = table['parts'].pop('total')
     assert total['flops']['video step'] == sum(part['flops'].get('video step', 0) for part in table['parts'].values())
 

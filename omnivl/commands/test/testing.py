@@ -70,7 +70,7 @@ def find_weights(cfg: Config, arguments: argparse.Namespace) -> str | Mapping | 
     if checkpoint == RANDOM:
         return None
     path = find_model(checkpoint)
-    if not path.exists():  # said before the data of the config, which may be missing too
+    if reader is None and not path.exists():  # said before the data of the config, which may be missing too
         raise CheckpointError(missing_message(path))
     if path.is_dir() and reader is None:
         if is_model_folder(path):
