@@ -6,6 +6,7 @@ torch takes seconds to import, all else in a shell. A fence that cannot run has 
 
 import contextlib
 import io
+import logging
 import os
 import runpy
 import shlex
@@ -69,6 +70,8 @@ def ended_well(call) -> None:
             call()
         except SystemExit as end:
             assert not end.code, f'{end.code}\n{output.getvalue()[-2000:]}'
+        finally:
+            logging.disable(logging.NOTSET)  # a tool that owns its process may have silenced it
 
 
 @pytest.mark.parametrize('page', PAGES, ids=name_of)
