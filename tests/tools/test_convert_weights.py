@@ -365,7 +365,9 @@ def test_folders_that_are_not_ours_and_broken_ones(config, source, tmp_path):
         load_exported(tmp_path)
     (tmp_path / 'other').mkdir()
     (tmp_path / 'other/config.json').write_text('{"model_type": "bert"}')
-    message = r"does not say format='omnivl'.* of no other kind that is known \(blip.*\): it says \{'model_type': 'bert'"
+    message = (
+        r"does not say format='omnivl'.* of no other kind that is known \(blip.*\): it says \{'model_type': 'bert'"
+    )
     with pytest.raises(ValueError, match=message):
         load_exported(tmp_path / 'other')
     run(CONVERT, '--from', 'blip', source, '--config', config, '--out', tmp_path / 'ours.pth')
