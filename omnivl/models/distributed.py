@@ -29,6 +29,7 @@ def gather_with_gradient(tensor: Tensor) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
+    # PyTorch's own with gradient, torch.distributed.nn, is deprecated since 2.14, and what follows it is private.
     @staticmethod
     def forward(context: Any, tensor: Tensor) -> Tensor:
         context.batch = len(tensor)
@@ -36,7 +37,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> Tensor:
-        summed = gradients[0].contiguous()
+        summed = gradients[0].clone(memory_format=torch.contiguous_format)  # what is handed in may be used elsewhere
         dist.all_reduce(summed)
         first = context.batch * dist.get_rank()
         return summed[first : first + context.batch]

@@ -14,11 +14,11 @@ from typing_extensions import Unpack
 from omnivl.errors import OmniVLValueError
 from omnivl.models.layers import (
     CrossAttentionBlock,
-    DropPath,
     FeedForward,
     FeedForwardBlock,
     SelfAttentionBlock,
     fit_space_embedding,
+    make_drop_path,
     resize_space_embedding,
 )
 from omnivl.models.layers.blocks import ResidualOptions
@@ -80,7 +80,7 @@ class LocalBlock(nn.Module):
         super().__init__()
         self.relations = nn.ModuleList(LocalRelation(width, reduction) for _ in range(num_local))
         rate = residual.get('drop_path', 0.0)
-        self.drop_path = DropPath(rate) if rate else nn.Identity()
+        self.drop_path = make_drop_path(rate)
         self.attention = SelfAttentionBlock(width, num_heads, 0.0, **residual)
         self.feed_forward = FeedForwardBlock(width, hidden, 0.0, FeedForward(width, hidden, activation), **residual)
 

@@ -6,8 +6,8 @@ from .blocks import (
     SelfAttentionBlock,
     SpaceTimeBlock,
     TransformerLayer,
+    make_drop_path,
 )
-from .drop_path import DropPath
 from .pooling import AttentionalPooler
 from .pos_embed import fit_space_embedding, resize_space_embedding, resize_time_embedding
 
@@ -15,7 +15,6 @@ __all__ = [
     'AttentionalPooler',
     'CrossAttention',
     'CrossAttentionBlock',
-    'DropPath',
     'FeedForward',
     'FeedForwardBlock',
     'SelfAttention',
@@ -23,6 +22,7 @@ __all__ = [
     'SpaceTimeBlock',
     'TransformerLayer',
     'fit_space_embedding',
+    'make_drop_path',
     'resize_space_embedding',
     'resize_time_embedding',
 ]

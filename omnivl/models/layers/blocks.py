@@ -10,7 +10,6 @@ from typing_extensions import Unpack
 from omnivl.errors import OmniVLValueError
 
 from .attention import CrossAttention, KeyValue, SelfAttention
-from .drop_path import DropPath
 from .linear import Linear
 
 
@@ -20,6 +19,17 @@ def quick_gelu(values: Tensor) -> Tensor:
 
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {'gelu': F.gelu, 'quick_gelu': quick_gelu}
+
+
+def make_drop_path(rate: float) -> nn.Module:
+    """Build stochastic depth (1603.09382) of a residual branch, timm's; rate 0 drops nothing."""
+    if not rate:
+        return nn.Identity()
+    from timm.layers import (
+        DropPath,  # reading timm takes longer than building a small model, most of which drop nothing
+    )
+
+    return DropPath(rate)
 
 
 class FeedForward(nn.Module):
@@ -83,7 +93,7 @@ class SpaceTimeBlock(nn.Module):
         self.attention_space = SelfAttention(width, num_heads)
         self.norm_mlp = nn.LayerNorm(width, eps=eps)
         self.mlp = FeedForward(width, int(width * mlp_ratio), activation)
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.drop_path = make_drop_path(drop_path)
 
     def forward(self, tokens: Tensor, temporal: bool) -> Tensor:
         """Run the block.
@@ -147,7 +157,7 @@ class Residual(nn.Module):
         self.norm = nn.LayerNorm(width, eps=eps)
         self.dropout = nn.Dropout(dropout)
         self.norm_first = norm_first
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.drop_path = make_drop_path(drop_path)
 
     def enter(self, tokens: Tensor) -> Tensor:
         """Give what the branch reads, float (N, L, D), of the tokens, float (N, L, D)."""
