@@ -54,19 +54,7 @@ def trunk_config(content: Mapping[str, Any], source: str, tokenizer: dict[str, A
     return dict(
         type='CoCa',
         tokenizer=tokenizer,
-        visual_encoder=dict(
-            type='ImageEncoder',
-            image_tokenizer=dict(type=IMAGE.tokenizer, patch_size=vision['patch_size'], bias=False),
-            width=vision['width'],
-            depth=vision['layers'],
-            num_heads=vision['width'] // vision['head_width'],
-            mlp_ratio=vision['mlp_ratio'],
-            image_size=vision['image_size'],
-            norm_eps=1e-5,
-            pre_norm=True,
-            last_norm=False,
-            activation=activation,
-        ),
+        visual_encoder=image_encoder(vision, activation),
         pooler=dict(
             type='TaskPoolers',
             kind='single',
@@ -93,6 +81,23 @@ def trunk_config(content: Mapping[str, Any], source: str, tokenizer: dict[str, A
             activation=activation,
         ),
         embed_dim=content['embed_dim'],
+    )
+
+
+def image_encoder(vision: Mapping[str, Any], activation: str) -> dict[str, Any]:
+    """Write the config of the image encoder for a ``vision_cfg`` with all of its options."""
+    return dict(
+        type='ImageEncoder',
+        image_tokenizer=dict(type=IMAGE.tokenizer, patch_size=vision['patch_size'], bias=False),
+        width=vision['width'],
+        depth=vision['layers'],
+        num_heads=vision['width'] // vision['head_width'],
+        mlp_ratio=vision['mlp_ratio'],
+        image_size=vision['image_size'],
+        norm_eps=1e-5,
+        pre_norm=True,
+        last_norm=False,
+        activation=activation,
     )
 
 

@@ -155,6 +155,22 @@ class GlobalBlock(nn.Module):
         return self.feed_forward(self.attention.look_directly(query, tokens.flatten(1, 2)))
 
 
+def check_settings(depth: int, num_local: int, global_layers: Sequence[int], frozen: bool) -> None:
+    """Refuse what is no UniFormerV2: see ``UniFormerV2`` for the arguments and the errors."""
+    if num_local not in (0, 1, 2):
+        raise OmniVLValueError(f'num_local must be 0, 1 or 2, got {num_local} (model.trunk.visual_encoder)')
+    if list(global_layers) != sorted(set(global_layers) & set(range(depth))):
+        raise OmniVLValueError(
+            f'global_layers must be numbers of blocks in [0, {depth - 1}], ascending, got {list(global_layers)} '
+            '(model.trunk.visual_encoder)'
+        )
+    if frozen and not global_layers:
+        raise OmniVLValueError(
+            'frozen=True trains the global blocks alone, and global_layers has none: name blocks, or set '
+            'frozen=False (model.trunk.visual_encoder)'
+        )
+
+
 @MODELS.register_module()
 class UniFormerV2(nn.Module):
     """CLIP's ViT, armed for videos; an image is a clip of one frame.
@@ -217,18 +233,7 @@ class UniFormerV2(nn.Module):
         activation_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        if num_local not in (0, 1, 2):
-            raise OmniVLValueError(f'num_local must be 0, 1 or 2, got {num_local} (model.trunk.visual_encoder)')
-        if list(global_layers) != sorted(set(global_layers) & set(range(depth))):
-            raise OmniVLValueError(
-                f'global_layers must be numbers of blocks in [0, {depth - 1}], ascending, got {list(global_layers)} '
-                '(model.trunk.visual_encoder)'
-            )
-        if frozen and not global_layers:
-            raise OmniVLValueError(
-                'frozen=True trains the global blocks alone, and global_layers has none: name blocks, or set '
-                'frozen=False (model.trunk.visual_encoder)'
-            )
+        check_settings(depth, num_local, global_layers, frozen)
         self.width = width
         self.num_frames = num_frames
         self.global_layers = tuple(global_layers)
@@ -251,8 +256,8 @@ class UniFormerV2(nn.Module):
         )
         if global_layers:
             self.query = nn.Parameter(torch.zeros(1, 1, width))
-        if global_layers and not frozen:
-            self.gate = nn.Parameter(torch.zeros(width))
+            if not frozen:
+                self.gate = nn.Parameter(torch.zeros(width))
         self.norm = nn.LayerNorm(width, eps=norm_eps)
         self._init_parameters(init_std)
 
