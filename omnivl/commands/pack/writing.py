@@ -19,13 +19,14 @@ from omnivl.datasets.errors import BrokenVisualError
 from omnivl.datasets.storage import CompactRows
 from omnivl.datasets.transforms.remote import Fetching, local_file
 from omnivl.engine import read_config
-from omnivl.errors import OmniVLValueError
+from omnivl.errors import OmniVLError, OmniVLValueError
 from omnivl.storage import ProgressBar, atomic_write, write_json, write_text
 from omnivl.storage.shard_index import write_index
 from omnivl.storage.shards import read_shard
 from omnivl.structures import MODALITIES, modality_of_path
 from omnivl.structures.modality import suffix_of
 
+from ..errors import WRONG_PLACES, message_of
 from ..shards.indexing import INDEX, LINES_EVERY, Report, finish, in_parallel, tell_troubles
 from ..verify.reading import datasets_of
 
@@ -149,21 +150,28 @@ def _content(visual: str) -> bytes:
 
 def run_packing(arguments: argparse.Namespace) -> int:
     """Pack what the options of the command describe, and return the exit code."""
-    cfg = read_config(arguments.config, arguments.trust_code)
-    datasets = {dataset.name: dataset for dataset in datasets_of(cfg, arguments.roles)}
-    names = arguments.names or list(datasets)
-    if unknown := sorted(set(names) - set(datasets)):
-        raise OmniVLValueError(f'--names: the config has no {unknown[0]!r} for {arguments.roles}, but {list(datasets)}')
-    left_out = 0
-    for name in names:
-        dataset, folder = datasets[name], arguments.out / name
-        samples = arguments.samples or SAMPLES[MODALITIES[dataset.modality].has_time]
-        try:
-            report = pack(dataset, folder, samples, arguments.seed, arguments.workers)
-        except KeyboardInterrupt:
-            print('\ninterrupted; the same command goes on from here', file=sys.stderr)
-            return 130
-        tell_troubles(report, folder / INDEX)
-        left_out += len(report.troubles)
-        print(f'{folder}: {report.samples} {MODALITIES[dataset.modality].plural} in {report.shards} shards')
-    return 1 if left_out else 0
+    try:
+        cfg = read_config(arguments.config, arguments.trust_code)
+        datasets = {dataset.name: dataset for dataset in datasets_of(cfg, arguments.roles)}
+        names = arguments.names or list(datasets)
+        if unknown := sorted(set(names) - set(datasets)):
+            there = ', '.join(datasets)
+            raise OmniVLValueError(f'--names: the config has no {unknown[0]!r} for {arguments.roles}, it has {there}')
+        bad = [_pack_one(datasets[name], arguments) for name in names]
+    except (OmniVLError, *WRONG_PLACES) as error:
+        print(f'error: {message_of(error)}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('\ninterrupted; the same command goes on from here', file=sys.stderr)
+        return 130
+    return 1 if any(bad) else 0
+
+
+def _pack_one(dataset: VisualDataset, arguments: argparse.Namespace) -> bool:
+    """Pack a dataset, and say what came of it; True if anything is missing."""
+    folder, modality = arguments.out / dataset.name, MODALITIES[dataset.modality]
+    samples = arguments.samples or SAMPLES[modality.has_time]
+    report = pack(dataset, folder, samples, arguments.seed, arguments.workers)
+    tell_troubles(report, folder / INDEX)
+    print(f'{folder}: {report.samples} {modality.plural} in {report.shards} shards')
+    return bool(report.troubles)

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from omnivl.datasets.transforms.remote import Fetching
-from omnivl.errors import OmniVLValueError
+from omnivl.errors import OmniVLError, OmniVLValueError
 from omnivl.places import cache_root
 from omnivl.storage import ProgressBar, write_text
 from omnivl.storage.shard_cache import ShardCache
 from omnivl.storage.shard_index import IndexOfShards, join_indices, troubles_of, write_index
 from omnivl.storage.shards import Contents, ShardError, read_shard
+
+from ..errors import WRONG_PLACES, message_of
 
 INDEX = 'index.npz'
 LINES_EVERY = 30  # seconds, in a file
@@ -201,6 +203,9 @@ def run_indexing(arguments: argparse.Namespace) -> int:
             raise OmniVLValueError('an index of URLs needs --out, a file on this machine')
         out = arguments.out or Path(root, INDEX)
         report = index_shards(root, names, out, arguments.workers, arguments.checksums)
+    except (OmniVLError, *WRONG_PLACES) as error:
+        print(f'error: {message_of(error)}', file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print('\ninterrupted; the same command goes on from here', file=sys.stderr)
         return 130
