@@ -14,7 +14,7 @@ from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLValueError
 from omnivl.places import cache_root
 from omnivl.storage.shard_cache import ShardCache
-from omnivl.storage.shards import Member, ShardError, member_of, opened_shard, read_member, shard_of
+from omnivl.storage.shards import ShardError, member_of, opened_shard, read_member, shard_of
 from omnivl.storage.urls import STORAGE, WEB, open_url, scheme_of
 from omnivl.structures.modality import suffix_of
 
@@ -61,7 +61,10 @@ def check_remote(remote: bool | dict[str, Any], transform: str) -> bool | dict[s
 
 
 def fetched(transform: Callable[[Any, dict[str, Any]], dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Let a loader find a local copy under ``visual`` where an annotation has a URL, if its ``remote`` allows that."""
+    """Let a loader find a local copy under ``visual`` where an annotation has a URL, if its ``remote`` allows that.
+
+    One that says ``takes_content`` gets the bytes of a member of a shard under ``content``, and no copy.
+    """
 
     @functools.wraps(transform)
     def with_copy(self: Any, results: dict[str, Any]) -> dict[str, Any]:
@@ -69,6 +72,8 @@ def fetched(transform: Callable[[Any, dict[str, Any]], dict[str, Any]]) -> Calla
         url = str(results.get('visual', ''))
         if '://' not in url:
             return transform(self, results)
+        if getattr(self, 'takes_content', False) and member_of(url) is not None:
+            return transform(self, {**results, 'content': read_content(url, self.remote, type(self).__name__)})
         with local_copy(url, self.remote, type(self).__name__) as path:
             return {**transform(self, {**results, 'visual': path}), 'visual': url}
 
@@ -78,11 +83,20 @@ def fetched(transform: Callable[[Any, dict[str, Any]], dict[str, Any]]) -> Calla
 @contextmanager
 def local_copy(url: str, remote: bool | dict[str, Any], transform: str) -> Iterator[str]:
     """Give a path for what an annotation names: a path, a member, or a URL if the transform's ``remote`` allows it."""
+    with local_file(url, _limits(url, remote, transform)) as path:
+        yield path
+
+
+def read_content(url: str, remote: bool | dict[str, Any], transform: str) -> bytes:
+    """Read a member of a shard that an annotation names, into memory."""
+    return _read(url, _limits(url, remote, transform))
+
+
+def _limits(url: str, remote: bool | dict[str, Any], transform: str) -> Fetching:
     if '://' in (shard_of(url) or url) and remote is False:
         reason = f'URLs from annotation files are not fetched; allow them with {transform}(remote=True)'
         raise BrokenVisualError(url, reason)
-    with local_file(url, Fetching(**(remote if isinstance(remote, dict) else {}))) as path:
-        yield path
+    return Fetching(**(remote if isinstance(remote, dict) else {}))
 
 
 @contextmanager
@@ -95,21 +109,22 @@ def local_file(path: str, limits: Fetching) -> Iterator[str]:
     if '://' not in path:
         yield path
         return
-    member = member_of(path)
-    url = path if member is None else member.shard
-    scheme = scheme_of(url) if '://' in url else None
-    if scheme is not None and not limits.any_scheme and (scheme not in (*WEB, *STORAGE) or '::' in url):
-        kinds = ', '.join((*WEB, *STORAGE))
-        raise BrokenVisualError(path, f'an annotation file may name URLs of {kinds} only, without ::')
     try:
-        with _fetched(path, limits) if member is None else _in_memory(_read(path, member, limits)) as copy:
+        with _fetched(path, limits) if member_of(path) is None else _in_memory(_read(path, limits)) as copy:
             yield copy
     except BrokenVisualError as error:
         raise BrokenVisualError(path, error.reason) from error.__cause__
 
 
+def _check_scheme(path: str, url: str, limits: Fetching) -> None:
+    if not limits.any_scheme and (scheme_of(url) not in (*WEB, *STORAGE) or '::' in url):
+        kinds = ', '.join((*WEB, *STORAGE))
+        raise BrokenVisualError(path, f'an annotation file may name URLs of {kinds} only, without ::')
+
+
 @contextmanager
 def _fetched(url: str, limits: Fetching) -> Iterator[str]:
+    _check_scheme(url, url, limits)
     with tempfile.TemporaryDirectory() as folder:
         copy = os.path.join(folder, f'visual{suffix_of(url)}')
         with reported_as_broken(url, 'it cannot be fetched'), _libraries_named(url):
@@ -128,12 +143,15 @@ def _libraries_named(url: str) -> Iterator[None]:
         raise BrokenVisualError(url, reason) from error
 
 
-def _read(path: str, member: Member, limits: Fetching) -> bytes:
+def _read(path: str, limits: Fetching) -> bytes:
+    member = member_of(path)
+    assert member is not None, 'callers have asked'
     if member.length > limits.max_bytes:
         raise BrokenVisualError(path, f'it is larger than {limits.max_bytes} bytes (remote max_bytes)')
     try:
         if '://' not in member.shard:
             return read_member(member, opened_shard(member.shard))
+        _check_scheme(path, member.shard, limits)
         cache = _cache(limits.cache or str(cache_root() / 'shards'), limits.cache_bytes, limits.timeout)
         with _libraries_named(path):
             return cache.read(member)
