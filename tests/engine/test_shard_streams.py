@@ -1,8 +1,15 @@
 """Streams whose number of processes changes: the run goes on behind the very sample that was the last."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
+from mmengine.dist import get_rank, get_world_size
 from mmengine.registry import init_default_scope
+from runs import run_ranks
+from shard_toys import picture, write_set
 
 from omnivl.datasets import samplers
 from omnivl.datasets.loaders import build_loader
@@ -105,3 +112,42 @@ def test_a_sampler_without_shifts_goes_on_at_about_the_same_place(make, monkeypa
     monkeypatch.delattr(samplers.EpochSampler, 'batches_after')
     warning = stream.load_state_dict(stream.state_dict() | dict(batches_done=3, global_batch=5))
     assert 'goes on at the same share of the epoch' in warning and (stream.batches_done, stream.shift) == (7, 0)
+
+
+def write_ids(index: str, files: str, out: str, global_batch: int) -> None:
+    """Train on nothing for a few steps: each process of a run writes down its samples, of files and of shards."""
+    init_default_scope('omnivl')
+    torch.distributed.init_process_group('gloo')
+    ids: dict[str, list] = {}
+    for name, reader in (
+        ('shards', dict(type='ShardIndex', ann_file=index)),
+        ('files', dict(type='BLIPCaptionJSON', ann_file=files, visual_root='')),
+    ):
+        dataset = dict(
+            type='PairDataset',
+            name='toy',
+            annotations=reader,
+            pipeline=[dict(type='LoadImage'), dict(type='PackSample')],
+        )
+        config = dict(batch_size=global_batch // get_world_size(), dataset=dataset)
+        stream = LoaderStream('image', build_loader(config, 'train_dataloader.image', 3, training=True), 3)
+        batches = [next(stream) for _ in range(5)]
+        ids[name] = [[sample.target_id for sample in batch['data_samples']] for batch in batches]
+    Path(out, f'{get_world_size()}-{get_rank()}.json').write_text(json.dumps(ids))
+
+
+def test_processes_see_the_same_global_batches_of_files_and_shards(tmp_path):
+    index = write_set(tmp_path / 'set', [7, 8, 9])
+    rows = []
+    for number in range(24):
+        (tmp_path / f'{number}.png').write_bytes(picture(number))
+        rows.append(dict(image=str(tmp_path / f'{number}.png'), caption=f'number {number}'))
+    (tmp_path / 'list.json').write_text(json.dumps(rows))
+    seen = set()
+    for ranks in (1, 2, 3, 4):
+        run_ranks(write_ids, str(index), str(tmp_path / 'list.json'), str(tmp_path), 12, ranks=ranks)
+        parts = [json.loads((tmp_path / f'{ranks}-{rank}.json').read_text()) for rank in range(ranks)]
+        for name in ('shards', 'files'):
+            steps = zip(*(part[name] for part in parts))
+            seen.add(json.dumps([[one for part in step for one in part] for step in steps]))
+    assert len(seen) == 1 and [len(step) for step in json.loads(seen.pop())] == [12] * 5

@@ -18,6 +18,7 @@ from omnivl.storage.shards import ShardError, member_of, opened_shard, read_memb
 from omnivl.storage.urls import STORAGE, WEB, open_url, scheme_of
 from omnivl.structures.modality import suffix_of
 
+from .chatter import named_as
 from .decoders import reported_as_broken
 
 CHUNK = 1 << 20
@@ -110,7 +111,10 @@ def local_file(path: str, limits: Fetching) -> Iterator[str]:
         yield path
         return
     try:
-        with _fetched(path, limits) if member_of(path) is None else _in_memory(_read(path, limits)) as copy:
+        with (
+            _fetched(path, limits) if member_of(path) is None else _in_memory(_read(path, limits)) as copy,
+            named_as(copy, path),
+        ):
             yield copy
     except BrokenVisualError as error:
         raise BrokenVisualError(path, error.reason) from error.__cause__
