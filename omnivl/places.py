@@ -13,6 +13,7 @@ from typing import Any
 from .errors import OmniVLFileNotFoundError, OmniVLValueError
 
 DATA_VARIABLE = 'OMNIVL_DATA'
+CACHE_VARIABLE = 'OMNIVL_CACHE'
 DATA = 'data'  # first part of the paths in configs, stands for the data root
 PROJECTS = 'projects'
 # Arguments that take a path: ann_file, bad_files, visual_root, vocab_folder, file of a reader of weights, load_from ...
@@ -118,6 +119,12 @@ def data_root() -> Path | None:
         return Path(os.path.abspath(given))
     checkout = home() / DATA
     return checkout if checkout.is_dir() and not Path(DATA).exists() else None
+
+
+def cache_root() -> Path:
+    """Return the folder of what can be made again: ``OMNIVL_CACHE``, or ``~/.cache/omnivl``."""
+    given = os.environ.get(CACHE_VARIABLE)
+    return Path(given) if given else Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'omnivl'
 
 
 def resolve_data_paths(value: Any) -> None:

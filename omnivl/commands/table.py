@@ -25,6 +25,8 @@ GROUPS = {
     'Data': {
         'browse': 'draw what a model gets, after all transforms',
         'verify': 'read every file of a config once and list the broken ones',
+        'shards': 'write the index of tar files, so that trainings read them',
+        'pack': 'write the data of a config as shards with an index',
         'vocabulary': 'make a word-piece vocabulary from captions',
     },
     'Look around': {
@@ -43,6 +45,8 @@ DOORS = {
     'export': 'export_weights.py',
     'browse': 'browse_dataset.py',
     'verify': 'verify_data.py',
+    'shards': 'index_shards.py',
+    'pack': 'make_shards.py',
     'vocabulary': 'train_tokenizer.py',
     'flops': 'get_flops.py',
     'plan': 'plan_run.py',

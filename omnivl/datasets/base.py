@@ -6,7 +6,7 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, BinaryIO, TypedDict
 
 import numpy as np
 from mmengine.logging import print_log
@@ -20,12 +20,14 @@ from omnivl.errors import (
     OmniVLValueError,
 )
 from omnivl.registry import ANNOTATIONS, TRANSFORMS
+from omnivl.storage.shards import shard_of
 
 from .annotations import AnnotationReader, Record
 from .annotations.files import require_file
 from .broken import POLICIES, BrokenVisual, SkippedItem, attach_broken
 from .errors import BrokenVisualError
 from .guard import SampleGuard, deadline, read_paths
+from .mapped_rows import map_rows
 from .samplers import SampleKey
 from .storage import CompactRows
 
@@ -47,6 +49,7 @@ class DatasetOptions(TypedDict, total=False):
     max_seconds: float
     bad_files: str | None
     max_items: int | None
+    map_rows: bool | None
     lazy_init: bool
 
 
@@ -70,6 +73,8 @@ class VisualDataset(Dataset):
         bad_files: A text file with one path of an image or video per line, as the log names them; items with these
             are left out.
         max_items: Number of items to use; None = all.
+        map_rows: Whether the list of items is kept in a file of the cache (``OMNIVL_CACHE``) that all processes of the
+            machine map; None = where the annotation files have 64 MB or more.
         lazy_init: Read the annotations not now, but in ``full_init()``, which MMEngine's dataloader builder calls.
 
     Attributes:
@@ -93,6 +98,7 @@ class VisualDataset(Dataset):
         max_seconds: float = 120.0,
         bad_files: str | None = None,
         max_items: int | None = None,
+        map_rows: bool | None = None,
         lazy_init: bool = False,
     ) -> None:
         owner = f'{type(self).__name__} {name!r}'
@@ -115,7 +121,9 @@ class VisualDataset(Dataset):
         self.max_seconds = max_seconds
         self.bad_files = bad_files
         self.max_items = max_items
+        self.map_rows = map_rows
         self.rows: CompactRows | None = None
+        self._left_out = 0
         if not lazy_init:
             self.full_init()
 
@@ -128,13 +136,13 @@ class VisualDataset(Dataset):
         """Read the annotations, once."""
         if self.rows is not None:
             return
-        self.rows = CompactRows(self.select_rows(self.make_rows(self._records())))
+        self.rows, facts = map_rows(self, self.map_rows, self._read_rows, self._facts)
         if not len(self.rows):
             raise OmniVLValueError(
                 f'{type(self).__name__} {self.name!r}: no item is left of {self._annotation_place()}'
             )
-        dropped = f', {self.reader.dropped} empty captions dropped' if self.reader.dropped else ''
-        bad = f', {self._left_out} records left out by bad_files' if self.bad_files is not None else ''
+        dropped = f', {facts["dropped"]} empty captions dropped' if facts['dropped'] else ''
+        bad = f', {facts["left_out"]} records left out by bad_files' if self.bad_files is not None else ''
         print_log(
             f'{self.name}: {len(self.rows)} items ({self.modality}) from {self._annotation_place()}{dropped}{bad}',
             logger='current',
@@ -159,7 +167,7 @@ class VisualDataset(Dataset):
         """Yield path and clip of every item; where the annotations were not read yet, they are, and are not kept."""
         rows = self.rows
         if rows is None:
-            yield from (row[:2] for row in self.select_rows(self.make_rows(self._records())))
+            yield from (row[:2] for row in self.select_rows(self.make_rows(self.records())))
         else:
             yield from (rows[index][:2] for index in range(len(rows)))
 
@@ -253,10 +261,22 @@ class VisualDataset(Dataset):
         assert self.rows is not None
         return self.rows
 
+    @property
+    def group_ends(self) -> np.ndarray:
+        """Where the items of each shard end, for orders that read a few shards at a time; int64 (G,), files are one."""
+        return self._full_rows().group_ends
+
+    def _read_rows(self, file: BinaryIO | None) -> CompactRows:
+        rows = self.select_rows(self.make_rows(self.records()))
+        return CompactRows(rows, group_of=lambda row: shard_of(row[0]), file=file)
+
+    def _facts(self) -> dict[str, int]:
+        return dict(dropped=self.reader.dropped, left_out=self._left_out)
+
     def _annotation_place(self) -> str:
         return self.reader.ann_file or self.reader.visual_root
 
-    def _records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[Record]:
         """Read the records, without those of ``bad_files``."""
         bad = set()
         if self.bad_files is not None:

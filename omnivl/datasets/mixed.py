@@ -68,6 +68,11 @@ class MixedDataset(Dataset):
         starts = [0, *ends[:-1]]
         return [(d.name, int(start), int(end)) for d, start, end in zip(self.datasets, starts, ends)]
 
+    @property
+    def group_ends(self) -> np.ndarray:
+        """Where the items of each shard end, see VisualDataset; int64 (G,)."""
+        return np.concatenate([start + d.group_ends for d, (_, start, _) in zip(self.datasets, self.sources)])
+
     def full_init(self) -> None:
         """Read the annotations of all sources, once."""
         for dataset in self.datasets:

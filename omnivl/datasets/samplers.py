@@ -36,6 +36,9 @@ class EpochSampler(Sampler[SampleKey]):
             process differs by one at most.
         weights: Share of each source of a MixedDataset in an epoch, by name, in any unit; the length of an epoch stays.
             A source with more draws than samples is gone through several times. None = by size.
+        window: Shards whose samples are mixed with each other, of each source, so that a disk or a network reads a few
+            shards at a time, from the first to the last byte: the shards come in a drawn order, and in each run of so
+            many the samples do. Sources of files are permuted as a whole. None = everything is.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class EpochSampler(Sampler[SampleKey]):
         seed: int | None = 0,
         drop_last: bool | None = None,
         weights: Mapping[str, float] | None = None,
+        window: int | None = None,
     ) -> None:
         self.rank, self.world_size = get_dist_info()
         self.shuffle = shuffle
@@ -59,7 +63,15 @@ class EpochSampler(Sampler[SampleKey]):
         self.batch_size = batch_size
         self.size = len(dataset)
         self._sources = _weighted_sources(dataset, weights, shuffle)
+        self.window = window
+        if window is not None:
+            if not shuffle or window < 1:
+                raise OmniVLValueError(f'EpochSampler: window={window} must be at least 1, and needs shuffle=True')
+            self._group_ends = _group_ends(dataset)
+            whole = [(start, stop, stop - start) for _, start, stop in getattr(dataset, 'sources', ())]
+            self._sources = self._sources or whole or [(0, self.size, self.size)]
         self.position = (0, 0)
+        self.shift = 0
         self.global_batch = (batch_size or 1) * self.world_size
         if self.drop_last and self.size < self.global_batch:
             raise OmniVLValueError(
@@ -72,9 +84,13 @@ class EpochSampler(Sampler[SampleKey]):
         """Number of batches that this process sees in an epoch."""
         return -(-len(self) // (self.batch_size or 1))
 
-    def set_position(self, epoch: int, batches_done: int = 0) -> None:
-        """Begin the next iteration behind ``batches_done`` batches of an epoch; nothing before them is loaded."""
-        if epoch < 0 or not 0 <= batches_done <= self.batches_per_epoch:
+    def set_position(self, epoch: int, batches_done: int = 0, shift: int = 0) -> None:
+        """Begin the next iteration behind ``batches_done`` batches of an epoch; nothing before them is loaded.
+
+        ``shift`` is for an epoch that began with batches of another size: its samples before the first of the batches
+        as they are counted now. It then has ``batches_after(shift)``.
+        """
+        if epoch < 0 or not 0 <= batches_done <= self.batches_per_epoch or not 0 <= shift < self.global_batch:
             raise OmniVLValueError(
                 f'EpochSampler: epoch {epoch}, {batches_done} batches done; an epoch has {self.batches_per_epoch} '
                 f'batches (did the data, batch_size or the number of processes change since the checkpoint?)'
@@ -84,6 +100,12 @@ class EpochSampler(Sampler[SampleKey]):
                 'EpochSampler: batch_size is missing; without it there is no position inside an epoch'
             )
         self.position = (epoch, batches_done)
+        self.shift = shift
+
+    def batches_after(self, shift: int) -> int:
+        """Count the batches of an epoch whose first ``shift`` samples are none of theirs; the same on all processes."""
+        full, rest = divmod(self.size - shift, self.global_batch)
+        return full + (rest > 0 and not self.drop_last)
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the beginning of an epoch; the name under which MMEngine's own loops ask for it."""
@@ -99,7 +121,7 @@ class EpochSampler(Sampler[SampleKey]):
 
     def __iter__(self) -> Iterator[SampleKey]:
         epoch, batches_done = self.position
-        mine = self._deal(self.epoch_order(epoch))
+        mine = self._deal(self.epoch_order(epoch)[self.shift :])
         return (SampleKey(int(index), epoch) for index in mine[batches_done * (self.batch_size or 1) :])
 
     def epoch_order(self, epoch: int) -> np.ndarray:
@@ -109,8 +131,15 @@ class EpochSampler(Sampler[SampleKey]):
         rng = np.random.default_rng([self.seed, epoch])
         if self._sources is None:
             return rng.permutation(self.size)
-        parts = [_draw(start, stop, count, rng) for start, stop, count in self._sources]
-        return rng.permutation(np.concatenate(parts))
+        if self.window is None:
+            parts = [_draw(start, stop, count, rng) for start, stop, count in self._sources]
+            return rng.permutation(np.concatenate(parts))
+        # Each source keeps its own order, and a draw says which source is next.
+        order = np.empty(self.size, dtype=np.int64)
+        turns = rng.permutation(np.repeat(np.arange(len(self._sources)), [count for _, _, count in self._sources]))
+        for number, (start, stop, count) in enumerate(self._sources):
+            order[turns == number] = _draw_windows(start, stop, count, self._group_ends, self.window, rng)
+        return order
 
     def _deal(self, order: np.ndarray) -> np.ndarray:
         """Return this process's samples of an order; int64 (len(self),)."""
@@ -127,6 +156,32 @@ def _draw(start: int, stop: int, count: int, rng: np.random.Generator) -> np.nda
     passes = -(-count // (stop - start))
     order = [rng.permutation(stop - start) for _ in range(passes)]
     return start + np.concatenate(order)[:count] if order else np.empty(0, dtype=np.int64)
+
+
+def _draw_windows(
+    start: int, stop: int, count: int, ends: np.ndarray, window: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw samples of one source, a few groups at a time; none comes again before all others came; int64 (count,)."""
+    ends = ends[(ends > start) & (ends <= stop)]
+    begins = np.concatenate([[start], ends[:-1]])
+    order: list[np.ndarray] = []
+    left = count
+    while left > 0:
+        groups = rng.permutation(len(ends))
+        for first in range(0, len(groups), window):
+            chosen = groups[first : first + window]
+            order.append(rng.permutation(np.concatenate([np.arange(begins[group], ends[group]) for group in chosen])))
+            left -= len(order[-1])
+            if left <= 0:
+                break
+    return np.concatenate(order)[:count] if order else np.empty(0, dtype=np.int64)
+
+
+def _group_ends(dataset: Sized) -> np.ndarray:
+    ends = getattr(dataset, 'group_ends', None)
+    if ends is None:
+        raise OmniVLValueError(f'EpochSampler: window needs a dataset of shards, got {type(dataset).__name__}')
+    return ends
 
 
 def _weighted_sources(

@@ -18,8 +18,8 @@ MAX_DEATHS = 5
 _DEATH = 'DataLoader worker (pid'  # how torch's error begins
 
 
-def batches_of(loader: DataLoader, epoch: int = 0, batches_done: int = 0) -> Iterator[Any]:
-    """Give the batches of an epoch that come after so many; workers that die are replaced.
+def batches_of(loader: DataLoader, epoch: int = 0, batches_done: int = 0, shift: int = 0) -> Iterator[Any]:
+    """Give the batches of an epoch that come after so many, and so many single samples; workers that die are replaced.
 
     A loader whose sampler has ``set_position(epoch, batches)`` begins anew at the batch that did not come, so the run
     goes on as if nothing had happened, but for a sample that kills its worker again and again, see ``SampleGuard``.
@@ -32,7 +32,7 @@ def batches_of(loader: DataLoader, epoch: int = 0, batches_done: int = 0) -> Ite
     guard = next((found for source in sources_of(loader.dataset) if (found := getattr(source, 'guard', None))), None)
     deaths = 0
     while True:
-        sampler.set_position(epoch, batches_done)
+        sampler.set_position(epoch, batches_done, *([shift] if shift else []))  # not all samplers know shifts
         iterator = None
         try:
             with _deaths:  # workers that stay from the epoch before may have died in the meantime

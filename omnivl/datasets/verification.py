@@ -17,6 +17,7 @@ from .samplers import EpochSampler, SampleKey
 from .survival import batches_of
 from .transforms import AugmentedViews, LoadVideo
 from .transforms.chatter import heard
+from .transforms.remote import local_copy
 from .workers import init_worker
 
 CHUNK = 32  # frames of a video that are decoded at once
@@ -108,7 +109,11 @@ def read_visual(loader: Loader, visual: Visual) -> str | None:
     load = loader[-1]
     try:
         if isinstance(load, LoadVideo):  # which decodes a few frames only
-            with heard(visual.path), load.decoder.open(visual.path, load.short_side, load.limits) as video:
+            with (
+                local_copy(visual.path, load.remote, type(load).__name__) as path,
+                heard(visual.path),
+                load.decoder.open(path, load.short_side, load.limits) as video,
+            ):
                 first, count = video.window(visual.clip)
                 for start in range(first, first + count, CHUNK):
                     video.frames(np.arange(start, min(start + CHUNK, first + count)))

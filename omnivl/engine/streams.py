@@ -148,6 +148,7 @@ class LoaderStream(Stream):
         self.seed = seed
         self.epoch = 0
         self.batches_done = 0  # of the epoch
+        self.shift = 0  # samples of the epoch that were given before those, in batches of another size
         self.sampler.set_position(0, 0)
         self.length = len(loader)
         if self.length == 0:
@@ -158,12 +159,12 @@ class LoaderStream(Stream):
         self._iterator: Iterator[Batch] | None = None
 
     def __next__(self) -> Batch:
-        if self.batches_done >= self.length:
-            self.epoch, self.batches_done, self._iterator = self.epoch + 1, 0, None
+        if self.batches_done >= self._batches:
+            self.epoch, self.batches_done, self.shift, self._iterator = self.epoch + 1, 0, 0, None
         if self._iterator is None:
             if self.loader.generator is not None:
                 self.loader.generator.manual_seed(zlib.crc32(f'{self.name}-{self.seed}-{self.epoch}'.encode()))
-            self._iterator = batches_of(self.loader, self.epoch, self.batches_done)
+            self._iterator = batches_of(self.loader, self.epoch, self.batches_done, self.shift)
         batch = next(self._iterator)
         self.batches_done += 1
         return batch
@@ -172,6 +173,11 @@ class LoaderStream(Stream):
     def batches_given(self) -> int:
         """Number of batches given in all epochs."""
         return self.epoch * self.length + self.batches_done
+
+    @property
+    def epochs_completed(self) -> int:
+        """Number of epochs whose batches were all given."""
+        return self.epoch + (self.batches_done >= self._batches)
 
     def close(self) -> None:
         """End the workers; the stream can go on later, with new ones."""
@@ -183,6 +189,7 @@ class LoaderStream(Stream):
         return dict(
             epoch=self.epoch,
             batches_done=self.batches_done,
+            shift=self.shift,
             samples=self.samples,
             seen=dict(self.counter.seen),
             broken=dict(self.counter.broken),
@@ -191,20 +198,30 @@ class LoaderStream(Stream):
         )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> str | None:
-        """Go to a place written down before; batches of another size make it only about the same."""
+        """Go to a place written down before; with batches of another size it is the very sample all the same."""
         self.close()
-        self.epoch, self.batches_done = state['epoch'], state['batches_done']
+        self.epoch, self.batches_done, self.shift = state['epoch'], state['batches_done'], state.get('shift', 0)
         self.samples = state['samples']
         self.counter.seen.update(state['seen'])
         self.counter.broken.update(state['broken'])
         self.counter.kinds.update({(source, kind): count for source, kind, count in state.get('kinds', ())})
         if state['global_batch'] == self._global_batch:
             return None
-        self.batches_done = min(self.batches_done * state['global_batch'] // self._global_batch, self.length)
+        done = self.batches_done * state['global_batch'] + self.shift
+        self.batches_done, self.shift = divmod(done, self._global_batch)
+        place = 'behind the last of these samples'
+        if not hasattr(self.sampler, 'batches_after'):
+            self.batches_done, self.shift = min(self.batches_done, self.length), 0
+            place = 'at the same share of the epoch'
         return (
             f'{self.name}: a step had {state["global_batch"]} samples over all processes and now has '
-            f'{self._global_batch}; the run goes on at the same share of the epoch, but not bit for bit'
+            f'{self._global_batch}; the run goes on {place}, but not bit for bit'
         )
+
+    @property
+    def _batches(self) -> int:
+        """Number of batches of this epoch, in the size of now."""
+        return self.sampler.batches_after(self.shift) if self.shift else self.length
 
     @property
     def _global_batch(self) -> int:

@@ -15,6 +15,7 @@ from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.models.interfaces import Writes, serving
 from omnivl.models.writing import METHODS, write_texts
 from omnivl.registry import EVALUATIONS
+from omnivl.storage.shards import member_of
 from omnivl.structures import MODALITIES, VLBatch, VLDataSample
 
 from .base import Evaluation, EvaluationResult, batches, describe, gather_described
@@ -221,7 +222,8 @@ def image_number(row: Mapping[str, Any]) -> int:
     """
     if row['sample_id'].isdecimal():
         return int(row['sample_id'])
-    found = re.search(r'(\d+)$', Path(row['visual']).stem)
+    member = member_of(row['visual'])
+    found = re.search(r'(\d+)$', Path(row['visual'] if member is None else member.name).stem)
     if found is None:
         raise OmniVLValueError(
             f'the server knows images by number; neither the id {row["sample_id"]!r} nor the end of the file name '

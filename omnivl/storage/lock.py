@@ -52,6 +52,23 @@ def lock_folder(directory: str | os.PathLike) -> Iterator[None]:
             _write(file, '')
 
 
+@contextlib.contextmanager
+def wait_for_lock(path: str | os.PathLike) -> Iterator[None]:
+    """Let one process after the other into a block; the lock is the kernel's, and goes with the process that holds it.
+
+    Where the file system has no locks nobody waits, so what is done inside must also be whole without one.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, 'a') as file:
+        if fcntl is not None:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in UNSUPPORTED:
+                    raise
+        yield  # closing the file unlocks it
+
+
 def _try_lock(file: IO[str]) -> bool | None:
     """Lock a file; False = another process has, None = there are no locks here."""
     if fcntl is None:

@@ -30,7 +30,7 @@ REASONS = (
 )
 MARK = re.compile(r'^\s*<!-- (not run|file|run in): (.*?) -->\s*$')
 FENCE = re.compile(r'^(\s*)```(bash|python)\s*$')
-CONFIG_COMMANDS = ('train', 'test', 'browse', 'verify', 'flops', 'plan')  # whose first word names a config
+CONFIG_COMMANDS = ('train', 'test', 'browse', 'verify', 'flops', 'plan', 'pack')  # whose first word names a config
 COMMAND_OF_DOOR = {door: name for name, door in DOORS.items()} | {'infer.py': 'infer'}
 
 

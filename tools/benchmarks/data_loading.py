@@ -1,17 +1,24 @@
 """Measure how fast samples come beside a bare loop that only decodes and scales, all in one run.
 
 The tool makes its own files, photographs of 640 x 480 as JPEG and clips of ten seconds of 340 x 256 as H.264, and loads
-each of them by a dataset of this project (annotations, checks of the file, limits, deadline, draws, packing) and by the
-few lines that call the same library directly. The two take turns, round after round; what counts is the ratio of their
-medians. A share of 1 means that everything around the decoding costs nothing.
+each of them by a dataset of this project (annotations, checks of the file, limits, deadline, draws, packing), from the
+files and from shards of them with checksums, and by the few lines that call the same library directly. They take turns,
+round after round; what counts is the ratio of their medians. A share of 1 means that everything around the decoding
+costs nothing. With --rows it measures a long list instead: how soon a loader starts the first time and after that, how
+soon it goes on after 10 and 10,000 steps, and what memory it and its workers hold.
 
     python tools/benchmarks/data_loading.py
+    python tools/benchmarks/data_loading.py --rows 5000000 --workers 2
     python tools/benchmarks/data_loading.py --decoder decord --workers 2
 """
 
 import argparse
+import io
 import json
+import multiprocessing
+import os
 import statistics
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -26,7 +33,9 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2 import functional as F
 
-from omnivl.datasets import collate_samples, init_worker
+from omnivl.commands.shards.indexing import index_shards, list_shards
+from omnivl.datasets import EpochSampler, collate_samples, init_worker
+from omnivl.datasets.transforms.base import Transform
 from omnivl.registry import DATASETS
 
 SIZE, FRAMES = 224, 8
@@ -119,6 +128,25 @@ def make_dataset(folder: Path, paths: list[str], load: dict[str, Any], modality:
     return DATASETS.build(dict(type='PairDataset', annotations=annotations, pipeline=pipeline, name=modality))
 
 
+def make_shards(folder: Path, paths: list[str], load: dict[str, Any], modality: str, each: int) -> Dataset:
+    """Build the same dataset over shards of so many files each."""
+    shards = folder / f'{modality}_shards'
+    shards.mkdir()
+    for first in range(0, len(paths), each):
+        with tarfile.open(shards / f'{first // each:05d}.tar', 'w') as tar:
+            for number in range(first, min(first + each, len(paths))):
+                tar.add(paths[number], f'{number:09d}{Path(paths[number]).suffix}')
+                text = tarfile.TarInfo(f'{number:09d}.txt')
+                content = f'number {number}'.encode()
+                text.size = len(content)
+                tar.addfile(text, io.BytesIO(content))
+    root, names = list_shards([str(shards)])
+    index_shards(root, names, shards / 'index.npz', workers=0, checksums=True)
+    annotations = dict(type='ShardIndex', ann_file=str(shards / 'index.npz'), modality=modality)
+    pipeline = [load, dict(type='Resize', size=SIZE), dict(type='PackSample')]
+    return DATASETS.build(dict(type='PairDataset', annotations=annotations, pipeline=pipeline, name=modality))
+
+
 def seconds_of(batches: Iterable) -> float:
     """Go through a loader once."""
     start = time.perf_counter()
@@ -127,54 +155,128 @@ def seconds_of(batches: Iterable) -> float:
     return time.perf_counter() - start
 
 
-def measure(name: str, ours: DataLoader, bare: DataLoader, rounds: int) -> dict[str, Any]:
-    """Let the two take turns; returns the median seconds of each and what share of the bare speed ours has."""
-    seconds_of(ours), seconds_of(bare)
-    times = [(seconds_of(ours), seconds_of(bare)) for _ in range(rounds)]
-    own, least = (statistics.median(column) for column in zip(*times))
-    spread = sorted(bare / own for own, bare in times)
-    print(f'{name:8}  ours {own:7.3f} s   bare {least:7.3f} s   ours / bare speed {least / own:5.3f}'
-          f'   ({spread[0]:.3f} to {spread[-1]:.3f})')  # fmt: skip
-    return dict(ours=own, bare=least, share=least / own, rounds=spread)
+def measure(name: str, loaders: dict[str, DataLoader], samples: int, cores: int, rounds: int) -> dict[str, Any]:
+    """Let loaders take turns, the last is the bare one; return the median seconds of each and its share of the bare."""
+    for loader in loaders.values():
+        seconds_of(loader)
+    times = [[seconds_of(loader) for loader in loaders.values()] for _ in range(rounds)]
+    figures = {}
+    for kind, column in zip(loaders, zip(*times)):
+        shares = sorted(row[-1] / own for row, own in zip(times, column))
+        figures[kind] = dict(
+            seconds=statistics.median(column),
+            samples_per_second_and_core=samples / statistics.median(column) / cores,
+            share=statistics.median(row[-1] for row in times) / statistics.median(column),
+            rounds=shares,
+        )
+        one = figures[kind]
+        print(
+            f'{name:6} {kind:7} {one["samples_per_second_and_core"]:8.1f} samples/s per core   '
+            f'of the bare speed {one["share"]:5.3f}   ({shares[0]:.3f} to {shares[-1]:.3f})'
+        )
+    return figures
+
+
+class Key(Transform):
+    """The end of a pipeline that loads nothing."""
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Keep a number of the sample."""
+        return dict(target=results['target_id'])
+
+
+def proportional_memory() -> int:
+    """Return the bytes of memory of this process and its children, shared pages shared out among them."""
+    found = 0
+    for process in [os.getpid(), *(child.pid for child in multiprocessing.active_children())]:
+        lines = Path(f'/proc/{process}/smaps_rollup').read_text().splitlines()
+        found += sum(int(line.split()[1]) << 10 for line in lines if line.startswith('Pss:'))
+    return found
+
+
+def measure_rows(rows: int, workers: int, folder: Path) -> dict[str, float]:
+    """Measure the start, the resume and the memory of a loader with a list of so many rows."""
+    os.environ['OMNIVL_CACHE'] = str(folder / 'cache')
+    ann_file = folder / 'rows.jsonl'
+    with ann_file.open('w') as file:
+        for number in range(rows):
+            caption = f'a picture of number {number} beside some other words'
+            file.write(f'{{"image": "{number // 10000:05d}/{number:09d}.jpg", "caption": "{caption}"}}\n')
+    annotations = dict(type='BLIPCaptionJSON', ann_file=str(ann_file), visual_root=str(folder))
+    config = dict(type='PairDataset', annotations=annotations, pipeline=[Key()], name='rows', map_rows=True)
+    figures: dict[str, float] = {}
+    for name in ('first_start_seconds', 'start_seconds'):
+        before, start = proportional_memory(), time.perf_counter()
+        dataset = DATASETS.build(config)
+        figures[name] = time.perf_counter() - start
+    figures['list_bytes'] = next((folder / 'cache' / 'rows').glob('*.npz')).stat().st_size
+    sampler = EpochSampler(dataset, batch_size=64)
+    for steps in (10, 10_000, 10, 10_000):
+        loader = DataLoader(
+            dataset, 64, sampler=sampler, num_workers=workers, collate_fn=len, worker_init_fn=init_worker
+        )
+        sampler.set_position(0, min(steps, sampler.batches_per_epoch - 1))
+        start = time.perf_counter()
+        next(iter(loader))
+        figures[f'resume_seconds_after_{steps}'] = time.perf_counter() - start  # the later one, with files read before
+    sampler.set_position(0)
+    loader = DataLoader(dataset, 64, sampler=sampler, num_workers=workers, collate_fn=len, worker_init_fn=init_worker)
+    batches, held = iter(loader), 0
+    for number, _ in enumerate(batches):
+        if number % (len(loader) // 5) == 0:
+            held = max(held, proportional_memory() - before)
+    figures['held_bytes'] = held
+    figures['held_over_list'] = held / figures['list_bytes']
+    for name, figure in figures.items():
+        print(f'{name:30} {figure:14.4g}')
+    return figures
 
 
 def main() -> None:
-    """Measure images, then clips."""
+    """Measure images, then clips; or a list."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--images', type=int, default=64)
     parser.add_argument('--clips', type=int, default=16)
     parser.add_argument('--rounds', type=int, default=7)
     parser.add_argument('--workers', type=int, default=0, help='processes of each loader; 0 = in this process')
     parser.add_argument('--decoder', choices=('decord', 'pyav'), default='pyav', help='of the clips')
+    parser.add_argument('--rows', type=int, help='measure a list of so many rows instead')
     parser.add_argument('--out', type=Path, help='JSON file for the figures')
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        photos = [str(folder / f'{number}.jpg') for number in range(args.images)]
-        clips = [str(folder / f'{number}.mp4') for number in range(args.clips)]
-        for path in photos:
-            make_photo(Path(path), rng)
-        for path in clips:
-            make_clip(Path(path), rng)
-        decode = dict(decord=bare_decord, pyav=bare_pyav)[args.decoder]
-        load = dict(type='LoadVideo', num_frames=FRAMES, decoder=args.decoder)
-        figures = {}
-        for kind, paths, bare, step in (
-            ('image', photos, bare_photo, dict(type='LoadImage')),
-            ('video', clips, decode, load),
-        ):
-            options: dict[str, Any] = dict(batch_size=8, num_workers=args.workers, worker_init_fn=init_worker)
-            ours = make_dataset(folder, paths, step, kind)
-            figures[kind] = measure(
-                kind,
-                DataLoader(ours, collate_fn=collate_samples, **options),
-                DataLoader(Bare(paths, bare), **options),
-                args.rounds,
-            )
+        figures = measure_rows(args.rows, args.workers, folder) if args.rows else measure_samples(args, folder)
     if args.out:
         args.out.write_text(json.dumps(figures, indent=1) + '\n')
+
+
+def measure_samples(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Measure images, then clips."""
+    rng = np.random.default_rng(0)
+    photos = [str(folder / f'{number}.jpg') for number in range(args.images)]
+    clips = [str(folder / f'{number}.mp4') for number in range(args.clips)]
+    for path in photos:
+        make_photo(Path(path), rng)
+    for path in clips:
+        make_clip(Path(path), rng)
+    decode = dict(decord=bare_decord, pyav=bare_pyav)[args.decoder]
+    load = dict(type='LoadVideo', num_frames=FRAMES, decoder=args.decoder)
+    figures = {}
+    for kind, paths, bare, step in (
+        ('image', photos, bare_photo, dict(type='LoadImage')),
+        ('video', clips, decode, load),
+    ):
+        options: dict[str, Any] = dict(batch_size=8, num_workers=args.workers, worker_init_fn=init_worker)
+        files = make_dataset(folder, paths, step, kind)
+        shards = make_shards(folder, paths, step, kind, max(1, len(paths) // 4))
+        loaders = dict(
+            files=DataLoader(files, collate_fn=collate_samples, **options),
+            shards=DataLoader(shards, collate_fn=collate_samples, **options),
+            bare=DataLoader(Bare(paths, bare), **options),
+        )
+        figures[kind] = measure(kind, loaders, len(paths), max(args.workers, 1), args.rounds)
+    return figures
 
 
 if __name__ == '__main__':

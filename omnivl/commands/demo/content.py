@@ -1,7 +1,6 @@
 """What the page has beside the model: examples to click on, and the gallery that is searched."""
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from omnivl.apis.gallery import is_index
 from omnivl.apis.inputs import list_folder
 from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
+from omnivl.places import cache_root
 from omnivl.structures import MODALITIES
 
 from .media import thumbnail
@@ -89,6 +89,5 @@ def open_gallery(inferencer: OmniVLInferencer, folder: Path) -> Gallery:
 
 def cached_index(folder: Path, model: str) -> Path:
     """Return where the index of a folder is kept for a model of a checksum."""
-    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
     key = hashlib.sha256(f'{folder.resolve()}\n{model}'.encode()).hexdigest()[:16]
-    return cache / 'omnivl' / 'index' / f'{folder.resolve().name}-{key}'
+    return cache_root() / 'index' / f'{folder.resolve().name}-{key}'

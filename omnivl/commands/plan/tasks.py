@@ -21,6 +21,7 @@ from omnivl.engine.runner import named_class
 from omnivl.engine.streams import LoaderStream, split_losses
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.registry import DATASETS, LOOPS
+from omnivl.storage.shards import member_of
 from omnivl.structures import FRAMES, MODALITIES
 
 from ..flops.counting import Sizes, choose_sizes
@@ -222,7 +223,8 @@ def _mean_file(dataset: Any) -> float | None:
     """Return the mean size of some of the files of a data set, in bytes; None if none of them is there."""
     chosen = np.unique(np.linspace(0, len(dataset) - 1, LOOKED_AT, dtype=int))
     paths = {str(dataset.get_data_info(int(index))['visual']) for index in chosen}
-    sizes = [os.path.getsize(path) for path in paths if os.path.isfile(path)]
+    members = [member.length for path in paths if (member := member_of(path)) is not None]
+    sizes = members + [os.path.getsize(path) for path in paths if os.path.isfile(path)]
     return float(np.mean(sizes)) if sizes else None
 
 

@@ -62,17 +62,42 @@ def build_datasets(cfg: Config, roles: Sequence[str]) -> list[VisualDataset]:
     Raises:
         ConfigError: The config has no data of these roles.
     """
+    return [DATASETS.build(part) for part in _parts_of(cfg, roles)]
+
+
+def datasets_of(cfg: Config, roles: Sequence[str]) -> list[VisualDataset]:
+    """Build the datasets of a config like :func:`build_datasets`, but with nothing read and without pipelines.
+
+    Args:
+        cfg: The config.
+        roles: Which of its data.
+
+    Returns:
+        The datasets; files that ``bad_files`` names are left out.
+
+    Raises:
+        ConfigError: The config has no data of these roles.
+    """
+    parts: list[dict[str, Any]] = []
+    for part in _parts_of(cfg, roles, keep_bad=True):
+        part = dict(part, pipeline=[], lazy_init=True)
+        if part not in parts:
+            parts.append(part)
+    return [DATASETS.build(part) for part in parts]
+
+
+def _parts_of(cfg: Config, roles: Sequence[str], keep_bad: bool = False) -> list[dict[str, Any]]:
     configs = [loader['dataset'] for role in roles for loader in _loaders(cfg, role)]
     parts: list[dict[str, Any]] = []
     for config in configs:
         for part in config.get('datasets', [config]):
             # The list is written anew and has to be whole, so what an earlier one named is read again.
-            part = dict(copy.deepcopy(part), bad_files=None)
+            part = dict(copy.deepcopy(part), **({} if keep_bad else dict(bad_files=None)))
             if part not in parts:
                 parts.append(part)
     if not parts:
         raise ConfigError(f'the config has no data for {", ".join(roles)}')
-    return [DATASETS.build(part) for part in parts]
+    return parts
 
 
 def _loaders(cfg: Config, role: str) -> Iterator[Mapping[str, Any]]:

@@ -13,6 +13,7 @@ from .mapped import MappedClasses, read_label_map
 from .msrvtt import MSRVTTJSON, MSRVTTTestCSV
 from .msvd import MSVDText
 from .record_list import RecordList
+from .shards import ShardIndex
 from .something_something import SomethingSomethingJSON
 from .tsv import CaptionTSV
 from .ucf101 import UCF101List
@@ -47,6 +48,7 @@ __all__ = [
     'ParagraphCaptions',
     'Record',
     'RecordList',
+    'ShardIndex',
     'SomethingSomethingJSON',
     'UCF101List',
     'VQAv2JSON',

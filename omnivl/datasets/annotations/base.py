@@ -106,7 +106,7 @@ class AnnotationReader(ABC):
         name = type(self).__name__
         if self.ann_file:
             require_file(self.ann_file, 'ann_file', name)
-        if self.visual_root:
+        if self.visual_root and '://' not in self.visual_root:
             require_folder(self.visual_root, 'visual_root', name)
         self.dropped = 0
         yield from self.read()

@@ -3,7 +3,8 @@
 import os
 import sys
 import tempfile
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from types import TracebackType
 
@@ -19,6 +20,19 @@ def _tape(process: int) -> int:
     handle, name = tempfile.mkstemp()
     os.unlink(name)  # it stays open as long as the process
     return handle
+
+
+_copies: dict[str, str] = {}  # path of a copy -> what it is a copy of
+
+
+@contextmanager
+def named_as(copy: str, url: str) -> Iterator[None]:
+    """Call a copy what it is a copy of, as long as the block runs."""
+    _copies[copy] = url
+    try:
+        yield
+    finally:
+        del _copies[copy]
 
 
 class heard(AbstractContextManager):  # noqa: N801  (reads as what it does)
@@ -50,4 +64,4 @@ class heard(AbstractContextManager):  # noqa: N801  (reads as what it does)
         said = '; '.join(dict.fromkeys(line.strip() for line in said.splitlines() if line.strip()))[:SHOWN]
         if isinstance(error, BrokenVisualError):
             raise BrokenVisualError(self.path, f'{error.reason} (the decoder says: {said})') from error.__cause__
-        print(f'{self.path}: the decoder says: {said}', file=sys.stderr, flush=True)
+        print(f'{_copies.get(self.path, self.path)}: the decoder says: {said}', file=sys.stderr, flush=True)

@@ -1,11 +1,12 @@
 """From a path to frames: images with PIL or OpenCV, videos with a decoder from ``VIDEO_DECODERS``."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch.utils.data import get_worker_info
 
 from omnivl.datasets.errors import BrokenVisualError
@@ -41,7 +42,8 @@ def to_rgb(image: Image.Image) -> np.ndarray:
     It is turned as its EXIF orientation says; of an animation it is the frame it stands on (the first after opening).
     A mode without an agreed range (32-bit float) is an error.
     """
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would be copied for nothing
+        image = ImageOps.exif_transpose(image)
     if image.mode == 'F':
         raise OmniVLValueError('its pixels are 32-bit floats, whose range is not known; convert the file to 8 bit')
     if image.mode.startswith('I'):  # 16 bit; PIL's own conversion would clip at 255
@@ -53,16 +55,18 @@ def to_rgb(image: Image.Image) -> np.ndarray:
     return np.array(image if image.mode == 'RGB' else image.convert('RGB'))
 
 
-def open_picture(path: str, limits: Limits = LIMITS) -> Image.Image:
+def open_picture(path: str, limits: Limits = LIMITS, content: bytes | None = None) -> Image.Image:
     """Open a picture of one of ``FORMATS``, as far as this PIL has them; nothing else is tried.
 
-    One over the limits is a ``BrokenVisualError``; its pixels are decoded later.
+    Its bytes are those of the file, or ``content``. One over the limits is a ``BrokenVisualError``; its pixels are
+    decoded later.
     """
     Image.init()
     # PIL has a limit of its own, for the whole process, which warns and refuses before ours could.
     own, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        image = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+        file = path if content is None else io.BytesIO(content)
+        image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
     finally:
         Image.MAX_IMAGE_PIXELS = own
     try:
@@ -104,6 +108,8 @@ class LoadImage(Transform):
         remote: Whether annotations may name URLs, see ``remote.py``; or their limits, ``dict(max_bytes=, timeout=)``.
     """
 
+    takes_content = True
+
     def __init__(
         self,
         backend: str = 'pillow',
@@ -130,17 +136,17 @@ class LoadImage(Transform):
         """Add ``frames``, uint8 (1, H, W, 3) RGB; raise BrokenVisualError if the file is missing or broken."""
         require(results, self, ('visual',))
         keep_opencv_single_threaded()
-        path = str(results['visual'])
-        if not Path(path).is_file():
+        path, content = str(results['visual']), results.pop('content', None)
+        if content is None and not Path(path).is_file():
             raise BrokenVisualError(path, 'there is no such file')
         with heard(path), reported_as_broken(path, 'it cannot be read as an image'):
-            results['frames'] = self._load(path)[None]
+            results['frames'] = self._load(path, content)[None]
         return results
 
-    def _load(self, path: str) -> np.ndarray:
-        with open_picture(path, self.limits) as image:
+    def _load(self, path: str, content: bytes | None) -> np.ndarray:
+        with open_picture(path, self.limits, content) as image:
             if self.backend == 'cv2' and image.format == 'JPEG':
-                return self._load_jpeg(path, Path(path).read_bytes())
+                return self._load_jpeg(path, Path(path).read_bytes() if content is None else content)
             if self.short_side is not None:
                 image.draft(None, (self.short_side, self.short_side))
             return to_rgb(image)

@@ -141,9 +141,7 @@ def test_a_person_may_name_local_files_as_urls(tmp_path):
 
 @pytest.mark.parametrize('remote', [1, 'yes', dict(timeout=0), dict(max_bytes='1'), dict(size=3)])
 def test_what_remote_may_be(remote):
-    with pytest.raises(
-        ValueError, match=r'LoadImage: remote must be True, False or dict\(max_bytes=..., timeout=...\)'
-    ):
+    with pytest.raises(ValueError, match=r'LoadImage: remote must be True, False or dict\(max_bytes=..., timeout=...'):
         LoadImage(remote=remote)
 
 
