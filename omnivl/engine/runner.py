@@ -5,11 +5,11 @@ import copy
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import all_gather_object, broadcast_object_list, is_distributed, is_main_process
+from mmengine.dist import all_gather_object, broadcast, broadcast_object_list, is_distributed, is_main_process
 from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper, revert_sync_batchnorm
 from mmengine.registry import MODEL_WRAPPERS, Registry
@@ -24,6 +24,7 @@ from omnivl.storage import checkpoint as files
 from omnivl.storage.files import remove_leftovers, telling_no_room
 from omnivl.storage.lock import lock_folder
 from omnivl.storage.plain import not_finite_keys
+from omnivl.storage.shards import is_sharded, whole
 from omnivl.weights import load_weights
 from omnivl.weights.facts import START, USE
 from omnivl.weights.report import grouped
@@ -243,21 +244,22 @@ class OmniVLRunner(Runner):
                 'checkpoints are written to local files: leave out file_client_args and backend_args'
             )
         path = Path(out_dir) / filename
-        parts: dict[str, Any] = dict(state_dict=self.bare_model.state_dict())
+        parts: dict[str, Any] = dict(state_dict=self.bare_model.state_dict(keep_vars=True))
         if save_optimizer:
             parts['optimizer'] = self.optim_wrapper.state_dict()
+        parts = whole(parts, is_main_process())
         ranks = all_gather_object((get_random_state(), not_finite_keys(parts)))
         damaged: list[str] = next((keys for _, keys in ranks if keys), [])
         if damaged:
-            whole = next(iter(files.find_checkpoints(self.work_dir)), 'missing, none was written yet')
+            last = next(iter(files.find_checkpoints(self.work_dir)), 'missing, none was written yet')
             raise OmniVLFloatingPointError(
                 f'{path} is not written: {len(damaged)} tensors are not finite ({", ".join(damaged[:5])}). The last '
-                f'checkpoint is {whole}; resume from it with a lower learning rate, a longer warm-up or clip_grad'
+                f'checkpoint is {last}; resume from it with a lower learning rate, a longer warm-up or clip_grad'
             )
         if not is_main_process():
             return
         random_states = [state for state, _ in ranks] if save_optimizer else None
-        content = collect(self, meta or {}, self.description, random_states, save_param_scheduler)
+        content = collect(self, meta or {}, self.description, parts, random_states, save_param_scheduler)
         self.call_hook('before_save_checkpoint', checkpoint=content)
         files.save_checkpoint(content, path)
 
@@ -296,6 +298,13 @@ class OmniVLRunner(Runner):
         """Keep other runs out of the work directory, whose files they would take for their own; the first rank does."""
         with lock_folder(self.work_dir) if is_main_process() else contextlib.nullcontext():
             yield
+
+    def _init_model_weights(self) -> None:
+        """Initialise as ``init_cfg`` of the model says, equally on all ranks; MMEngine would send parts of tensors."""
+        cast(Any, self.bare_model).init_weights()
+        for value in self.bare_model.state_dict().values():
+            if not is_sharded(value):
+                broadcast(value)
 
     def _maybe_compile(self, target: str) -> None:
         """Compile the forward pass if ``compile`` in the config says so (``True`` or arguments of ``torch.compile``).

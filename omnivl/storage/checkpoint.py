@@ -24,6 +24,7 @@ from omnivl.errors import OmniVLFileNotFoundError, OmniVLFloatingPointError, Omn
 from .files import atomic_write, write_text
 from .hashes import content_sha256, weights_sha256
 from .plain import not_finite_keys, to_plain
+from .shards import shard_like
 
 LAST_CHECKPOINT = 'last_checkpoint'
 WEIGHT_KEYS = ('state_dict', 'model', 'model_state')  # where weights lie: of MMEngine, of many, of PySlowFast
@@ -264,7 +265,7 @@ def load_state_dict(
             + '\nUse the config that wrote the checkpoint, or allow the differences with load_options=dict('
             'allow_missing=[...], allow_unexpected=[...], skip_shapes=[...]) in the config (patterns of keys, or True).'
         )
-    usable = {key: value for key, value in weights.items() if key in own and key not in wrong}
+    usable = {key: shard_like(value, own[key]) for key, value in weights.items() if key in own and key not in wrong}
     model.load_state_dict(usable, strict=False)
     return LoadReport(missing, unexpected, wrong)
 
