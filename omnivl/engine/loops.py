@@ -182,6 +182,7 @@ class AlternatingTrainLoop(BaseLoop):
 
     def _leave(self) -> None:
         """End the program where hooks have saved; an epoch's end and a validation that are due are done on resume."""
+        self.runner.writer.wait()
         saved = next(iter(find_checkpoints(self.runner.work_dir)), 'nothing, for want of a checkpoint hook')
         self.runner.logger.warning(
             f'Asked to stop: leaving after iteration {self._iter} of {self._max_iters}; saved: {saved}. '

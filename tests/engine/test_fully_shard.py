@@ -151,14 +151,20 @@ def run(work_dir: Path, name: str, **changes) -> object:
 def change_wrappers(folder: Path) -> None:
     """Three parts of a run, in shards, in DDP, and in shards again."""
     run(folder / 'whole', 'whole')
-    for number, (stop, options) in enumerate(((4, SHARDED), (7, {}), (10, SHARDED))):
-        run(folder / 'parts', f'part-{number}', stop=dict(after=stop), resume=number > 0, **options)
+    for number, (stop, in_parts, options) in enumerate(((4, True, SHARDED), (7, False, {}), (10, True, SHARDED))):
+        saving = dict(interval=1, max_keep_ckpts=3, sharded=in_parts, asynchronous=number < 2)
+        hooks = dict(logger=dict(interval=1), checkpoint=saving)
+        run(
+            folder / 'parts', f'part-{number}', stop=dict(after=stop), resume=number > 0, default_hooks=hooks, **options
+        )
+    kept = ['iter_10.shards', 'iter_8.shards', 'iter_9.shards']
+    assert sorted(path.name for path in (folder / 'parts').glob('*iter_*')) == kept
 
 
 def resume_only(folder: Path, options: dict) -> None:
     """What is loaded is what the file has, whatever number of processes wrote it."""
     runner = run(folder, 'loaded', resume=True, **options)
-    content = load_checkpoint(folder / 'iter_10.pth')
+    content = load_checkpoint(folder / 'iter_10.shards')
     weights = whole(runner.bare_model.state_dict(keep_vars=True))
     assert_equal(dict(weights), dict(content['state_dict']), 'weights')
     assert_equal(whole(runner.optim_wrapper.state_dict())['state'], content['optimizer']['state'], 'optimizer')
@@ -166,9 +172,9 @@ def resume_only(folder: Path, options: dict) -> None:
 
 @pytest.mark.slow
 def test_checkpoints_go_between_wrappers_and_numbers_of_processes(tmp_path):
-    """Of one format: sharded or not, by two processes, four or one."""
+    """Whole or in parts, written at once or beside the training; sharded or not, by two processes, four or one."""
     run_ranks(change_wrappers, tmp_path)
-    one, two = (load_checkpoint(tmp_path / name / 'iter_10.pth') for name in ('whole', 'parts'))
+    one, two = (load_checkpoint(tmp_path / name) for name in ('whole/iter_10.pth', 'parts/iter_10.shards'))
     assert largest_difference(one['state_dict'], two['state_dict']) < LIMIT
     for key, state in one['optimizer']['state'].items():
         assert largest_difference(state, two['optimizer']['state'][key]) < LIMIT
