@@ -10,7 +10,8 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from omnivl.registry import HOOKS
-from omnivl.storage.checkpoint import LAST_CHECKPOINT, find_checkpoints, number_in, write_last_checkpoint
+from omnivl.storage.checkpoint import LAST_CHECKPOINT, SHARDS, find_checkpoints, number_in, write_last_checkpoint
+from omnivl.storage.sharded import remove_checkpoint
 
 from .loops import tasks_of
 from .optim import updates_done
@@ -35,6 +36,10 @@ class WholeCheckpointHook(CheckpointHook):
         max_keep_ckpts: How many are kept; -1 = all.
         save_best: Metrics whose best checkpoints (weights only) are kept, such as ``'image.retrieval.t2i_r1'``.
         rule: ``'greater'`` or ``'less'`` is better.
+        sharded: Whether checkpoints are folders (``iter_20.shards``) into which each rank writes what it has, rather
+            than files that the first rank writes. The best ones are files.
+        asynchronous: Whether they are written beside the training, from copies in the memory of the host; the next one
+            and the end of the run wait for the one before. ``last_checkpoint`` names what is whole.
         **kwargs: Other arguments of ``mmengine.hooks.CheckpointHook``.
     """
 
@@ -47,15 +52,22 @@ class WholeCheckpointHook(CheckpointHook):
         max_keep_ckpts: int = -1,
         save_best: str | list[str] | None = None,
         rule: str | list[str] = 'greater',
+        sharded: bool = False,
+        asynchronous: bool = False,
         **kwargs: Any,
     ) -> None:
         options = dict(kwargs, rule=None if save_best is None else rule)
+        self.suffix = SHARDS if sharded else '.pth'
+        if sharded:
+            options.setdefault('filename_tmpl', ('epoch_{}' if by_epoch else 'iter_{}') + SHARDS)
+        self.asynchronous = asynchronous
         super().__init__(interval, by_epoch, max_keep_ckpts=max_keep_ckpts, save_best=save_best, **options)
         self.saved_iteration = -1
         self.waiting: int | None = None  # epoch or iteration in the name of the checkpoint that waits
 
     def before_train(self, runner: Runner) -> None:
         """Find out where to save, and what a resumed run has saved."""
+        runner.writer.in_thread = self.asynchronous
         work_dir = Path(runner.work_dir)
         self.folder = work_dir if self.out_dir is None else Path(self.out_dir) / work_dir.name
         self.out_dir = str(self.folder)
@@ -93,10 +105,11 @@ class WholeCheckpointHook(CheckpointHook):
         if self.save_last and self.saved_iteration != runner.iter:
             self._save_with_step(runner, runner.epoch if self.by_epoch else runner.iter, runner.iter)
         super().after_train(runner)
+        runner.writer.wait()
 
     def _save_to_leave(self, runner: Runner, iteration: int) -> None:
         if self.by_epoch:
-            self._write(runner, f'iter_{iteration}.pth', iteration)
+            self._write(runner, f'iter_{iteration}{self.suffix}', iteration)
         else:
             self._save_with_step(runner, iteration, iteration)
 
@@ -127,6 +140,7 @@ class WholeCheckpointHook(CheckpointHook):
                 continue
             better = True
             path = self.folder / f'best_{key}_{self.filename_tmpl.format(step)}'.replace('/', '_')
+            path = path.with_suffix('.pth')
             runner.save_checkpoint(
                 self.out_dir, path.name, save_optimizer=False, save_param_scheduler=False, meta=meta, by_epoch=False
             )
@@ -162,7 +176,8 @@ class WholeCheckpointHook(CheckpointHook):
         self._write(runner, self.filename_tmpl.format(step), iteration)
         if is_main_process():
             for old in (*(self.folder / self.filename_tmpl.format(old) for old in removed), *self.superseded):
-                old.unlink(missing_ok=True)
+                for suffix in {old.suffix, '.pth', SHARDS}:  # the run may have written the other kind before
+                    runner.writer.do(remove_checkpoint, old.with_suffix(suffix))
         self.superseded.clear()
 
     def _write(self, runner: Runner, name: str, iteration: int) -> None:
@@ -176,7 +191,7 @@ class WholeCheckpointHook(CheckpointHook):
         )
         self.saved_iteration, self.waiting = iteration, None
         if is_main_process():
-            write_last_checkpoint(runner.work_dir, self.last_ckpt)
+            runner.writer.do(write_last_checkpoint, runner.work_dir, self.last_ckpt)
 
 
 def set_aside(runner: Runner, folder: Path, resumed: Path | None, best: set[str]) -> None:

@@ -15,6 +15,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from omnivl.errors import OmniVLRuntimeError, OmniVLValueError
 
+from .data_parallel import AlternatingDataParallel
+
+# Options of MMEngine's wrapper that say what becomes of parameters without a gradient.
+SEARCHES = ('find_unused_parameters', 'static_graph', 'detect_anomalous_params')
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 STARTERS = dict(pytorch='torchrun (tools/dist_train.sh)', slurm='srun (tools/slurm_train.sh)', mpi='mpirun')
 
@@ -62,18 +66,21 @@ def wrap_distributed(
 ) -> MMDistributedDataParallel:
     """Wrap a model, on its device, so that gradients are averaged over the processes.
 
-    Unused parameters are looked for by default, because an image step uses no parameter of the temporal path; without
-    it the step after would wait for their gradients for ever. In a run of one task, where every step uses the same
-    parameters, ``model_wrapper_cfg = dict(find_unused_parameters=False)`` or ``dict(static_graph=True)`` saves that
-    look; neither is right when tasks alternate. ``options`` are those of ``DistributedDataParallel``.
+    A step may leave parameters out, as an image step does the temporal path: see ``AlternatingDataParallel``, which is
+    taken for MMEngine's own wrapper unless the options say how that is to deal with them: ``find_unused_parameters``
+    (True searches the graph of each step, False expects a gradient of each parameter in each step) or ``static_graph``
+    (each step is as the first; neither of these two is right when tasks alternate). ``options`` are those of
+    ``DistributedDataParallel``.
     """
+    if wrapper is MMDistributedDataParallel and not set(options) & set(SEARCHES):
+        wrapper = AlternatingDataParallel
     parameters = inspect.signature(DistributedDataParallel.__init__).parameters
     # The name since torch 2.15, and the one before.
     sync_buffers = 'forward_sync_buffers' if 'forward_sync_buffers' in parameters else 'broadcast_buffers'
-    defaults = dict(
-        device_ids=[torch.cuda.current_device()] if torch.cuda.is_available() else None,
-        find_unused_parameters=not options.get('static_graph', False),
-    )
+    device = [torch.cuda.current_device()] if torch.cuda.is_available() else None
+    defaults: dict[str, Any] = dict(device_ids=device)
+    if not issubclass(wrapper, AlternatingDataParallel):
+        defaults['find_unused_parameters'] = not options.get('static_graph', False)
     # The queues are made of gathered features, hence equal on all ranks.
     return wrapper(module=model, **{sync_buffers: False, **defaults, **options})
 

@@ -19,6 +19,7 @@ from omnivl.storage.files import write_json
 
 from .config import ConfigError
 from .distributed import unwrapped
+from .fully_shard import gathered
 from .run_state import get_random_state, set_random_state
 from .streams import LoaderGroup
 
@@ -133,7 +134,7 @@ class EvaluationLoop(BaseLoop):
     def _evaluate(self, name: str, evaluation: 'Evaluation') -> 'EvaluationResult':
         model = unwrapped(self.runner.model)
         self.runner.logger.info(f'Evaluating {name} with {type(evaluation).__name__} ...')
-        with unchanged(model), self._autocast(model):
+        with unchanged(model), gathered(self.runner.model), self._autocast(model):
             return evaluation.run(model, self.dataloader[name], progress=name)
 
     def _write_figures(self, metrics: dict, chance: dict, protocol: dict, seconds: dict) -> None:

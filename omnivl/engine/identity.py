@@ -20,6 +20,7 @@ from omnivl.models.interfaces import ChangesForUse, Classifies, HasParts, TakesW
 from omnivl.models.tokenizers import TextTokenizer
 from omnivl.registry import MODELS, only_registered
 from omnivl.storage.checkpoint import (
+    SHARDS,
     CheckpointError,
     LoadOptions,
     LoadReport,
@@ -149,7 +150,7 @@ def is_model_folder(path: Path) -> bool:
 def read_weights(path: str | Path) -> tuple[Path, dict[str, Any]]:
     """Read weights of ours (a file, the last of a work directory, an exported folder): the file and what it holds."""
     path = find_model(path)
-    if not path.is_dir():
+    if not path.is_dir() or path.suffix == SHARDS:
         return path, load_checkpoint(path)
     if is_model_folder(path):
         return path / EXPORTED, read_exported(path)

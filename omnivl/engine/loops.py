@@ -13,7 +13,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 
 from omnivl.datasets.guard import QUARANTINE
-from omnivl.errors import OmniVLValueError
+from omnivl.errors import OmniVLRuntimeError, OmniVLValueError
 from omnivl.models.interfaces import Trains, offered_by
 from omnivl.registry import LOOPS
 from omnivl.storage.checkpoint import find_checkpoints
@@ -167,7 +167,13 @@ class AlternatingTrainLoop(BaseLoop):
         self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=batch)
         outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
         counts = dict(samples=count_samples(batch), stop=self.asked.name is not None) | stream.counts_of(batch)
-        outputs, self.counts = combine_ranks(outputs, counts)
+        signature = getattr(self.runner.model, 'signature', 0)  # of a wrapper, see AlternatingDataParallel
+        outputs, self.counts = combine_ranks(outputs, counts | dict(signature=signature))
+        if self.counts.pop('signature') != signature * get_world_size():
+            raise OmniVLRuntimeError(
+                f'iteration {self._iter + 1} ({self.task}) left out other parameters on another rank. What a step uses '
+                'must depend on its task alone; else set model_wrapper_cfg=dict(find_unused_parameters=True)'
+            )
         stream.samples += self.counts['samples']
         self.leaving = self.leaving or self.counts['stop'] > 0
         self._completed, self._stage = self._iter + 1, ITERATION
@@ -176,6 +182,7 @@ class AlternatingTrainLoop(BaseLoop):
 
     def _leave(self) -> None:
         """End the program where hooks have saved; an epoch's end and a validation that are due are done on resume."""
+        self.runner.writer.wait()
         saved = next(iter(find_checkpoints(self.runner.work_dir)), 'nothing, for want of a checkpoint hook')
         self.runner.logger.warning(
             f'Asked to stop: leaving after iteration {self._iter} of {self._max_iters}; saved: {saved}. '

@@ -2,10 +2,11 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIMIZERS
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+from omnivl.storage.tensor_shards import is_sharded, local_part
 
 from .distributed import unwrapped
 
@@ -128,14 +130,15 @@ class PrecisionOptimWrapper(OptimWrapper):
         total = _total_norm(gradients, kind, foreach)
         norm = float(total)  # the one wait for the device before the step
         if not math.isfinite(norm):
-            self.spoiled = [parameter for parameter in parameters if not parameter.grad.isfinite().all()]
+            self.spoiled = [parameter for parameter in parameters if not local_part(parameter.grad).isfinite().all()]
             return norm
         self.message_hub.update_scalar('train/grad_norm', norm)
         scale = getattr(nn.utils, 'clip_grads_with_norm_', None)  # since torch 2.6; before, the norm is measured again
         if 'max_norm' not in options or scale is None:
             self.clip_func(parameters, **options)
         elif options['max_norm'] < math.inf:
-            scale(parameters, options['max_norm'], total, foreach)
+            for kept in _apart(parameters):
+                scale(kept, options['max_norm'], total, foreach)
         return norm
 
     def state_dict(self) -> dict[str, Any]:
@@ -156,11 +159,29 @@ class PrecisionOptimWrapper(OptimWrapper):
 
 
 def _total_norm(gradients: Sequence[Tensor], kind: float, foreach: bool | None) -> Tensor:
-    """Return the norm of all gradients together, a scalar."""
+    """Return the norm of all gradients together, a scalar; of sharded ones with the parts of all ranks."""
+    sharded, gradients = _apart(gradients)
+    if sharded:
+        parts = [local_part(gradient) for gradient in sharded]
+        norm = _total_norm(parts, kind, foreach)
+        if kind == math.inf:
+            all_reduce(norm, 'max')
+        else:
+            all_reduce(norm.pow_(kind))
+            norm.pow_(1 / kind)
+        return torch.linalg.vector_norm(torch.stack([norm, _total_norm(gradients, kind, foreach)]), kind)
     measure = getattr(nn.utils, 'get_total_norm', None)  # since torch 2.6
     if measure is not None:
         return measure(gradients, kind, foreach=foreach)
     return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(one, kind) for one in gradients]), kind)
+
+
+def _apart(tensors: Iterable[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return those that are sharded, and those that are not: functions of lists take one kind only."""
+    found: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for tensor in tensors:
+        found[not is_sharded(tensor)].append(tensor)
+    return found
 
 
 def updates_done(optim_wrapper: OptimWrapper) -> bool:

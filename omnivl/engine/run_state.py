@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from omnivl.storage.checkpoint import CheckpointError, load_state_dict
 from omnivl.storage.plain import to_plain
+from omnivl.storage.tensor_shards import shard_like
 from omnivl.version import __version__
 from omnivl.weights.facts import KEY, RESUME, check_facts, description_of
 
@@ -30,12 +31,14 @@ def collect(
     runner: Runner,
     meta: Mapping[str, Any],
     description: Mapping[str, Any],
+    parts: Mapping[str, Any],
     random_states: list[dict[str, Any]] | None,
     with_schedulers: bool,
 ) -> dict[str, Any]:
     """Collect what a checkpoint holds, in the middle of training; ``meta`` are further facts about it.
 
-    ``description`` is what it says of its model, see ``describe``. ``random_states`` are those of the generators of
+    ``description`` is what it says of its model, see ``describe``; ``parts`` are ``state_dict`` and, where a run may go
+    on from it, ``optimizer``, with whole tensors. ``random_states`` are those of the generators of
     every rank; ``None`` = weights only, not to be resumed from.
     """
     content = dict(
@@ -52,11 +55,10 @@ def collect(
             world_size=runner.world_size,
             **{KEY: description},
         ),
-        state_dict=runner.bare_model.state_dict(),
+        **parts,
         message_hub=message_hub_to_plain(runner.message_hub, HISTORY_LENGTH),
     )
     if random_states is not None:
-        content['optimizer'] = runner.optim_wrapper.state_dict()
         content['train_loop'] = runner.train_loop.state_dict()
         content['random_states'] = random_states
     if with_schedulers and runner.param_schedulers is not None:
@@ -84,7 +86,7 @@ def restore(runner: Runner, content: Mapping[str, Any], source: str) -> list[str
     check_facts(description_of(content), runner.bare_model, source, allowed, RESUME)
     load_state_dict(runner.bare_model, content['state_dict'], source)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-    runner.optim_wrapper.load_state_dict(content['optimizer'])
+    runner.optim_wrapper.load_state_dict(_cut_like(content['optimizer'], runner.optim_wrapper.optimizer))
     if runner.param_schedulers is not None and 'param_schedulers' in content:
         runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
         _load_schedulers(runner.param_schedulers, content['param_schedulers'], source)
@@ -96,6 +98,20 @@ def restore(runner: Runner, content: Mapping[str, Any], source: str) -> list[str
             'the run goes on, but not bit for bit'
         )
     return warnings
+
+
+def _cut_like(state: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Cut the state of an optimizer, which is that of whole parameters, as its parameters are cut, if they are."""
+    places = zip(state['param_groups'], optimizer.param_groups)
+    owners = {number: own for saved, group in places for number, own in zip(saved['params'], group['params'])}
+    cut = {
+        number: {
+            key: shard_like(value, owners[number]) if getattr(value, 'shape', None) == owners[number].shape else value
+            for key, value in values.items()
+        }
+        for number, values in state['state'].items()
+    }
+    return dict(state, state=cut)
 
 
 def _map_schedulers(schedulers: Any, function: Callable[[Any], Any]) -> Any:

@@ -5,11 +5,11 @@ import copy
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import all_gather_object, broadcast_object_list, is_distributed, is_main_process
+from mmengine.dist import broadcast, broadcast_object_list, is_distributed, is_main_process
 from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper, revert_sync_batchnorm
 from mmengine.registry import MODEL_WRAPPERS, Registry
@@ -17,13 +17,14 @@ from mmengine.runner import BaseLoop, LogProcessor, Runner, set_random_seed
 from mmengine.visualization import Visualizer
 from torch import nn
 
-from omnivl.errors import OmniVLFloatingPointError, OmniVLValueError
+from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import HasParts, TakesWeights, offered_by, serving
 from omnivl.registry import LOOPS, RUNNERS
 from omnivl.storage import checkpoint as files
+from omnivl.storage.background import Writer
 from omnivl.storage.files import remove_leftovers, telling_no_room
 from omnivl.storage.lock import lock_folder
-from omnivl.storage.plain import not_finite_keys
+from omnivl.storage.tensor_shards import is_sharded
 from omnivl.weights import load_weights
 from omnivl.weights.facts import START, USE
 from omnivl.weights.report import grouped
@@ -35,7 +36,8 @@ from .evaluation_loop import EvaluationLoop
 from .identity import describe, load_into
 from .log_processor import OmniVLLogProcessor
 from .rounds import is_restarted, note_older, older_checkpoints
-from .run_state import check_resumable, collect, get_random_state, restore, set_random_state
+from .run_state import check_resumable, restore, set_random_state
+from .saving import save_run
 from .signals import watch_launcher
 from .tracking import CurveVisualizer
 
@@ -66,6 +68,7 @@ class OmniVLRunner(Runner):
         self._resume_content: dict[str, Any] | None = None
         self._older: list[Path] = []  # checkpoints of a run before this one
         self._pending_random_state: dict[str, Any] | None = None
+        self.writer = Writer()  # of checkpoints
         super().__init__(*args, **kwargs)
 
     @classmethod
@@ -231,7 +234,7 @@ class OmniVLRunner(Runner):
         by_epoch: bool = True,
         backend_args: dict | None = None,
     ) -> None:
-        """Write a checkpoint; every rank must call it, the first one writes.
+        """Write a checkpoint; every rank must call it, see ``save_run``.
 
         Without ``save_optimizer`` the file holds weights only, else all that a resumed run needs; ``meta`` has epoch
         and iteration, as MMEngine's hook counts them. Weights that are not finite are never written. The other
@@ -242,24 +245,7 @@ class OmniVLRunner(Runner):
             raise OmniVLValueError(
                 'checkpoints are written to local files: leave out file_client_args and backend_args'
             )
-        path = Path(out_dir) / filename
-        parts: dict[str, Any] = dict(state_dict=self.bare_model.state_dict())
-        if save_optimizer:
-            parts['optimizer'] = self.optim_wrapper.state_dict()
-        ranks = all_gather_object((get_random_state(), not_finite_keys(parts)))
-        damaged: list[str] = next((keys for _, keys in ranks if keys), [])
-        if damaged:
-            whole = next(iter(files.find_checkpoints(self.work_dir)), 'missing, none was written yet')
-            raise OmniVLFloatingPointError(
-                f'{path} is not written: {len(damaged)} tensors are not finite ({", ".join(damaged[:5])}). The last '
-                f'checkpoint is {whole}; resume from it with a lower learning rate, a longer warm-up or clip_grad'
-            )
-        if not is_main_process():
-            return
-        random_states = [state for state, _ in ranks] if save_optimizer else None
-        content = collect(self, meta or {}, self.description, random_states, save_param_scheduler)
-        self.call_hook('before_save_checkpoint', checkpoint=content)
-        files.save_checkpoint(content, path)
+        save_run(self, Path(out_dir) / filename, save_optimizer, save_param_scheduler, meta or {})
 
     def restore_random_state(self) -> None:
         """Put back the generators of the resumed run; the loop calls it right before its first step."""
@@ -296,6 +282,13 @@ class OmniVLRunner(Runner):
         """Keep other runs out of the work directory, whose files they would take for their own; the first rank does."""
         with lock_folder(self.work_dir) if is_main_process() else contextlib.nullcontext():
             yield
+
+    def _init_model_weights(self) -> None:
+        """Initialise as ``init_cfg`` of the model says, equally on all ranks; MMEngine would send parts of tensors."""
+        cast(Any, self.bare_model).init_weights()
+        for value in self.bare_model.state_dict().values():
+            if not is_sharded(value):
+                broadcast(value)
 
     def _maybe_compile(self, target: str) -> None:
         """Compile the forward pass if ``compile`` in the config says so (``True`` or arguments of ``torch.compile``).

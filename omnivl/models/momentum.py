@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
+from omnivl.storage.tensor_shards import local_part
 
 
 class Candidates(NamedTuple):
@@ -70,8 +71,8 @@ class MomentumEncoder(nn.Module):
         if self.ramp:
             updates = int(self.num_updates)
             momentum = min(momentum, (1 + updates) / (2 + updates))
-        own: list[Tensor] = [parameter for name in modules for parameter in self.averages[name].parameters()]
-        followed: list[Tensor] = [parameter for module in modules.values() for parameter in module.parameters()]
+        own = [local_part(parameter) for name in modules for parameter in self.averages[name].parameters()]
+        followed = [local_part(parameter) for module in modules.values() for parameter in module.parameters()]
         torch._foreach_lerp_(own, followed, 1 - momentum)
         for name, module in modules.items():  # statistics of batch norms, where an encoder has them
             for buffer, source in zip(self.averages[name].buffers(), module.buffers()):

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import fnmatch
 import hashlib
 import json
 import logging
@@ -10,7 +9,7 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,16 @@ from omnivl.errors import OmniVLFileNotFoundError, OmniVLFloatingPointError, Omn
 
 from .files import atomic_write, write_text
 from .hashes import content_sha256, weights_sha256
+from .keys import Patterns, key_list, not_allowed
 from .plain import not_finite_keys, to_plain
+from .tensor_shards import Parts, join, shard_like
 
 LAST_CHECKPOINT = 'last_checkpoint'
 WEIGHT_KEYS = ('state_dict', 'model', 'model_state')  # where weights lie: of MMEngine, of many, of PySlowFast
+SHARDS = '.shards'  # how the name of a checkpoint ends that is a folder with a file of each rank
+FRAME, PART = 'frame.pth', 'rank_{:05d}.safetensors'  # in it: all but the tensors, and what each rank has of these
 META = 'omnivl'  # in the metadata of a safetensors file, what ``meta`` is in a checkpoint
 CHECKSUM = 'sha256'  # of all else in a checkpoint, under this key; of the tensors in the metadata of a safetensors file
-Patterns = bool | Sequence[str]
 
 
 class CheckpointError(OmniVLRuntimeError):
@@ -79,7 +81,8 @@ def load_checkpoint(path: str | os.PathLike, verify: bool = True) -> dict[str, A
     """Read a checkpoint onto the CPU; no code in it is ever run, and what is damaged is noticed.
 
     It may be written by :func:`save_checkpoint`, any other file of plain tensors that ``torch.save`` wrote, or a
-    ``.safetensors`` file, which comes as ``dict(state_dict=..., meta=...)``. What it holds is compared with its
+    ``.safetensors`` file, which comes as ``dict(state_dict=..., meta=...)``; of a folder of shards the tensors come
+    whole. What it holds is compared with its
     checksum; a file without one, which others wrote, with those of the zip format. Other people's safetensors files and
     pickles of old have neither. A file that is cut off or damaged is a BrokenCheckpointError, one that is no checkpoint
     or holds code a CheckpointError.
@@ -92,6 +95,8 @@ def load_checkpoint(path: str | os.PathLike, verify: bool = True) -> dict[str, A
         What the file holds, without its checksum.
     """
     path = Path(path)
+    if path.suffix == SHARDS and path.is_dir():
+        return _load_shards(path, verify)
     if not path.is_file():
         raise OmniVLFileNotFoundError(missing_message(path))
     if path.suffix == '.safetensors':
@@ -117,10 +122,10 @@ def load_checkpoint(path: str | os.PathLike, verify: bool = True) -> dict[str, A
 def find_checkpoints(directory: str | os.PathLike) -> list[Path]:
     """List the checkpoints of a work directory that a run may go on from, that of the highest number first.
 
-    They are called ``iter_<n>.pth`` and ``epoch_<n>.pth``. ``last_checkpoint`` is a hint, which may be wrong or
-    missing: its kind of names comes first where there are several, and where the folder has no checkpoint, those beside
-    the one it names are listed (``out_dir`` of the hook), but never those of another work directory, that this is a
-    copy of.
+    They are called ``iter_<n>`` and ``epoch_<n>``, with ``.pth`` or ``.shards``. ``last_checkpoint`` is a hint, which
+    may be wrong or missing: its kind of names comes first where there are several, and where the folder has no
+    checkpoint, those beside the one it names are listed (``out_dir`` of the hook), but never those of another work
+    directory, that this is a copy of.
     """
     directory = Path(directory)
     hint = _hinted(directory)
@@ -175,7 +180,7 @@ def check_finite(content: dict[str, Any], path: str | os.PathLike) -> None:
 
 def number_in(path: Path) -> tuple[str, int]:
     """Split the name of a checkpoint: ``'iter_20.pth'`` is ``('iter_', 20)``; of other files the kind is ``''``."""
-    parts = re.fullmatch(r'(\D+)(\d+)\.pth', path.name)
+    parts = re.fullmatch(r'(\D+)(\d+)\.(pth|shards)', path.name)
     return ('', -1) if parts is None else (parts[1], int(parts[2]))
 
 
@@ -188,7 +193,8 @@ def _hinted(directory: Path) -> Path | None:
 
 
 def _numbered(directory: Path, kind: str) -> list[Path]:
-    return [path for path in directory.glob('*.pth') if number_in(path)[0] in {'iter_', 'epoch_', kind} - {''}]
+    found = [*directory.glob('*.pth'), *directory.glob(f'*{SHARDS}')]
+    return [path for path in found if number_in(path)[0] in {'iter_', 'epoch_', kind} - {''}]
 
 
 def _size_of(plain: object) -> int:
@@ -247,13 +253,13 @@ def load_state_dict(
     unexpected = [key for key in weights if key not in own]
     wrong = [key for key in own if key in weights and own[key].shape != weights[key].shape]
     problems = [
-        _key_list('missing in the checkpoint', _not_allowed(missing, options.allow_missing)),
-        _key_list('unknown to the model', _not_allowed(unexpected, options.allow_unexpected)),
-        _key_list(
+        key_list('missing in the checkpoint', not_allowed(missing, options.allow_missing)),
+        key_list('unknown to the model', not_allowed(unexpected, options.allow_unexpected)),
+        key_list(
             'of another shape',
             [
                 f'{key} (checkpoint {tuple(weights[key].shape)}, model {tuple(own[key].shape)})'
-                for key in _not_allowed(wrong, options.skip_shapes)
+                for key in not_allowed(wrong, options.skip_shapes)
             ],
         ),
     ]
@@ -264,7 +270,7 @@ def load_state_dict(
             + '\nUse the config that wrote the checkpoint, or allow the differences with load_options=dict('
             'allow_missing=[...], allow_unexpected=[...], skip_shapes=[...]) in the config (patterns of keys, or True).'
         )
-    usable = {key: value for key, value in weights.items() if key in own and key not in wrong}
+    usable = {key: shard_like(value, own[key]) for key, value in weights.items() if key in own and key not in wrong}
     model.load_state_dict(usable, strict=False)
     return LoadReport(missing, unexpected, wrong)
 
@@ -278,6 +284,16 @@ def weights_of(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
         f'{source} holds no weights: neither {", ".join(WEIGHT_KEYS)} nor the file itself is a dict of tensors, '
         f'its keys are {sorted(map(str, checkpoint))[:20]}'
     )
+
+
+def _load_shards(folder: Path, verify: bool) -> dict[str, Any]:
+    frame = load_checkpoint(folder / FRAME, verify)
+    files = [load_checkpoint(folder / PART.format(rank), verify) for rank in range(frame.pop('ranks'))]
+    parts = [Parts(None, file['state_dict'], file['meta']['offsets']) for file in files]
+    try:
+        return join(frame, parts)
+    except ValueError as error:
+        raise BrokenCheckpointError(f'{folder} is not whole: {error}') from None
 
 
 def _load_safetensors(path: Path, verify: bool) -> dict[str, Any]:
@@ -379,16 +395,3 @@ def _refusal_message(path: Path, error: Exception) -> str:
 
 def _first_line(error: Exception) -> str:
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def _not_allowed(keys: list[str], allowed: Patterns) -> list[str]:
-    if isinstance(allowed, bool):
-        return [] if allowed else keys
-    return [key for key in keys if not any(fnmatch.fnmatchcase(key, pattern) for pattern in allowed)]
-
-
-def _key_list(title: str, keys: list[str], limit: int = 20) -> str:
-    if not keys:
-        return ''
-    more = f'\n    ... and {len(keys) - limit} more' if len(keys) > limit else ''
-    return f'  {len(keys)} {title}:\n    ' + '\n    '.join(keys[:limit]) + more

@@ -102,10 +102,13 @@ def write_json(path: str | os.PathLike, value: object) -> None:
 
 
 def remove_leftovers(directory: str | os.PathLike) -> list[str]:
-    """Remove the temporary files that killed writers left behind in a folder, and return their names."""
+    """Remove the temporary files and folders that killed writers left behind in a folder, and return their names."""
     leftovers = sorted(Path(directory).glob(f'.*{TEMPORARY_SUFFIX}'))
     for leftover in leftovers:
-        leftover.unlink(missing_ok=True)
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
     return [leftover.name for leftover in leftovers]
 
 

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from omnivl.errors import OmniVLTypeError
 
+from .tensor_shards import local_part
+
 
 def to_plain(value: object, name: str = 'checkpoint') -> Any:
     """Copy a nested value into what ``torch.load(weights_only=True)`` reads: plain Python values and CPU tensors.
@@ -41,9 +43,10 @@ def to_plain(value: object, name: str = 'checkpoint') -> Any:
 def not_finite_keys(value: object, name: str = '') -> list[str]:
     """List the tensors of a nested value with numbers that are not finite, by their keys, such as ``'a.b'``.
 
-    Zeros and -inf together are a mask, which is meant so.
+    Zeros and -inf together are a mask, which is meant so. Of sharded tensors only the part of this rank is looked at.
     """
     if isinstance(value, Tensor):
+        value = local_part(value)
         if not value.is_floating_point() or value.isfinite().all():
             return []
         zeros = value == 0

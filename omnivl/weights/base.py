@@ -14,6 +14,7 @@ from omnivl.models.data_preprocessor import FrameNormalizer, VLDataPreprocessor
 from omnivl.models.interfaces import HasParts, TakesWeights, offered_by
 from omnivl.registry import WEIGHT_READERS
 from omnivl.storage.checkpoint import CheckpointError, load_checkpoint, weights_of
+from omnivl.storage.tensor_shards import shard_like
 from omnivl.structures import FRAMES
 
 from .files import find_file, read_neighbour
@@ -128,7 +129,7 @@ class WeightReader:
         self._check_expected(report, model)
         with torch.no_grad():
             for key, value in translated.items():
-                own[key].copy_(value)
+                own[key].copy_(shard_like(value, own[key]))
             self.finish(model)
         return report
 

@@ -91,7 +91,7 @@ def run_ranks(function: Callable[..., None], *arguments: Any, ranks: int = 2) ->
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(200)
     assert [process.exitcode for process in processes] == [0] * ranks
 
 

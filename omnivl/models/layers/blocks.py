@@ -9,6 +9,7 @@ from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 
+from ..sharding import Block
 from .attention import CrossAttention, KeyValue, SelfAttention
 from .linear import Linear
 
@@ -56,7 +57,7 @@ class FeedForward(nn.Module):
         return self.fc2(self.dropout(ACTIVATIONS[self.activation](self.fc1(tokens))))
 
 
-class SpaceTimeBlock(nn.Module):
+class SpaceTimeBlock(Block):
     """Temporal self-attention, spatial self-attention, feed-forward; each pre-norm and residual.
 
     Divided attention of TimeSformer (2102.05095, section 3), which OmniVL (2209.07526, section 3.1) takes over. [CLS]
@@ -136,7 +137,7 @@ class ResidualOptions(TypedDict, total=False):
     drop_path: float
 
 
-class Residual(nn.Module):
+class Residual(Block):
     """What stands around a branch: a norm, dropout and the way past it.
 
     Post-norm, ``norm(x + dropout(branch(x)))``, is BERT's; pre-norm, ``x + dropout(branch(norm(x)))``, that of ViT,
@@ -179,6 +180,8 @@ class SelfAttentionBlock(Residual):
         **residual: See ``Residual``.
     """
 
+    entries = ('forward', 'first')
+
     def __init__(self, width: int, num_heads: int, dropout: float = 0.1, **residual: Unpack[ResidualOptions]) -> None:
         super().__init__(width, dropout, **residual)
         self.attention = SelfAttention(width, num_heads, dropout)
@@ -206,6 +209,8 @@ class CrossAttentionBlock(Residual):
         norm_visual: Whether what is looked at gets a layer norm of its own (pre-norm stacks give it without one).
         **residual: See ``Residual``.
     """
+
+    entries = ('forward', 'project_visual', 'look_directly')
 
     def __init__(
         self,

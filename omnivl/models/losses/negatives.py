@@ -3,26 +3,34 @@
 from typing import NamedTuple
 
 import torch
+from mmengine import dist
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
+
+from ..distributed import gather_batch
 
 
 class MatchingPairs(NamedTuple):
     """The 3B text-visual pairs of one step: B matches, B texts with a wrong visual, B visuals with a wrong text.
 
     Attributes:
-        visual_index: int64 (3B,), into the batch.
-        text_index: int64 (3B,), into the batch.
+        visual_index: int64 (3B,), into the batch, or into it and, behind it, the B visuals that are fetched.
+        text_index: int64 (3B,), likewise.
         matched: int64 (3B,), 1 for the first B and 0 for the others.
         valid: bool (3B,), False where a row had no negative; such a pair is left out of the loss.
+        wanted_visuals: For each sample of the joined batch of all ranks the row of it whose visual is fetched for its
+            text, int64 (R * B,), the same on all ranks; None where all partners are in the batch.
+        wanted_texts: Likewise the row whose text is fetched for its visual.
     """
 
     visual_index: Tensor
     text_index: Tensor
     matched: Tensor
     valid: Tensor
+    wanted_visuals: Tensor | None = None
+    wanted_texts: Tensor | None = None
 
 
 def sample_hard_negatives(
@@ -81,23 +89,44 @@ class HardNegatives(nn.Module):
 
     Args:
         uniform_share: Share of negatives that are drawn evenly, see ``sample_hard_negatives`` (0 in BLIP).
+        all_ranks: Whether partners come from the batches of all ranks, as when BLIP finetunes retrieval
+            (``negative_all_rank`` of its code), so that they are as hard as in one process with the joined batch, and
+            the draws the same. Those chosen are fetched, and no others. Without, from this rank's batch, as in BLIP's
+            pretraining.
     """
 
-    def __init__(self, uniform_share: float = 0.0) -> None:
+    def __init__(self, uniform_share: float = 0.0, all_ranks: bool = False) -> None:
         super().__init__()
         if not 0 <= uniform_share <= 1:
             raise OmniVLValueError(
                 f'uniform_share must be in [0, 1], got {uniform_share} (set negatives.uniform_share)'
             )
         self.uniform_share = uniform_share
+        self.all_ranks = all_ranks
 
     @torch.no_grad()
     def forward(
         self, visual_feature: Tensor, text_feature: Tensor, target_ids: Tensor, temperature: Tensor
     ) -> MatchingPairs:
         """Choose the 3B pairs by the contrastive features, unit vectors (B, E) of the online model."""
+        joined = self.all_ranks and dist.get_world_size() > 1
+        count = len(target_ids)
+        if joined:
+            visual_feature, text_feature = gather_batch(visual_feature), gather_batch(text_feature)
+            target_ids = gather_batch(target_ids)
         similarity = visual_feature.float() @ text_feature.float().T / temperature  # (B visuals, B texts)
-        return matching_pairs(
-            negative_visual=sample_hard_negatives(similarity.T, target_ids, self.uniform_share),
-            negative_text=sample_hard_negatives(similarity, target_ids, self.uniform_share),
+        negative_visual = sample_hard_negatives(similarity.T, target_ids, self.uniform_share)
+        negative_text = sample_hard_negatives(similarity, target_ids, self.uniform_share)
+        if not joined:
+            return matching_pairs(negative_visual, negative_text)
+        # Each rank has drawn for all, so that generators stay alike, and all must know what each wants.
+        wanted = torch.stack([negative_visual[0], negative_text[0]])
+        dist.broadcast(wanted)
+        own, fetched = (
+            torch.arange(dist.get_rank() * count, (dist.get_rank() + 1) * count),
+            torch.arange(count, 2 * count),
         )
+        valid = [found[own.to(found.device)] for _, found in (negative_visual, negative_text)]
+        fetched = fetched.to(wanted.device)
+        pairs = matching_pairs((fetched, valid[0]), (fetched, valid[1]))
+        return pairs._replace(wanted_visuals=wanted[0], wanted_texts=wanted[1])

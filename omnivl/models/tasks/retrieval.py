@@ -13,7 +13,7 @@ from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import VLBatch
 
-from ..distributed import gather_batch
+from ..distributed import fetch_rows, gather_batch, with_fetched_texts
 from ..interfaces import KeyValues
 from ..losses.negatives import MatchingPairs
 from ..momentum import Candidates, FeatureQueues, MomentumEncoder
@@ -77,8 +77,17 @@ class RetrievalStep(TrainingStep):
     @cached_property
     def match_logits(self) -> Tensor:
         """Scores of the pairs, float (3B, 2), in one pass."""
-        text_ids, text_mask = (tensor[self.pairs.text_index] for tensor in self.batch.texts)
-        return self.model.trunk.match_logits(text_ids, text_mask, self.match_key_values, self.pairs.visual_index)
+        key_values, texts = self.match_key_values, self.batch.texts
+        if self.pairs.wanted_visuals is not None and self.pairs.wanted_texts is not None:
+            tokens = fetch_rows(self.visual.tokens, self.pairs.wanted_visuals)
+            fetched = self.model.trunk.matching_key_values(tokens)
+            key_values = [
+                (torch.cat([key, other_key]), torch.cat([value, other_value]))
+                for (key, value), (other_key, other_value) in zip(key_values, fetched)
+            ]
+            texts = with_fetched_texts(*texts, self.pairs.wanted_texts)
+        text_ids, text_mask = (tensor[self.pairs.text_index] for tensor in texts)
+        return self.model.trunk.match_logits(text_ids, text_mask, key_values, self.pairs.visual_index)
 
 
 @MODELS.register_module()
