@@ -9,6 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from omnivl.models.encoders import TextEncoder
 from omnivl.models.layers import CrossAttentionBlock, SpaceTimeBlock, attention
 from omnivl.models.layers.recompute import run_block
+from omnivl.models.losses import TextPrediction, language, language_loss, univlc, univlc_loss
+from omnivl.models.momentum import Candidates
 
 WIDTH, HEADS = 12, 3
 
@@ -139,3 +141,35 @@ def test_selective_recomputation_runs_wide_products_and_attention_once():
 def test_what_to_recompute_has_its_message():
     with pytest.raises(ValueError, match="activation_checkpointing must be False, True or 'selective', got 'cheap'"):
         TextEncoder(40, width=16, depth=1, num_heads=2, activation_checkpointing='cheap')
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.1])
+def test_logits_in_chunks_give_the_loss_of_all_at_once(smoothing, monkeypatch):
+    head, tokens = nn.Linear(8, 2000), torch.randn(4, 50, 8, requires_grad=True)
+    targets = torch.randint(0, 2000, (4, 50)).masked_fill(torch.rand(4, 50) < 0.5, -100)
+    monkeypatch.setattr(language, 'CHUNK', 16)
+    kept, loss = kept_for_backward(lambda: language_loss(TextPrediction(tokens, targets, head), smoothing))
+    expected = F.cross_entropy(head(tokens).flatten(0, 1), targets.flatten(), label_smoothing=smoothing)
+    assert same([loss], [expected])
+    trained = (tokens, head.weight, head.bias)
+    assert same(gradients_of(loss, *trained), gradients_of(expected, *trained))
+    assert kept < 16 * 2000 * 4
+
+
+@pytest.mark.parametrize('positives', ['mean', 'sum'])
+def test_the_contrast_in_chunks_of_anchors_is_that_of_all_at_once(positives, monkeypatch):
+    visual, text = (F.normalize(torch.randn(8, 4), dim=1).requires_grad_() for _ in range(2))
+    labels, temperature = torch.arange(8) // 2, torch.tensor(0.07, requires_grad=True)
+    others = [F.normalize(torch.randn(1000, 4), dim=1) for _ in range(2)]
+    candidates = Candidates(*others, torch.arange(1000) % 4, torch.arange(1000) < 900)
+
+    def contrast():
+        return univlc_loss(visual, text, labels, candidates, temperature, positives)
+
+    expected = contrast()
+    monkeypatch.setattr(univlc, 'CHUNK', 3000)
+    kept, loss = kept_for_backward(contrast)
+    assert same([loss], [expected])
+    trained = (visual, text, temperature)
+    assert same(gradients_of(loss, *trained), gradients_of(expected, *trained), 1e-5)
+    assert kept < 8 * 1000 * 4 + sum(one.nbytes for one in others)

@@ -29,7 +29,7 @@ from omnivl.engine.optim import PRECISIONS
 from omnivl.models.layers.recompute import Recompute
 from omnivl.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
-from ..flops.counting import Sizes, build_model, make_batch
+from ..flops.counting import Sizes, build_model, found_everywhere, make_batch
 
 # Where the fake tensors say that they are: without a driver autograd has no other device (hasPrimaryContext).
 DEVICE = 'cpu'
@@ -92,7 +92,9 @@ class _Fakes(FakeTensorMode):
 
 
 class Ledger(TorchDispatchMode):
-    """Books every storage that is made within it, until it is freed; numbers that are read out of tensors are made up.
+    """Books every storage that is made within it, until it is freed.
+
+    Numbers that are read out of tensors are made up, and what is looked for in them is everywhere.
 
     Attributes:
         balance: Bytes that lie there now.
@@ -109,7 +111,10 @@ class Ledger(TorchDispatchMode):
         """Compute, and book what is new."""
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1.0 if args[0].is_floating_point() else 0  # an optimizer divides by what comes of its steps
-        outputs = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.nonzero.default:
+            outputs = found_everywhere(args[0])
+        else:
+            outputs = func(*args, **(kwargs or {}))
         for output in tree_leaves(outputs):
             if isinstance(output, Tensor):
                 self._book(output.untyped_storage())
