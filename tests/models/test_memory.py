@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from omnivl.models.encoders import TextEncoder
-from omnivl.models.layers import CrossAttentionBlock, SpaceTimeBlock, attention
+from omnivl.models.layers import CrossAttentionBlock, SpaceTimeBlock, attention, recompute
 from omnivl.models.layers.recompute import run_block
 from omnivl.models.losses import TextPrediction, language, language_loss, univlc, univlc_loss
 from omnivl.models.momentum import Candidates
@@ -101,15 +101,15 @@ def test_no_pair_keeps_keys_and_values_of_its_own(dropout):
     assert kept < size + weights + 20_000 < 6 * size
 
 
-@pytest.mark.parametrize('recompute', [True, 'selective'])
-def test_what_is_computed_again_changes_no_loss_and_no_gradient(recompute, tiny_model, random_batch):
+@pytest.mark.parametrize('how', [True, 'selective'])
+def test_what_is_computed_again_changes_no_loss_and_no_gradient(how, tiny_model, random_batch):
     """Not even with dropout: the draws are kept."""
     found = []
-    for how in (False, recompute):
+    for again in (False, how):
         model = tiny_model(shake=True).train()
         for part in model.modules():
             if hasattr(part, 'activation_checkpointing'):
-                part.activation_checkpointing = how
+                part.activation_checkpointing = again
             if isinstance(part, nn.Dropout):
                 part.p = 0.1
         torch.manual_seed(1)
@@ -173,3 +173,44 @@ def test_the_contrast_in_chunks_of_anchors_is_that_of_all_at_once(positives, mon
     trained = (visual, text, temperature)
     assert same(gradients_of(loss, *trained), gradients_of(expected, *trained), 1e-5)
     assert kept < 8 * 1000 * 4 + sum(one.nbytes for one in others)
+
+
+def without_dropout(model):
+    for part in model.modules():
+        if isinstance(getattr(part, 'dropout', None), float):
+            part.dropout = 0.0
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    return model
+
+
+def test_micro_batches_give_the_losses_and_gradients_of_the_whole_batch(tiny_model, random_batch):
+    """With all three losses, and the negatives of the whole batch; the queues move alike."""
+    found = []
+    for count in (1, 3):
+        model = without_dropout(tiny_model(shake=True, micro_batches=count).train())
+        torch.manual_seed(1)
+        kept, losses = kept_for_backward(lambda model=model: model.loss(random_batch(size=8)))
+        sum(value for name, value in losses.items() if name.startswith('loss_')).backward()
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        found.append((kept, [*losses.values(), *gradients, model.queues.visual, model.queues.text]))
+    assert len(found[0][1]) > 50 and same(found[0][1], found[1][1], 2e-6)
+    assert found[1][0] < 0.5 * found[0][0]
+
+
+def test_micro_batches_draw_dropout_once(monkeypatch, tiny_model, random_batch):
+    gradients = []
+    plain = lambda function, *arguments, use_reentrant: function(*arguments)  # noqa: E731
+    for again in (recompute.checkpoint, plain):
+        monkeypatch.setattr(recompute, 'checkpoint', again)
+        model = tiny_model(shake=True, micro_batches=2).train()
+        torch.manual_seed(1)
+        losses = model.loss(random_batch())
+        sum(value for name, value in losses.items() if name.startswith('loss_')).backward()
+        gradients.append([parameter.grad for parameter in model.parameters() if parameter.grad is not None])
+    assert same(*gradients)
+
+
+def test_no_micro_batch_has_its_message(tiny_model):
+    with pytest.raises(ValueError, match='micro_batches must be at least 1, got 0'):
+        tiny_model(micro_batches=0)

@@ -56,6 +56,27 @@ def run_block(block: Callable[..., Any], *arguments: Any, recompute: Recompute =
     return checkpoint(block, *arguments, use_reentrant=False, **options)
 
 
+def run_in_parts(function: Callable[..., tuple[Tensor, ...]], count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Call a function on ``count`` parts of a batch, one after the other, and join what it returns.
+
+    In training each part keeps its inputs alone and is computed again in the backward pass, with the same draws: a
+    gradient cache (2101.06983), since what is joined can be compared across parts, and no more than one part's
+    activations are there at a time.
+
+    Args:
+        function: Called with the parts of the tensors; what it returns has one row for each row of theirs.
+        count: Number of parts; 1 calls it as it is.
+        *tensors: Of one length B.
+
+    Returns:
+        What the function returns of the whole batch.
+    """
+    if count == 1:
+        return function(*tensors)
+    parts = [run_block(function, *part, recompute=True) for part in zip(*(one.chunk(count) for one in tensors))]
+    return tuple(torch.cat(outputs) for outputs in zip(*parts))
+
+
 def run_layers(
     layers: Iterable[Callable[..., tuple[Tensor, KeyValue]]],
     tokens: Tensor,
