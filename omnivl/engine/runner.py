@@ -29,6 +29,7 @@ from omnivl.weights import load_weights
 from omnivl.weights.facts import START, USE
 from omnivl.weights.report import grouped
 
+from .compilation import compile_model
 from .config import share_tokenizer
 from .console import shorten_console
 from .distributed import init_process_group, wrap_distributed
@@ -291,14 +292,13 @@ class OmniVLRunner(Runner):
                 broadcast(value)
 
     def _maybe_compile(self, target: str) -> None:
-        """Compile the forward pass if ``compile`` in the config says so (``True`` or arguments of ``torch.compile``).
+        """Compile the model if ``compile`` in the config says so, see ``compile_model``.
 
         MMEngine compiles the whole ``train_step``, whose optimizer part is compiled anew at every learning rate.
         """
-        options = self.cfg.get('compile')
-        if options:
-            self.bare_model.compile(**({} if options is True else options))
-            self.logger.info('The forward pass is compiled; the first iterations take longer')
+        if options := self.cfg.get('compile'):
+            what = compile_model(self.bare_model, options)
+            self.logger.info(f'Compiled: {what}; the first iterations take longer')
 
     def _go_on_if_restarted(self) -> None:
         """Resume what the rounds before this one have saved; before their first checkpoint begin as it was told."""

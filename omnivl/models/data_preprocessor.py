@@ -16,18 +16,20 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-def pad_text(texts: Sequence[np.ndarray], pad_id: int = 0) -> tuple[Tensor, Tensor]:
+def pad_text(texts: Sequence[np.ndarray], pad_id: int = 0, lengths: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
     """Pad texts to the longest.
 
     Args:
         texts: Word-piece ids, int64 (L_i,) each.
         pad_id: Id of [PAD].
+        lengths: Pad to the smallest of these that holds the longest, if one does.
 
     Returns:
         Ids, int64 (B, L), and bool (B, L), True = real token.
     """
-    lengths = np.fromiter((len(text) for text in texts), dtype=np.int64, count=len(texts))
-    mask = np.arange(lengths.max()) < lengths[:, None]
+    counts = np.fromiter((len(text) for text in texts), dtype=np.int64, count=len(texts))
+    longest = counts.max()
+    mask = np.arange(min((length for length in lengths if length >= longest), default=longest)) < counts[:, None]
     ids = np.full(mask.shape, pad_id, dtype=np.int64)
     ids[mask] = np.concatenate(texts)
     return torch.from_numpy(ids), torch.from_numpy(mask)
@@ -65,6 +67,8 @@ class VLDataPreprocessor(BaseDataPreprocessor):
         std: Standard deviation of each channel.
         pad_id: Word-piece id of [PAD].
         non_blocking: Copy to the device without waiting (with pinned memory).
+        text_lengths: Lengths that texts are padded to, such as ``range(8, 41, 8)``, so that a compiled model sees few;
+            no result depends on it. A text longer than all of them is left as it is.
         normalizers: Kind of values -> arguments of its normalizer (registry ``NORMALIZERS``), for kinds beside frames
             whose defaults do not fit.
     """
@@ -75,10 +79,12 @@ class VLDataPreprocessor(BaseDataPreprocessor):
         std: Sequence[float] = CLIP_STD,
         pad_id: int = 0,
         non_blocking: bool = True,
+        text_lengths: Sequence[int] = (),
         normalizers: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__(non_blocking)
         self.pad_id = pad_id
+        self.text_lengths = tuple(text_lengths)
         arguments = {FRAMES: dict(mean=mean, std=std)} | dict(normalizers or {})
         kinds = sorted({modality.kind for modality in MODALITIES.values()})
         self.normalizers = nn.ModuleDict(
@@ -114,7 +120,7 @@ class VLDataPreprocessor(BaseDataPreprocessor):
             losses=data.get('losses'),
         )
         if self._all_have(samples, 'text_ids'):
-            text_ids, text_mask = pad_text([sample.text_ids for sample in samples], self.pad_id)
+            text_ids, text_mask = pad_text([sample.text_ids for sample in samples], self.pad_id, self.text_lengths)
             batch.text_ids, batch.text_mask = text_ids.to(self.device), text_mask.to(self.device)
         if self._all_have(samples, 'answer_ids'):
             self._add_answers(batch, samples)
@@ -131,7 +137,8 @@ class VLDataPreprocessor(BaseDataPreprocessor):
 
     def _add_answers(self, batch: VLBatch, samples: Sequence[VLDataSample]) -> None:
         """Lay the answers of all samples one after the other."""
-        answer_ids, answer_mask = pad_text([ids for sample in samples for ids in sample.answer_ids], self.pad_id)
+        answers = [ids for sample in samples for ids in sample.answer_ids]
+        answer_ids, answer_mask = pad_text(answers, self.pad_id, self.text_lengths)
         batch.answer_ids, batch.answer_mask = answer_ids.to(self.device), answer_mask.to(self.device)
         weights = [weight for sample in samples for weight in sample.answer_weights]
         batch.answer_weights = torch.tensor(weights, dtype=torch.float32, device=self.device)

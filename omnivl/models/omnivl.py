@@ -16,7 +16,7 @@ from .encoders import TextEncoder
 from .interfaces import Contrasts, KeyValues, Matches, TextTokenizer, Writes, Writing
 from .layers.attention import KeyValue
 from .layers.temperature import Temperature
-from .losses.language import TextPrediction
+from .losses.language import IGNORED, TextPrediction
 from .trunk import VisualTrunk
 
 SHARING = ('blip', 'none')
@@ -39,7 +39,6 @@ NEEDED: dict[type, tuple[str, ...]] = {
     Matches: ('alignment_decoder', 'matching_head'),
     Writes: ('generation_decoder',),
 }
-IGNORED = -100  # where there is nothing to predict; the ``ignore_index`` of PyTorch's cross-entropy
 
 
 @MODELS.register_module()
@@ -201,7 +200,8 @@ class OmniVL(VisualTrunk):
             Predictions of L - 1 tokens, and these.
         """
         inputs, targets = shift_for_writing(text_ids, text_mask, self.tokenizer.decoder_id)
-        return TextPrediction(self.generation_decoder(inputs, key_values), targets)
+        decoder = self.generation_decoder
+        return TextPrediction(decoder(inputs, key_values, to_vocabulary=False), targets, decoder.to_logits)
 
     def begin_writing(self, visual_tokens: Tensor, prompt: str | None = None) -> Writing:
         """Prepare to write about visual tokens (B, S, D), [DEC] and the tokens of the prompt first."""

@@ -42,8 +42,8 @@ def test_loss_is_the_mean_over_the_pieces_behind_the_prompt(tiny_model, random_b
 
 def test_the_words_of_the_prompt_are_not_predicted(model, random_batch):
     batch = random_batch()
-    logits, targets = CaptionStep(model, batch).language
-    assert logits.shape[:2] == targets.shape == (4, 3 + batch.text_ids.shape[1] - 1)
+    tokens, targets, _ = CaptionStep(model, batch).language
+    assert tokens.shape[:2] == targets.shape == (4, 3 + batch.text_ids.shape[1] - 1)
     assert (targets[:, :3] == -100).all() and (targets[:, 3] == batch.text_ids[:, 1]).all()
     assert (targets != -100).sum() == batch.text_mask[:, 1:].sum()
 
@@ -71,7 +71,8 @@ def test_what_learns(tiny_model, random_batch, share):
 def test_smoothing_is_torchs(tiny_model, random_batch):
     model = tiny_model(type='OmniVLCaption', prompt=PROMPT, label_smoothing=0.1, shake=True).eval()
     batch = random_batch()
-    logits, targets = CaptionStep(model, batch).language
+    prediction = CaptionStep(model, batch).language
+    logits, targets = prediction.logits, prediction.targets
     expected = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), label_smoothing=0.1)
     assert torch.allclose(model.loss(batch)['loss_lm'], expected, atol=1e-6)
 

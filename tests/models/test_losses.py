@@ -11,6 +11,7 @@ from omnivl.models.losses import (
     HardNegatives,
     LanguageLoss,
     MatchingLoss,
+    TextPrediction,
     UniVLCLoss,
     language_loss,
     matching_loss,
@@ -169,11 +170,13 @@ def test_language_loss_equals_the_loop(smoothing):
                 share = (1 - smoothing) * (word == target) + smoothing / len(scores)
                 total -= share * (score - log_sum)
             count += 1
-    assert language_loss(logits, targets, smoothing).item() == pytest.approx(total / count, abs=1e-6)
+    prediction = TextPrediction(logits, targets, torch.nn.Identity())
+    assert language_loss(prediction, smoothing).item() == pytest.approx(total / count, abs=1e-6)
 
 
 def test_a_batch_without_words_has_loss_zero():
-    assert language_loss(torch.randn(1, 2, 5), torch.full((1, 2), -100)).item() == 0
+    prediction = TextPrediction(torch.randn(1, 2, 5), torch.full((1, 2), -100), torch.nn.Identity())
+    assert language_loss(prediction).item() == 0
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from omnivl.models.layers import CrossAttention
+from omnivl.models.losses import TextPrediction
 from omnivl.models.losses import answer as answer_module
 from omnivl.models.losses.answer import answer_loss
 from omnivl.registry import MODELS
@@ -44,8 +45,9 @@ def test_answer_loss_by_hand():
     targets = torch.tensor([[0, 2], [1, -100]])
     expected = -(0.7 * (torch.tensor(0.5).log() + torch.tensor(0.6).log()) + 0.3 * torch.tensor(0.8).log()) / 2
     weights = torch.tensor([0.7, 0.3])
-    assert answer_loss(probabilities.log(), targets, weights, 2, 0.0).item() == pytest.approx(expected.item())
-    smoothed = answer_loss(probabilities.log(), targets, weights, 2, 0.1)
+    prediction = TextPrediction(probabilities.log(), targets, torch.nn.Identity())
+    assert answer_loss(prediction, weights, 2, 0.0).item() == pytest.approx(expected.item())
+    smoothed = answer_loss(prediction, weights, 2, 0.1)
     uniform = -(0.7 * (probabilities[0].log().mean(1).sum()) + 0.3 * probabilities[1, 0].log().mean()) / 2
     assert smoothed.item() == pytest.approx((0.9 * expected + 0.1 * uniform).item())
 
@@ -54,11 +56,15 @@ def test_ranks_with_different_numbers_of_answers_average_to_their_joined_batch(m
     """Two ranks: one question with one answer, and three questions with four."""
     torch.manual_seed(0)
     logits, targets, weights = torch.randn(5, 3, 7), torch.randint(0, 7, (5, 3)), torch.rand(5)
-    joined = answer_loss(logits, targets, weights, 4, 0.1)
+
+    def loss(part, questions):
+        return answer_loss(
+            TextPrediction(logits[part], targets[part], torch.nn.Identity()), weights[part], questions, 0.1
+        )
+
+    joined = loss(slice(5), 4)
     monkeypatch.setattr(answer_module, 'mean_over_ranks', lambda count: torch.tensor(2.0))  # of 1 and 3 questions
-    ranks = [
-        answer_loss(logits[part], targets[part], weights[part], n, 0.1) for part, n in ((slice(1), 1), (slice(1, 5), 3))
-    ]
+    ranks = [loss(part, n) for part, n in ((slice(1), 1), (slice(1, 5), 3))]
     assert torch.allclose(torch.stack(ranks).mean(), joined)
 
 

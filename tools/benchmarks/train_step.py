@@ -36,16 +36,17 @@ class FixedTokenizer:
     decoder_id, encoder_id = 30522, 30523
 
 
-def build_model(share: str, checkpointing: bool, queue_length: int) -> OmniVLPretrain:
+def build_model(share: str, checkpointing: str, queue_length: int) -> OmniVLPretrain:
     """Build OmniVL at base size with random weights."""
-    text = dict(vocab_size=VOCAB_SIZE, activation_checkpointing=checkpointing)
+    recompute = dict(none=False, selective='selective', all=True)[checkpointing]
+    text = dict(vocab_size=VOCAB_SIZE, activation_checkpointing=recompute)
     trunk = dict(
         type='OmniVL',
         visual_encoder=dict(
             type='UnifiedVisualEncoder',
             image_tokenizer=dict(type='ImageTokenizer'),
             video_tokenizer=dict(type='VideoTokenizer'),
-            activation_checkpointing=checkpointing,
+            activation_checkpointing=recompute,
         ),
         text_encoder=dict(type='TextEncoder', **text),
         alignment_decoder=dict(type='AlignmentDecoder', **text),
@@ -198,7 +199,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rounds', type=int, default=5, help='rounds of measurement (default: 5)')
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument('--dtype', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='autocast to this')
-    parser.add_argument('--checkpointing', action='store_true', help='recompute activations in the backward pass')
+    parser.add_argument(
+        '--checkpointing', choices=('none', 'selective', 'all'), default='none', help='what is recomputed'
+    )
     parser.add_argument('--matrix', type=int, default=2048, help='side of the plain matrix product (default: 2048)')
     parser.add_argument('--no-memory', action='store_true', help='do not measure peak memory')
     parser.add_argument('--only', choices=PARTS, help=argparse.SUPPRESS)

@@ -70,13 +70,23 @@ class NoVocabulary:
 
 
 class NumbersAreZero(TorchDispatchMode):
-    """Within it, a number that a model reads out of a tensor is 0: on the meta device tensors have no values."""
+    """Within it, a number that a model reads out of a tensor is 0, and what it looks for is everywhere.
+
+    On the meta device tensors have no values.
+    """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
         """Compute everything else as it is."""
         if func is torch.ops.aten._local_scalar_dense.default:
             return 0
+        if func is torch.ops.aten.nonzero.default:
+            return found_everywhere(args[0])
         return func(*args, **(kwargs or {}))
+
+
+def found_everywhere(tensor: Tensor) -> Tensor:
+    """Make what ``nonzero`` gives of a tensor that has no zeros, int64 (N, dimensions), without its values."""
+    return tensor.new_empty(tensor.numel(), tensor.ndim, dtype=torch.int64)
 
 
 def build_model(config: Mapping[str, Any], device: str = DEVICE) -> nn.Module:

@@ -45,9 +45,10 @@ def ways_to_fit(rehearsal: Rehearsal, task: Task, training: Training, machine: M
 
     variants = [(own, '')]
     if rehearsal.has_checkpointing() and not rehearsal.checkpoints_by_default():
-        variants.append(
-            (replace(own, checkpointing=True), 'activation_checkpointing=True in every part of model.trunk')
-        )
+        variants += [
+            (replace(own, checkpointing=how), f'activation_checkpointing={how!r} in every part of model.trunk')
+            for how in ('selective', True)
+        ]
     if training.precision == 'fp32' and machine.gpu.bf16:
         variants += [
             (replace(load, precision='bf16'), ' and '.join(filter(None, (change, 'optim_wrapper.precision=bf16'))))

@@ -80,6 +80,7 @@ class StepCosts:
         flops: Line of ``omnivl flops`` -> operations of a training step with one sample.
         memory: Of a step, as the config says.
         memory_recomputed: With the blocks of all parts recomputed; None where no part can.
+        memory_selective: With what is quick to compute recomputed.
     """
 
     task: Task
@@ -87,6 +88,7 @@ class StepCosts:
     flops: Mapping[str, int]
     memory: Memory
     memory_recomputed: Memory | None
+    memory_selective: Memory | None = None
 
     @property
     def step_flops(self) -> int:
@@ -192,4 +194,5 @@ def task_facts(costs: StepCosts) -> dict[str, Any]:
         step_flops=costs.step_flops,
         memory=asdict(costs.memory),
         memory_recomputed=None if costs.memory_recomputed is None else asdict(costs.memory_recomputed),
+        memory_selective=None if costs.memory_selective is None else asdict(costs.memory_selective),
     )

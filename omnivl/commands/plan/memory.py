@@ -26,9 +26,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from omnivl.engine.optim import PRECISIONS
+from omnivl.models.layers.recompute import Recompute
 from omnivl.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
-from ..flops.counting import Sizes, build_model, make_batch
+from ..flops.counting import Sizes, build_model, found_everywhere, make_batch
 
 # Where the fake tensors say that they are: without a driver autograd has no other device (hasPrimaryContext).
 DEVICE = 'cpu'
@@ -45,7 +46,7 @@ class Load:
         losses: Names of the losses of the task; None = all.
         precision: Name of ``PRECISIONS``.
         accumulates: Whether gradients of an earlier batch are there already.
-        checkpointing: Whether blocks are recomputed in the backward pass; None = as the config says.
+        checkpointing: What of the blocks is recomputed in the backward pass; None = as the config says.
     """
 
     modality: str
@@ -54,7 +55,7 @@ class Load:
     losses: tuple[str, ...] | None = None
     precision: str = 'fp32'
     accumulates: bool = False
-    checkpointing: bool | None = None
+    checkpointing: Recompute | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,9 @@ class _Fakes(FakeTensorMode):
 
 
 class Ledger(TorchDispatchMode):
-    """Books every storage that is made within it, until it is freed; numbers that are read out of tensors are made up.
+    """Books every storage that is made within it, until it is freed.
+
+    Numbers that are read out of tensors are made up, and what is looked for in them is everywhere.
 
     Attributes:
         balance: Bytes that lie there now.
@@ -108,7 +111,10 @@ class Ledger(TorchDispatchMode):
         """Compute, and book what is new."""
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1.0 if args[0].is_floating_point() else 0  # an optimizer divides by what comes of its steps
-        outputs = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.nonzero.default:
+            outputs = found_everywhere(args[0])
+        else:
+            outputs = func(*args, **(kwargs or {}))
         for output in tree_leaves(outputs):
             if isinstance(output, Tensor):
                 self._book(output.untyped_storage())
@@ -201,9 +207,9 @@ class Rehearsal:
             self.optimizer.zero_grad()
         return Memory(gradients=gradients, batch=inputs, activations=activations, **self._rest())
 
-    def recomputed(self, load: Load) -> Memory:
+    def recomputed(self, load: Load, how: Recompute = True) -> Memory:
         """Take a training step in which all parts that can recompute their blocks do so."""
-        return self.step(replace(load, checkpointing=True))
+        return self.step(replace(load, checkpointing=how))
 
     def encode(self, load: Load) -> Memory:
         """Compute the features of a batch, as an evaluation does, and return what that needs at the most."""
@@ -227,8 +233,8 @@ class Rehearsal:
         return bool(self.default_checkpointing)
 
     def checkpoints_by_default(self) -> bool:
-        """Whether all parts that can recompute their blocks do so by their config."""
-        return self.has_checkpointing() and all(self.default_checkpointing.values())
+        """Whether all parts that can recompute the whole of their blocks do so by their config."""
+        return self.has_checkpointing() and all(how is True for how in self.default_checkpointing.values())
 
     def _rest(self) -> dict[str, int]:
         return lasting_bytes(self.model, self.optimizer) | dict(peak=self.ledger.peak)
@@ -250,9 +256,11 @@ class Rehearsal:
 
     def _blocks(self) -> list[Any]:
         """List the parts with the option ``activation_checkpointing``; encoders of projects need not have it."""
-        return [one for one in self.model.modules() if isinstance(vars(one).get('activation_checkpointing'), bool)]
+        return [
+            one for one in self.model.modules() if isinstance(vars(one).get('activation_checkpointing'), bool | str)
+        ]
 
-    def _set_checkpointing(self, wanted: bool | None) -> None:
+    def _set_checkpointing(self, wanted: Recompute | None) -> None:
         for module, default in self.default_checkpointing.items():
             module.activation_checkpointing = default if wanted is None else wanted
 

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from mmengine.config import Config
 from omnivl.engine import ConfigError
 from omnivl.engine.command_line import is_test_only, read_changed_config
 from omnivl.engine.optim import PRECISIONS
+from omnivl.models.layers.recompute import Recompute
 
 from ..flops.counting import Meter, build_model
 from .advice import ways_to_fit
@@ -27,7 +28,7 @@ from .costs import (
     task_facts,
 )
 from .gpus import find_gpu
-from .memory import Load, Rehearsal
+from .memory import Load, Memory, Rehearsal
 from .options import numbers_of
 from .tasks import PlanError, Task, check_names, count_steps, test_tasks, training_tasks
 
@@ -129,8 +130,9 @@ def _step_costs(task: Task, steps: int, meta: Any, rehearsal: Rehearsal, trainin
     load = Load(task.modality, task.sizes, task.batch_size, task.losses, training.precision, training.accumulation > 1)
     flops = Meter(meta, task.modality, task.sizes, train=True, losses=task.losses).run()
     memory = rehearsal.step(load)
-    recomputed = rehearsal.recomputed(load) if rehearsal.has_checkpointing() else None
-    return StepCosts(task, steps, {name: count for name, count in flops.items() if count}, memory, recomputed)
+    ways: tuple[Recompute, ...] = (True, 'selective') if rehearsal.has_checkpointing() else ()
+    recomputed: Sequence[Memory | None] = [rehearsal.recomputed(load, how) for how in ways] or [None]
+    return StepCosts(task, steps, {name: count for name, count in flops.items() if count}, memory, *recomputed)
 
 
 def _runs(

@@ -67,9 +67,10 @@ def _memory(plan: Mapping[str, Any]) -> list[str]:
     for key, title in MEMORY_LINES.items():
         rows.append([title, *(_gib(task['memory'][key]) for task in tasks.values())])
     for key in ('activations', 'peak'):
-        if all(task['memory_recomputed'] for task in tasks.values()):
-            cells = [_gib(task['memory_recomputed'][key]) for task in tasks.values()]
-            rows.append([f'{MEMORY_LINES[key]}, with activation_checkpointing', *cells])
+        for again, option in (('selective', "='selective'"), ('recomputed', '')):
+            if all(task[f'memory_{again}'] for task in tasks.values()):
+                cells = [_gib(task[f'memory_{again}'][key]) for task in tasks.values()]
+                rows.append([f'{MEMORY_LINES[key]}, with activation_checkpointing{option}', *cells])
     return ['', *table(rows)]
 
 

@@ -10,6 +10,7 @@ from omnivl.structures import TextFeatures
 
 from ..layers import TransformerLayer
 from ..layers.attention import KeyValue
+from ..layers.recompute import run_block
 from .base import GroundedDecoder
 
 
@@ -45,5 +46,6 @@ class AlignmentDecoder(GroundedDecoder):
         tokens, _ = self.run_layers(tokens, before, visual_index, mask=mask)
         if first_only:
             last = cast(TransformerLayer, self.layers[-1])
-            tokens = last.first(tokens, key_values[-1], visual_index, mask)
+            recompute = self.training and self.activation_checkpointing
+            tokens = run_block(last.first, tokens, key_values[-1], visual_index, mask, recompute=recompute)
         return TextFeatures(tokens, tokens[:, 0])

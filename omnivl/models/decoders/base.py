@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from omnivl.errors import OmniVLValueError
 
 from ..encoders.text import TextEmbeddings, TextEncoder, init_bert
 from ..layers import TransformerLayer
 from ..layers.attention import KeyValue
+from ..layers.recompute import Recompute, check_recompute, run_layers
 
 
 class GroundedDecoder(nn.Module):
@@ -26,7 +26,7 @@ class GroundedDecoder(nn.Module):
         max_length: Longest text in word pieces.
         dropout: Dropout rate of attention weights and outputs.
         init_std: Standard deviation of the linear layers at their start, see ``init_bert``.
-        activation_checkpointing: Recompute the layers in the backward pass.
+        activation_checkpointing: What of the layers is computed again in the backward pass, see ``run_block``.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class GroundedDecoder(nn.Module):
         max_length: int = 512,
         dropout: float = 0.1,
         init_std: float = 0.02,
-        activation_checkpointing: bool = False,
+        activation_checkpointing: Recompute = False,
     ) -> None:
         super().__init__()
         self.width = width
-        self.activation_checkpointing = activation_checkpointing
+        self.activation_checkpointing = check_recompute(activation_checkpointing)
         self.embeddings = TextEmbeddings(vocab_size, width, max_length, dropout)
         self.layers = nn.ModuleList(
             TransformerLayer(width, num_heads, mlp_ratio, dropout, visual_width) for _ in range(depth)
@@ -71,15 +71,10 @@ class GroundedDecoder(nn.Module):
         ``mask`` is that of self-attention, ``key_mask`` that of cross-attention (bool (B, S), see ``CrossAttention``).
         Returns the same shape and the self-attention cache of every layer.
         """
-        present = []
-        for i, (layer, key_value) in enumerate(zip(self.layers, key_values)):
-            arguments = (tokens, key_value, visual_index, mask, causal, past[i] if past else None, key_mask)
-            if self.activation_checkpointing and self.training:
-                tokens, kept = checkpoint(layer, *arguments, use_reentrant=False)
-            else:
-                tokens, kept = layer(*arguments)
-            present.append(kept)
-        return tokens, present
+        shared = dict(visual_index=visual_index, mask=mask, causal=causal, key_mask=key_mask)
+        return run_layers(
+            self.layers, tokens, key_values, past, self.training and self.activation_checkpointing, **shared
+        )
 
 
 def share_like_blip(parts: Mapping[str, nn.Module]) -> None:

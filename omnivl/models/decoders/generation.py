@@ -34,6 +34,7 @@ class GenerationDecoder(GroundedDecoder):
         key_values: Sequence[KeyValue],
         visual_index: Tensor | None = None,
         key_mask: Tensor | None = None,
+        to_vocabulary: bool = True,
     ) -> Tensor:
         """Predict the next word piece at every position (training).
 
@@ -44,12 +45,17 @@ class GenerationDecoder(GroundedDecoder):
             key_values: From ``project_visual``, one pair per layer, each (B, h, S, d).
             visual_index: The visual of each text, int64 (N,); without it, N = B * G and texts are grouped by visual.
             key_mask: What may be looked at, bool (B, S), where the keys are padded; None = everything.
+            to_vocabulary: Whether to give logits, or the tokens that ``to_logits`` makes them of.
 
         Returns:
-            Logits, float (N, L, V); those at position i are for token i + 1.
+            Logits, float (N, L, V); those at position i are for token i + 1. Or tokens, float (N, L, D).
         """
         tokens = self.embeddings(token_ids)
         tokens, _ = self.run_layers(tokens, key_values, visual_index, causal=True, key_mask=key_mask)
+        return self.to_logits(tokens) if to_vocabulary else tokens
+
+    def to_logits(self, tokens: Tensor) -> Tensor:
+        """Map the tokens of the last layer, float (..., D), to logits (..., V)."""
         return self.head(tokens, self.embeddings.word.weight)
 
     def step(
@@ -73,7 +79,7 @@ class GenerationDecoder(GroundedDecoder):
         """
         tokens = self.embeddings(token_ids, offset=cache[0][0].shape[2] if cache else 0)
         tokens, cache = self.run_layers(tokens, key_values, causal=True, past=cache, key_mask=key_mask)
-        return self.head(tokens[:, -1], self.embeddings.word.weight), cache
+        return self.to_logits(tokens[:, -1]), cache
 
     @contextmanager
     def packed(self) -> Iterator[None]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
@@ -13,6 +12,7 @@ from omnivl.structures import TextFeatures
 
 from ..layers import FeedForward, TransformerLayer
 from ..layers.attention import KeyValue
+from ..layers.recompute import Recompute, check_recompute, run_layers
 from .image import init_linear
 
 POOLS = ('end', 'cls', 'cls_shifted', None)
@@ -36,7 +36,7 @@ class CausalTextEncoder(nn.Module):
         activation: See ``FeedForward``.
         norm_eps: Of the layer norms.
         init_std: Standard deviation of the linear layers at their start; None = ``width ** -0.5`` (CLIP's).
-        activation_checkpointing: Recompute the layers in the backward pass.
+        activation_checkpointing: What of the layers is computed again in the backward pass, see ``run_block``.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class CausalTextEncoder(nn.Module):
         activation: str = 'gelu',
         norm_eps: float = 1e-5,
         init_std: float | None = None,
-        activation_checkpointing: bool = False,
+        activation_checkpointing: Recompute = False,
     ) -> None:
         super().__init__()
         if pool not in POOLS:
@@ -59,7 +59,7 @@ class CausalTextEncoder(nn.Module):
         self.width = width
         self.max_length = max_length
         self.pool = pool
-        self.activation_checkpointing = activation_checkpointing
+        self.activation_checkpointing = check_recompute(activation_checkpointing)
         self.word = nn.Embedding(vocab_size, width)
         self.position_embed = nn.Parameter(torch.empty(max_length, width))
         if pool is not None and pool.startswith('cls'):
@@ -141,15 +141,8 @@ class CausalTextEncoder(nn.Module):
         self, tokens: Tensor, mask: Tensor | None = None, past: Sequence[KeyValue] | None = None
     ) -> tuple[Tensor, list[KeyValue]]:
         """Run all layers on float (N, L, D), causally where ``mask`` says nothing; returns the same and the cache."""
-        present = []
-        for index, layer in enumerate(self.layers):
-            arguments = (tokens, None, None, mask, mask is None, past[index] if past else None)
-            if self.activation_checkpointing and self.training:
-                tokens, kept = checkpoint(layer, *arguments, use_reentrant=False)
-            else:
-                tokens, kept = layer(*arguments)
-            present.append(kept)
-        return tokens, present
+        recompute = self.training and self.activation_checkpointing
+        return run_layers(self.layers, tokens, past=past, recompute=recompute, mask=mask, causal=mask is None)
 
     def _with_cls(self, token_ids: Tensor, real: Tensor) -> TextFeatures:
         length = token_ids.shape[1]

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from omnivl.registry import MODELS
 from omnivl.structures import IMAGE, VisualFeatures, check_modality
 
 from ..layers import FeedForward, TransformerLayer, fit_space_embedding, resize_space_embedding
+from ..layers.recompute import Recompute, check_recompute, run_layers
 
 
 @MODELS.register_module()
@@ -28,7 +28,7 @@ class ImageEncoder(nn.Module):
         pre_norm: Whether a layer norm stands before the first block, as in CLIP.
         last_norm: Whether one stands behind the last block; what pools the tokens may have one of its own.
         activation: See ``FeedForward``.
-        activation_checkpointing: Recompute the blocks in the backward pass.
+        activation_checkpointing: What of the blocks is computed again in the backward pass, see ``run_block``.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class ImageEncoder(nn.Module):
         pre_norm: bool = False,
         last_norm: bool = True,
         activation: str = 'gelu',
-        activation_checkpointing: bool = False,
+        activation_checkpointing: Recompute = False,
     ) -> None:
         super().__init__()
         self.image_tokenizer = MODELS.build(dict(type=IMAGE.tokenizer) | dict(image_tokenizer, width=width))
         side = image_size // self.image_tokenizer.patch_size
         self.grid = (side, side)
         self.width = width
-        self.activation_checkpointing = activation_checkpointing
+        self.activation_checkpointing = check_recompute(activation_checkpointing)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + side * side, width))
         self.pre_norm = nn.LayerNorm(width, eps=norm_eps) if pre_norm else nn.Identity()
@@ -91,11 +91,7 @@ class ImageEncoder(nn.Module):
         """
         check_modality(modality, type(self).__name__)
         tokens = self.pre_norm(self.embed(frames))  # (B * T, 1 + P, D)
-        for block in self.blocks:
-            if self.activation_checkpointing and self.training:
-                tokens, _ = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens, _ = block(tokens)
+        tokens, _ = run_layers(self.blocks, tokens, recompute=self.training and self.activation_checkpointing)
         tokens = self.norm(tokens).unflatten(0, frames.shape[:2])  # (B, T, 1 + P, D)
         return VisualFeatures(tokens.flatten(1, 2), tokens[:, :, 0].mean(dim=1))
 

@@ -6,7 +6,6 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
@@ -14,6 +13,7 @@ from omnivl.structures import TextFeatures
 
 from ..layers import TransformerLayer
 from ..layers.linear import Linear, linear
+from ..layers.recompute import Recompute, check_recompute, run_block, run_layers
 
 
 class TextEmbeddings(nn.Module):
@@ -88,7 +88,7 @@ class TextEncoder(nn.Module):
         max_length: Longest text in word pieces.
         dropout: Dropout rate of attention weights and outputs (BERT's is 0.1).
         init_std: Standard deviation of the linear layers at their start, see ``init_bert``.
-        activation_checkpointing: Recompute the layers in the backward pass.
+        activation_checkpointing: What of the layers is computed again in the backward pass, see ``run_block``.
     """
 
     def __init__(
@@ -101,11 +101,11 @@ class TextEncoder(nn.Module):
         max_length: int = 512,
         dropout: float = 0.1,
         init_std: float = 0.02,
-        activation_checkpointing: bool = False,
+        activation_checkpointing: Recompute = False,
     ) -> None:
         super().__init__()
         self.width = width
-        self.activation_checkpointing = activation_checkpointing
+        self.activation_checkpointing = check_recompute(activation_checkpointing)
         self.embeddings = TextEmbeddings(vocab_size, width, max_length, dropout)
         self.layers = nn.ModuleList(TransformerLayer(width, num_heads, mlp_ratio, dropout) for _ in range(depth))
         init_bert(self, init_std)
@@ -121,18 +121,14 @@ class TextEncoder(nn.Module):
         Returns:
             Tokens (B, L, D), or (B, 1, D), and the vector of [CLS] (B, D).
         """
-        tokens = self.embeddings(token_ids)
-        *layers, last = cast(Iterable[TransformerLayer], self.layers)
-        for layer in layers:
-            tokens = self._run(layer, tokens, mask)
-        tokens = last.first(tokens, mask=mask[:, None, None]) if first_only else self._run(last, tokens, mask)
+        tokens, mask = self.embeddings(token_ids), mask[:, None, None]
+        layers = list(cast(Iterable[TransformerLayer], self.layers))
+        recompute = self.training and self.activation_checkpointing
+        last = layers.pop() if first_only else None
+        tokens, _ = run_layers(layers, tokens, recompute=recompute, mask=mask)
+        if last is not None:
+            tokens = run_block(last.first, tokens, mask=mask, recompute=recompute)
         return TextFeatures(tokens, tokens[:, 0])
-
-    def _run(self, layer: nn.Module, tokens: Tensor, mask: Tensor) -> Tensor:
-        mask = mask[:, None, None]
-        if self.activation_checkpointing and self.training:
-            return checkpoint(layer, tokens, mask=mask, use_reentrant=False)[0]
-        return layer(tokens, mask=mask)[0]
 
 
 class LanguageHead(nn.Module):

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 from omnivl.structures import IMAGE, MODALITIES, VIDEO, VisualFeatures, check_modality
 
 from ..layers import SpaceTimeBlock, fit_space_embedding, resize_space_embedding, resize_time_embedding
+from ..layers.recompute import Recompute, check_recompute, run_block
 
 
 @MODELS.register_module()
@@ -39,7 +39,7 @@ class UnifiedVisualEncoder(nn.Module):
         norm_eps: Of the layer norms; 1e-6 in ViT, BLIP and TimeSformer, 1e-5 in CLIP and in Hugging Face's BLIP.
         pre_norm: Whether a layer norm stands before the first block, as in CLIP.
         activation: Of the feed-forward layers: ``'gelu'``, or ``'quick_gelu'`` as in CLIP.
-        activation_checkpointing: Recompute the blocks in the backward pass instead of keeping their activations.
+        activation_checkpointing: What of the blocks is computed again in the backward pass, see ``run_block``.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class UnifiedVisualEncoder(nn.Module):
         norm_eps: float = 1e-6,
         pre_norm: bool = False,
         activation: str = 'gelu',
-        activation_checkpointing: bool = False,
+        activation_checkpointing: Recompute = False,
     ) -> None:
         super().__init__()
         self.image_tokenizer = MODELS.build(dict(type=IMAGE.tokenizer) | dict(image_tokenizer, width=width))
@@ -67,7 +67,7 @@ class UnifiedVisualEncoder(nn.Module):
         self.grid = (image_size // patch_size, image_size // patch_size)
         self.width = width
         self.num_frames = num_frames
-        self.activation_checkpointing = activation_checkpointing
+        self.activation_checkpointing = check_recompute(activation_checkpointing)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid[0] * self.grid[1], width))
         self.time_embed = nn.Parameter(torch.zeros(1, self.video_tokenizer.num_positions(num_frames), width))
@@ -141,11 +141,9 @@ class UnifiedVisualEncoder(nn.Module):
         """
         temporal = MODALITIES[check_modality(modality, type(self).__name__)].has_time
         tokens = self.pre_norm(self.embed(frames, temporal))  # (B, T', 1 + P, D)
+        recompute = self.training and self.activation_checkpointing
         for block in self.blocks:
-            if self.activation_checkpointing and self.training:
-                tokens = checkpoint(block, tokens, temporal, use_reentrant=False)
-            else:
-                tokens = block(tokens, temporal=temporal)
+            tokens = run_block(block, tokens, temporal=temporal, recompute=recompute)
         tokens = self.norm(tokens)
         pooled = tokens[:, 0, 0]  # (B, D)
         if tokens.shape[1] == 1:

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from omnivl.errors import OmniVLValueError
 
@@ -140,17 +141,22 @@ class CrossAttention(nn.Module):
             float (N, L, D).
         """
         count, length, width = tokens.shape
-        key, value = key_value
-        if visual_index is not None and tokens.device.type == 'cpu' and not torch.is_grad_enabled():
-            return self._visual_by_visual(tokens, key_value, visual_index, key_mask)
-        if visual_index is not None:
-            key, value = key.index_select(0, visual_index), value.index_select(0, visual_index)
-            key_mask = None if key_mask is None else key_mask.index_select(0, visual_index)
-        visuals = key.shape[0]  # not len(key): what traces a model for another batch size cannot see through len
-        if count % visuals:
+        visuals = key_value[0].shape[0]  # not len: what traces a model for another batch size cannot see through len
+        if visual_index is None and count % visuals:
             raise OmniVLValueError(f'{count} texts cannot be grouped evenly over {visuals} visuals; give visual_index')
-        query = self.query(tokens).view(visuals, -1, self.num_heads, self.head_width).transpose(1, 2)
-        attended = self._look_up(query, key, value, key_mask)
+        rate = self.dropout if self.training else 0.0
+        # On a CPU copies of keys and values take longer than the rest, and dropout keeps attention from being fused.
+        if (visual_index is not None or rate) and can_loop(tokens):
+            return self.proj(self._visual_by_visual(self.query(tokens), key_value, visual_index, key_mask, rate))
+        groups = count if visual_index is not None else visuals
+        query = self.query(tokens).view(groups, -1, self.num_heads, self.head_width).transpose(1, 2)
+        if visual_index is None:
+            attended = _look_up(query, *key_value, key_mask, rate)
+        # Copies for each pair are not kept, but made again in the backward pass; on meta, operations count once.
+        elif torch.is_grad_enabled() and not tokens.is_meta:
+            attended = checkpoint(_look_up, query, *key_value, key_mask, rate, visual_index, use_reentrant=False)
+        else:
+            attended = _look_up(query, *key_value, key_mask, rate, visual_index)
         return self.proj(attended.transpose(1, 2).reshape(count, length, width))
 
     def look_directly(self, tokens: Tensor, visual_tokens: Tensor) -> Tensor:
@@ -178,25 +184,63 @@ class CrossAttention(nn.Module):
         attended = torch.einsum('blhc,hdc->blhd', read, value).reshape(batch, length, width)
         return self.proj(attended + self.key_value.bias[width:])
 
-    def _look_up(self, query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None) -> Tensor:
-        """Attend with one query for each of B visuals, however long: float (B, h, G * L, d) to the same shape."""
-        mask = None if key_mask is None else key_mask[:, None, None]  # (B, 1, 1, S)
-        return F.scaled_dot_product_attention(query, key, value, mask, self.dropout if self.training else 0.0)
-
     def _visual_by_visual(
-        self, tokens: Tensor, key_value: KeyValue, visual_index: Tensor, key_mask: Tensor | None
+        self, query: Tensor, key_value: KeyValue, visual_index: Tensor | None, key_mask: Tensor | None, rate: float
     ) -> Tensor:
-        """Do as ``forward`` without a copy of keys and values for each text, which on a CPU takes longer than the rest.
+        """Look up visual after visual, each with the queries of all its texts in one: float (N, L, D) to the same."""
+        count, length, width = query.shape
+        visuals = key_value[0].shape[0]
+        order, runs = None, [count // visuals] * visuals
+        if visual_index is not None:
+            order, runs = visual_index.argsort(stable=True), visual_index.bincount(minlength=visuals).tolist()
+            query = query.index_select(0, order)
+        parts = query.view(count * length, self.num_heads, self.head_width).split([run * length for run in runs])
+        masks = [None] * visuals if key_mask is None else key_mask[:, None].unbind()
+        read = [
+            _look_up(part.transpose(0, 1)[None], key[None], value[None], mask, rate)[0].transpose(0, 1)
+            for part, key, value, mask in zip(parts, key_value[0].unbind(), key_value[1].unbind(), masks)
+            if part.shape[0]
+        ]
+        attended = torch.cat(read).view(count, length, width)
+        return attended if order is None else attended.index_select(0, order.argsort())
 
-        Neighbours in the batch that look at the same visual are taken together.
-        """
-        count, length, width = tokens.shape
-        query = self.query(tokens).view(count * length, self.num_heads, self.head_width)
-        visuals, runs = torch.unique_consecutive(visual_index, return_counts=True)
-        attended = []
-        for visual, part in zip(visuals.tolist(), query.split((runs * length).tolist())):
-            key, value = (tensor[visual : visual + 1] for tensor in key_value)
-            mask = None if key_mask is None else key_mask[visual : visual + 1]
-            found = self._look_up(part.transpose(0, 1)[None], key, value, mask)  # (1, h, n * L, d)
-            attended.append(found[0].transpose(0, 1))
-        return self.proj(torch.cat(attended).reshape(count, length, width))
+
+def can_loop(tokens: Tensor) -> bool:
+    """Tell whether the number of texts of each visual can be read: of real tensors on a CPU, that no compiler traces.
+
+    On a GPU that would wait for the device.
+    """
+    return type(tokens) is Tensor and tokens.device.type == 'cpu' and not torch.compiler.is_compiling()
+
+
+def _look_up(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    key_mask: Tensor | None,
+    rate: float,
+    visual_index: Tensor | None = None,
+) -> Tensor:
+    """Attend with one query for each of B visuals, however long, or for N texts with the visual of each.
+
+    Args:
+        query: float (B, h, G * L, d), or (N, h, L, d).
+        key: float (B, h, S, d).
+        value: float (B, h, S, d).
+        key_mask: bool (B, S).
+        rate: Of dropout.
+        visual_index: int64 (N,).
+
+    Returns:
+        As the query.
+    """
+    if visual_index is not None:
+        key, value = key.index_select(0, visual_index), value.index_select(0, visual_index)
+        key_mask = None if key_mask is None else key_mask.index_select(0, visual_index)
+    mask = None if key_mask is None else key_mask[:, None, None]  # (B, 1, 1, S)
+    if not (rate and can_loop(query)):
+        return F.scaled_dot_product_attention(query, key, value, mask, rate)
+    # The same, where PyTorch would make, and keep for the backward pass, a scaled copy of the keys.
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    scores = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
+    return F.dropout(scores.softmax(dim=-1), rate) @ value

@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
@@ -12,6 +13,8 @@ from ..momentum import Candidates
 from .base import StepLoss
 
 POSITIVES = ('mean', 'sum')
+# Similarities that are made at a time, anchors times candidates: they take 8 MB.
+CHUNK = 2**21
 
 
 def _full_precision(device: str) -> AbstractContextManager:
@@ -20,14 +23,16 @@ def _full_precision(device: str) -> AbstractContextManager:
 
 
 def _one_way(
-    anchors: Tensor, candidates: Tensor, positive: Tensor, valid: Tensor, temperature: Tensor, positives: str
+    anchors: Tensor, target_ids: Tensor, candidates: Tensor, known: Candidates, temperature: Tensor, positives: str
 ) -> Tensor:
-    logits = anchors @ candidates.T / temperature  # (B, M)
-    log_probability = logits.masked_fill(~valid, -torch.inf).log_softmax(dim=1)
-    per_anchor = -log_probability.masked_fill(~positive, 0).sum(dim=1)  # (B,)
+    """Sum the loss of some anchors, float (b, E), over them; ``candidates`` (M, E) are those of ``known`` to take."""
+    positive = (target_ids[:, None] == known.target_ids[None]) & known.valid  # (b, M)
+    logits = anchors @ candidates.T / temperature  # (b, M)
+    log_probability = logits.masked_fill(~known.valid, -torch.inf).log_softmax(dim=1)
+    per_anchor = -log_probability.masked_fill(~positive, 0).sum(dim=1)  # (b,)
     if positives == 'mean':
         per_anchor = per_anchor / positive.sum(dim=1).clamp(min=1)
-    return per_anchor.mean()
+    return per_anchor.sum()
 
 
 def univlc_loss(
@@ -47,7 +52,7 @@ def univlc_loss(
 
     Section 3.2 of the paper, whose sum carries no :math:`1/|P(i)|` as far as is known (``positives='sum'``). The
     default divides by it as UniCL (2204.03610) does, else frequent classes dominate. With unique labels both are
-    InfoNCE.
+    InfoNCE. Of more than ``CHUNK`` similarities those of some anchors at a time are made.
 
     Args:
         visual: Unit vectors of the visuals v, float (B, E).
@@ -67,11 +72,17 @@ def univlc_loss(
     if positives not in POSITIVES:
         raise OmniVLValueError(f'positives must be one of {POSITIVES}, got {positives!r}')
     with _full_precision(visual.device.type):  # bf16 has 3 digits; logits are divided by tau = 0.07
-        positive = (target_ids[:, None] == candidates.target_ids[None]) & candidates.valid  # (B, M)
-        shared = (positive, candidates.valid, temperature, positives)
-        visual_to_text = _one_way(visual.float(), candidates.text.float(), *shared)
-        text_to_visual = _one_way(text.float(), candidates.visual.float(), *shared)
-        return (visual_to_text + text_to_visual) / 2
+        total = torch.zeros((), device=visual.device)
+        rows = max(1, CHUNK // candidates.target_ids.shape[0])
+        for anchors, others in ((visual.float(), candidates.text.float()), (text.float(), candidates.visual.float())):
+            for part, labels in zip(anchors.split(rows), target_ids.split(rows)):
+                arguments = (part, labels, others, candidates, temperature, positives)
+                # Of several chunks the similarities are not kept, but made again in the backward pass.
+                if anchors.shape[0] > rows and torch.is_grad_enabled():
+                    total = total + checkpoint(_one_way, *arguments, use_reentrant=False)
+                else:
+                    total = total + _one_way(*arguments)
+        return total / (2 * visual.shape[0])
 
 
 @MODELS.register_module()

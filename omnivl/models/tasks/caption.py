@@ -13,7 +13,8 @@ from omnivl.structures import VLBatch, VLDataSample
 
 from ..interfaces import TextTokenizer, Writing
 from ..losses import TextPrediction
-from ..omnivl import IGNORED, prompt_ids
+from ..losses.language import IGNORED
+from ..omnivl import prompt_ids
 from ..writing import write_texts
 from .base import ModelOptions, TrainingStep, TrunkModel
 

@@ -2,6 +2,8 @@
 
 from functools import cached_property
 
+from torch import Tensor
+
 from omnivl.registry import MODELS
 
 from ..interfaces import KeyValues
@@ -23,7 +25,16 @@ class PretrainingStep(RetrievalStep):
     @cached_property
     def language(self) -> TextPrediction:
         """What the generation decoder says of each token of the texts."""
-        return self.model.trunk.predict_text(*self.batch.texts, self.writing_key_values)
+        trunk = self.model.trunk
+        if self.model.micro_batches == 1:
+            return trunk.predict_text(*self.batch.texts, self.writing_key_values)
+
+        def predict(visual_tokens: Tensor, text_ids: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
+            """Predict some of the texts."""
+            return trunk.predict_text(text_ids, text_mask, trunk.writing_key_values(visual_tokens))[:2]
+
+        tokens, targets = self.in_parts(predict, self.visual.tokens, *self.batch.texts)
+        return TextPrediction(tokens, targets, trunk.generation_decoder.to_logits)
 
 
 @MODELS.register_module()

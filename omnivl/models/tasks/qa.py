@@ -147,7 +147,7 @@ class AnsweringModel(TrunkModel):
             chosen = candidates[part].flatten()
             longest = int(real[chosen].sum(dim=1).max())
             prediction = self.predict_answers(ids[chosen, :longest], real[chosen, :longest], questions.select(part))
-            scores.append(answer_log_likelihoods(*prediction).view(-1, k))
+            scores.append(answer_log_likelihoods(prediction).view(-1, k))
         best = torch.cat(scores).max(dim=1)
         return candidates.gather(1, best.indices[:, None]).squeeze(1), best.values
 
@@ -283,7 +283,9 @@ class OmniVLQA(AnsweringModel):
     ) -> TextPrediction:
         """See ``AnsweringModel.predict_answers``."""
         inputs, targets = shift_for_writing(answer_ids, answer_mask, self.tokenizer.decoder_id)
-        return TextPrediction(self.answer_decoder(inputs, questions.key_values, owner, questions.mask), targets)
+        decoder = self.answer_decoder
+        tokens = decoder(inputs, questions.key_values, owner, questions.mask, to_vocabulary=False)
+        return TextPrediction(tokens, targets, decoder.to_logits)
 
     def begin(self, questions: Questions) -> Writing:
         """Prepare to write answers, [DEC] first."""

@@ -1,6 +1,7 @@
 """Bringing visuals and texts together: contrast, and matching with hard negatives (OmniVL, section 3.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -11,10 +12,11 @@ from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
-from omnivl.structures import VLBatch
+from omnivl.structures import VisualFeatures, VLBatch
 
 from ..distributed import fetch_rows, gather_batch, with_fetched_texts
 from ..interfaces import KeyValues
+from ..layers.recompute import run_in_parts
 from ..losses.negatives import MatchingPairs
 from ..momentum import Candidates, FeatureQueues, MomentumEncoder
 from ..omnivl import PARTS
@@ -42,6 +44,21 @@ class RetrievalStep(TrainingStep):
         'match_logits': (*FOLLOWED, 'temperature', 'alignment_decoder', 'matching_head'),
     }
 
+    def in_parts(self, function: Callable[..., tuple[Tensor, ...]], *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Call a function on the micro-batches of the step, see ``run_in_parts``."""
+        return run_in_parts(function, self.model.micro_batches, *tensors)
+
+    @cached_property
+    def visual(self) -> VisualFeatures:
+        """Tokens (B, S, D) and vectors (B, D) of the visuals."""
+        batch = self.batch
+
+        def encode(frames: Tensor) -> VisualFeatures:
+            """Encode some of them."""
+            return self.model.trunk.encode(replace(batch, inputs={batch.modality: frames}))
+
+        return VisualFeatures(*self.in_parts(encode, batch.frames))
+
     @cached_property
     def visual_feature(self) -> Tensor:
         """Unit vectors of the visuals, float (B, E)."""
@@ -50,7 +67,7 @@ class RetrievalStep(TrainingStep):
     @cached_property
     def text_feature(self) -> Tensor:
         """Unit vectors of the texts, float (B, E)."""
-        return self.model.trunk.embed_text(*self.batch.texts)
+        return self.in_parts(lambda *texts: (self.model.trunk.embed_text(*texts),), *self.batch.texts)[0]
 
     @cached_property
     def temperature(self) -> Tensor:
@@ -76,7 +93,9 @@ class RetrievalStep(TrainingStep):
 
     @cached_property
     def match_logits(self) -> Tensor:
-        """Scores of the pairs, float (3B, 2), in one pass."""
+        """Scores of the pairs, float (3B, 2), in one pass, or in one for each micro-batch."""
+        if self.model.micro_batches > 1:
+            return self._match_logits_in_parts()
         key_values, texts = self.match_key_values, self.batch.texts
         if self.pairs.wanted_visuals is not None and self.pairs.wanted_texts is not None:
             tokens = fetch_rows(self.visual.tokens, self.pairs.wanted_visuals)
@@ -88,6 +107,27 @@ class RetrievalStep(TrainingStep):
             texts = with_fetched_texts(*texts, self.pairs.wanted_texts)
         text_ids, text_mask = (tensor[self.pairs.text_index] for tensor in texts)
         return self.model.trunk.match_logits(text_ids, text_mask, key_values, self.pairs.visual_index)
+
+    def _match_logits_in_parts(self) -> Tensor:
+        """Score the pairs of some samples at a time; of wrong visuals, keys and values are made once more."""
+        if self.pairs.wanted_visuals is not None:
+            raise OmniVLValueError(
+                f'model.micro_batches={self.model.micro_batches} scores pairs of this rank alone, and '
+                'model.negatives.all_ranks=True fetches those of others: leave one of the two off'
+            )
+        trunk = self.model.trunk
+
+        def score(visuals: Tensor, texts: Tensor) -> tuple[Tensor]:
+            """Score the pairs, int64 (b, 3) of the kinds of ``MatchingPairs``, of b samples: float (b, 3, 2)."""
+            own = torch.arange(visuals.shape[0], device=visuals.device)
+            key_values = trunk.matching_key_values(self.visual.tokens[visuals[:, :2].T.flatten()])
+            text_ids, text_mask = (tensor[texts.T.flatten()] for tensor in self.batch.texts)
+            visual_index = torch.cat([own, own + visuals.shape[0], own])
+            logits = trunk.match_logits(text_ids, text_mask, key_values, visual_index)
+            return (logits.unflatten(0, (3, -1)).transpose(0, 1),)
+
+        kinds = (index.unflatten(0, (3, -1)).T for index in (self.pairs.visual_index, self.pairs.text_index))
+        return self.in_parts(score, *kinds)[0].transpose(0, 1).flatten(0, 1)
 
 
 @MODELS.register_module()
@@ -103,6 +143,8 @@ class OmniVLRetrieval(TrunkModel):
         queue_length: Places M of the three queues (57600 in BLIP).
         momentum: Of the momentum encoder (0.995 in BLIP).
         momentum_ramp: Whether the momentum encoder starts faster, see ``MomentumEncoder``.
+        micro_batches: Parts in which a batch goes through the networks. The losses are those of the whole batch, with
+            the activations of one part at a time, for another forward pass: contrast wants large batches.
         parts: See ``TrunkModel``; by default what the losses need.
         **options: See ``TrunkModel``.
     """
@@ -118,6 +160,7 @@ class OmniVLRetrieval(TrunkModel):
         queue_length: int = 57600,
         momentum: float = 0.995,
         momentum_ramp: bool = False,
+        micro_batches: int = 1,
         parts: Sequence[str] = ('visual_encoder',),
         **options: Unpack[ModelOptions],
     ) -> None:
@@ -130,6 +173,9 @@ class OmniVLRetrieval(TrunkModel):
                 f'{self.loss_names} of model.losses have negatives chosen by contrastive features that no loss trains: '
                 'give a contrastive loss such as UniVLCLoss too'
             )
+        if micro_batches < 1:
+            raise OmniVLValueError(f'micro_batches must be at least 1, got {micro_batches} (set model.micro_batches)')
+        self.micro_batches = micro_batches
         self.use_labels = use_labels
         self.negatives = MODELS.build(negatives or dict(type='HardNegatives'))
         self.momentum_encoder: MomentumEncoder | None = None
@@ -222,7 +268,12 @@ class OmniVLRetrieval(TrunkModel):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Encode the batches of all ranks by the momentum encoder: visual (R * B, E), text (R * B, E), labels."""
         averages = momentum.averages
-        visual = averages['visual_proj'](averages['visual_encoder'](batch.frames, batch.modality).pooled)
-        text = averages['text_proj'](averages['text_encoder'](*batch.texts, first_only=True).pooled)
+
+        def embed(frames: Tensor, *texts: Tensor) -> tuple[Tensor, Tensor]:
+            """Encode some samples."""
+            visual = averages['visual_proj'](averages['visual_encoder'](frames, batch.modality).pooled)
+            return visual, averages['text_proj'](averages['text_encoder'](*texts, first_only=True).pooled)
+
+        visual, text = run_in_parts(embed, self.micro_batches, batch.frames, *batch.texts)
         unit = [F.normalize(feature.float(), dim=-1) for feature in (visual, text)]
         return gather_batch(unit[0]), gather_batch(unit[1]), gather_batch(target_ids)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from omnivl.errors import OmniVLValueError
 from omnivl.models.encoders.image import init_linear
 from omnivl.models.layers import AttentionalPooler, FeedForward, FeedForwardBlock, TransformerLayer
 from omnivl.models.layers.attention import KeyValue
 from omnivl.models.layers.linear import Linear
+from omnivl.models.layers.recompute import Recompute, check_recompute, run_layers
 from omnivl.registry import MODELS
 from omnivl.structures import VisualFeatures
 
@@ -133,7 +133,7 @@ class MultimodalDecoder(nn.Module):
         activation: See ``FeedForward``.
         norm_eps: Of the layer norms.
         init_std: Standard deviation of the linear layers at their start; None = ``width ** -0.5``.
-        activation_checkpointing: Recompute the layers in the backward pass.
+        activation_checkpointing: What of the layers is computed again in the backward pass, see ``run_block``.
     """
 
     def __init__(
@@ -148,11 +148,11 @@ class MultimodalDecoder(nn.Module):
         activation: str = 'gelu',
         norm_eps: float = 1e-5,
         init_std: float | None = None,
-        activation_checkpointing: bool = False,
+        activation_checkpointing: Recompute = False,
     ) -> None:
         super().__init__()
         self.width = width
-        self.activation_checkpointing = activation_checkpointing
+        self.activation_checkpointing = check_recompute(activation_checkpointing)
         self.layers = nn.ModuleList(
             MultimodalLayer(
                 width,
@@ -196,12 +196,7 @@ class MultimodalDecoder(nn.Module):
         Returns:
             Normalised tokens, float (N, L, D), for ``head`` (logits at position i are for token i + 1), and the cache.
         """
-        present = []
-        for index, layer in enumerate(self.layers):
-            arguments = (tokens, key_values[index], visual_index, mask, mask is None, past[index] if past else None)
-            if self.activation_checkpointing and self.training:
-                tokens, kept = checkpoint(layer, *arguments, use_reentrant=False)
-            else:
-                tokens, kept = layer(*arguments)
-            present.append(kept)
+        recompute = self.training and self.activation_checkpointing
+        shared = dict(visual_index=visual_index, mask=mask, causal=mask is None)
+        tokens, present = run_layers(self.layers, tokens, key_values, past, recompute, **shared)
         return self.norm(tokens), present

@@ -11,7 +11,8 @@ from omnivl.errors import OmniVLValueError
 from omnivl.models.generation import Writing
 from omnivl.models.interfaces import KeyValues
 from omnivl.models.losses import TextPrediction
-from omnivl.models.omnivl import IGNORED, reorder_cache
+from omnivl.models.losses.language import IGNORED
+from omnivl.models.omnivl import reorder_cache
 from omnivl.models.tasks.base import ModelOptions
 from omnivl.models.tasks.qa import AnsweringModel
 from omnivl.registry import MODELS
@@ -81,7 +82,7 @@ class CoCaQA(AnsweringModel):
         chosen = before + torch.arange(length - 1, device=answer_ids.device)
         decoded = decoded.take_along_dim(chosen[:, :, None], dim=1)  # (A, L - 1, D)
         targets = answer_ids[:, 1:].masked_fill(~answer_mask[:, 1:], IGNORED)
-        return TextPrediction(self.trunk.text_decoder.head(decoded), targets)
+        return TextPrediction(decoded, targets, self.trunk.text_decoder.head)
 
     def begin(self, questions: Questions) -> Writing:
         """Prepare to write answers, [DEC] first, each at the positions behind its own question."""

@@ -11,7 +11,8 @@ from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import Contrasts, KeyValues, TextTokenizer, Writes, Writing
 from omnivl.models.layers.temperature import Temperature
 from omnivl.models.losses import TextPrediction
-from omnivl.models.omnivl import IGNORED, prompt_ids, reorder_cache
+from omnivl.models.losses.language import IGNORED
+from omnivl.models.omnivl import prompt_ids, reorder_cache
 from omnivl.models.trunk import VisualTrunk
 from omnivl.registry import MODELS, TOKENIZERS
 from omnivl.structures import TextFeatures, VisualFeatures, VLBatch
@@ -169,7 +170,7 @@ class CoCa(VisualTrunk):
         """
         decoded, _ = self.text_decoder(tokens[:, :-1], key_values)
         targets = text_ids[:, 1:].masked_fill(~text_mask[:, 1:], IGNORED)
-        return TextPrediction(self.text_decoder.head(decoded), targets)
+        return TextPrediction(decoded, targets, self.text_decoder.head)
 
     def read_on(
         self,

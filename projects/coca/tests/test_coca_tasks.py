@@ -94,10 +94,10 @@ def test_answers_are_predicted_behind_their_questions(answerer):
         for padding in (0, 2):
             padded = question_batch(answerer, QUESTIONS, padding)
             grouped = answerer.predict_answers(ids.repeat(3, 1), mask.repeat(3, 1), answerer.read_questions(padded))
-            found = answer_log_likelihoods(*grouped).view(3, 3)
+            found = answer_log_likelihoods(grouped).view(3, 3)
             assert torch.allclose(found, torch.tensor(expected), atol=1e-4)
             owner = torch.tensor([2, 0, 0])
-            owned = answer_log_likelihoods(*answerer.predict_answers(ids, mask, answerer.read_questions(padded), owner))
+            owned = answer_log_likelihoods(answerer.predict_answers(ids, mask, answerer.read_questions(padded), owner))
             assert torch.allclose(owned, torch.tensor([expected[q][a] for a, q in enumerate(owner)]), atol=1e-4)
             best, scores = answerer.rank_answers(padded, answers)
             assert best.tolist() == torch.tensor(expected).argmax(1).tolist()

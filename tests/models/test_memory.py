@@ -1,0 +1,216 @@
+"""What takes less memory gives the same: losses and gradients beside those of the plain way, and what is kept."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from omnivl.models.encoders import TextEncoder
+from omnivl.models.layers import CrossAttentionBlock, SpaceTimeBlock, attention, recompute
+from omnivl.models.layers.recompute import run_block
+from omnivl.models.losses import TextPrediction, language, language_loss, univlc, univlc_loss
+from omnivl.models.momentum import Candidates
+
+WIDTH, HEADS = 12, 3
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def kept_for_backward(function):
+    """Bytes of the storages that autograd keeps of a function, and what it returns."""
+    kept = {}
+
+    def pack(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        result = function()
+    return sum(storage.nbytes() for storage in kept.values()), result
+
+
+def gradients_of(loss, *tensors):
+    return torch.autograd.grad(loss, tensors, retain_graph=True)
+
+
+def same(found, expected, tolerance=1e-6):
+    return all(torch.allclose(one, other, atol=tolerance) for one, other in zip(found, expected, strict=True))
+
+
+@pytest.fixture(params=['a CPU', 'a GPU'])
+def device_kind(request, monkeypatch):
+    """Attend visual by visual, as on a CPU, or with copies that are made again, as on a GPU."""
+    if request.param == 'a GPU':
+        monkeypatch.setattr(attention, 'can_loop', lambda tokens: False)
+
+
+@pytest.mark.usefixtures('device_kind')
+@pytest.mark.parametrize('masked', [False, True])
+def test_pairs_look_at_their_visual_as_with_a_copy_of_it(masked):
+    block = CrossAttentionBlock(WIDTH, 8, HEADS, dropout=0.0).train()
+    for parameter in block.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    tokens, visual = torch.randn(6, 2, WIDTH, requires_grad=True), torch.randn(4, 7, 8, requires_grad=True)
+    index = torch.tensor([3, 0, 1, 0, 3, 0])  # nothing looks at visual 2
+    mask = torch.arange(7) < torch.tensor([7, 4, 5, 3])[:, None] if masked else None
+    weights = torch.randn(6, 2, WIDTH)
+    found = (block(tokens, block.project_visual(visual), index, mask) * weights).sum()
+    copied = block(tokens, block.project_visual(visual[index]), None, None if mask is None else mask[index])
+    expected = (copied * weights).sum()
+    assert same([found], [expected])
+    trained = (tokens, visual, *block.parameters())
+    assert same(gradients_of(found, *trained), gradients_of(expected, *trained), 1e-5)
+
+
+def test_dropout_of_attention_weights_is_drawn_once(monkeypatch):
+    """Of copies that are made again in the backward pass: the gradient is that of what was computed."""
+    monkeypatch.setattr(attention, 'can_loop', lambda tokens: False)
+    key, value = torch.randn(2, 3, 7, 4, requires_grad=True), torch.randn(2, 3, 7, 4, requires_grad=True)
+    block = CrossAttentionBlock(WIDTH, 8, HEADS, dropout=0.5).train()
+    tokens, index = torch.randn(3, 2, WIDTH), torch.tensor([1, 0, 1])
+    gradients = []
+    for again in (attention.checkpoint, lambda function, *arguments, use_reentrant: function(*arguments)):
+        monkeypatch.setattr(attention, 'checkpoint', again)
+        torch.manual_seed(1)
+        gradients.append(gradients_of(block(tokens, (key, value), index).square().sum(), key, value))
+    assert same(*gradients)
+
+
+def test_attention_with_dropout_on_a_cpu_is_pytorchs(monkeypatch):
+    query, key, value = (torch.randn(2, 3, length, 4) for length in (5, 7, 7))
+    mask = torch.arange(7) < torch.tensor([7, 4])[:, None]
+    torch.manual_seed(1)
+    found = attention._look_up(query, key, value, mask, 0.4)
+    torch.manual_seed(1)
+    assert torch.allclose(found, F.scaled_dot_product_attention(query, key, value, mask[:, None, None], 0.4), atol=1e-6)
+
+
+@pytest.mark.usefixtures('device_kind')
+@pytest.mark.parametrize('dropout', [0.0, 0.1])
+def test_no_pair_keeps_keys_and_values_of_its_own(dropout):
+    block = CrossAttentionBlock(WIDTH, 8, HEADS, dropout=dropout).train()
+    tokens, visual = torch.randn(12, 1, WIDTH), torch.randn(2, 300, 8)
+    key_value = block.project_visual(visual)
+    size = 2 * key_value[0].nbytes
+    kept, _ = kept_for_backward(lambda: block(tokens, key_value, torch.arange(12) % 2))
+    weights = 3 * 12 * HEADS * 300 * 4 if dropout else 0  # softmax, what is left of it, and the draw
+    assert kept < size + weights + 20_000 < 6 * size
+
+
+@pytest.mark.parametrize('how', [True, 'selective'])
+def test_what_is_computed_again_changes_no_loss_and_no_gradient(how, tiny_model, random_batch):
+    """Not even with dropout: the draws are kept."""
+    found = []
+    for again in (False, how):
+        model = tiny_model(shake=True).train()
+        for part in model.modules():
+            if hasattr(part, 'activation_checkpointing'):
+                part.activation_checkpointing = again
+            if isinstance(part, nn.Dropout):
+                part.p = 0.1
+        torch.manual_seed(1)
+        kept, losses = kept_for_backward(lambda model=model: model.loss(random_batch()))
+        total = sum(value for name, value in losses.items() if name.startswith('loss_'))
+        total.backward()
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        found.append((kept, [total, *gradients]))
+    assert found[1][0] < 0.6 * found[0][0]
+    assert same(found[0][1], found[1][1])
+
+
+def test_selective_recomputation_runs_wide_products_and_attention_once():
+    calls = []
+
+    class Count(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, arguments=(), options=None):
+            calls.append(function)
+            return function(*arguments, **(options or {}))
+
+    block = SpaceTimeBlock(WIDTH, HEADS).train()
+    tokens = torch.randn(2, 1, 5, WIDTH, requires_grad=True)
+    with Count():
+        run_block(block, tokens, temporal=False, recompute='selective').sum().backward()
+    counts = [calls.count(getattr(torch.ops.aten, name).default) for name in ('addmm', 'gelu', 'native_layer_norm')]
+    assert counts == [4, 2, 4]
+
+
+def test_what_to_recompute_has_its_message():
+    with pytest.raises(ValueError, match="activation_checkpointing must be False, True or 'selective', got 'cheap'"):
+        TextEncoder(40, width=16, depth=1, num_heads=2, activation_checkpointing='cheap')
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.1])
+def test_logits_in_chunks_give_the_loss_of_all_at_once(smoothing, monkeypatch):
+    head, tokens = nn.Linear(8, 2000), torch.randn(4, 50, 8, requires_grad=True)
+    targets = torch.randint(0, 2000, (4, 50)).masked_fill(torch.rand(4, 50) < 0.5, -100)
+    monkeypatch.setattr(language, 'CHUNK', 16)
+    kept, loss = kept_for_backward(lambda: language_loss(TextPrediction(tokens, targets, head), smoothing))
+    expected = F.cross_entropy(head(tokens).flatten(0, 1), targets.flatten(), label_smoothing=smoothing)
+    assert same([loss], [expected])
+    trained = (tokens, head.weight, head.bias)
+    assert same(gradients_of(loss, *trained), gradients_of(expected, *trained))
+    assert kept < 16 * 2000 * 4
+
+
+@pytest.mark.parametrize('positives', ['mean', 'sum'])
+def test_the_contrast_in_chunks_of_anchors_is_that_of_all_at_once(positives, monkeypatch):
+    visual, text = (F.normalize(torch.randn(8, 4), dim=1).requires_grad_() for _ in range(2))
+    labels, temperature = torch.arange(8) // 2, torch.tensor(0.07, requires_grad=True)
+    others = [F.normalize(torch.randn(1000, 4), dim=1) for _ in range(2)]
+    candidates = Candidates(*others, torch.arange(1000) % 4, torch.arange(1000) < 900)
+
+    def contrast():
+        return univlc_loss(visual, text, labels, candidates, temperature, positives)
+
+    expected = contrast()
+    monkeypatch.setattr(univlc, 'CHUNK', 3000)
+    kept, loss = kept_for_backward(contrast)
+    assert same([loss], [expected])
+    trained = (visual, text, temperature)
+    assert same(gradients_of(loss, *trained), gradients_of(expected, *trained), 1e-5)
+    assert kept < 8 * 1000 * 4 + sum(one.nbytes for one in others)
+
+
+def without_dropout(model):
+    for part in model.modules():
+        if isinstance(getattr(part, 'dropout', None), float):
+            part.dropout = 0.0
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    return model
+
+
+def test_micro_batches_give_the_losses_and_gradients_of_the_whole_batch(tiny_model, random_batch):
+    """With all three losses, and the negatives of the whole batch; the queues move alike."""
+    found = []
+    for count in (1, 3):
+        model = without_dropout(tiny_model(shake=True, micro_batches=count).train())
+        torch.manual_seed(1)
+        kept, losses = kept_for_backward(lambda model=model: model.loss(random_batch(size=8)))
+        sum(value for name, value in losses.items() if name.startswith('loss_')).backward()
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        found.append((kept, [*losses.values(), *gradients, model.queues.visual, model.queues.text]))
+    assert len(found[0][1]) > 50 and same(found[0][1], found[1][1], 2e-6)
+    assert found[1][0] < 0.5 * found[0][0]
+
+
+def test_micro_batches_draw_dropout_once(monkeypatch, tiny_model, random_batch):
+    gradients = []
+    plain = lambda function, *arguments, use_reentrant: function(*arguments)  # noqa: E731
+    for again in (recompute.checkpoint, plain):
+        monkeypatch.setattr(recompute, 'checkpoint', again)
+        model = tiny_model(shake=True, micro_batches=2).train()
+        torch.manual_seed(1)
+        losses = model.loss(random_batch())
+        sum(value for name, value in losses.items() if name.startswith('loss_')).backward()
+        gradients.append([parameter.grad for parameter in model.parameters() if parameter.grad is not None])
+    assert same(*gradients)
+
+
+def test_no_micro_batch_has_its_message(tiny_model):
+    with pytest.raises(ValueError, match='micro_batches must be at least 1, got 0'):
+        tiny_model(micro_batches=0)
