@@ -9,6 +9,9 @@ import torch.multiprocessing
 from coca_world import make_batch, make_model
 from torch.nn.parallel import DistributedDataParallel
 
+from omnivl.engine import PrecisionOptimWrapper
+from omnivl.engine.fully_shard import FullyShard
+from omnivl.storage.tensor_shards import is_sharded, whole
 from omnivl.structures import VLBatch
 
 KINDS = dict(cascade={}, single=dict(kind='single', pool='cls_shifted', between=True))
@@ -26,9 +29,29 @@ def train(changes, rank=None):
     return {name: value.detach() for name, value in losses.items()}, {n: p.grad for n, p in model.named_parameters()}
 
 
+class AsItIs(torch.nn.Module):
+    """In the place of the data preprocessor."""
+
+    def forward(self, batch, training):
+        return (batch,)
+
+
+def train_in_shards(changes, rank):
+    """What a step of FSDP2 takes from the weights at a learning rate of 1: the gradients of both ranks' halves."""
+    model, batch = make_model(**changes).train(), make_batch(count=6)
+    model.data_preprocessor = AsItIs()
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    wrapped, part = FullyShard(model), slice(3 * rank, 3 * rank + 3)
+    assert any(is_sharded(parameter) for parameter in model.parameters())
+    own = VLBatch({'image': batch.frames[part]}, text_ids=batch.text_ids[part], text_mask=batch.text_mask[part])
+    wrapped.train_step(own, PrecisionOptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0)))
+    return {name: before[name] - value for name, value in whole(dict(model.named_parameters())).items()}
+
+
 def work(rank, port, folder):
     torch.distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
-    torch.save({name: train(changes, rank) for name, changes in KINDS.items()}, folder / f'{rank}.pt')
+    found = {name: (*train(changes, rank), train_in_shards(changes, rank)) for name, changes in KINDS.items()}
+    torch.save(found, folder / f'{rank}.pt')
     torch.distributed.destroy_process_group()
 
 
@@ -44,7 +67,8 @@ def test_two_processes_have_the_losses_and_the_gradients_of_one(tmp_path):
             assert torch.allclose(sum(found[kind][0][name] for found in ranks) / 2, value, atol=1e-5)
         for found in ranks:
             assert found[kind][1].keys() == gradients.keys()
-            assert all(torch.allclose(found[kind][1][name], value, atol=1e-5) for name, value in gradients.items())
+            for own in found[kind][1:]:  # of DDP, and in shards
+                assert all(torch.allclose(own[name], value, atol=1e-5) for name, value in gradients.items())
 
 
 def test_half_precision_gives_nearly_the_same_losses():

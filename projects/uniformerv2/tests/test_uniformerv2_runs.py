@@ -15,9 +15,11 @@ from uniformer_world import SIZE, make_classifier
 
 from omnivl.commands.flops.counting import Sizes, measure
 from omnivl.commands.main import run_command
-from omnivl.engine import read_config
+from omnivl.engine import PrecisionOptimWrapper, read_config
+from omnivl.engine.fully_shard import FullyShard
 from omnivl.engine.identity import plain
 from omnivl.storage import load_checkpoint
+from omnivl.storage.tensor_shards import is_sharded, whole
 from omnivl.structures import VLBatch
 from projects.uniformerv2.tools import study
 from projects.uniformerv2.tools.compare import load_model_file
@@ -101,21 +103,44 @@ def test_train_resume_test_export_and_classify(monkeypatch, tmp_path, config_fil
     assert answers[0] == pytest.approx(answers[1], abs=1e-5)
 
 
-def gradients(rank=None):
-    """The gradients of a batch of four clips, or of a rank's half of it; the head sees no dropout."""
-    torch.set_num_threads(1)
-    model = make_classifier().train()
-    wrapped = model if rank is None else DistributedDataParallel(model)
+class AsItIs(torch.nn.Module):
+    """In the place of the data preprocessor."""
+
+    def forward(self, batch, training):
+        return (batch,)
+
+
+def batch_of(rank=None):
+    """A batch of four clips, or a rank's half of it."""
     frames = torch.randn(4, 2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(5))
     labels = torch.tensor([0, 1, 2, 3])
     part = slice(None) if rank is None else slice(2 * rank, 2 * rank + 2)
-    wrapped(VLBatch({'video': frames[part]}, labels=labels[part]), mode='loss')['loss_class'].backward()
+    return VLBatch({'video': frames[part]}, labels=labels[part])
+
+
+def gradients(rank=None):
+    """The gradients of a batch, or of a rank's half of it in DDP; the head sees no dropout."""
+    torch.set_num_threads(1)
+    model = make_classifier().train()
+    wrapped = model if rank is None else DistributedDataParallel(model)
+    wrapped(batch_of(rank), mode='loss')['loss_class'].backward()
     return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def sharded_gradients(rank):
+    """What a step of FSDP2 takes from the weights at a learning rate of 1."""
+    model = make_classifier().train()
+    model.data_preprocessor = AsItIs()
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    wrapped = FullyShard(model)
+    assert any(is_sharded(parameter) for parameter in model.parameters())
+    wrapped.train_step(batch_of(rank), PrecisionOptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0)))
+    return {name: before[name] - value for name, value in whole(dict(model.named_parameters())).items()}
 
 
 def work(rank, port, folder):
     torch.distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
-    torch.save(gradients(rank), folder / f'{rank}.pt')
+    torch.save((gradients(rank), sharded_gradients(rank)), folder / f'{rank}.pt')
     torch.distributed.destroy_process_group()
 
 
@@ -126,9 +151,9 @@ def test_two_processes_have_the_gradients_of_one(tmp_path):
     torch.multiprocessing.spawn(work, (port, tmp_path), nprocs=2)
     expected = gradients()
     for rank in range(2):
-        found = torch.load(tmp_path / f'{rank}.pt')
-        assert found.keys() == expected.keys()
-        assert all(torch.allclose(found[name], value, atol=1e-6) for name, value in expected.items())
+        for found in torch.load(tmp_path / f'{rank}.pt'):  # of DDP, and in shards
+            assert found.keys() == expected.keys()
+            assert all(torch.allclose(found[name], value, atol=1e-6) for name, value in expected.items())
 
 
 def test_its_operations_are_counted_without_texts():
