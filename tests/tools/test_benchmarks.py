@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 FOLDER = Path(__file__).parents[2] / 'tools' / 'benchmarks'
 TINY = ['--width', '32', '--depth', '2', '--heads', '2', '--size', '32', '--vocab', '1200', '--rounds', '1']
@@ -51,6 +52,31 @@ def test_graphs_are_the_model(tmp_path):
         assert figure['ratio'] == pytest.approx(figure['seconds']['torch'] / figure['seconds']['onnxruntime'])
         assert figure['greatest_difference'] <= 1e-4
     assert 'onnxruntime' in printed
+
+
+def run_gpu(tmp_path, *arguments):
+    command = [sys.executable, str(FOLDER / 'gpu.py'), '--out', str(tmp_path), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU, on which it takes minutes')
+def test_without_a_gpu_nothing_is_measured(tmp_path):
+    done = run_gpu(tmp_path)
+    assert (
+        done.returncode == 0 and done.stdout.startswith('skipped: there is no GPU here') and not [*tmp_path.iterdir()]
+    )
+
+
+@pytest.mark.slow
+def test_the_script_for_a_gpu_measures_a_toy(tmp_path):
+    done = run_gpu(tmp_path, '--toy', '--parts', 'video checkpointed', 'captions')
+    assert done.returncode == 0, done.stderr
+    parts = json.loads((tmp_path / 'gpu.json').read_text())['parts']
+    assert set(parts) == {'video checkpointed', 'captions'} and (tmp_path / 'gpu.txt').read_text() in done.stdout + '\n'
+    for row in parts['video checkpointed']['rows']:
+        assert row['flops'] > 0 and row['planned_bytes'] > 0
+        assert row['per_second'] == pytest.approx(row['batch'] / row['seconds'])
+    assert {row['equal'] for row in parts['captions']['rows']} == {2}
 
 
 @pytest.mark.parametrize(
