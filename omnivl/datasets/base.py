@@ -33,6 +33,7 @@ from .storage import CompactRows
 
 # More broken files in a row than this are no accident.
 MAX_REPLACEMENTS = 20
+ATTEMPTS_IN_A_SHARD = 4
 # What no file can be blamed for: these come from code or config, and stop the run as they are.
 FAULTS = (
     *(AttributeError, NameError, ImportError, NotImplementedError, AssertionError, OmniVLTypeError, OmniVLKeyError),
@@ -235,7 +236,7 @@ class VisualDataset(Dataset):
         """Another item in the place of a broken one; both the choice and its draws follow from the key."""
         found = [broken]
         for attempt in range(1, MAX_REPLACEMENTS + 1):
-            other = int(self._generator(index, epoch, attempt).integers(len(self)))
+            other = self._other(index, epoch, attempt)
             try:
                 item = self._load(other, epoch, attempt)
             except BrokenVisualError as error:
@@ -250,6 +251,17 @@ class VisualDataset(Dataset):
             f'{self.name!r}: item {index} and all {MAX_REPLACEMENTS} items drawn in its place are broken or missing, '
             f'the last one {found[-1].path} ({found[-1].reason}); is visual_root of the annotations right?'
         )
+
+    def _other(self, index: int, epoch: int, attempt: int) -> int:
+        """Draw an item for the place of a broken one: of files any, of shards one that is read at this time.
+
+        That is one of the same shard, after some attempts of the next one: any would mean another shard for each item.
+        """
+        rng, ends = self._generator(index, epoch, attempt), self.group_ends
+        if len(ends) == 1:
+            return int(rng.integers(len(self)))
+        group = (int(np.searchsorted(ends, index, side='right')) + (attempt - 1) // ATTEMPTS_IN_A_SHARD) % len(ends)
+        return int(rng.integers(ends[group - 1] if group else 0, ends[group]))
 
     def _generator(self, index: int, epoch: int, attempt: int) -> np.random.Generator:
         # crc32 and not hash(), which differs from one process to the next for a string.

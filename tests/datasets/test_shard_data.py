@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 from shard_toys import number_of, picture, samples, write_set, write_shard
 from torch.utils.data import BatchSampler, DataLoader
 
-from omnivl.datasets import LabelDataset, MixedDataset, PairDataset, RetrievalDataset, samplers
+from omnivl.datasets import LabelDataset, MixedDataset, PairDataset, RetrievalDataset, SampleKey, samplers
 from omnivl.datasets.annotations import ShardIndex
 from omnivl.datasets.broken import SkippedItem
 from omnivl.datasets.errors import BrokenVisualError
@@ -115,7 +115,8 @@ def test_a_spoilt_shard_goes_through_the_policy(tmp_path, spoil, reason):
     assert isinstance(skipped, SkippedItem) and skipped.broken.kind == 'ShardError'
     replaced = pairs(index, broken='replace')[2]
     number = number_of(replaced)
-    assert number != 2 and replaced['data_samples'].broken[0].path == caught.value.path
+    # The shard has no other sample, so the next shard was taken.
+    assert number in (3, 4, 5) and replaced['data_samples'].broken[0].path == caught.value.path
     assert [number_of(pairs(index)[other]) for other in (0, 1, 3, 4, 5)] == [0, 1, 3, 4, 5]
     # Listed as a bad file it is left out, as any path is.
     (tmp_path / 'bad.txt').write_text(f'# toy: gone\n{caught.value.path}\n')
@@ -325,3 +326,17 @@ def test_checksums_are_those_of_the_members(tmp_path):
     assert index[0].visual.crc32 == zlib.crc32(picture(0))
     assert IndexOfShards(write_set(tmp_path, [1], checksums=False))[0].visual.crc32 is None
     assert [name for name, _ in samples(0, 1)] == ['000000000.png', '000000000.txt', '000000000.json']
+
+
+def test_a_replacement_is_of_the_same_shard_and_a_mended_shard_is_read_again(tmp_path):
+    index = write_set(tmp_path, [6, 6, 6])
+    path, visual = tmp_path / '00001.tar', IndexOfShards(index)[8].visual
+    whole = path.read_bytes()
+    spoil_damaged(path, visual)
+    dataset = pairs(index, broken='replace')
+    others = {number_of(dataset[SampleKey(8, epoch)]) for epoch in range(30)}
+    assert others == {6, 7, 9, 10, 11}
+    path.unlink()
+    assert {number_of(dataset[SampleKey(8, epoch)]) for epoch in range(40)} == {12, 13, 14, 15, 16, 17}
+    path.write_bytes(whole)
+    assert number_of(dataset[8]) == 8

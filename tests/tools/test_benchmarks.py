@@ -89,3 +89,21 @@ def test_the_script_for_a_gpu_measures_a_toy(tmp_path):
 def test_a_wrong_option_is_said(arguments, message):
     result = run('retrieval.py', *arguments)
     assert result.returncode == 2 and message in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('arguments', 'keys'),
+    [
+        (['--images', '8', '--clips', '2', '--rounds', '1'], {'image', 'video'}),
+        (['--rows', '3000', '--workers', '2'], {'held_over_list', 'start_seconds', 'resume_seconds_after_10000'}),
+    ],
+)
+def test_samples_of_files_and_shards_are_loaded(tmp_path, arguments, keys):
+    command = [sys.executable, str(FOLDER / 'data_loading.py'), *arguments, '--out', str(tmp_path / 'figures.json')]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / 'figures.json').read_text())
+    assert keys <= set(found)
+    for figures in (found[name] for name in keys & {'image', 'video'}):
+        assert set(figures) == {'files', 'shards', 'bare'} and figures['bare']['share'] == 1

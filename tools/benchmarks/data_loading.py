@@ -21,7 +21,7 @@ import statistics
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from omnivl.commands.shards.indexing import index_shards, list_shards
 from omnivl.datasets import EpochSampler, collate_samples, init_worker
 from omnivl.datasets.transforms.base import Transform
 from omnivl.registry import DATASETS
+from omnivl.storage import hashes
 
 SIZE, FRAMES = 224, 8
 PHOTO, CLIP, FPS, SECONDS = (480, 640), (256, 340), 25, 10
@@ -147,12 +148,13 @@ def make_shards(folder: Path, paths: list[str], load: dict[str, Any], modality: 
     return DATASETS.build(dict(type='PairDataset', annotations=annotations, pipeline=pipeline, name=modality))
 
 
-def seconds_of(batches: Iterable) -> float:
-    """Go through a loader once."""
-    start = time.perf_counter()
-    for _ in batches:
+def seconds_of(loader: DataLoader) -> float:
+    """Go through a loader once; without workers the seconds are those of this process, whatever others do."""
+    clock = time.perf_counter if loader.num_workers else time.process_time
+    start = clock()
+    for _ in loader:
         pass
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def measure(name: str, loaders: dict[str, DataLoader], samples: int, cores: int, rounds: int) -> dict[str, Any]:
@@ -206,6 +208,7 @@ def measure_rows(rows: int, workers: int, folder: Path) -> dict[str, float]:
     config = dict(type='PairDataset', annotations=annotations, pipeline=[Key()], name='rows', map_rows=True)
     figures: dict[str, float] = {}
     for name in ('first_start_seconds', 'start_seconds'):
+        hashes._sha256_of_state.cache_clear()  # a new process has to read the list for its checksum
         before, start = proportional_memory(), time.perf_counter()
         dataset = DATASETS.build(config)
         figures[name] = time.perf_counter() - start
@@ -221,9 +224,9 @@ def measure_rows(rows: int, workers: int, folder: Path) -> dict[str, float]:
         figures[f'resume_seconds_after_{steps}'] = time.perf_counter() - start  # the later one, with files read before
     sampler.set_position(0)
     loader = DataLoader(dataset, 64, sampler=sampler, num_workers=workers, collate_fn=len, worker_init_fn=init_worker)
-    batches, held = iter(loader), 0
-    for number, _ in enumerate(batches):
-        if number % (len(loader) // 5) == 0:
+    held, some = 0, max(1, len(loader) // 5)  # a fifth of the rows, in a drawn order: of nearly every page one
+    for number, _ in zip(range(some), loader):
+        if number % max(1, some // 4) == max(1, some // 4) - 1:
             held = max(held, proportional_memory() - before)
     figures['held_bytes'] = held
     figures['held_over_list'] = held / figures['list_bytes']

@@ -154,7 +154,11 @@ def _read(path: str, limits: Fetching) -> bytes:
         raise BrokenVisualError(path, f'it is larger than {limits.max_bytes} bytes (remote max_bytes)')
     try:
         if '://' not in member.shard:
-            return read_member(member, opened_shard(member.shard))
+            try:
+                return read_member(member, opened_shard(member.shard))
+            except ShardError:
+                opened_shard.cache_clear()  # a disk may have gone and come back, or the shard been put right
+                raise
         _check_scheme(path, member.shard, limits)
         cache = _cache(limits.cache or str(cache_root() / 'shards'), limits.cache_bytes, limits.timeout)
         with _libraries_named(path):
