@@ -24,18 +24,18 @@ from .optim import PRECISIONS
 class FullyShard(nn.Module):
     """Shards the blocks of a model over all ranks: ``model_wrapper_cfg = dict(type='FullyShard')``.
 
-    Each rank keeps a part of the weights, gradients and optimizer state of every block (``omnivl/models/sharding.py``),
-    those of the momentum encoder too, which moves on the parts without any exchange. A block is gathered where it is
-    used, while the one before it computes. What is outside of blocks (embeddings, tokenizers, heads, projections, the
-    temperature, queues; a tenth of a ViT-B with BERT) stays whole on every rank, and its gradients are averaged in one
-    exchange before the update.
+    Each rank keeps a part of the matrices of every block (``omnivl/models/sharding.py``), of their gradients and of the
+    optimizer's state for them, those of the momentum encoder too, which moves on the parts without any exchange. A
+    block is gathered where it is used, while the one before it computes. What else there is (biases, norms, embeddings,
+    tokenizers, heads, projections, the temperature, queues; a tenth of a ViT-B with BERT) stays whole on every rank,
+    and its gradients are averaged in one exchange before the update.
 
     The numbers are those of DDP: weights and the sums of gradients are in full precision.
 
     Args:
         module: The model, on its device.
-        param_dtype: ``'bf16'`` gathers weights in bf16, for half the traffic, and computes with these; goes with
-            ``precision='bf16'`` of the optimizer wrapper.
+        param_dtype: ``'bf16'`` gathers matrices in bf16, in which autocast multiplies them anyway: half the traffic;
+            goes with ``precision='bf16'`` of the optimizer wrapper.
         reshard_after_forward: Whether a block is let go of between forward and backward pass. Without, it takes more
             memory and a third less traffic.
         also: Names of classes to take for blocks that are none of ours (``Block`` of timm).

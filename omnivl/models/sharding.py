@@ -20,9 +20,10 @@ class Block(nn.Module):
 
 
 def shard_blocks(model: nn.Module, also: Collection[str] = (), **options: Any) -> list[Any]:
-    """Shard each block of a model on its own, in place; everything outside of blocks stays whole.
+    """Shard the matrices of each block of a model, block by block and in place; everything else stays whole.
 
-    Blocks that several parts share are sharded once.
+    Biases and norms are little, and in full precision where matrices are gathered in bf16. Blocks that several parts
+    share are sharded once.
 
     Args:
         model: The model, on its device; the momentum encoder's blocks are blocks, too.
@@ -47,7 +48,8 @@ def shard_blocks(model: nn.Module, also: Collection[str] = (), **options: Any) -
             f'of its blocks in model_wrapper_cfg.also, of {sorted(names)}'
         )
     for block in blocks:
-        fully_shard(block, **options)
+        vectors = {parameter for parameter in block.parameters() if parameter.ndim < 2}
+        fully_shard(block, ignored_params=vectors, **options)
         for entry in block.entries if isinstance(block, Block) else ():
             if entry != 'forward':  # which has its hooks
                 register_fsdp_forward_method(block, entry)

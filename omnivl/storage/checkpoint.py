@@ -292,7 +292,7 @@ def _load_shards(folder: Path, verify: bool) -> dict[str, Any]:
     parts = [Parts(None, file['state_dict'], file['meta']['offsets']) for file in files]
     try:
         return join(frame, parts)
-    except ValueError as error:
+    except OmniVLRuntimeError as error:
         raise BrokenCheckpointError(f'{folder} is not whole: {error}') from None
 
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from omnivl.errors import OmniVLRuntimeError
+
 PLACE = 'tensor_in_parts'  # in the place of a tensor: a dict of its name, under this key, and its shape
 
 
@@ -114,7 +116,7 @@ def _first_row(value: Tensor) -> int:
 
 
 def join(frame: Any, ranks: Iterable[Parts]) -> Any:
-    """Put together what ``cut`` took apart, given the parts of all ranks; what is missing is a ``ValueError``."""
+    """Put together what ``cut`` took apart, given the parts of all ranks; rows that miss are an error."""
     found: dict[str, list[tuple[int, Tensor]]] = {}
     for parts in ranks:
         for name, tensor in parts.tensors.items():
@@ -129,7 +131,7 @@ def _join(frame: Any, found: dict[str, list[tuple[int, Tensor]]], known: dict[st
             pieces = [tensor for _, tensor in sorted(found.get(name, ()), key=lambda piece: piece[0])]
             known[name] = torch.cat(pieces) if len(pieces) > 1 else pieces[0] if pieces else torch.empty(shape)
             if list(known[name].shape) != shape:
-                raise ValueError(f'{name} has the shape {list(known[name].shape)} there, it was {shape}')
+                raise OmniVLRuntimeError(f'{name} has the shape {list(known[name].shape)} there, it was {shape}')
         return known[name]
     if isinstance(frame, dict):
         return {key: _join(item, found, known) for key, item in frame.items()}

@@ -18,6 +18,8 @@ from omnivl.engine.identity import describe, load_into, own_config
 from omnivl.engine.run_state import restore
 from omnivl.registry import MODELS
 from omnivl.storage import CheckpointError, LoadOptions, load_checkpoint, save_checkpoint
+from omnivl.storage.sharded import finish_parts, save_part, temporary_folder
+from omnivl.storage.tensor_shards import cut
 from omnivl.storage.sums import write_sums
 from omnivl.weights import load_weights
 from omnivl.weights.facts import START
@@ -55,6 +57,19 @@ def call(monkeypatch, tool, *arguments):
 def runner_of(cfg, work_dir, **options):
     cfg.merge_from_dict(dict(options, work_dir=str(work_dir)))
     return OmniVLRunner.from_cfg(cfg)
+
+
+def test_a_checkpoint_in_parts_is_exported_as_one_file(monkeypatch, run, tmp_path):
+    parts, folder = cut(load_checkpoint(run / 'iter_3.pth'), is_first=True), run / 'iter_4.shards'
+    save_part(parts, temporary_folder(folder, 'a'), 0)
+    finish_parts(parts.frame, temporary_folder(folder, 'a'), folder, 1)
+    found = []
+    for path in (run / 'iter_3.pth', folder, run):
+        call(monkeypatch, 'export_weights.py', path, '--out', tmp_path / f'{len(found)}')
+        found.append(load_checkpoint(tmp_path / f'{len(found)}/model.safetensors')['state_dict'])
+    for weights in found[1:]:
+        assert weights.keys() == found[0].keys()
+        assert all(torch.equal(value, found[0][key]) for key, value in weights.items())
 
 
 @pytest.mark.parametrize('name', ['run', 'run/iter_3.pth', 'exported'])

@@ -80,7 +80,7 @@ def start_process(function: Callable[..., Any], *arguments: Any, **options: Any)
     return process
 
 
-def run_ranks(function: Callable[..., None], *arguments: Any, ranks: int = 2) -> None:
+def run_ranks(function: Callable[..., None], *arguments: Any, ranks: int = 2, seconds: float = 60) -> None:
     """Run a function in several processes that find each other as torchrun's do."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
@@ -91,7 +91,7 @@ def run_ranks(function: Callable[..., None], *arguments: Any, ranks: int = 2) ->
     for process in processes:
         process.start()
     for process in processes:
-        process.join(200)
+        process.join(seconds)
     assert [process.exitcode for process in processes] == [0] * ranks
 
 

@@ -137,7 +137,7 @@ def test_steps_that_leave_parameters_out_equal_those_with_a_search(tiny_config, 
     """Bit for bit; compiled and with activation checkpointing, too."""
     config = tiny_config(trunk=dict(encoder=dict(activation_checkpointing=True)))
     batches = [random_batch(modality=modality) for modality in ('image', 'video', 'image')]
-    run_ranks(on_ranks, config, batches)
+    run_ranks(on_ranks, config, batches, seconds=200)
 
 
 def wayward(work_dir: Path) -> None:

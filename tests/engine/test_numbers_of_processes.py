@@ -73,7 +73,7 @@ def test_any_number_of_processes_has_the_losses_of_one(tiny_config, random_batch
     expected = load_checkpoint(tmp_path / '1.pth')
     assert len(expected['drawn']) == 2 * STEPS and expected['given'] != expected['drawn']
     for ranks in (2, 3, 4):
-        run_ranks(on_ranks, tmp_path, config, batches, ranks=ranks)
+        run_ranks(on_ranks, tmp_path, config, batches, ranks=ranks, seconds=300)
         found = load_checkpoint(tmp_path / f'{ranks}.pth')
         for kind, history in found.items():
             for step, (one, other) in enumerate(zip(history, expected[kind])):
