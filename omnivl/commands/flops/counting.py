@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from omnivl.engine import ConfigError, read_config
 from omnivl.models.interfaces import HasImageSize, HasParts, offered_by
-from omnivl.models.losses import MatchingPairs
+from omnivl.models.losses import MatchingPairs, TextPrediction
 from omnivl.registry import MODELS
 from omnivl.structures import FRAMES, MODALITIES, VLBatch
 
@@ -235,7 +235,8 @@ class Meter:
         step.pairs = MatchingPairs(own, own, match, match.bool())  # a step draws negatives where none are put
         for loss in losses.values():
             for need in loss.needs:
-                getattr(step, need)
+                if isinstance(value := getattr(step, need), TextPrediction):
+                    value.head(value.tokens)  # losses make the logits
 
     @contextmanager
     def _watching(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TypedDict
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Unpack
@@ -124,9 +125,11 @@ class SpaceTimeBlock(Block):
         batch, time, length, width = tokens.shape
         attended, _ = self.attention_space(self.norm_space(tokens).view(-1, length, width))
         attended = attended.view(batch, time, length, width)
-        if time > 1:
-            attended[:, :, 0] = attended[:, :, 0].mean(dim=1, keepdim=True)
-        return attended
+        if time == 1:
+            return attended
+        cls = attended[:, :, :1].mean(dim=1, keepdim=True)
+        # Not in place: selective recomputation keeps what it would be written into.
+        return torch.cat([cls.expand(-1, time, -1, -1), attended[:, :, 1:]], dim=2)
 
 
 class ResidualOptions(TypedDict, total=False):

@@ -53,6 +53,7 @@ def run_block(block: Callable[..., Any], *arguments: Any, recompute: Recompute =
         return block(*arguments, **options)
     if recompute == 'selective':
         options['context_fn'] = partial(create_selective_checkpoint_contexts, _policy)
+        block = partial(_without_cast_weights, block)
     return checkpoint(block, *arguments, use_reentrant=False, **options)
 
 
@@ -104,6 +105,16 @@ def run_layers(
         tokens, kept = run_block(layer, tokens, key_value, past=before, recompute=recompute, **options)
         present.append(kept)
     return tokens, present
+
+
+def _without_cast_weights(block: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call a block so that autocast casts each weight anew: which are there already differs when it is called again."""
+    cached = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)
+    try:
+        return block(*arguments, **options)
+    finally:
+        torch.set_autocast_cache_enabled(cached)
 
 
 def _policy(context: Any, operator: Any, *arguments: Any, **options: Any) -> CheckpointPolicy:
