@@ -19,8 +19,8 @@ from omnivl.engine.run_state import restore
 from omnivl.registry import MODELS
 from omnivl.storage import CheckpointError, LoadOptions, load_checkpoint, save_checkpoint
 from omnivl.storage.sharded import finish_parts, save_part, temporary_folder
-from omnivl.storage.tensor_shards import cut
 from omnivl.storage.sums import write_sums
+from omnivl.storage.tensor_shards import cut
 from omnivl.weights import load_weights
 from omnivl.weights.facts import START
 
