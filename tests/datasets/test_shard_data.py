@@ -21,7 +21,7 @@ from omnivl.datasets.loaders import build_loader
 from omnivl.datasets.transforms import LoadVideo
 from omnivl.datasets.verification import ReadingPlan, read_all
 from omnivl.storage.shard_index import IndexOfShards, join_indices, write_index
-from omnivl.storage.shards import read_shard
+from omnivl.storage.tar_shards import read_shard
 
 sys.path.insert(0, str(Path(__file__).parent / 'transforms'))
 
