@@ -1,8 +1,10 @@
 """Where the configs that come with the package are, and where the data is: both do not depend on the current folder."""
 
 import difflib
+import importlib
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -13,6 +15,7 @@ from .errors import OmniVLFileNotFoundError, OmniVLValueError
 DATA_VARIABLE = 'OMNIVL_DATA'
 CACHE_VARIABLE = 'OMNIVL_CACHE'
 DATA = 'data'  # first part of the paths in configs, stands for the data root
+PROJECTS = 'projects'
 # Arguments that take a path: ann_file, bad_files, visual_root, vocab_folder, file of a reader of weights, load_from ...
 PATH_KEYS = re.compile(r'(.*_)?(file|files|root|folder|from|map)|answer_list|slots')
 
@@ -34,12 +37,12 @@ def named_configs() -> dict[str, Path]:
 
     One of a project has the name of the project before it, as in ``example_encoder/pretrain_joint``.
     """
-    folders = [home() / 'configs', *sorted((home() / 'projects').glob('*/configs'))]
+    folders = [home() / 'configs', *sorted((home() / PROJECTS).glob('*/configs'))]
     return {name: path for folder in folders for name, path in _configs_in(folder)}
 
 
 def _configs_in(folder: Path) -> Iterator[tuple[str, Path]]:
-    of_project = folder.parent.parent.name == 'projects'
+    of_project = folder.parent.parent.name == PROJECTS
     for path in sorted(folder.rglob('*.py')):
         inner = path.relative_to(folder).with_suffix('').as_posix()
         if '_base_' not in path.parts and path.name != '__init__.py':
@@ -72,6 +75,32 @@ def nearest_configs(name: str) -> list[str]:
     """Return the names of the package's configs that are most like a name."""
     short = {one.rpartition('/')[2]: one for one in reversed(named_configs())}
     return difflib.get_close_matches(Path(name).stem, short, n=3, cutoff=0.6)
+
+
+def import_from_project(module: str) -> bool:
+    """Import a module of the ``projects/`` beside the library, which came with it and is trusted as it is.
+
+    Args:
+        module: Its full name, which begins with ``projects`` and the folder. Tests and tools are not imported.
+
+    Returns:
+        Whether there is such a module.
+    """
+    parts = module.split('.')
+    if (
+        parts[0] != PROJECTS
+        or len(parts) < 3
+        or {'tests', 'tools'} & set(parts)
+        or not all(map(str.isidentifier, parts))
+    ):
+        return False
+    path = home().joinpath(*parts)
+    if not path.with_suffix('.py').is_file() and not (path / '__init__.py').is_file():
+        return False
+    if str(home()) not in sys.path:
+        sys.path.append(str(home()))
+    importlib.import_module(module)
+    return True
 
 
 def data_root() -> Path | None:

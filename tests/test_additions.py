@@ -31,7 +31,7 @@ class ArrayReader(VideoReader):
 
 @VIDEO_DECODERS.register_module('arrays')
 class ArrayDecoder(VideoDecoder):
-    def _open(self, path, short_side, limits):
+    def _open(self, path, limits):
         return ArrayReader(path)
 '''
 

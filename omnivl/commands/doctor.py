@@ -39,7 +39,8 @@ LIBRARIES = (
     *('torch', 'torchvision', 'mmengine', 'mmcv', 'transformers', 'tokenizers', 'safetensors', 'timm', 'numpy', 'PIL'),
     *('huggingface_hub', 'tensorboard', 'rich'),
 )
-DECODERS = {'pyav': 'av', 'decord': 'decord', 'opencv': 'cv2'}  # in the order in which decoder='auto' takes them
+# In the order in which decoder='auto' takes them.
+DECODERS = {'pyav': 'av', 'torchcodec': 'torchcodec.decoders', 'decord': 'decord', 'opencv': 'cv2'}
 FORMATS = {'jpg': 'JPEG', 'zlib': 'PNG', 'webp': 'WebP', 'avif': 'AVIF', 'libtiff': 'TIFF', 'jpg_2000': 'JPEG 2000'}
 SHARED_GB = 1.0  # that loaders' workers hand batches over in; containers often have 0.06
 DISK_GB = 10.0
@@ -118,13 +119,14 @@ def load(name: str) -> ModuleType | str:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        return 'not installed' if error.name == name else f'cannot be loaded: {error}'
+        return 'not installed' if error.name in (name, name.partition('.')[0]) else f'cannot be loaded: {error}'
     except Exception as error:
         return f'cannot be loaded: {" ".join(str(error).split())[:200] or type(error).__name__}'
 
 
 def version_of(module: str) -> str:
     """Return the version of what a module belongs to, as it was installed, or '?'."""
+    module = module.partition('.')[0]
     names = [NAMES.get(module, module), module, f'{NAMES.get(module, module)}-headless', 'opencv-contrib-python']
     for name in names[: None if module == 'cv2' else 2]:
         try:

@@ -14,6 +14,7 @@ from mmengine.config import Config
 
 from omnivl import registry as ours
 from omnivl.errors import OmniVLValueError
+from omnivl.places import import_from_project
 
 SUFFIXES = ('.json', '.yaml', '.yml')
 # MMEngine's own components that may be named too. Not its models, whose initialisers read pickles, nor its wrappers of
@@ -110,10 +111,14 @@ def _is_name(key: object, value: object) -> bool:
 
 
 def _is_registered(name: object) -> bool:
-    """Whether it is the name of a component, or its path as a dump has it; nothing is imported to find that out."""
+    """Whether it is the name of a component, or its path as a dump has it.
+
+    Nothing is imported to find that out but the projects that came with the library.
+    """
     if not isinstance(name, str):
         return False
     module, _, last = name.rpartition('.')
+    import_from_project(module)
     for registry in (*(one for one in vars(ours).values() if isinstance(one, ours.Registry)), *ROOTS):
         registry.import_from_location()
         known = registry.module_dict

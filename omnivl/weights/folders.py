@@ -1,15 +1,13 @@
 """Folders of other libraries that say what model they hold: recognised by what they say, and put into our terms."""
 
-import importlib
 import json
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
-from omnivl.places import home
+from omnivl.places import PROJECTS, home, import_from_project
 from omnivl.registry import FOLDER_KINDS
 from omnivl.structures import IMAGE, VIDEO
 
@@ -73,10 +71,8 @@ def foreign_config(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
 
 def import_from_projects() -> None:
     """Import ``folders.py`` of every project that has one: it registers kinds of folders, and the classes they name."""
-    for path in sorted((home() / 'projects').glob('*/folders.py')):
-        if str(home()) not in sys.path:
-            sys.path.append(str(home()))
-        importlib.import_module(f'projects.{path.parent.name}.{path.stem}')
+    for path in sorted((home() / PROJECTS).glob('*/folders.py')):
+        import_from_project(f'{PROJECTS}.{path.parent.name}.{path.stem}')
 
 
 @FOLDER_KINDS.register_module(name='blip')

@@ -1,6 +1,7 @@
 """Configs are found by name, and data by its root, wherever a command is started."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,16 @@ from mmengine.config import Config
 
 from omnivl.engine import ConfigError, read_config
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
-from omnivl.places import DATA_VARIABLE, PATH_KEYS, data_root, find_config, home, named_configs, resolve_data_paths
+from omnivl.places import (
+    DATA_VARIABLE,
+    PATH_KEYS,
+    data_root,
+    find_config,
+    home,
+    import_from_project,
+    named_configs,
+    resolve_data_paths,
+)
 
 ROOT = Path(__file__).parents[2]
 JOINT = ROOT / 'configs/omnivl/pretrain_joint.py'
@@ -126,3 +136,23 @@ def test_every_path_of_a_config_is_one_that_is_resolved(monkeypatch, name):
     }
     missed = {key for key, _ in paths_in(used) if not PATH_KEYS.fullmatch(key)}
     assert missed == set()
+
+
+@pytest.mark.parametrize(
+    'name', ['os', 'os.path', 'projects', 'projects.coca', 'projects.coca.nothing', 'projects.coca.tools.study']
+)
+def test_only_the_code_of_a_project_is_imported_for_data(name):
+    before = set(sys.modules)
+    assert not import_from_project(name) and set(sys.modules) == before
+
+
+@pytest.mark.parametrize(
+    'name', ['projects...coca.model', 'projects.coca.../../x', 'projects.example_encoder.tests.x', '']
+)
+def test_a_name_is_no_path(name):
+    assert not import_from_project(name)
+
+
+def test_a_module_of_a_project_is_imported():
+    assert import_from_project('projects.example_encoder.model')
+    assert Path(sys.modules['projects.example_encoder.model'].__file__).is_relative_to(home())

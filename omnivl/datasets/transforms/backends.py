@@ -1,4 +1,4 @@
-"""The three video decoders; see ``decoders.py`` for what they share and how they differ."""
+"""The video decoders; see ``decoders.py`` for what they share and how they differ."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from omnivl.datasets.errors import BrokenVisualError
 from omnivl.registry import VIDEO_DECODERS
 
 from .containers import is_transport_stream, open_checked
-from .decoders import VideoDecoder, VideoReader, reduced_size
+from .decoders import VideoDecoder, VideoReader
 from .limits import Limits
 
 
@@ -18,23 +18,23 @@ from .limits import Limits
 class DecordDecoder(VideoDecoder):
     """decord. One thread per reader: the parallel work is that of the data loader's workers."""
 
-    def _open(self, path: str, short_side: int | None, limits: Limits) -> VideoReader:
+    def _open(self, path: str, limits: Limits) -> VideoReader:
         with open(path, 'rb') as stream:
             head = stream.read(197)
         if is_transport_stream(head):
             raise BrokenVisualError(path, "decord loses frames of MPEG-TS; set LoadVideo's decoder to 'pyav'")
         open_checked(path, limits).close()
-        return _DecordReader(path, short_side)
+        return _DecordReader(path)
 
 
 class _DecordReader(VideoReader):
     _video: Any  # of decord, which has no types; None while there is none
 
-    def __init__(self, path: str, short_side: int | None) -> None:
+    def __init__(self, path: str) -> None:
         import decord
 
         decord.logging.set_level(decord.logging.QUIET)
-        self._file, self._size = path, (-1, -1)  # -1 keeps the size
+        self._file = path
         self._rewind()
         stamps = self._video.get_frame_timestamp(np.arange(len(self._video)))[:, 0].astype(np.float64)
         fps = float(self._video.get_avg_fps())
@@ -42,29 +42,22 @@ class _DecordReader(VideoReader):
             stamps = np.arange(len(stamps)) / fps
         # Frames that an edit list cuts off the start are listed before 0, and never delivered.
         super().__init__(path, stamps[stamps > -0.5 / max(fps, 1.0)], fps)
-        if short_side is not None:
-            height, width = _unpadded(self._video.next().asnumpy()).shape[:2]
-            self._size = reduced_size(height, width, short_side)
-            self._rewind()
 
     def _rewind(self) -> None:
         import decord
 
         self._video = None  # closed before the next is opened: the memory of two readers is never held
-        height, width = self._size
-        self._video = decord.VideoReader(self._file, num_threads=1, height=height, width=width)
+        self._video = decord.VideoReader(self._file, num_threads=1)
         self._position = 0
 
-    def _read(self, indices: np.ndarray) -> list[np.ndarray]:
+    def _read(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         if indices[0] < self._position:
             self._rewind()
-        frames = []
         for index in indices:
             while self._position <= index:
                 frame = self._video.next()
                 self._position += 1
-            frames.append(_unpadded(frame.asnumpy()))
-        return frames
+            yield _unpadded(frame.asnumpy())
 
     def close(self) -> None:
         self._video = None
@@ -80,12 +73,12 @@ def _unpadded(frame: np.ndarray) -> np.ndarray:
 class PyAVDecoder(VideoDecoder):
     """PyAV (FFmpeg). Demuxes the file once for the exact list of frames, then seeks to what is wanted."""
 
-    def _open(self, path: str, short_side: int | None, limits: Limits) -> VideoReader:
-        return _PyAVReader(path, short_side, open_checked(path, limits))
+    def _open(self, path: str, limits: Limits) -> VideoReader:
+        return _PyAVReader(path, open_checked(path, limits))
 
 
 class _PyAVReader(VideoReader):
-    def __init__(self, path: str, short_side: int | None, container: Any) -> None:
+    def __init__(self, path: str, container: Any) -> None:
         import av
 
         self._container = container
@@ -93,12 +86,11 @@ class _PyAVReader(VideoReader):
         try:
             self._stream = self._container.streams.video[0]
             self._time_base = float(self._stream.time_base or 0)  # seconds per unit of the stamps
-            self._stamps, self._keys = self._index(path)
+            self._stamps, self._keys = _index(path, container, self._stream)
             super().__init__(path, self._stamps * self._time_base, float(self._stream.average_rate or 0))
         except BaseException:
             self._container.close()
             raise
-        self._short_side = short_side
         # One for all frames: frame.to_ndarray() sets a converter up for each, which takes longer than converting.
         self._reformatter = av.video.reformatter.VideoReformatter()
         # Since PyAV 17 it starts a pool of threads, one per core, unless told not to.
@@ -115,22 +107,8 @@ class _PyAVReader(VideoReader):
         self._stream = self._container.streams.video[0]
         self._stream.codec_context.thread_count = 1
 
-    def _index(self, path: str) -> tuple[np.ndarray, np.ndarray]:
-        """Timestamps of the frames on display and of the key frames, both sorted, in units of the time base."""
-        stamps, keys = [], []
-        for packet in self._container.demux(self._stream):
-            if packet.size == 0:  # the end of the stream
-                continue
-            if packet.pts is None:
-                raise BrokenVisualError(path, 'its frames carry no timestamps')
-            if packet.is_keyframe:
-                keys.append(packet.pts)
-            if not packet.is_discard:  # an edit list may hide frames
-                stamps.append(packet.pts)
-        return np.unique(np.array(stamps, np.int64)), np.unique(np.array(keys, np.int64))
-
-    def _read(self, indices: np.ndarray) -> list[np.ndarray]:
-        return [self._frame_at(int(self._stamps[index])) for index in indices]
+    def _read(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        return (self._frame_at(int(self._stamps[index])) for index in indices)
 
     def _frame_at(self, stamp: int) -> np.ndarray:
         key = int(np.searchsorted(self._keys, stamp, side='right')) - 1
@@ -161,8 +139,7 @@ class _PyAVReader(VideoReader):
         return None
 
     def _to_array(self, frame: Any) -> np.ndarray:
-        height, width = reduced_size(frame.height, frame.width, self._short_side)
-        array = self._reformatter.reformat(frame, width, height, 'rgb24', **self._threads).to_ndarray()
+        array = self._reformatter.reformat(frame, format='rgb24', **self._threads).to_ndarray()
         # `rotation` is counter-clockwise, in degrees, and so is rot90.
         return np.rot90(array, round(frame.rotation / 90)) if frame.rotation else array
 
@@ -171,20 +148,60 @@ class _PyAVReader(VideoReader):
         self._container.close()
 
 
+def _index(path: str, container: Any, stream: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Timestamps of the frames on display and of the key frames, both sorted, in units of the time base."""
+    stamps, keys = [], []
+    for packet in container.demux(stream):
+        if packet.size == 0:  # the end of the stream
+            continue
+        if packet.pts is None:
+            raise BrokenVisualError(path, 'its frames carry no timestamps')
+        if packet.is_keyframe:
+            keys.append(packet.pts)
+        if not packet.is_discard:  # an edit list may hide frames
+            stamps.append(packet.pts)
+    return np.unique(np.array(stamps, np.int64)), np.unique(np.array(keys, np.int64))
+
+
+@VIDEO_DECODERS.register_module('torchcodec')
+class TorchCodecDecoder(VideoDecoder):
+    """torchcodec, which needs FFmpeg's shared libraries. It seeks as PyAV does, without Python between the frames."""
+
+    def _open(self, path: str, limits: Limits) -> VideoReader:
+        with open_checked(path, limits) as container:
+            stream = container.streams.video[0]
+            stamps, _ = _index(path, container, stream)
+            return _TorchCodecReader(path, stamps * float(stream.time_base), float(stream.average_rate or 0))
+
+
+class _TorchCodecReader(VideoReader):
+    def __init__(self, path: str, times: np.ndarray, fps: float) -> None:
+        from torchcodec.decoders import VideoDecoder as Video
+
+        super().__init__(path, times, fps)
+        self._video = Video(path, dimension_order='NHWC', num_ffmpeg_threads=1)
+
+    def _read(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        return (self._video.get_frame_at(int(index)).data.numpy() for index in indices)
+
+    def close(self) -> None:
+        del self._video
+
+
 @VIDEO_DECODERS.register_module('opencv')
 class OpenCVDecoder(VideoDecoder):
     """OpenCV's FFmpeg backend. Its frame count is a guess and its seeking inexact, so it reads from the start."""
 
-    def _open(self, path: str, short_side: int | None, limits: Limits) -> VideoReader:
+    def _open(self, path: str, limits: Limits) -> VideoReader:
         open_checked(path, limits).close()
-        return _OpenCVReader(path, short_side)
+        return _OpenCVReader(path)
 
 
 class _OpenCVReader(VideoReader):
-    def __init__(self, path: str, short_side: int | None) -> None:
+    def __init__(self, path: str) -> None:
         import cv2
 
-        self._file, self._short_side = path, short_side
+        self._file = path
         self._rewind()
         fps, moments = self._video.get(cv2.CAP_PROP_FPS), []
         while self._video.grab():
@@ -211,23 +228,17 @@ class _OpenCVReader(VideoReader):
             raise BrokenVisualError(self._file, 'it has no video stream, or its container or codec is not known')
         self._position = 0
 
-    def _read(self, indices: np.ndarray) -> list[np.ndarray]:
+    def _read(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         import cv2
 
         if indices[0] < self._position:
             self._rewind()
-        frames = []
         for index in indices:
             while self._position <= index:
                 if not self._video.grab():
                     raise BrokenVisualError(self.path, f'frame {self._position} is missing')
                 self._position += 1
-            frame = cv2.cvtColor(self._video.retrieve()[1], cv2.COLOR_BGR2RGB)
-            height, width = reduced_size(frame.shape[0], frame.shape[1], self._short_side)
-            if (height, width) != frame.shape[:2]:
-                frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-            frames.append(frame)
-        return frames
+            yield cv2.cvtColor(self._video.retrieve()[1], cv2.COLOR_BGR2RGB)
 
     def close(self) -> None:
         self._video.release()

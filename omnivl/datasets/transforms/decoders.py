@@ -1,18 +1,20 @@
-"""Video decoders: one small interface over PyAV, decord and OpenCV, which all return the same frames.
+"""Video decoders: one small interface over PyAV, torchcodec, decord and OpenCV, which all return the same frames.
 
-What differs beside that (measured with decord 0.6.0, PyAV 18.1, OpenCV 5.0; times for 8 frames out of ten seconds of
-H.264 at 340 x 256 on one core):
+What differs beside that (measured with PyAV 18.1, torchcodec 0.17, decord 0.6.0, OpenCV 5.0; times for 8 frames out of
+ten seconds of H.264 at 340 x 256, and out of a minute at 640 x 360, on one core, as multiples of PyAV's):
 
-===========  ==========================================================================================================
-``pyav``     Seeks to the key frame before each frame asked for: the one to take for clips inside long files. 12 ms.
-             Needs PyAV 15, the first that tells the rotation.
-``decord``   Reads on from the first frame: its own seeking (``get_batch``, ``skip_frames``) returns neighbours of the
-             frames asked for with open GOPs (x265's default) and edit lists (``ffmpeg -ss ... -c copy``).
-             A thread of its own reads ahead, so damage behind the frames asked for is an error now and then only.
-             Refuses MPEG-TS, where it loses the first GOP. No AV1. Not maintained any more. 33 to 38 ms.
-``opencv``   Reads the file twice, to count its frames and to fetch them, and takes damage inside the file for its end.
-             Always installed. No AV1. 21 ms.
-===========  ==========================================================================================================
+==============  =======================================================================================================
+``pyav``        Seeks to the key frame before each frame asked for: the one to take for clips inside long files.
+                Needs PyAV 15, the first that tells the rotation.
+``torchcodec``  Seeks likewise. Needs FFmpeg's shared libraries, without which its import is a RuntimeError. 1 and 1.
+``decord``      Reads on from the first frame: its own seeking (``get_batch``, ``skip_frames``) returns neighbours of
+                the frames asked for with open GOPs (x265's default) and edit lists (``ffmpeg -ss ... -c copy``).
+                A thread of its own reads ahead, so damage behind the frames asked for is an error now and then only.
+                Refuses MPEG-TS, where it loses the first GOP. No AV1. Not maintained any more; decord2 is a fork that
+                is imported by the same name. 2 and 3.5.
+``opencv``      Reads the file twice, to count its frames and to fetch them, and takes damage inside the file for its
+                end. Always installed. No AV1. 1.7 and 3.4.
+==============  =======================================================================================================
 
 A decoder is chosen by name, or ``'auto'`` takes the first of ``AUTO_ORDER`` that is installed and turns to the next for
 files that it cannot open. A project adds its own by deriving from ``VideoDecoder`` and registering it in
@@ -21,11 +23,13 @@ files that it cannot open. A project adds its own by deriving from ``VideoDecode
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
 from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
+import cv2
 import numpy as np
 from mmengine.logging import print_log
 
@@ -36,8 +40,10 @@ from omnivl.registry import VIDEO_DECODERS
 from .containers import missing_part
 from .limits import VIDEO_PIXELS, VIDEO_SIDE, Limits
 
-AUTO_ORDER = ('pyav', 'decord', 'opencv')
-MODULES = {'decord': 'decord', 'pyav': 'av', 'opencv': 'cv2'}
+# In the order in which 'auto' takes them; torchcodec has a module of its own for what needs FFmpeg's libraries.
+MODULES = {'pyav': 'av', 'torchcodec': 'torchcodec.decoders', 'decord': 'decord', 'opencv': 'cv2'}
+AUTO_ORDER = tuple(MODULES)
+NEEDS = {'torchcodec': " and FFmpeg's shared libraries (Debian's ffmpeg)"}
 LIMITS = Limits(VIDEO_PIXELS, VIDEO_SIDE, 'LoadVideo')
 
 
@@ -77,7 +83,10 @@ class VideoReader(ABC):
     Attributes:
         num_frames: Number of frames that are displayed, exactly.
         times: The same with the first frame at 0.
+        short_side: Frames with a longer shorter side are scaled down to it, in pixels; None keeps their size.
     """
+
+    short_side: int | None = None
 
     def __init__(self, path: str, times: np.ndarray, fps: float) -> None:
         if len(times) == 0:
@@ -120,12 +129,12 @@ class VideoReader(ABC):
         if distinct[0] < 0 or distinct[-1] >= self.num_frames:
             raise OmniVLIndexError(f'{self.path} has frames 0 to {self.num_frames - 1}, asked for {indices}')
         with reported_as_broken(self.path, f'frames {distinct[0]} to {distinct[-1]} cannot be decoded'):
-            frames = np.stack(self._read(distinct))
+            frames = np.stack([reduced(frame, self.short_side) for frame in self._read(distinct)])
         return frames if len(distinct) == len(indices) and (np.diff(indices) > 0).all() else frames[inverse]
 
     @abstractmethod
-    def _read(self, indices: np.ndarray) -> list[np.ndarray]:
-        """Decode frames of distinct, rising indices; one uint8 (H, W, 3) each."""
+    def _read(self, indices: np.ndarray) -> Iterable[np.ndarray]:
+        """Decode frames of distinct, rising indices; one uint8 (H, W, 3) each, best one after the other."""
 
     @abstractmethod
     def close(self) -> None:
@@ -144,37 +153,43 @@ class VideoDecoder(ABC):
     def open(self, path: str, short_side: int | None = None, limits: Limits = LIMITS) -> VideoReader:
         """Open a video, for a short time: readers are closed after each sample.
 
-        Frames whose shorter side is longer than ``short_side``, in pixels, are scaled down to it while decoding; None
-        keeps their size. A file that is missing, empty, cut short, over the limits or no video of a container and codec
+        Frames whose shorter side is longer than ``short_side``, in pixels, are scaled down to it one by one; None keeps
+        their size. A file that is missing, empty, cut short, over the limits or no video of a container and codec
         that are listed is a BrokenVisualError.
         """
         with reported_as_broken(path, f'{type(self).__name__} cannot open it'):
             reason = missing_part(path)
             if reason is not None:
                 raise BrokenVisualError(path, reason)
-            return self._open(path, short_side, limits)
+            reader = self._open(path, limits)
+        reader.short_side = short_side
+        return reader
 
     def __repr__(self) -> str:
         return type(self).__name__
 
     @abstractmethod
-    def _open(self, path: str, short_side: int | None, limits: Limits) -> VideoReader:
+    def _open(self, path: str, limits: Limits) -> VideoReader:
         """Open a file that exists; may raise anything. What FFmpeg is to see goes through ``open_checked`` before."""
 
 
-def reduced_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:
-    """Size of a frame whose shorter side is at most ``short_side``, with its proportions; (height, width) in pixels."""
-    shorter = min(height, width)
+def reduced(frame: np.ndarray, short_side: int | None) -> np.ndarray:
+    """Scale a frame (H, W, 3) down so that its shorter side is ``short_side`` pixels, if it is longer.
+
+    Every decoder's frames go through here: scalers of their own differ by several grey levels where there is detail.
+    """
+    shorter = min(frame.shape[:2])
     if short_side is None or shorter <= short_side:
-        return height, width
-    return round(height * short_side / shorter), round(width * short_side / shorter)
+        return frame
+    height, width = (round(side * short_side / shorter) for side in frame.shape[:2])
+    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
 
 
 @lru_cache(maxsize=1)
 def _installed() -> tuple[str, ...]:
     names = []
     for name in AUTO_ORDER:
-        # decord's wheel raises RuntimeError or OSError, not ImportError, where a system library is missing.
+        # decord and torchcodec raise RuntimeError or OSError where a system library is missing.
         with suppress(Exception):
             importlib.import_module(MODULES[name])
             names.append(name)
@@ -191,12 +206,12 @@ class AutoDecoder(VideoDecoder):
     def __init__(self) -> None:
         self.decoders: list[VideoDecoder] = [VIDEO_DECODERS.build({'type': name}) for name in _installed()]
 
-    def _open(self, path: str, short_side: int | None, limits: Limits) -> VideoReader:
+    def _open(self, path: str, limits: Limits) -> VideoReader:
         for decoder in self.decoders[:-1]:
             # Whatever is wrong with the file, the last decoder says it.
             with suppress(Exception):
-                return decoder._open(path, short_side, limits)
-        return self.decoders[-1]._open(path, short_side, limits)
+                return decoder._open(path, limits)
+        return self.decoders[-1]._open(path, limits)
 
 
 def build_decoder(decoder: str | dict[str, Any] | VideoDecoder) -> VideoDecoder:
@@ -213,8 +228,10 @@ def build_decoder(decoder: str | dict[str, Any] | VideoDecoder) -> VideoDecoder:
             try:
                 importlib.import_module(MODULES[kind])
             except Exception as error:
+                reason = next(iter(str(error).strip().splitlines()), '')
+                library = MODULES[kind].partition('.')[0]
                 raise OmniVLImportError(
-                    f'video decoder {kind!r} cannot be imported ({error}); install {MODULES[kind]!r} or set '
-                    "LoadVideo's decoder to 'auto'"
+                    f'video decoder {kind!r} cannot be imported ({reason}); install {library!r}{NEEDS.get(kind, "")} '
+                    "or set LoadVideo's decoder to 'auto'"
                 ) from error
     return VIDEO_DECODERS.build(config)

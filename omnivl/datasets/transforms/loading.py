@@ -171,10 +171,10 @@ class LoadVideo(Transform):
     Args:
         num_frames: Number of frames, always returned exactly; short clips repeat some.
         random: Draw the place inside each segment (training) instead of its middle (evaluation).
-        decoder: ``'auto'`` (the first of PyAV, decord and OpenCV that is installed), ``'pyav'``, ``'decord'``,
-            ``'opencv'``, or the config of another registered decoder.
-        short_side: Frames with a longer short side are scaled down to it while decoding, in pixels; saves memory and
-            time where crops are much smaller than the video. None keeps the size.
+        decoder: ``'auto'`` (the first of PyAV, torchcodec, decord and OpenCV that loads), ``'pyav'``,
+            ``'torchcodec'``, ``'decord'``, ``'opencv'``, or the config of another registered decoder.
+        short_side: Frames with a longer short side are scaled down to it as they come, in pixels; saves memory and time
+            where crops are much smaller than the video. None keeps the size.
         num_clips: Clips of ``num_frames`` each, for testing with several views; every clip spans the whole video, a
             little later than the one before, and they come one after the other.
         max_pixels: Height times width of the largest frame that is decoded; a larger one is a broken file.

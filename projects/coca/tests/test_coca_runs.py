@@ -1,6 +1,7 @@
 """Every kind of config of the project through the tools: training, resuming, testing, exporting, using."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -96,6 +97,12 @@ def test_pretraining_is_resumed_tested_exported_and_used(monkeypatch, world, tmp
 
     call(monkeypatch, 'export', run, '--out', tmp_path / 'exported')
     capsys.readouterr()
+    # A process that has not read a config of the project finds its parts all the same, for a run and for an export.
+    for model in (run, tmp_path / 'exported'):
+        code = f'from omnivl.engine.identity import open_own; print(type(open_own({str(model)!r})[0]).__name__)'
+        own = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert own.stdout.split()[-1:] == ['CoCaPretrain'], own.stderr
+
     picture, answers = world[0] / 'images/colour/red.png', []
     for model in ([tmp_path / 'exported'], [pretraining, run]):
         found = {}

@@ -7,7 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from omnivl.datasets.transforms import build_decoder, decoders
+from omnivl.datasets.transforms import build_decoder
+from omnivl.errors import OmniVLImportError
 
 BITS = 8
 
@@ -99,10 +100,11 @@ def irregular_times(num_frames):
 
 
 def build_or_skip(backend):
-    """A decoder by name; skips the test where its library has no wheel (decord on ARM and on a Mac)."""
-    if backend in decoders.MODULES:
-        pytest.importorskip(decoders.MODULES[backend])
-    return build_decoder(backend)
+    """A decoder by name; skips the test where its library has no wheel (decord) or lacks another (torchcodec)."""
+    try:
+        return build_decoder(backend)
+    except OmniVLImportError as error:
+        pytest.skip(str(error).splitlines()[0])
 
 
 class LetterTokenizer:
