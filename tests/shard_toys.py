@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from omnivl.storage.shard_index import join_indices, write_index
-from omnivl.storage.shards import read_shard
+from omnivl.storage.tar_shards import read_shard
 
 
 def picture(number: int, size: tuple[int, int] = (12, 9)) -> bytes:

@@ -20,7 +20,7 @@ from omnivl.errors import (
     OmniVLValueError,
 )
 from omnivl.registry import ANNOTATIONS, TRANSFORMS
-from omnivl.storage.shards import shard_of
+from omnivl.storage.tar_shards import shard_of
 
 from .annotations import AnnotationReader, Record
 from .annotations.files import require_file

@@ -15,7 +15,7 @@ from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.models.interfaces import Writes, serving
 from omnivl.models.writing import METHODS, write_texts
 from omnivl.registry import EVALUATIONS
-from omnivl.storage.shards import member_of
+from omnivl.storage.tar_shards import member_of
 from omnivl.structures import MODALITIES, VLBatch, VLDataSample
 
 from .base import Evaluation, EvaluationResult, batches, describe, gather_described

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from mmengine.logging import print_log
 
 from .lock import wait_for_lock
-from .shards import Member, ShardError, read_member
+from .tar_shards import Member, ShardError, read_member
 from .urls import open_url
 
 CHUNK = 1 << 20

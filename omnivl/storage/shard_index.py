@@ -15,7 +15,7 @@ import numpy as np
 from omnivl.errors import OmniVLValueError
 
 from .arrays import Strings, map_arrays, write_arrays
-from .shards import Contents, Member, Sample
+from .tar_shards import Contents, Member, Sample
 
 NUMBERS = dict(shard=np.int32, offset=np.int64, length=np.int64, crc32=np.int64)
 STRINGS = ('name', 'text', 'label', 'records')

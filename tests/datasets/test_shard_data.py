@@ -21,11 +21,11 @@ from omnivl.datasets.loaders import build_loader
 from omnivl.datasets.transforms import LoadVideo
 from omnivl.datasets.verification import ReadingPlan, read_all
 from omnivl.storage.shard_index import IndexOfShards, join_indices, write_index
-from omnivl.storage.shards import read_shard
+from omnivl.storage.tar_shards import read_shard
 
 sys.path.insert(0, str(Path(__file__).parent / 'transforms'))
 
-from transform_toys import write_video
+from transform_toys import build_or_skip, write_video
 
 PIPELINE = [dict(type='LoadImage'), dict(type='PackSample')]
 
@@ -68,10 +68,9 @@ def test_samples_are_those_of_the_files(tmp_path, backend, workers):
     assert shards.get_data_info(5)['sample_id'] == '00001/000000005#5'
 
 
-@pytest.mark.parametrize('decoder', ['pyav', 'decord', 'opencv'])
+@pytest.mark.parametrize('decoder', ['pyav', 'torchcodec', 'decord', 'opencv'])
 def test_frames_are_those_of_the_file(tmp_path, decoder):
-    if decoder == 'decord':
-        pytest.importorskip('decord')
+    build_or_skip(decoder)
     write_video(tmp_path / 'a.mp4', num_frames=12)
     index = write_index_of(
         tmp_path, ('x.mp4', (tmp_path / 'a.mp4').read_bytes()), ('x.txt', b'noise'), ('y.png', picture(1))

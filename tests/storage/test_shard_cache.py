@@ -20,7 +20,7 @@ from omnivl.datasets.errors import BrokenVisualError
 from omnivl.storage import shard_cache
 from omnivl.storage.shard_cache import ShardCache
 from omnivl.storage.shard_index import IndexOfShards
-from omnivl.storage.shards import ShardError
+from omnivl.storage.tar_shards import ShardError
 
 TIMEOUT = 5.0
 

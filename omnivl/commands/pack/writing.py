@@ -22,7 +22,7 @@ from omnivl.engine import read_config
 from omnivl.errors import OmniVLError, OmniVLValueError
 from omnivl.storage import ProgressBar, atomic_write, write_json, write_text
 from omnivl.storage.shard_index import write_index
-from omnivl.storage.shards import read_shard
+from omnivl.storage.tar_shards import read_shard
 from omnivl.structures import MODALITIES, modality_of_path
 from omnivl.structures.modality import suffix_of
 

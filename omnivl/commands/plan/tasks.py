@@ -21,7 +21,7 @@ from omnivl.engine.runner import named_class
 from omnivl.engine.streams import LoaderStream, split_losses
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.registry import DATASETS, LOOPS
-from omnivl.storage.shards import member_of
+from omnivl.storage.tar_shards import member_of
 from omnivl.structures import FRAMES, MODALITIES
 
 from ..flops.counting import Sizes, choose_sizes

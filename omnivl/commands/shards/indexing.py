@@ -20,7 +20,7 @@ from omnivl.places import cache_root
 from omnivl.storage import ProgressBar, write_text
 from omnivl.storage.shard_cache import ShardCache
 from omnivl.storage.shard_index import IndexOfShards, join_indices, troubles_of, write_index
-from omnivl.storage.shards import Contents, ShardError, read_shard
+from omnivl.storage.tar_shards import Contents, ShardError, read_shard
 
 from ..errors import WRONG_PLACES, message_of
 

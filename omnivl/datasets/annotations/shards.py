@@ -10,7 +10,7 @@ from typing import Any
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import ANNOTATIONS
 from omnivl.storage.shard_index import IndexOfShards
-from omnivl.storage.shards import Sample
+from omnivl.storage.tar_shards import Sample
 from omnivl.structures import IMAGE, check_modality, modality_of_path
 
 from .base import AnnotationReader, Record, shorten
@@ -23,7 +23,7 @@ FIELDS = {field.name for field in fields(Record)} - {'visual'}
 class ShardIndex(AnnotationReader):
     """Read an index of shards: one record for each picture or clip, with the captions and the class beside it.
 
-    The visual is the URL of a member of a shard (``omnivl/storage/shards.py``); loaders take it like a path.
+    The visual is the URL of a member of a shard (``omnivl/storage/tar_shards.py``); loaders take it like a path.
 
     Args:
         ann_file: The index.

@@ -14,7 +14,7 @@ from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLValueError
 from omnivl.places import cache_root
 from omnivl.storage.shard_cache import ShardCache
-from omnivl.storage.shards import ShardError, member_of, opened_shard, read_member, shard_of
+from omnivl.storage.tar_shards import ShardError, member_of, opened_shard, read_member, shard_of
 from omnivl.storage.urls import STORAGE, WEB, open_url, scheme_of
 from omnivl.structures.modality import suffix_of
 

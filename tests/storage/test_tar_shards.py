@@ -11,7 +11,7 @@ from shard_toys import picture, samples, write_set, write_shard
 
 from omnivl.storage.arrays import Strings, map_arrays, write_arrays
 from omnivl.storage.shard_index import IndexOfShards
-from omnivl.storage.shards import Member, ShardError, member_of, read_member, read_shard, shard_of
+from omnivl.storage.tar_shards import Member, ShardError, member_of, read_member, read_shard, shard_of
 
 LONG = 'folder/' * 40
 
