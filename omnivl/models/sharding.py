@@ -19,6 +19,26 @@ class Block(nn.Module):
     entries: ClassVar[tuple[str, ...]] = ('forward',)
 
 
+def blocks_of(model: nn.Module, also: Collection[str] = ()) -> list[nn.Module]:
+    """List the blocks of a model; see ``shard_blocks``."""
+    names = {type(module).__name__ for module in model.modules()}
+    if unknown := sorted(set(also) - names):
+        raise OmniVLValueError(f'model_wrapper_cfg.also names {unknown}; the model has modules of {sorted(names)}')
+    blocks = [module for module in model.modules() if isinstance(module, Block) or type(module).__name__ in also]
+    if not blocks:
+        raise OmniVLValueError(
+            f'{type(model).__name__} has no Block (omnivl/models/sharding.py) that could be sharded; name the classes '
+            f'of its blocks in model_wrapper_cfg.also, of {sorted(names)}'
+        )
+    return blocks
+
+
+def matrices_of(model: nn.Module) -> list[nn.Parameter]:
+    """List what ``shard_blocks`` cuts into parts, each once."""
+    found = (parameter for block in blocks_of(model) for parameter in block.parameters() if parameter.ndim >= 2)
+    return list(dict.fromkeys(found))
+
+
 def shard_blocks(model: nn.Module, also: Collection[str] = (), **options: Any) -> list[Any]:
     """Shard the matrices of each block of a model, block by block and in place; everything else stays whole.
 
@@ -38,15 +58,7 @@ def shard_blocks(model: nn.Module, also: Collection[str] = (), **options: Any) -
     """
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
-    names = {type(module).__name__ for module in model.modules()}
-    if unknown := sorted(set(also) - names):
-        raise OmniVLValueError(f'model_wrapper_cfg.also names {unknown}; the model has modules of {sorted(names)}')
-    blocks = [module for module in model.modules() if isinstance(module, Block) or type(module).__name__ in also]
-    if not blocks:
-        raise OmniVLValueError(
-            f'{type(model).__name__} has no Block (omnivl/models/sharding.py) that could be sharded; name the classes '
-            f'of its blocks in model_wrapper_cfg.also, of {sorted(names)}'
-        )
+    blocks: list[Any] = blocks_of(model, also)
     for block in blocks:
         vectors = {parameter for parameter in block.parameters() if parameter.ndim < 2}
         fully_shard(block, ignored_params=vectors, **options)

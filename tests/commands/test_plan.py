@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 
 from omnivl.commands.flops import counting as flops
 from omnivl.commands.main import run_command
-from omnivl.commands.plan.costs import Training, fsdp_bytes
+from omnivl.commands.plan.costs import Training, fsdp_bytes, step_bytes
 from omnivl.commands.plan.gpus import GPUS, find_gpu
 from omnivl.commands.plan.memory import Load, Memory, Rehearsal
 from omnivl.commands.plan.planning import read_measured
@@ -170,12 +171,12 @@ def test_steps_and_sums_are_worked_out_by_hand(own, tiny_config):
     trained = found['training']['trained']
     assert loaders['network_bytes']['gradients'] == trained * 4  # 2 (N - 1) / N of them
     assert loaders['network_bytes']['features'] == 6 * (2 * 8 * 4 + 8)  # two vectors and a label from the other card
-    assert planned['memory']['image']['ddp_bytes'] == image['memory']['peak'] + image['memory']['gradients']
+    assert planned['memory']['image']['step_bytes'] == image['memory']['peak'] + image['memory']['gradients']
     memory = image['memory']
     size = memory['weights'] + memory['optimizer'] + memory['momentum_encoder'] + memory['queues']
     assert found['checkpoints'] == dict(bytes=size, kept=2, disk_bytes=2 * size)
     text = show(found)
-    for words in ('days', 'read from disk, MB/s', 'buckets of DDP', 'FSDP2', 'not in this version', 'H100 data sheet'):
+    for words in ('days', 'read from disk, MB/s', 'buckets of DDP', 'in shards (FSDP2', 'H100 data sheet'):
         assert words in text
     assert 'not known' not in text
 
@@ -193,10 +194,13 @@ def test_views_are_samples_of_a_step_and_not_of_the_set(own, config):
 
 
 def test_sharding_by_hand():
-    training = Training('bf16', 1, 100, 0, True, 20, None, None)
+    training = Training('bf16', 1, 100, 0, True, False, 0.75, 20, None, None)
     memory = Memory(400, 400, 800, 300, 50, 10, 1000, 2000)
     passing = 1000 + 10 + 50  # more than what the peak leaves without gradients: 2000 - 1500 - 400
-    assert fsdp_bytes(memory, training, 4) == (400 + 400 + 800 + 300) // 4 + passing + 20
+    lasting = 400 + 400 + 800 + 300
+    assert fsdp_bytes(memory, training, 4) == int(lasting * (0.75 / 4 + 0.25)) + passing + 20
+    assert step_bytes(memory, training, 4) == 2000 + 400
+    assert step_bytes(memory, replace(training, fully_sharded=True), 4) == fsdp_bytes(memory, training, 4)
 
 
 def test_a_way_that_is_given_is_one(config, plan):
@@ -215,7 +219,7 @@ def test_a_way_that_is_given_is_one(config, plan):
     assert smaller and all(way['fits'] and way['bytes'] <= 0.0017 * 2**30 for way in smaller)
     changes = re.findall(r'\S+=\d+', smaller[0]['change'])
     again = plan(config, *tight, '--cfg-options', *changes)
-    assert len(changes) == 2 and again['plans']['h100']['memory']['video']['ddp_bytes'] == smaller[0]['bytes']
+    assert len(changes) == 2 and again['plans']['h100']['memory']['video']['step_bytes'] == smaller[0]['bytes']
 
 
 def test_a_work_directory_says_its_times(tmp_path):

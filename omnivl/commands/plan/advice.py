@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from .costs import Machine, Training, ddp_bytes, fsdp_bytes
+from .costs import Machine, Training, fsdp_bytes, step_bytes
 from .memory import Load, Rehearsal
 from .tasks import Task
 
@@ -16,13 +16,11 @@ class Way:
         change: What to change, with the options of the config.
         bytes: That a step then takes of each card.
         fits: Whether that is within the card.
-        exists: Whether this version can do it.
     """
 
     change: str
     bytes: int
     fits: bool
-    exists: bool = True
 
 
 def ways_to_fit(rehearsal: Rehearsal, task: Task, training: Training, machine: Machine) -> list[Way]:
@@ -40,7 +38,7 @@ def ways_to_fit(rehearsal: Rehearsal, task: Task, training: Training, machine: M
     own = Load(task.modality, task.sizes, task.batch_size, task.losses, training.precision, training.accumulation > 1)
 
     def way(load: Load, change: str) -> Way:
-        size = ddp_bytes(rehearsal.step(load), training, machine.gpus)
+        size = step_bytes(rehearsal.step(load), training, machine.gpus)
         return Way(change, size, size <= machine.usable)
 
     variants = [(own, '')]
@@ -58,10 +56,9 @@ def ways_to_fit(rehearsal: Rehearsal, task: Task, training: Training, machine: M
     for load, change in (variants[0], variants[-1]) if len(variants) > 1 else variants:
         ways += _smaller_batches(rehearsal, task, training, machine, load, change)
     memory = rehearsal.step(own)
-    size = fsdp_bytes(memory, training, machine.gpus)
-    ways.append(
-        Way('sharding by FSDP2 (arithmetic; this version trains with DDP)', size, size <= machine.usable, False)
-    )
+    if not training.fully_sharded and training.sharded and machine.gpus > 1:
+        size = fsdp_bytes(memory, training, machine.gpus)
+        ways.append(Way('model_wrapper_cfg.type=FullyShard (FSDP2)', size, size <= machine.usable))
     return ways
 
 
@@ -71,7 +68,7 @@ def _smaller_batches(
     """Yield the way of the largest batch that fits, if one does: what a step takes grows with it in a straight line."""
     load = replace(load, accumulates=True)
     whole, one = (
-        ddp_bytes(rehearsal.step(replace(load, batch_size=size)), training, machine.gpus)
+        step_bytes(rehearsal.step(replace(load, batch_size=size)), training, machine.gpus)
         for size in (task.batch_size, 1)
     )
     if whole <= machine.usable or one > machine.usable or task.batch_size == 1:
@@ -79,7 +76,7 @@ def _smaller_batches(
     batch = 1 + int((machine.usable - one) * (task.batch_size - 1) / (whole - one))
     times = -(-task.batch_size // batch)
     batch = -(-task.batch_size // times)  # as even as can be
-    size = ddp_bytes(rehearsal.step(replace(load, batch_size=batch)), training, machine.gpus)
+    size = step_bytes(rehearsal.step(replace(load, batch_size=batch)), training, machine.gpus)
     yield Way(
         f'{change + " and " if change else ""}train_dataloader.{task.name}.batch_size={batch} with '
         f'optim_wrapper.accumulative_counts={training.accumulation * times}, or with {machine.gpus * times} GPUs',

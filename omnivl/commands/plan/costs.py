@@ -55,6 +55,8 @@ class Training:
         trained: Parameters that are trained.
         embed_dim: Width of the features that the ranks exchange; 0 = they exchange none.
         bucketed: Whether DDP keeps a second copy of the gradients to exchange them.
+        fully_sharded: Whether it trains with FSDP2 (``model_wrapper_cfg.type=FullyShard``), and not with DDP.
+        sharded: Share of the parameters that FSDP2 cuts into parts: the matrices of blocks.
         largest_block: Bytes of the largest block of the model.
         kept: Checkpoints that are kept; None = all.
         between: Steps between two of them; None = at the end only.
@@ -65,6 +67,8 @@ class Training:
     trained: int
     embed_dim: int
     bucketed: bool
+    fully_sharded: bool
+    sharded: float
     largest_block: int
     kept: int | None
     between: int | None
@@ -100,34 +104,39 @@ class StepCosts:
         return self.step_flops / (machine.peak(precision) * mfu)
 
 
-def ddp_bytes(memory: Memory, training: Training, gpus: int) -> int:
-    """Return what a step takes of a card under DDP: buckets for the exchange of gradients beside the step's own."""
+def step_bytes(memory: Memory, training: Training, gpus: int) -> int:
+    """Return what a step takes of a card; under DDP with buckets for the exchange of gradients beside its own."""
+    if training.fully_sharded:
+        return fsdp_bytes(memory, training, gpus)
     return memory.peak + (memory.gradients if training.bucketed and gpus > 1 else 0)
 
 
 def fsdp_bytes(memory: Memory, training: Training, gpus: int) -> int:
-    """Return what a step would take with everything that lasts cut into pieces, and two blocks gathered at a time."""
+    """Return what a step takes with the matrices of blocks cut into parts, and two blocks gathered at a time."""
     lasting = memory.weights + memory.gradients + memory.optimizer + memory.momentum_encoder
     rest = memory.peak - memory.weights - memory.optimizer - memory.momentum_encoder
     # Gradients come while activations go, so the peak may lie before them.
     passing = max(rest - memory.gradients, memory.activations + memory.batch + memory.queues)
     width = 1.0 if training.precision == 'fp32' else HALF / FULL
-    return int(lasting / gpus + passing + 2 * training.largest_block * width)
+    kept = training.sharded / gpus + 1 - training.sharded
+    return int(lasting * kept + passing + 2 * training.largest_block * width)
 
 
 def network_bytes(costs: StepCosts, training: Training, gpus: int) -> dict[str, float]:
     """Return the bytes that each GPU sends in a step, and receives: gradients, features of the contrast; and of FSDP2.
 
-    An all-reduce in a ring sends 2 (N - 1) / N of the values; it comes once per update. FSDP2 gathers the weights for
-    each of the two passes, in the precision of the computation, and scatters the gradients.
+    An all-reduce in a ring sends 2 (N - 1) / N of the values; it comes once per update. FSDP2 gathers what it has cut
+    into parts for each of the two passes, at most in the precision of the computation, and scatters its gradients.
     """
     share = (gpus - 1) / gpus
     features = (gpus - 1) * costs.task.batch_size * (2 * training.embed_dim * FULL + 8) if training.embed_dim else 0
+    reduced = 2 * share * training.trained * FULL / training.accumulation
     gathered = 2 * training.trained * (FULL if training.precision == 'fp32' else HALF)
+    cut = share * (gathered + training.trained * FULL)
     return dict(
-        gradients=2 * share * training.trained * FULL / training.accumulation,
+        gradients=reduced,
         features=float(features),
-        fsdp2=share * (gathered + training.trained * FULL),
+        fsdp2=training.sharded * cut + (1 - training.sharded) * reduced,
     )
 
 

@@ -26,7 +26,9 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from omnivl.engine.optim import PRECISIONS
+from omnivl.errors import OmniVLValueError
 from omnivl.models.layers.recompute import Recompute
+from omnivl.models.sharding import matrices_of
 from omnivl.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 from ..flops.counting import Sizes, build_model, found_everywhere, make_batch
@@ -222,6 +224,14 @@ class Rehearsal:
             with self._precision(load.precision):
                 self.model(batch, mode='tensor')
         return Memory(gradients=0, batch=inputs, activations=self.ledger.peak - before - inputs, **self._rest())
+
+    def sharded_share(self) -> float:
+        """Return the share of the parameters that FSDP2 cuts into parts; 0 = the model has no blocks."""
+        try:
+            cut = matrices_of(self.model)
+        except OmniVLValueError:
+            return 0.0
+        return _bytes(cut) / _bytes(dict.fromkeys(self.model.parameters()))
 
     def largest_block(self) -> int:
         """Return the bytes of the largest block, which FSDP2 gathers as a whole."""

@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from omnivl.engine import ConfigError
 from omnivl.engine.command_line import is_test_only, read_changed_config
+from omnivl.engine.fully_shard import FullyShard
 from omnivl.engine.optim import PRECISIONS
 from omnivl.models.layers.recompute import Recompute
 
@@ -22,9 +23,9 @@ from .costs import (
     StepCosts,
     Training,
     checkpoint_costs,
-    ddp_bytes,
     fsdp_bytes,
     run_costs,
+    step_bytes,
     task_facts,
 )
 from .gpus import find_gpu
@@ -119,6 +120,8 @@ def _training(cfg: Config, rehearsal: Rehearsal, precision: str) -> Training:
         trained=sum(one.numel() for one in rehearsal.model.parameters() if one.requires_grad),
         embed_dim=0 if queues is None else queues.visual.shape[1],
         bucketed=not (cfg.get('model_wrapper_cfg') or {}).get('gradient_as_bucket_view', False),
+        fully_sharded=(cfg.get('model_wrapper_cfg') or {}).get('type') in ('FullyShard', FullyShard),
+        sharded=rehearsal.sharded_share(),
         largest_block=rehearsal.largest_block(),
         kept=kept if kept > 0 else None,
         between=between if between > 0 else None,
@@ -154,12 +157,12 @@ def _runs(
 
 def _memory_on(costs: StepCosts, rehearsal: Rehearsal, training: Training, machine: Machine) -> dict[str, Any]:
     """Say whether a step fits into a card, and what to do if not."""
-    size = ddp_bytes(costs.memory, training, machine.gpus)
+    size = step_bytes(costs.memory, training, machine.gpus)
     fits = size <= machine.usable
     recomputed = costs.memory_recomputed
     return dict(
-        ddp_bytes=size,
-        ddp_bytes_recomputed=None if recomputed is None else ddp_bytes(recomputed, training, machine.gpus),
+        step_bytes=size,
+        step_bytes_recomputed=None if recomputed is None else step_bytes(recomputed, training, machine.gpus),
         fsdp2_bytes=fsdp_bytes(costs.memory, training, machine.gpus),
         fits=fits,
         ways=[] if fits else [asdict(way) for way in ways_to_fit(rehearsal, costs.task, training, machine)],

@@ -131,14 +131,14 @@ def _fitting(planned: Mapping[str, Any], card: Mapping[str, Any], plan: Mapping[
     lines = [f'{card["title"]}: {_gib(card["memory"])} GiB, of which a step may take {_gib(card["usable"])} (--margin)']
     for name, memory in planned['memory'].items():
         verdict = 'fits' if memory['fits'] else 'does NOT fit'
-        buckets = ', the buckets of DDP included' if memory['ddp_bytes'] > plan['tasks'][name]['memory']['peak'] else ''
-        lines.append(f'  {name}: {_gib(memory["ddp_bytes"])} GiB{buckets}: {verdict}')
+        buckets = (
+            ', the buckets of DDP included' if memory['step_bytes'] > plan['tasks'][name]['memory']['peak'] else ''
+        )
+        lines.append(f'  {name}: {_gib(memory["step_bytes"])} GiB{buckets}: {verdict}')
         for way in memory['ways']:
             lines.append(f'    {_gib(way["bytes"])} GiB, {"fits" if way["fits"] else "too much"}: {way["change"]}')
-        if memory['fits'] and plan['gpus'] > 1:
-            lines.append(
-                f'    sharded by FSDP2 it would be {_gib(memory["fsdp2_bytes"])} (arithmetic; not in this version)'
-            )
+        if memory['fits'] and plan['gpus'] > 1 and not plan['training']['fully_sharded']:
+            lines.append(f'    in shards (FSDP2, model_wrapper_cfg.type=FullyShard): {_gib(memory["fsdp2_bytes"])} GiB')
     if planned['precision_missing']:
         lines.append(f'  {card["title"]} has no bf16: set optim_wrapper.precision=fp16')
     return [*lines, f'  figures of the card: {card["source"]}']
@@ -151,10 +151,10 @@ def _comparison(plan: Mapping[str, Any]) -> list[str]:
     rows = [['card', 'usable GiB', *(f'{name} GiB' for name in names), 'fits', 'with checkpointing', *heads]]
     for name, planned in plan['plans'].items():
         card, memory = plan['cards'][name], planned['memory']
-        needs = [memory[one]['ddp_bytes_recomputed'] for one in names]
+        needs = [memory[one]['step_bytes_recomputed'] for one in names]
         recomputed = '-' if None in needs else _yes(max(needs) <= card['usable'])
         days = [f'{run["days"]:,.3g}' for run in planned['runs']]
-        sizes = [_gib(memory[one]['ddp_bytes']) for one in names]
+        sizes = [_gib(memory[one]['step_bytes']) for one in names]
         fits = _yes(all(one['fits'] for one in memory.values()))
         rows.append([card['title'], _gib(card['usable']), *sizes, fits, recomputed, *days])
     notes = [
