@@ -226,6 +226,18 @@ def test_no_micro_batch_has_its_message(tiny_model):
         tiny_model(micro_batches=0)
 
 
+def test_micro_batches_take_no_negatives_of_other_ranks(monkeypatch, tiny_model, random_batch):
+    model = tiny_model(micro_batches=2).train()
+    drawn = model.negatives.forward
+
+    def from_all_ranks(*features):
+        return drawn(*features)._replace(wanted_visuals=torch.arange(4), wanted_texts=torch.arange(4))
+
+    monkeypatch.setattr(model.negatives, 'forward', from_all_ranks)
+    with pytest.raises(ValueError, match=r'micro_batches=2 .*negatives.all_ranks=True fetches those of others'):
+        model.loss(random_batch())
+
+
 @pytest.mark.parametrize(('longest', 'padded'), [(3, 8), (8, 8), (9, 12), (15, 15)])
 def test_texts_are_padded_to_the_smallest_length_that_holds_them(longest, padded):
     texts = [np.arange(1, 1 + length) for length in (2, longest)]
