@@ -20,6 +20,7 @@ from .data_parallel import AlternatingDataParallel
 # Options of MMEngine's wrapper that say what becomes of parameters without a gradient.
 SEARCHES = ('find_unused_parameters', 'static_graph', 'detect_anomalous_params')
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+FIRST_PORT, PORTS = 12000, 18000  # of slurm's jobs, below those that systems give to clients
 STARTERS = dict(pytorch='torchrun (tools/dist_train.sh)', slurm='srun (tools/slurm_train.sh)', mpi='mpirun')
 
 
@@ -34,7 +35,8 @@ def init_process_group(
         launcher: ``'pytorch'`` (torchrun), ``'slurm'`` (srun) or ``'mpi'`` (mpirun).
         backend: ``'nccl'`` or ``'gloo'``; by default nccl with GPUs and gloo without. nccl without a GPU means gloo.
         timeout: Seconds after which a collective call that not all processes reach is an error.
-        port: Port of the first process, for slurm and mpi; by default ``MASTER_PORT`` or 29500.
+        port: Port of the first process, for slurm and mpi; by default ``MASTER_PORT``, else 29500, and for slurm one by
+            the number of the job, since jobs may share a machine.
     """
     if launcher not in LAUNCHERS[1:]:
         raise OmniVLValueError(
@@ -102,6 +104,8 @@ def _slurm_environment(port: int | None) -> None:
         nodes = os.environ['SLURM_NODELIST']
         hosts = subprocess.run(['scontrol', 'show', 'hostname', nodes], check=True, capture_output=True, text=True)
         os.environ['MASTER_ADDR'] = hosts.stdout.split()[0]
+    if 'SLURM_JOB_ID' in os.environ:
+        os.environ.setdefault('MASTER_PORT', str(FIRST_PORT + int(os.environ['SLURM_JOB_ID']) % PORTS))
     _set_ranks(rank, size, local_rank, port)
 
 

@@ -22,6 +22,7 @@ REASONS = (
     'needs GPUs',
     'needs a cluster',
     'needs Docker',
+    'needs root',
     'needs the page of omnivl demo',
     'needs the weights of others',
     'takes minutes',

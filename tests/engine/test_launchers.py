@@ -13,7 +13,9 @@ import pytest
 import toys
 from runs import assert_same_run, run_ranks, train
 
-from omnivl.engine import AlternatingTrainLoop
+import omnivl.commands.train as train_command
+from omnivl.engine import AlternatingTrainLoop, distributed
+from omnivl.engine.loops import SLURM_FAREWELL
 from omnivl.engine.signals import RESTART_CODE
 from omnivl.errors import OmniVLRuntimeError
 from omnivl.storage import load_checkpoint
@@ -25,7 +27,7 @@ LOADERS = dict(image=toys.loader('image', size=27), video=toys.loader('video', s
 
 def write_config(work_dir: Path, **changes) -> Path:
     """Write a toy config as a file."""
-    config = toys.toy_config(work_dir, work_dir.name, train_dataloader=LOADERS, **changes)
+    config = toys.toy_config(work_dir, work_dir.name, **(dict(train_dataloader=LOADERS) | changes))
     config |= dict(custom_imports=dict(imports=['toys'], allow_failed_imports=False), runner_type='OmniVLRunner')
     path = work_dir.with_suffix('.py')
     path.write_text('\n'.join(f'{key} = {value!r}' for key, value in config.items()))
@@ -179,3 +181,27 @@ def test_a_script_that_is_ended_saves_and_is_not_requeued(tmp_path, job):
 
 def test_the_launcher_ends_with_the_code_of_its_processes():
     assert runpy.run_path(str(ROOT / 'tools/launch.py'))['RESTART_CODE'] == RESTART_CODE
+    assert (train_command.RESTART_CODE, train_command.FAREWELL) == (RESTART_CODE, SLURM_FAREWELL)
+
+
+@pytest.mark.parametrize(('rank', 'code'), [(None, RESTART_CODE), ('0', RESTART_CODE), ('1', 0)])
+def test_a_signal_before_the_training_asks_for_a_restart(rank, code):
+    own = {name: value for name, value in os.environ.items() if not name.startswith('SLURM')}
+    lines = ('import signal, sys, omnivl.commands.train as t, time', 't.FAREWELL = 0', 'signal.signal(10, t.leave)')
+    program = '; '.join((*lines, 'signal.raise_signal(10)', 'time.sleep(9)'))
+    environment = own if rank is None else own | dict(SLURM_PROCID=rank)
+    assert subprocess.run([sys.executable, '-c', program], env=environment, timeout=60).returncode == code
+
+
+def test_jobs_of_slurm_on_one_machine_have_ports_of_their_own(monkeypatch):
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_PORT'):  # put back afterwards
+        monkeypatch.setenv(name, '')
+    ports = []
+    for job in ('17', '18', str(17 + distributed.PORTS)):
+        given = dict(SLURM_PROCID='0', SLURM_NTASKS='2', SLURM_LOCALID='0', MASTER_ADDR='here', SLURM_JOB_ID=job)
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv('MASTER_PORT', raising=False)
+        distributed._slurm_environment(None)
+        ports.append(os.environ['MASTER_PORT'])
+    assert ports == ['12017', '12018', '12017']

@@ -11,8 +11,15 @@ Examples:
 """
 
 import argparse
+import os
+import signal
+import time
+from types import FrameType
 
 from ..options import CONFIG_HELP, add_run_options
+
+# Those of the training, whose modules are not to be imported yet.
+RESTART_CODE, FAREWELL = 75, 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train."""
+    if hasattr(signal, 'SIGUSR1') and signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
+        signal.signal(signal.SIGUSR1, leave)
     from .training import train
 
     train(arguments)
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """Ask for a restart when a scheduler signals before there is a training that could save: imports take seconds.
+
+    Of several processes of slurm the first asks, a little after the others have left, see ``AlternatingTrainLoop``.
+    """
+    if os.environ.get('SLURM_PROCID', '0') != '0':
+        os._exit(0)
+    time.sleep(FAREWELL)
+    os._exit(RESTART_CODE)
