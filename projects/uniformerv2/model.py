@@ -1,14 +1,12 @@
 """UniFormerV2 (2211.09552): an image ViT with relations over time inside its blocks and one query that looks at all."""
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
@@ -23,6 +21,7 @@ from omnivl.models.layers import (
 )
 from omnivl.models.layers.blocks import ResidualOptions
 from omnivl.models.layers.linear import Linear
+from omnivl.models.layers.recompute import Recompute, check_recompute, run_block
 from omnivl.models.tokenizers import VideoTokenizer
 from omnivl.registry import MODELS
 from omnivl.structures import VisualFeatures
@@ -84,17 +83,16 @@ class LocalBlock(nn.Module):
         self.attention = SelfAttentionBlock(width, num_heads, 0.0, **residual)
         self.feed_forward = FeedForwardBlock(width, hidden, 0.0, FeedForward(width, hidden, activation), **residual)
 
-    def forward(self, tokens: Tensor, recompute: bool = False) -> Tensor:
+    def forward(self, tokens: Tensor, recompute: Recompute = False) -> Tensor:
         """Map float (B, T, 1 + P, D), [CLS] of each frame first, to the same shape.
 
-        With ``recompute``, attention and MLP are computed again in the backward pass. Local relations are not: their
-        batch norms would count every batch twice.
+        ``recompute`` is for attention and MLP, see ``run_block``. Local relations are never computed again: their batch
+        norms would count every batch twice.
         """
         shape = tokens.shape
-        run = partial(checkpoint, use_reentrant=False) if recompute else _call
-        sequences, _ = run(self.attention, self.relate(tokens, 0).flatten(0, 1))
+        sequences, _ = run_block(self.attention, self.relate(tokens, 0).flatten(0, 1), recompute=recompute)
         sequences = self.relate(sequences.view(shape), 1).flatten(0, 1)
-        return run(self.feed_forward, sequences).view(shape)
+        return run_block(self.feed_forward, sequences, recompute=recompute).view(shape)
 
     def relate(self, tokens: Tensor, number: int) -> Tensor:
         """Add a local relation to the patches, if there is one of that number; [CLS] has no part in it."""
@@ -102,10 +100,6 @@ class LocalBlock(nn.Module):
             return tokens
         related = self.drop_path(self.relations[number](tokens[:, :, 1:]))
         return tokens + F.pad(related, (0, 0, 1, 0))
-
-
-def _call(part: nn.Module, tokens: Tensor) -> Any:
-    return part(tokens)
 
 
 class GlobalBlock(nn.Module):
@@ -204,7 +198,7 @@ class UniFormerV2(nn.Module):
         activation: Of the feed-forward layers; these three are CLIP's by default.
         frozen: Train the global blocks and what follows alone; the vector is then ``norm(query)``, without frame mean.
         init_std: Standard deviation of linear layers, [CLS] and positions at their start.
-        activation_checkpointing: Recompute the blocks in the backward pass instead of keeping their activations.
+        activation_checkpointing: What of the blocks is computed again in the backward pass, see ``run_block``.
 
     Raises:
         OmniVLValueError: ``num_local`` or ``global_layers`` is none of those, or ``frozen`` has no global block.
@@ -230,7 +224,7 @@ class UniFormerV2(nn.Module):
         activation: str = 'quick_gelu',
         frozen: bool = False,
         init_std: float = 0.02,
-        activation_checkpointing: bool = False,
+        activation_checkpointing: Recompute = False,
     ) -> None:
         super().__init__()
         check_settings(depth, num_local, global_layers, frozen)
@@ -238,7 +232,7 @@ class UniFormerV2(nn.Module):
         self.num_frames = num_frames
         self.global_layers = tuple(global_layers)
         self.frozen = frozen
-        self.activation_checkpointing = activation_checkpointing
+        self.activation_checkpointing = check_recompute(activation_checkpointing)
         self.tokenizer = MODELS.build(dict(type=VideoTokenizer, bias=False) | dict(tokenizer, width=width))
         self.grid = (image_size // self.tokenizer.patch_size,) * 2
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -335,7 +329,7 @@ class UniFormerV2(nn.Module):
     def run(self, block: nn.Module, tokens: Tensor) -> Tensor:
         """Run a block on (B, T, 1 + P, D), without a graph where it is frozen."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return block(tokens, self.activation_checkpointing and self.training and not self.frozen)
+            return block(tokens, self.activation_checkpointing if self.training and not self.frozen else False)
 
     def fuse(self, query: Tensor, mean: Tensor) -> Tensor:
         """Weigh the query of each clip and the mean of its frames, both (B, D); frozen, it is the query alone."""
