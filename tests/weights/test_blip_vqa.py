@@ -28,7 +28,7 @@ def test_logits_of_given_answers(seed, share, vocab_file, tmp_path):
     pixels, (questions, mask), (answers, real) = images(seed), texts(seed), texts(seed + 9, (5, 3, 4))
     with torch.no_grad():
         batch = VLBatch({'image': pixels[:, None]}, text_ids=questions, text_mask=mask)
-        logits, _ = model.predict_answers(answers, real, model.read_questions(batch))
+        logits = model.predict_answers(answers, real, model.read_questions(batch)).logits
         # One by one without padding: Hugging Face's decoder looks at the padding of questions, whatever the mask says.
         for row, (question, answer) in enumerate(zip(with_first(questions, ENC), with_first(answers, DEC))):
             visual = reference.vision_model(pixels[row : row + 1]).last_hidden_state
