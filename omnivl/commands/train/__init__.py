@@ -13,7 +13,10 @@ Examples:
 import argparse
 import os
 import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from ..options import CONFIG_HELP, add_run_options
@@ -38,11 +41,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train."""
-    if hasattr(signal, 'SIGUSR1') and signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
-        signal.signal(signal.SIGUSR1, leave)
-    from .training import train
+    with asking_for_a_restart():
+        from .training import train
 
-    train(arguments)
+        train(arguments)
+
+
+@contextmanager
+def asking_for_a_restart() -> Iterator[None]:
+    """Take a scheduler's signal that nobody listens to as ``leave`` does, while the block runs."""
+    listens = hasattr(signal, 'SIGUSR1') and threading.current_thread() is threading.main_thread()
+    if not listens or signal.getsignal(signal.SIGUSR1) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGUSR1, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
 
 
 def leave(number: int, frame: FrameType | None) -> None:
