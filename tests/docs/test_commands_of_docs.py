@@ -58,7 +58,7 @@ def run_line(line: str, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(sys, 'argv', words[2:])
         ended_well(lambda: runpy.run_module(words[2], run_name='__main__', alter_sys=True))
     else:
-        done = subprocess.run(['bash', '-euo', 'pipefail', '-c', line], capture_output=True, text=True, timeout=120)
+        done = subprocess.run(['bash', '-euo', 'pipefail', '-c', line], capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f'{line}\n{done.stdout[-2000:]}{done.stderr[-2000:]}'
 
 

@@ -14,7 +14,7 @@ def test_every_cell_runs(place):
     for cell in notebook.cells:
         cell.pop('outputs', None)
     done = NotebookClient(
-        notebook, timeout=200, kernel_name='python3', resources=dict(metadata=dict(path=str(place)))
+        notebook, timeout=600, kernel_name='python3', resources=dict(metadata=dict(path=str(place)))
     ).execute()
     code = [cell for cell in done.cells if cell.cell_type == 'code']
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))

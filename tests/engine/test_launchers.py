@@ -42,7 +42,7 @@ def dist_train(*arguments) -> subprocess.CompletedProcess:
     paths = dict(PYTHON=sys.executable, PYTHONPATH=str(Path(__file__).parent))
     environment = dict(os.environ, PORT=port, OMP_NUM_THREADS='1', **paths)
     command = ['bash', str(ROOT / 'tools/dist_train.sh'), *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def ranks(work_dir: Path, name: str, resume: bool) -> None:

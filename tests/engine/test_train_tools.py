@@ -360,7 +360,7 @@ def run_script(script, *arguments):
         OMP_NUM_THREADS='1',
     )
     command = ['bash', str(ROOT / 'tools' / script), *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -22,7 +22,7 @@ def run(config, out, world_size):
         subprocess.Popen([sys.executable, str(SCRIPT), str(config), str(out)], env=shared | {'RANK': str(rank)})
         for rank in range(world_size)
     ]
-    assert [process.wait(timeout=120) for process in processes] == [0] * world_size
+    assert [process.wait(timeout=600) for process in processes] == [0] * world_size
 
 
 def assert_close(one, other):

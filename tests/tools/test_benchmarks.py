@@ -14,7 +14,7 @@ TINY = ['--width', '32', '--depth', '2', '--heads', '2', '--size', '32', '--voca
 
 def run(tool, *arguments):
     return subprocess.run(
-        [sys.executable, str(FOLDER / tool), *TINY, *arguments], capture_output=True, text=True, timeout=300
+        [sys.executable, str(FOLDER / tool), *TINY, *arguments], capture_output=True, text=True, timeout=600
     )
 
 
@@ -56,7 +56,7 @@ def test_graphs_are_the_model(tmp_path):
 
 def run_gpu(tmp_path, *arguments):
     command = [sys.executable, str(FOLDER / 'gpu.py'), '--out', str(tmp_path), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU, on which it takes minutes')
@@ -101,7 +101,7 @@ def test_a_wrong_option_is_said(arguments, message):
 )
 def test_samples_of_files_and_shards_are_loaded(tmp_path, arguments, keys):
     command = [sys.executable, str(FOLDER / 'data_loading.py'), *arguments, '--out', str(tmp_path / 'figures.json')]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stderr
     found = json.loads((tmp_path / 'figures.json').read_text())
     assert keys <= set(found)

@@ -65,7 +65,7 @@ def test_killed_while_saving_and_signalled(tmp_path):
     command = [sys.executable, str(ROOT / 'tools/chaos.py'), '--work-dir', str(tmp_path), '--processes', '1']
     command += ['--kinds', 'saving', 'SIGUSR1', '--seed', '3', '--cfg-options', 'train_cfg.max_iters=16']
     environment = os.environ | dict(PYTHONPATH=str(ROOT))
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert '2 of 2 runs ended as the undisturbed one, bit for bit' in done.stdout
     assert re.search(r'saving +1 +\d+ +-9 +\S.* bit-equal', done.stdout)

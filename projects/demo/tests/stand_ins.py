@@ -95,7 +95,7 @@ class Checkout:
         """Run the script to its end; returns exit code, output and the calls of tools it made."""
         self.calls_file.write_text('')
         process = self.start(**env)
-        output = process.communicate(timeout=120)[0]
+        output = process.communicate(timeout=600)[0]
         return process.returncode, output, self.calls()
 
     def calls(self) -> list[list[str]]:

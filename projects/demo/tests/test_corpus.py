@@ -306,7 +306,7 @@ def test_the_tool_reports_and_refuses(corpus, tmp_path):
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
 
     done = run('--out', str(tmp_path / 'new'), '--smoke', '--processes', '1')
