@@ -80,7 +80,7 @@ def start_process(function: Callable[..., Any], *arguments: Any, **options: Any)
     return process
 
 
-def run_ranks(function: Callable[..., None], *arguments: Any, ranks: int = 2, seconds: float = 60) -> None:
+def run_ranks(function: Callable[..., None], *arguments: Any, ranks: int = 2, seconds: float = 300) -> None:
     """Run a function in several processes that find each other as torchrun's do."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
