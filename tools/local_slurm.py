@@ -1,7 +1,7 @@
 """Set up a real Slurm on this machine, one node, for tests and trials; and tear it down.
 
-Needs root and Debian's slurm-wlm and munge (``apt-get install slurm-wlm munge``). Everything is in one folder, nothing
-outside of it is changed but munge's key, which is made where there is none.
+Needs root and Debian's slurm-wlm and munge (``apt-get install slurm-wlm munge``). Everything is in one folder, a
+key of its own for munge among it; nothing outside of it is changed.
 
     python tools/local_slurm.py up --dir /tmp/slurm --gpus 4
     export SLURM_CONF=/tmp/slurm/slurm.conf
@@ -22,7 +22,6 @@ from contextlib import suppress
 from pathlib import Path
 
 PROGRAMS = ('munged', 'slurmctld', 'slurmd', 'sinfo')
-KEY = Path('/etc/munge/munge.key')
 WAIT = 30.0  # seconds until the node is there
 CONF = """\
 ClusterName=local
@@ -73,7 +72,7 @@ def missing() -> str | None:
     return None if os.geteuid() == 0 else 'it needs root'
 
 
-def run(*command: str, **options: object) -> None:
+def run(*command: str) -> None:
     """Run a program to its end; an error ends this one with what it said."""
     environment = dict(os.environ, PATH=f'{os.environ.get("PATH", "")}:/usr/sbin')
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

@@ -1,12 +1,14 @@
 """What ends a command with one line; nothing heavy is imported, as every command begins with it."""
 
+import argparse
 import contextlib
 import difflib
+import functools
 import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from omnivl.errors import OmniVLError
 
@@ -35,6 +37,26 @@ def one_line_errors() -> Iterator[None]:
         if not _is_of_config(error):
             raise
         _end_with(f'the config cannot be built: {_shortened(str(error.args[0]))}')
+
+
+def with_exit_code(work: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Give a command that looks for faults codes that tell them from its own: 0 = none, 1 = some are found.
+
+    2 = it cannot do its work, which is told in one line; 130 = it was interrupted, and goes on when it is run again.
+    """
+
+    @functools.wraps(work)
+    def run(arguments: argparse.Namespace) -> int:
+        try:
+            return work(arguments)
+        except (OmniVLError, *WRONG_PLACES) as error:
+            print(f'error: {message_of(error)}', file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print('\ninterrupted; the same command goes on from here', file=sys.stderr)
+            return 130
+
+    return run
 
 
 def message_of(error: OmniVLError | OSError) -> str:

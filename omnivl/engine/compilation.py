@@ -1,7 +1,7 @@
 """Compiling a model: the whole forward pass, or block by block."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ from omnivl.errors import OmniVLValueError
 SCOPES = ('model', 'blocks')
 
 
-def compile_model(model: nn.Module, options: bool | Mapping[str, Any]) -> str:
+def compile_model(model: nn.Module, options: Literal[True] | Mapping[str, Any]) -> str:
     """Compile a model in place, as the key ``compile`` of a config says.
 
     Of ``scope='blocks'`` each layer of encoders and decoders is compiled on its own. Equal layers share one graph, so
@@ -27,7 +27,7 @@ def compile_model(model: nn.Module, options: bool | Mapping[str, Any]) -> str:
     Raises:
         OmniVLValueError: There is no such scope, or there are no layers.
     """
-    arguments: dict[str, Any] = {} if options is True else dict(options or {})
+    arguments: dict[str, Any] = {} if options is True else dict(options)
     scope = arguments.pop('scope', 'model')
     if scope not in SCOPES:
         raise OmniVLValueError(f'compile.scope must be one of {SCOPES}, got {scope!r}')

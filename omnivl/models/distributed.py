@@ -63,6 +63,7 @@ def fetch_rows(tensor: Tensor, wanted: Tensor) -> Tensor:
 class _Fetch(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, tensor: Tensor, wanted: Tensor) -> Tensor:
+        """Send each rank the rows that it wants of this one, and put those received in the order of the places."""
         count, rank = len(tensor), dist.get_rank()
         source = (wanted // count).view(-1, count)  # (R, B), by the rank that wants it
         context.sent = (wanted % count).view_as(source)[source == rank]  # in the order of the ranks that want them

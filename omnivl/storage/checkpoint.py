@@ -82,10 +82,9 @@ def load_checkpoint(path: str | os.PathLike, verify: bool = True) -> dict[str, A
 
     It may be written by :func:`save_checkpoint`, any other file of plain tensors that ``torch.save`` wrote, or a
     ``.safetensors`` file, which comes as ``dict(state_dict=..., meta=...)``; of a folder of shards the tensors come
-    whole. What it holds is compared with its
-    checksum; a file without one, which others wrote, with those of the zip format. Other people's safetensors files and
-    pickles of old have neither. A file that is cut off or damaged is a BrokenCheckpointError, one that is no checkpoint
-    or holds code a CheckpointError.
+    whole. What it holds is compared with its checksum; a file without one, which others wrote, with those of the zip
+    format. Other people's safetensors files and pickles of old have neither. A file that is cut off or damaged is a
+    BrokenCheckpointError, one that is no checkpoint or holds code a CheckpointError.
 
     Args:
         path: The file.

@@ -98,7 +98,7 @@ class Sample:
         visual: The picture or clip; its ``shard`` is left to the reader of the index.
         text: The captions, one a line; '' = none.
         label: The class; '' = none.
-        records: JSON list of records with all their fields, as ``omnivl shards make`` writes; '' = none.
+        records: JSON list of records with all their fields, as ``omnivl pack`` writes; '' = none.
     """
 
     visual: Member

@@ -34,6 +34,13 @@ def write_config(work_dir: Path, **changes) -> Path:
     return path
 
 
+def write_slow_config(work_dir: Path, steps: int, pause: float) -> Path:
+    """Write a toy config of so many steps, whose samples take so many seconds each."""
+    loaders = {name: toys.loader(name, size=27, pause=pause) for name in ('image', 'video')}
+    loop = dict(type='AlternatingTrainLoop', max_iters=steps, proportions=dict(image=2, video=1))
+    return write_config(work_dir, train_dataloader=loaders, train_cfg=loop)
+
+
 def dist_train(*arguments) -> subprocess.CompletedProcess:
     """Run tools/dist_train.sh to its end."""
     with socket.socket() as probe:

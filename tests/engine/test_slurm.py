@@ -11,9 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-import toys
 from runs import assert_same_run
-from test_launchers import write_config
+from test_launchers import write_slow_config
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/local_slurm.py'
@@ -37,14 +36,6 @@ def slurm(tmp_path, monkeypatch):
     yield folder
     subprocess.run(['scancel', '--user', 'root'], check=False)
     subprocess.run([sys.executable, TOOL, 'down', '--dir', folder], check=True)
-
-
-def config_of(work_dir: Path, pause: float) -> Path:
-    loaders = {name: toys.loader(name, size=27) for name in ('image', 'video')}
-    for loader in loaders.values():
-        loader['dataset']['pause'] = pause
-    loop = dict(type='AlternatingTrainLoop', max_iters=STEPS, proportions=dict(image=2, video=1))
-    return write_config(work_dir, train_dataloader=loaders, train_cfg=loop)
 
 
 def batch(folder: Path, name: str, config: Path, *options: str) -> tuple[int, Path]:
@@ -73,8 +64,8 @@ def state_of(job: int) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_job_that_meets_its_time_limit_is_requeued_and_ends_as_an_unbroken_one(tmp_path, slurm):
-    parts = config_of(tmp_path / 'parts', pause=0.3)
-    whole = config_of(tmp_path / 'whole', pause=0.0)
+    parts = write_slow_config(tmp_path / 'parts', STEPS, pause=0.3)
+    whole = write_slow_config(tmp_path / 'whole', STEPS, pause=0.0)
     # Slurm signals up to a minute earlier than it is told to: 40 to 100 seconds after the start.
     job, output = batch(tmp_path, 'parts', parts, '--time=2', '--signal=B:USR1@20', '--requeue')
     unbroken, _ = batch(tmp_path, 'whole', whole)

@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-import toys
 from runs import assert_same_run
-from test_launchers import dist_train, write_config
+from test_launchers import dist_train, write_slow_config
 
 ROOT = Path(__file__).parents[2]
 STEPS = 24
@@ -47,17 +46,9 @@ def hosts():
             subprocess.run(['ip', 'netns', 'delete', name], check=False)
 
 
-def config_of(work_dir: Path, pause: float) -> Path:
-    loaders = {name: toys.loader(name, size=27) for name in ('image', 'video')}
-    for loader in loaders.values():
-        loader['dataset']['pause'] = pause
-    loop = dict(type='AlternatingTrainLoop', max_iters=STEPS, proportions=dict(image=2, video=1))
-    return write_config(work_dir, train_dataloader=loaders, train_cfg=loop)
-
-
 @pytest.mark.slow
 def test_a_host_that_is_cut_off_and_comes_back_is_waited_for(tmp_path, hosts):
-    config = config_of(tmp_path / 'parts', pause=0.1)
+    config = write_slow_config(tmp_path / 'parts', STEPS, pause=0.1)
     first = next(iter(hosts.values()))
     started = []
     for number, name in enumerate(hosts):
@@ -81,7 +72,7 @@ def test_a_host_that_is_cut_off_and_comes_back_is_waited_for(tmp_path, hosts):
     finally:
         for process in started:
             process.kill()
-    whole = dist_train(config_of(tmp_path / 'whole', pause=0.0), 2)
+    whole = dist_train(write_slow_config(tmp_path / 'whole', STEPS, pause=0.0), 2)
     assert whole.returncode == 0, whole.stderr
     assert_same_run(tmp_path / 'whole', tmp_path / 'parts', STEPS)
 

@@ -4,7 +4,6 @@ import argparse
 import hashlib
 import io
 import json
-import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -19,14 +18,14 @@ from omnivl.datasets.errors import BrokenVisualError
 from omnivl.datasets.storage import CompactRows
 from omnivl.datasets.transforms.remote import Fetching, local_file
 from omnivl.engine import read_config
-from omnivl.errors import OmniVLError, OmniVLValueError
+from omnivl.errors import OmniVLValueError
 from omnivl.storage import ProgressBar, atomic_write, write_json, write_text
 from omnivl.storage.shard_index import write_index
 from omnivl.storage.tar_shards import read_shard
 from omnivl.structures import MODALITIES, modality_of_path
 from omnivl.structures.modality import suffix_of
 
-from ..errors import WRONG_PLACES, message_of
+from ..errors import with_exit_code
 from ..shards.indexing import INDEX, LINES_EVERY, Report, finish, in_parallel, tell_troubles
 from ..verify.reading import datasets_of
 
@@ -148,22 +147,16 @@ def _content(visual: str) -> bytes:
         raise BrokenVisualError(visual, error.strerror or str(error)) from error
 
 
+@with_exit_code
 def run_packing(arguments: argparse.Namespace) -> int:
     """Pack what the options of the command describe, and return the exit code."""
-    try:
-        cfg = read_config(arguments.config, arguments.trust_code)
-        datasets = {dataset.name: dataset for dataset in datasets_of(cfg, arguments.roles)}
-        names = arguments.names or list(datasets)
-        if unknown := sorted(set(names) - set(datasets)):
-            there = ', '.join(datasets)
-            raise OmniVLValueError(f'--names: the config has no {unknown[0]!r} for {arguments.roles}, it has {there}')
-        bad = [_pack_one(datasets[name], arguments) for name in names]
-    except (OmniVLError, *WRONG_PLACES) as error:
-        print(f'error: {message_of(error)}', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print('\ninterrupted; the same command goes on from here', file=sys.stderr)
-        return 130
+    cfg = read_config(arguments.config, arguments.trust_code)
+    datasets = {dataset.name: dataset for dataset in datasets_of(cfg, arguments.roles)}
+    names = arguments.names or list(datasets)
+    if unknown := sorted(set(names) - set(datasets)):
+        there = ', '.join(datasets)
+        raise OmniVLValueError(f'--names: the config has no {unknown[0]!r} for {arguments.roles}, it has {there}')
+    bad = [_pack_one(datasets[name], arguments) for name in names]
     return 1 if any(bad) else 0
 
 

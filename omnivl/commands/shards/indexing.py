@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -15,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from omnivl.datasets.transforms.remote import Fetching
-from omnivl.errors import OmniVLError, OmniVLValueError
+from omnivl.errors import OmniVLValueError
 from omnivl.places import cache_root
 from omnivl.storage import ProgressBar, write_text
 from omnivl.storage.shard_cache import ShardCache
 from omnivl.storage.shard_index import IndexOfShards, join_indices, troubles_of, write_index
 from omnivl.storage.tar_shards import Contents, ShardError, read_shard
 
-from ..errors import WRONG_PLACES, message_of
+from ..errors import with_exit_code
 
 INDEX = 'index.npz'
 LINES_EVERY = 30  # seconds, in a file
@@ -195,20 +194,14 @@ def tell_troubles(report: Report, out: Path) -> None:
     print(f'{len(report.troubles)} of {report.shards} shards are not whole, see {path}')
 
 
+@with_exit_code
 def run_indexing(arguments: argparse.Namespace) -> int:
     """Index what the options of the command describe, and return the exit code."""
-    try:
-        root, names = list_shards(arguments.shards)
-        if arguments.out is None and '://' in root:
-            raise OmniVLValueError('an index of URLs needs --out, a file on this machine')
-        out = arguments.out or Path(root, INDEX)
-        report = index_shards(root, names, out, arguments.workers, arguments.checksums)
-    except (OmniVLError, *WRONG_PLACES) as error:
-        print(f'error: {message_of(error)}', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print('\ninterrupted; the same command goes on from here', file=sys.stderr)
-        return 130
+    root, names = list_shards(arguments.shards)
+    if arguments.out is None and '://' in root:
+        raise OmniVLValueError('an index of URLs needs --out, a file on this machine')
+    out = arguments.out or Path(root, INDEX)
+    report = index_shards(root, names, out, arguments.workers, arguments.checksums)
     tell_troubles(report, out)
     print(f'{out}: {report.samples} samples in {report.shards} shards')
     same = os.path.abspath(root or '.') == os.path.abspath(out.parent)

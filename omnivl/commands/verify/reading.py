@@ -17,11 +17,10 @@ from mmengine.config import Config
 from omnivl.datasets import VisualDataset
 from omnivl.datasets.verification import ReadingPlan, read_all
 from omnivl.engine import ConfigError, read_config
-from omnivl.errors import OmniVLError
 from omnivl.registry import DATASETS
 from omnivl.storage import ProgressBar, write_text
 
-from ..errors import WRONG_PLACES, message_of
+from ..errors import with_exit_code
 from ..options import MAX_SECONDS
 
 LINES_EVERY = 30  # seconds, in a file
@@ -196,19 +195,13 @@ def summary(plan: ReadingPlan, tally: Tally) -> str:
     return '\n'.join(lines)
 
 
+@with_exit_code
 def verify_config(arguments: argparse.Namespace) -> int:
     """Verify what the options of the command describe, and return the exit code."""
-    try:
-        cfg = read_config(arguments.config, arguments.trust_code)
-        plan = ReadingPlan(build_datasets(cfg, arguments.roles))
-        start_method = cfg.get('env_cfg', {}).get('mp_cfg', {}).get('mp_start_method', 'fork')
-        tally = verify(plan, arguments.out, arguments.workers, start_method, arguments.max_seconds)
-    except (OmniVLError, *WRONG_PLACES) as error:
-        print(f'error: {message_of(error)}', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print('\ninterrupted; the same command goes on from here', file=sys.stderr)
-        return 130
+    cfg = read_config(arguments.config, arguments.trust_code)
+    plan = ReadingPlan(build_datasets(cfg, arguments.roles))
+    start_method = cfg.get('env_cfg', {}).get('mp_cfg', {}).get('mp_start_method', 'fork')
+    tally = verify(plan, arguments.out, arguments.workers, start_method, arguments.max_seconds)
     print(summary(plan, tally))
     use = f": put bad_files='{arguments.out}' into the datasets" if tally.reasons else ''
     print(f'{arguments.out}: {len(tally.reasons)} bad files{use}')

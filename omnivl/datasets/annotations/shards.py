@@ -98,7 +98,7 @@ class ShardIndex(AnnotationReader):
             yield Record(id=key, visual=url, text=texts, label=sample.label or None)
 
     def _record(self, row: Any, url: str, place: str) -> Record:
-        """Make a record of what ``omnivl shards make`` has written down."""
+        """Make a record of what ``omnivl pack`` has written down."""
         if not isinstance(row, dict) or set(row) - FIELDS or not isinstance(row.get('text', []), list):
             raise self.error(place, 'records', f'expected objects with fields of {sorted(FIELDS)}, got {shorten(row)}')
         clip = row.get('clip')
