@@ -1,9 +1,11 @@
 """OmniVL, stage 1: image pretraining (2209.07526, section 4).
 
 Data: 14M image-text pairs (COCO, Visual Genome, CC3M, CC12M, SBU) and ImageNet-1K with its labels, 15.3M in all.
-Batch: 2880 = 64 GPUs x 45 images. On R GPUs set train_dataloader.image.batch_size = 2880 / R, or accumulate:
-    8 GPUs x 45 images x optim_wrapper.accumulative_counts=8 = 2880, with 8 times the steps of warm-up below, since
-    schedules count batches.
+Batch: 2880 = 64 GPUs x 45 images. On R GPUs set train_dataloader.image.batch_size = 2880 / R. Where that does not fit:
+    8 GPUs x 360 images with model.micro_batches=8 is the same update, for another forward pass;
+    8 GPUs x 45 images x optim_wrapper.accumulative_counts=8 is one without it, whose batches each have matching
+    negatives of their own 45 and are compared with the batches before them, but not with those after.
+    Schedules, the momentum encoder and validations count updates.
 Steps: about 16.5M captions and labelled images / 2880 = 5700 an epoch, 20 epochs (the paper's).
 Learning rate: 3000 steps of warm-up from 1e-6 (BLIP's) to 3e-4 (the paper's), then x 0.85 per epoch (the paper's
 "linear decay at rate 0.85", read as BLIP reads it), not below 1e-6 (BLIP's): 3e-4 x 0.85^19 = 1.4e-5. Weight decay

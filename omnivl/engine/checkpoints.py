@@ -14,7 +14,6 @@ from omnivl.storage.checkpoint import LAST_CHECKPOINT, SHARDS, find_checkpoints,
 from omnivl.storage.sharded import remove_checkpoint
 
 from .loops import tasks_of
-from .optim import updates_done
 
 
 @HOOKS.register_module()
@@ -25,8 +24,6 @@ class WholeCheckpointHook(CheckpointHook):
     - A better ``best_*`` is written before anything names it; the one before it goes once a checkpoint names the new.
     - What lies in the folder of checkpoints that this run does not come from (an earlier run, the part of it after the
       checkpoint that is resumed) is moved aside, where no later resume finds it; nothing of it is deleted.
-    - In the middle of a gradient accumulation nothing is saved, as gradients are not stored; the save waits for the
-      next update.
     - The end of a run is saved wherever it falls, and so is the end of the update in which it is asked to stop; in a
       run whose checkpoints count epochs that one is named by its iteration, and stays.
 
@@ -63,7 +60,6 @@ class WholeCheckpointHook(CheckpointHook):
         self.asynchronous = asynchronous
         super().__init__(interval, by_epoch, max_keep_ckpts=max_keep_ckpts, save_best=save_best, **options)
         self.saved_iteration = -1
-        self.waiting: int | None = None  # epoch or iteration in the name of the checkpoint that waits
 
     def before_train(self, runner: Runner) -> None:
         """Find out where to save, and what a resumed run has saved."""
@@ -88,12 +84,9 @@ class WholeCheckpointHook(CheckpointHook):
         runner.logger.info(f'Checkpoints will be saved to {self.out_dir}')
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Save every ``interval`` iterations, and where a save waited for the end of an accumulation."""
-        if self.waiting is not None and updates_done(runner.optim_wrapper):
-            self._save_with_step(runner, self.waiting if self.by_epoch else batch_idx + 1, batch_idx + 1)
-        else:
-            super().after_train_iter(runner, batch_idx, data_batch, outputs)
-        if tasks_of(runner).leaving and updates_done(runner.optim_wrapper) and self.saved_iteration != batch_idx + 1:
+        """Save every ``interval`` iterations, and before the run leaves."""
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        if tasks_of(runner).leaving and self.saved_iteration != batch_idx + 1:
             self._save_to_leave(runner, batch_idx + 1)
 
     def before_leave(self, runner: Runner) -> None:
@@ -113,17 +106,8 @@ class WholeCheckpointHook(CheckpointHook):
         else:
             self._save_with_step(runner, iteration, iteration)
 
-    def _save_checkpoint(self, runner: Runner) -> None:
-        if updates_done(runner.optim_wrapper):
-            super()._save_checkpoint(runner)
-        else:
-            self.waiting = (runner.epoch if self.by_epoch else runner.iter) + 1
-
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
-        if updates_done(runner.optim_wrapper):
-            self._save_with_step(runner, step, tasks_of(runner).state_dict()['iteration'])
-        else:
-            self.waiting = step
+        self._save_with_step(runner, step, tasks_of(runner).state_dict()['iteration'])
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, float]) -> None:
         if self.save_best is None:
@@ -189,7 +173,7 @@ class WholeCheckpointHook(CheckpointHook):
             save_param_scheduler=self.save_param_scheduler,
             meta=dict(epoch=runner.epoch, iter=iteration),
         )
-        self.saved_iteration, self.waiting = iteration, None
+        self.saved_iteration = iteration
         if is_main_process():
             runner.writer.do(write_last_checkpoint, runner.work_dir, self.last_ckpt)
 

@@ -3,6 +3,7 @@
 import datetime
 import time
 from collections import defaultdict, deque
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -85,25 +86,26 @@ class TrainingMonitorHook(Hook):
         """Stop if a number is not finite (see ``FiniteWatch``) or a source has more broken files than it may; log."""
         loop, hub = tasks_of(runner), runner.message_hub
         stream = loop.streams[loop.task]
-        self.finite.look(runner, data_batch, outputs)
+        self.finite.look(runner)
         for key, value in outputs.items():
             if 'loss' in key:
                 hub.update_scalar(f'train/{stream.name}/{key}', value)
         hub.update_scalar(f'train/{stream.name}/samples', stream.samples)
         if stream.epochs is not None:
             hub.update_scalar(f'train/{stream.name}/epochs', stream.epochs)
-        for rank, broken in stream.count_broken(data_batch, loop.counts):
+        for rank, broken in stream.count_broken(loop.batches, loop.counts):
             place = f' (rank {rank})' if runner.world_size > 1 else ''
             runner.logger.warning(f'broken file of {broken.source}{place}: {broken.path} ({broken.reason})')
         if stream.broken:
             hub.update_scalar(f'train/{stream.name}/broken', stream.broken)
         stream.counter.check()
-        self._tell_unknown(runner, stream.name, data_batch)
+        for batch in loop.batches:
+            self._tell_unknown(runner, stream.name, batch)
 
-    def _tell_unknown(self, runner: Runner, task: str, data_batch: Any) -> None:
+    def _tell_unknown(self, runner: Runner, task: str, batch: Mapping[str, Any]) -> None:
         """Log the share of [UNK], in percent, once there is any, and the first words of each source; of this rank."""
         hub, key = runner.message_hub, f'train/{task}/unknown_words'
-        found = data_batch.get('unknown_words', dict(share=0.0, words={}))
+        found = batch.get('unknown_words', dict(share=0.0, words={}))
         if found['words'] or key in hub.log_scalars:
             hub.update_scalar(key, found['share'])
         for source in found['words'].keys() - self.told:

@@ -19,10 +19,10 @@ from omnivl.registry import LOOPS
 from omnivl.storage.checkpoint import find_checkpoints
 
 from .distributed import unwrapped
-from .optim import updates_done
+from .optim import batches_per_update
 from .schedule import Schedule
 from .signals import RESTART_CODE, StopRequest
-from .streams import LoaderGroup, build_streams, split_losses
+from .streams import Batch, LoaderGroup, build_streams, split_losses
 
 # How far the hooks of an iteration have come when a checkpoint is written inside them; what is left runs on resume.
 ITERATION, EPOCH, DONE = 'iteration', 'epoch', 'done'
@@ -34,8 +34,9 @@ class AlternatingTrainLoop(BaseLoop):
     """Alternates between named tasks: each has a loader of its own, and may have losses of its own.
 
     Two tasks may be on the same modality, with different pipelines, batch sizes and losses. Iterations are the unit of
-    everything; an epoch is one pass over the loader of the task ``epoch_by``, at whose end the hooks of MMEngine
-    (``after_train_epoch``) are called, so that schedulers by epoch step there.
+    everything, and an iteration is an update: with ``accumulative_counts`` of the optimizer wrapper it takes so many
+    batches of one task. An epoch is one pass over the loader of the task ``epoch_by``, at whose end the hooks of
+    MMEngine (``after_train_epoch``) are called, so that schedulers by epoch step there.
 
     Args:
         runner: The runner.
@@ -45,7 +46,7 @@ class AlternatingTrainLoop(BaseLoop):
         max_iters: Length of the run in iterations. Give exactly one of ``max_iters``, ``max_epochs`` and ``phases``.
         max_epochs: Length of the run in epochs of ``epoch_by``.
         epoch_by: Task that epochs are counted on; by default the first.
-        proportions: Task -> share of the batches; ``None`` means equal shares, ``'size'`` as many as each loader has,
+        proportions: Task -> share of the updates; ``None`` means equal shares, ``'size'`` as many as each loader has,
             so that all tasks end their epochs together.
         phases: Runs with other proportions one after the other: ``[dict(iters=1000, proportions=dict(image=1)),
             dict(iters=500, proportions=dict(image=1, video=1))]``.
@@ -71,6 +72,7 @@ class AlternatingTrainLoop(BaseLoop):
         self._check_losses(unwrapped(runner.model))
         self.streams = build_streams(loaders, runner.seed, Path(runner.work_dir) / QUARANTINE)
         self.seed = runner.seed if seed is None else seed
+        self.batches_per_update = batches_per_update(runner.optim_wrapper)
         self.epoch_by = next(iter(self.streams)) if epoch_by is None else epoch_by
         self._check_name('epoch_by', self.epoch_by)
         self.schedule = Schedule(self._phases(max_iters, max_epochs, phases, proportions), self.seed)
@@ -82,9 +84,11 @@ class AlternatingTrainLoop(BaseLoop):
         self.stop_training = False  # set by MMEngine's EarlyStoppingHook
         self.asked = StopRequest()  # to this rank, by a signal
         self.leaving = False  # as all ranks have agreed; what saves does so at the end of the update
-        self.task = self.epoch_by  # of the current batch
-        self.waited = 0.0  # seconds that the current batch kept the model waiting
-        self.counts: dict[str, int] = {}  # of the current batch, over all ranks
+        self.task = self.epoch_by  # of the current update
+        self.batches: list[Batch] = []  # of the current update
+        self.outputs: list[dict[str, float]] = []  # what each of them gave, averaged over all ranks
+        self.waited = 0.0  # seconds that they kept the model waiting
+        self.counts: dict[str, int] = {}  # of them all, over all ranks
         self._iter = 0  # of the current iteration, as hooks see it
         self._epoch = 0
         self._completed = 0  # iterations that are done
@@ -120,7 +124,7 @@ class AlternatingTrainLoop(BaseLoop):
                 self._finish_iteration()  # what a resumed run still owes to the iteration it was saved in
                 while self._iter < self._max_iters and not self.stop_training:
                     self._run_iteration()
-                    if self.leaving and updates_done(self.runner.optim_wrapper):
+                    if self.leaving:
                         self._leave()
                     self._finish_iteration()
                 self.runner.call_hook('after_train')
@@ -153,7 +157,10 @@ class AlternatingTrainLoop(BaseLoop):
         self._epoch, self._stage = state['epoch'], state['stage']
         warnings = [self.streams[name].load_state_dict(place) for name, place in state['streams'].items()]
         given = self.schedule.counts_before(self._completed)
-        if any(given.get(name, 0) != stream.batches_given for name, stream in self.streams.items()):
+        if any(
+            given.get(name, 0) * self.batches_per_update != stream.batches_given
+            for name, stream in self.streams.items()
+        ):
             warnings.append('the alternation was changed since; it goes on in its new form')
         return [warning for warning in warnings if warning]
 
@@ -162,13 +169,19 @@ class AlternatingTrainLoop(BaseLoop):
         self.task = self.schedule.name_at(self._iter)
         stream = self.streams[self.task]
         start = time.perf_counter()
-        batch = next(stream) | dict(task=self.task, losses=self.losses[self.task])
+        # All before the first step, so that hooks see the update as they would one large batch.
+        self.batches = [
+            next(stream) | dict(task=self.task, losses=self.losses[self.task], part=part)
+            for part in range(self.batches_per_update)
+        ]
         self.waited = time.perf_counter() - start
-        self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=batch)
-        outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
-        counts = dict(samples=count_samples(batch), stop=self.asked.name is not None) | stream.counts_of(batch)
+        self.runner.call_hook('before_train_iter', batch_idx=self._iter, data_batch=self.batches[0])
+        wrapper = self.runner.optim_wrapper
+        steps = [self.runner.model.train_step(batch, optim_wrapper=wrapper) for batch in self.batches]
+        samples = sum(map(count_samples, self.batches))
+        counts = dict(samples=samples, stop=self.asked.name is not None) | stream.counts_of(self.batches)
         signature = getattr(self.runner.model, 'signature', 0)  # of a wrapper, see AlternatingDataParallel
-        outputs, self.counts = combine_ranks(outputs, counts | dict(signature=signature))
+        self.outputs, self.counts = combine_ranks(steps, counts | dict(signature=signature))
         if self.counts.pop('signature') != signature * get_world_size():
             raise OmniVLRuntimeError(
                 f'iteration {self._iter + 1} ({self.task}) left out other parameters on another rank. What a step uses '
@@ -177,7 +190,8 @@ class AlternatingTrainLoop(BaseLoop):
         stream.samples += self.counts['samples']
         self.leaving = self.leaving or self.counts['stop'] > 0
         self._completed, self._stage = self._iter + 1, ITERATION
-        self.runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=batch, outputs=outputs)
+        outputs = {key: sum(part[key] for part in self.outputs) / len(self.outputs) for key in self.outputs[0]}
+        self.runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=self.batches[-1], outputs=outputs)
         self._iter += 1
 
     def _leave(self) -> None:
@@ -203,12 +217,14 @@ class AlternatingTrainLoop(BaseLoop):
         """End the epoch and validate, where they are due and not yet done."""
         if self._stage == DONE:
             return
-        ends_epoch = self.streams[self.epoch_by].epochs_completed > self._epoch
-        if ends_epoch:
+        completed = self.streams[self.epoch_by].epochs_completed
+        ends_epoch = completed > self._epoch
+        while self._epoch < completed:  # an accumulation may take several
             if self._stage == ITERATION:
                 self._stage = EPOCH
                 self.runner.call_hook('after_train_epoch')
             self._epoch += 1
+            self._stage = ITERATION
         self._stage = DONE
         if self.runner.val_loop is not None and self._validation_due(ends_epoch):
             self.runner.val_loop.run()
@@ -223,9 +239,8 @@ class AlternatingTrainLoop(BaseLoop):
             all_reduce(asked, 'sum')
         if asked and self._iter < self._max_iters:
             self.leaving = True
-            if updates_done(self.runner.optim_wrapper):  # else after the step that ends the accumulation
-                self.runner.call_hook('before_leave')
-                self._leave()
+            self.runner.call_hook('before_leave')
+            self._leave()
 
     def _validation_due(self, ends_epoch: bool) -> bool:
         if self._iter >= self._max_iters:
@@ -261,12 +276,16 @@ class AlternatingTrainLoop(BaseLoop):
     def _run_length(self, max_epochs: int | None) -> tuple[int, int]:
         """Return the length of the run in iterations and in epochs."""
         if max_epochs is not None:
-            batches = int(max_epochs) * self._length_of(self.epoch_by, 'max_epochs')
-            return self.schedule.run_length(self.epoch_by, batches), int(max_epochs)
+            updates = self._updates(int(max_epochs) * self._length_of(self.epoch_by, 'max_epochs'))
+            return self.schedule.run_length(self.epoch_by, updates), int(max_epochs)
         assert self.schedule.steps is not None
-        batches = self.schedule.counts_before(self.schedule.steps).get(self.epoch_by, 0)
+        updates = self.schedule.counts_before(self.schedule.steps).get(self.epoch_by, 0)
         length = self.streams[self.epoch_by].length
-        return self.schedule.steps, 1 if length is None else math.ceil(batches / length)
+        return self.schedule.steps, 1 if length is None else math.ceil(updates * self.batches_per_update / length)
+
+    def _updates(self, batches: int) -> int:
+        """Return the updates that take all of some batches."""
+        return math.ceil(batches / self.batches_per_update)
 
     def _shares(self, proportions: Mapping[str, float] | str | None) -> dict[str, float]:
         if proportions is None:
@@ -314,7 +333,7 @@ class AlternatingTrainLoop(BaseLoop):
         if length is None:
             return self._max_iters
         try:
-            return self.schedule.step_after(self.epoch_by, length)
+            return self.schedule.step_after(self.epoch_by, self._updates(length))
         except ValueError:  # a run without any batch, or without a whole epoch, of this task
             return self._max_iters
 
@@ -330,18 +349,19 @@ def count_samples(batch: Any) -> int:
 
 
 def combine_ranks(
-    outputs: Mapping[str, Tensor | float], counts: Mapping[str, int]
-) -> tuple[dict[str, float], dict[str, int]]:
-    """Average what a step logs over the ranks, and add up what each counted, so that both speak of the whole batch.
+    steps: Sequence[Mapping[str, Tensor | float]], counts: Mapping[str, int]
+) -> tuple[list[dict[str, float]], dict[str, int]]:
+    """Average what steps log over the ranks, and add up what each counted, so that both speak of the whole batch.
 
-    The names of ``outputs`` and ``counts`` are the same on every rank; these two are all that a step exchanges beside
-    gradients and features, so whatever all ranks must agree on in a step is one more count.
+    The names in ``steps`` and ``counts`` are the same on every rank; these two are all that an update exchanges beside
+    gradients and features, so whatever all ranks must agree on in it is one more count.
     """
-    tensors = [torch.as_tensor(value).detach() for value in outputs.values()]
+    tensors = [torch.as_tensor(value).detach() for step in steps for value in step.values()]
     device = next((tensor.device for tensor in tensors if tensor.device.type != 'cpu'), torch.device('cpu'))
     values = torch.stack([tensor.to(device, torch.float32).reshape(()) for tensor in tensors])
     sums = torch.tensor(list(counts.values()), device=device)
     if get_world_size() > 1:
         all_reduce(values, 'mean')
         all_reduce(sums, 'sum')
-    return dict(zip(outputs, values.tolist())), dict(zip(counts, sums.tolist()))
+    found = iter(values.tolist())
+    return [{name: next(found) for name in step} for step in steps], dict(zip(counts, sums.tolist()))

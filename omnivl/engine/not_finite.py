@@ -17,7 +17,7 @@ from omnivl.storage.plain import not_finite_keys
 
 from .distributed import unwrapped
 from .loops import tasks_of
-from .optim import PrecisionOptimWrapper, updates_done
+from .optim import PrecisionOptimWrapper
 
 MAX_SAVED = 20  # a run that skips on and on must not fill the disk
 SHOWN = 5  # names in a message
@@ -28,7 +28,7 @@ ADVICE = (
 
 
 class FiniteWatch:
-    """Looks after each batch whether its loss was finite and its update was made.
+    """Looks whether the losses of each update were finite and it was made.
 
     Where not, the batches of the update are saved in the folder ``not_finite`` of the work directory, and the run
     stops, or goes on with a warning, as ``not_finite`` of ``PrecisionOptimWrapper`` says. All ranks see the same
@@ -36,31 +36,35 @@ class FiniteWatch:
     """
 
     def __init__(self) -> None:
-        self.batches: list[dict[str, Any]] = []  # of the update in the making, with their losses
+        self.batches: list[dict[str, Any]] = []  # of the update, with their losses
         self.saved = 0
 
-    def look(self, runner: Runner, batch: Mapping[str, Any], outputs: Mapping[str, float]) -> None:
-        """Look at the batch of this iteration and what it gave, which is that of all ranks."""
-        wrapper = runner.optim_wrapper
-        losses = {key: value for key, value in outputs.items() if 'loss' in key}
-        self.batches.append(dict(losses=losses, batch=batch))
-        bad = not all(map(math.isfinite, losses.values()))
-        done = updates_done(wrapper)
+    def look(self, runner: Runner) -> None:
+        """Look at the batches of this iteration and what they gave, which is that of all ranks."""
+        wrapper, loop = runner.optim_wrapper, tasks_of(runner)
+        self.batches = [
+            dict(losses={key: value for key, value in outputs.items() if 'loss' in key}, batch=batch)
+            for batch, outputs in zip(loop.batches, loop.outputs)
+        ]
+        worst = self._worst()
         if isinstance(wrapper, PrecisionOptimWrapper):
             if wrapper.left_out is not None:
                 self._tell(runner, wrapper)
-            elif bad and (done or wrapper.not_finite == 'stop'):
-                self._tell(runner, wrapper, 'is not made' if not done else 'was made all the same')
+            elif worst:
+                self._tell(runner, wrapper, 'was made all the same')
             if wrapper.skipped:
                 runner.message_hub.update_scalar('train/skipped_updates', wrapper.skipped)
-        elif bad:
+        elif worst:
             raise OmniVLFloatingPointError(
-                f'{_place(runner)}: a loss is not finite ({_listed(losses)}). {type(wrapper).__name__} steps all the '
-                'same, so the weights are damaged, the last checkpoint is not. '
+                f'{_place(runner)}: a loss is not finite ({_listed(worst[0]["losses"])}). {type(wrapper).__name__} '
+                'steps all the same, so the weights are damaged, the last checkpoint is not. '
                 f'{ADVICE}; PrecisionOptimWrapper leaves such updates out'
             )
-        if done:
-            self.batches.clear()
+        self.batches.clear()
+
+    def _worst(self) -> list[dict[str, Any]]:
+        """Return the batches of which a loss is not finite."""
+        return [part for part in self.batches if not all(map(math.isfinite, part['losses'].values()))]
 
     @staticmethod
     def sum_up(runner: Runner) -> None:
@@ -73,7 +77,7 @@ class FiniteWatch:
         self, runner: Runner, wrapper: PrecisionOptimWrapper, fate: str = 'is left out, the weights are as they were'
     ) -> None:
         """Warn of an update, or raise where the run has to stop."""
-        worst = [part for part in self.batches if not all(map(math.isfinite, part['losses'].values()))]
+        worst = self._worst()
         names = {id(parameter): name for name, parameter in unwrapped(runner.model).named_parameters()}
         gradients = [names[id(parameter)] for parameter in wrapper.spoiled]
         if worst:

@@ -37,7 +37,9 @@ class PrecisionOptimWrapper(OptimWrapper):
         optimizer: The optimizer.
         precision: ``'fp32'``, ``'bf16'`` (autocast) or ``'fp16'`` (autocast and loss scaling, on a GPU).
         loss_scale: Arguments of ``torch.amp.GradScaler`` for fp16.
-        accumulative_counts: Batches whose gradients are averaged into one update.
+        accumulative_counts: Batches whose gradients are averaged into one update, which is one iteration of the train
+            loop: they are of one task, and the momentum encoder moves once. Each batch has contrast candidates,
+            matching negatives and a mean over words of its own; ``micro_batches`` of the model has those of the whole.
         clip_grad: ``dict(max_norm=...)``, or with ``type='value'`` ``dict(clip_value=...)``; ``None`` clips nothing.
         not_finite: What an update left out means: ``'stop'`` the run (by default), ``'skip'`` it, or in fp16
             ``'halve'`` the loss scale (there by default).
@@ -86,6 +88,10 @@ class PrecisionOptimWrapper(OptimWrapper):
         self.left_out: float | None = None
         self.spoiled: list[nn.Parameter] = []
         self.skipped = self.in_a_row = 0
+
+    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
+        """Count from the start of an update, without end: the train loop takes the batches of whole updates."""
+        super().initialize_count_status(model, 0, -1)
 
     @contextlib.contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
@@ -184,9 +190,11 @@ def _apart(tensors: Iterable[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     return found
 
 
-def updates_done(optim_wrapper: OptimWrapper) -> bool:
-    """Tell whether all gradients computed so far are in the weights; False in the middle of an accumulation."""
-    return optim_wrapper.should_update()
+def batches_per_update(optim_wrapper: OptimWrapper | Mapping[str, Any]) -> int:
+    """Return how many batches an optimizer wrapper, or its config, averages into one update."""
+    if isinstance(optim_wrapper, Mapping):
+        return int(optim_wrapper.get('accumulative_counts', 1))
+    return getattr(optim_wrapper, '_accumulative_counts', 1)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

@@ -3,7 +3,7 @@
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, cast
 
@@ -85,17 +85,17 @@ class Stream(ABC):
         """Number of broken files that all ranks met."""
         return sum(self.counter.broken.values())
 
-    def counts_of(self, batch: Mapping[str, Any]) -> dict[str, int]:
-        """Count what the ranks add up of a batch: broken files, and samples per source, under the same names on all.
+    def counts_of(self, batches: Sequence[Batch]) -> dict[str, int]:
+        """Count what the ranks add up of an update: broken files, and samples per source, under the same names on all.
 
         A source that no rank has met yet is counted as unnamed; its name follows in :meth:`count_broken`.
         """
-        seen, broken = self._tally(batch)
+        seen, broken = self._tally(batches)
         unnamed = sum(count for source, count in seen.items() if source not in self._sources)
         return dict(broken=len(broken), unnamed=unnamed) | {f'of {source}': seen[source] for source in self._sources}
 
-    def count_broken(self, batch: Mapping[str, Any], counts: Mapping[str, int]) -> list[tuple[int, BrokenVisual]]:
-        """Count, of all ranks, the samples and the broken files of a batch, and return the latter with their ranks.
+    def count_broken(self, batches: Sequence[Batch], counts: Mapping[str, int]) -> list[tuple[int, BrokenVisual]]:
+        """Count, of all ranks, the samples and the broken files of an update, and return the latter with their ranks.
 
         ``counts`` are the sums of :meth:`counts_of` over the ranks, so all come to the same; only where a file was
         broken, or a source is new, they exchange what the sums do not say.
@@ -105,7 +105,7 @@ class Stream(ABC):
         if not counts['broken'] and not counts['unnamed']:
             return []
         named, found = set(self._sources), []
-        for rank, (seen, broken) in enumerate(all_gather_object(self._tally(batch))):
+        for rank, (seen, broken) in enumerate(all_gather_object(self._tally(batches))):
             self.counter.add({source: count for source, count in seen.items() if source not in named}, broken)
             found += [(rank, item) for item in broken]
         return found
@@ -116,8 +116,9 @@ class Stream(ABC):
         return sorted({*self.counter.max_shares, *self.counter.seen})
 
     @staticmethod
-    def _tally(batch: Mapping[str, Any]) -> tuple[Counter[str], list[BrokenVisual]]:
-        return tally(sample for sample in batch.get('data_samples', ()) if 'source' in sample)
+    def _tally(batches: Sequence[Batch]) -> tuple[Counter[str], list[BrokenVisual]]:
+        samples = (sample for batch in batches for sample in batch.get('data_samples', ()))
+        return tally(sample for sample in samples if 'source' in sample)
 
 
 class LoaderStream(Stream):

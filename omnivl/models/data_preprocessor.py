@@ -96,7 +96,7 @@ class VLDataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data: From ``collate_samples``: ``inputs``, ``masks``, ``pts_seconds`` and ``data_samples``, a list of B
-                ``VLDataSample``; and from the train loop ``task`` and ``losses``.
+                ``VLDataSample``; and from the train loop ``task``, ``losses`` and ``part``.
             training: Not used: training and evaluation differ in the pipeline only.
 
         Returns:
@@ -118,6 +118,7 @@ class VLDataPreprocessor(BaseDataPreprocessor):
             num_views=self._num_views(samples, data['inputs']),
             task=data.get('task'),
             losses=data.get('losses'),
+            part=data.get('part', 0),
         )
         if self._all_have(samples, 'text_ids'):
             text_ids, text_mask = pad_text([sample.text_ids for sample in samples], self.pad_id, self.text_lengths)

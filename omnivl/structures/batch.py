@@ -43,6 +43,7 @@ class VLBatch:
         task: Name of the task of the train loop; None outside of it.
         losses: Names of the losses that this task computes; None = all of the model.
     """
+        part: Number of this batch among those whose gradients make one update.
 
     inputs: dict[str, Tensor]
     _: KW_ONLY
@@ -62,6 +63,7 @@ class VLBatch:
     losses: tuple[str, ...] | None = None
 
     @property
+    part: int = 0
     def texts(self) -> tuple[Tensor, Tensor]:
         """Ids, int64 (B, L), and mask, bool (B, L), of the texts; an ``OmniVLValueError`` where there are none."""
         if self.text_ids is None or self.text_mask is None:

@@ -87,7 +87,7 @@ def test_little_memory_makes_batches_small_and_updates_of_several(here, monkeypa
     monkeypatch.setattr('omnivl.commands.finetune.planning._used_bytes', lambda is_cuda: next(used))
     monkeypatch.setattr('omnivl.commands.finetune.planning.free_bytes', lambda device: 2 * 10**9)
     plan = make_plan(read_config(setup / 'config.py'), Wishes(minutes=0.1), True)
-    assert (plan.batch, plan.accumulate) == (4, 4) and plan.iterations % 4 == 0
+    assert (plan.batch, plan.accumulate) == (4, 4)
     assert 'what fits into 2.0 GB' in plan.notes[-3] and plan.lr == 5e-4
 
 

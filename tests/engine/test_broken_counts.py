@@ -22,9 +22,9 @@ def sample(source: str, *paths: str) -> BaseDataElement:
 
 def count(stream, samples: list[BaseDataElement]) -> list[tuple[int, str]]:
     """One step: what the ranks exchange, and what is then counted."""
-    batch = dict(data_samples=samples)
-    _, counts = combine_ranks(dict(loss=0.0), stream.counts_of(batch))
-    return [(rank, item.path) for rank, item in stream.count_broken(batch, counts)]
+    batches = [dict(data_samples=samples[:1]), dict(data_samples=samples[1:])]
+    _, counts = combine_ranks([dict(loss=0.0)], stream.counts_of(batches))
+    return [(rank, item.path) for rank, item in stream.count_broken(batches, counts)]
 
 
 def make_stream(folder: Path, name: str):

@@ -115,8 +115,8 @@ def test_broken_files_are_counted_logged_and_stop_the_run(make_runner):
     fine = BaseDataElement(metainfo=dict(source='web'))
     broken = BaseDataElement(metainfo=dict(source='web', broken=[BrokenVisual('web', 'a.jpg', 'cut off')]))
     for samples in ([fine, broken], [broken]):
-        batch = dict(data_samples=samples)
-        found = stream.count_broken(batch, stream.counts_of(batch))
+        batches = [dict(data_samples=samples)]
+        found = stream.count_broken(batches, stream.counts_of(batches))
         assert found == [(0, BrokenVisual('web', 'a.jpg', 'cut off'))]
     with pytest.raises(RuntimeError, match=r"'web': 2 broken or missing files among 3 samples.*a\.jpg \(cut off\)"):
         stream.counter.check()

@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from omnivl.engine import DecayGroupsConstructor, PrecisionOptimWrapper
-from omnivl.engine.optim import updates_done
 from omnivl.storage import load_checkpoint
 
 
@@ -109,17 +108,6 @@ def test_gradients_are_clipped_and_their_norm_is_logged_before():
     weight_and_bias = torch.cat([free, free[:, :1]], dim=1)  # the inputs are ones: a bias moves as its weights
     assert logged == pytest.approx(float(weight_and_bias.norm()), rel=1e-5)
     torch.testing.assert_close(clipped, free * 0.5 / logged)
-
-
-def test_accumulation_knows_its_middle():
-    model = nn.Linear(1, 1)
-    wrapper = PrecisionOptimWrapper(optimizer=torch.optim.SGD(model.parameters(), lr=0.1), accumulative_counts=2)
-    wrapper.initialize_count_status(model, 0, 3)
-    done = []
-    for _ in range(3):
-        wrapper.update_params(model(torch.ones(1, 1)).sum())
-        done.append(updates_done(wrapper))
-    assert done == [False, True, True]  # the last update takes what is left
 
 
 def test_unknown_precision_and_fp16_on_a_cpu():

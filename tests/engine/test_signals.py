@@ -88,16 +88,10 @@ def test_a_signal_in_a_validation_is_answered_at_its_end(tmp_path, interval):
     assert validated(tmp_path / 'parts') == validated(tmp_path / 'whole')
 
 
-def test_a_signal_in_a_validation_amid_an_accumulation_waits_for_the_update(tmp_path):
-    options = dict(VALIDATED, optim_wrapper=dict(toys.toy_config('', '')['optim_wrapper'], accumulative_counts=2))
-    saved = asked_to_stop(tmp_path / 'run', 'stop-val-accumulation', -3, **options)
-    assert saved.name == 'iter_4.pth'
-
-
 def test_an_accumulation_under_way_is_finished(tmp_path):
     wrapper = dict(constructor='DecayGroupsConstructor', accumulative_counts=3, optimizer=dict(type='AdamW', lr=0.05))
     train(tmp_path / 'whole', 'stop-sum-whole', optim_wrapper=wrapper)
-    assert asked_to_stop(tmp_path / 'parts', 'stop-sum', 4, optim_wrapper=wrapper).name == 'iter_6.pth'
+    assert asked_to_stop(tmp_path / 'parts', 'stop-sum', 4, optim_wrapper=wrapper).name == 'iter_4.pth'
     train(tmp_path / 'parts', 'stop-sum-on', resume=True, optim_wrapper=wrapper)
     assert_same_run(tmp_path / 'whole', tmp_path / 'parts', 10)
 
@@ -127,12 +121,12 @@ def in_a_group_of_its_own(*arguments, **options) -> None:
 
 
 def test_the_workers_survive_a_signal_to_the_process_group(tmp_path):
-    """torchrun signals the group of a rank; the batches that come after are needed to finish the accumulation."""
+    """torchrun signals the group of a rank; the batches of the update are theirs."""
     wrapper = dict(constructor='DecayGroupsConstructor', accumulative_counts=4, optimizer=dict(type='AdamW', lr=0.05))
     hook = dict(to='group')
     process = start_process(in_a_group_of_its_own, tmp_path, 'stop-group', 2, hook=hook, optim_wrapper=wrapper)
     process.join()
-    assert process.exitcode == 0 and (tmp_path / 'iter_4.pth').is_file()
+    assert process.exitcode == 0 and (tmp_path / 'iter_2.pth').is_file()
 
 
 def signalled_twice(work_dir: Path, same_request: float) -> None:

@@ -47,6 +47,7 @@ class ToyModel(BaseModel):
         modality: list[str],
         task: str,
         losses: tuple[str, ...] | None,
+        part: int = 0,
         mode: str = 'tensor',
     ) -> dict[str, Tensor]:
         """Loss of a batch; the queue takes part in it, so it must be restored too."""

@@ -54,7 +54,7 @@ class Settings:
         classes: Number of classes; 0 for other tasks.
         tested: Files that are held out.
         batch: Visuals of a step.
-        accumulate: Steps of one update.
+        accumulate: Batches of a step.
         iterations: Steps of the training.
         save_every: Steps between checkpoints.
         lr: The largest learning rate.

@@ -50,8 +50,8 @@ class Plan:
     """What was chosen.
 
     Attributes:
-        batch: Visuals of a step.
-        accumulate: Steps of one update.
+        batch: Visuals that go through the model at a time.
+        accumulate: How many of these make a step.
         iterations: Steps.
         save_every: Steps between checkpoints.
         lr: The largest learning rate.
@@ -110,8 +110,7 @@ def make_plan(cfg: Config, wishes: Wishes, is_trained: bool) -> Plan:
     del model
     gc.collect()
     workers = min(2, max(1, (os.cpu_count() or 1) - 1))
-    steps, seconds, note = _steps(measured, batch, workers, wishes, is_trained)
-    steps = math.ceil(steps / accumulate) * accumulate
+    steps, seconds, note = _steps(measured, batch, accumulate, workers, wishes, is_trained)
     rate = wishes.lr or (RATES[is_trained] if parameters < SMALL else LARGE_RATE)
     size = f'{parameters / 1e6:.1f} M parameters from {"trained" if is_trained else "random"} weights'
     notes += [note, f'learning rate: {rate:g}, {"as asked" if wishes.lr else f"for {size}"}']
@@ -119,11 +118,11 @@ def make_plan(cfg: Config, wishes: Wishes, is_trained: bool) -> Plan:
 
 
 def _steps(
-    measured: dict[str, Measured], batch: int, workers: int, wishes: Wishes, is_trained: bool
+    measured: dict[str, Measured], batch: int, accumulate: int, workers: int, wishes: Wishes, is_trained: bool
 ) -> tuple[int, float, str]:
     """Choose the number of steps: what the time allows, but no more passes than are of use; with seconds of one."""
-    step = sum(max(one.compute, one.loading / workers) for one in measured.values()) / len(measured)
-    in_pass = sum(one.items / batch for one in measured.values())
+    step = accumulate * sum(max(one.compute, one.loading / workers) for one in measured.values()) / len(measured)
+    in_pass = sum(one.items / (batch * accumulate) for one in measured.values())
     if wishes.steps is not None:
         return wishes.steps, step, f'steps: {wishes.steps}, as asked; about {wishes.steps * step:.0f} s'
     by_time, by_passes = int(60 * wishes.minutes / step), int(PASSES[is_trained] * in_pass)

@@ -59,7 +59,7 @@ class Training:
         sharded: Share of the parameters that FSDP2 cuts into parts: the matrices of blocks.
         largest_block: Bytes of the largest block of the model.
         kept: Checkpoints that are kept; None = all.
-        between: Steps between two of them; None = at the end only.
+        between: Updates between two of them; None = at the end only.
     """
 
     precision: str
@@ -180,10 +180,10 @@ def run_costs(
     )
 
 
-def checkpoint_costs(memory: Memory, training: Training, steps: int) -> dict[str, int]:
+def checkpoint_costs(memory: Memory, training: Training, updates: int) -> dict[str, int]:
     """Return the bytes of a checkpoint, how many are kept, and what they take together."""
     size = memory.weights + memory.momentum_encoder + memory.queues + memory.optimizer
-    written = 1 if training.between is None else -(-steps // training.between)
+    written = 1 if training.between is None else -(-updates // training.between)
     count = written if training.kept is None else min(training.kept, written)
     return dict(bytes=size, kept=count, disk_bytes=size * count)
 

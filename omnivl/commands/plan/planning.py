@@ -77,7 +77,7 @@ def _plan_training(
         training=asdict(training),
         steps=sum(steps.values()),
         tasks={one.task.name: task_facts(one) for one in costs},
-        checkpoints=checkpoint_costs(costs[0].memory, training, sum(steps.values())),
+        checkpoints=checkpoint_costs(costs[0].memory, training, sum(steps.values()) // training.accumulation),
         plans={},
     )
     for name, machine in machines.items():

@@ -134,13 +134,14 @@ def test_tasks(cfg: Config, model: nn.Module, arguments: argparse.Namespace) -> 
 
 
 def count_steps(cfg: Config, model: nn.Module, tasks: Iterable[Task], gpus: int) -> dict[str, int]:
-    """Count the steps of each task as the train loop would, which is asked."""
+    """Count the batches of each task as the train loop would, which is asked."""
     if not issubclass(named_class(cfg.train_cfg.get('type'), LOOPS), AlternatingTrainLoop):
         raise ConfigError('train_cfg.type must be AlternatingTrainLoop, whose steps can be planned')
     streams = {task.name: LoaderStream(task.name, _loader(task, gpus), 0) for task in tasks}
-    runner = SimpleNamespace(model=model, seed=0, work_dir='.')
+    runner = SimpleNamespace(model=model, seed=0, work_dir='.', optim_wrapper=cfg.optim_wrapper)
     loop = LOOPS.build(dict(cfg.train_cfg), default_args=dict(runner=runner, dataloader=streams))
-    return loop.schedule.counts_before(loop.max_iters)
+    updates = loop.schedule.counts_before(loop.max_iters)
+    return {name: count * loop.batches_per_update for name, count in updates.items()}
 
 
 def _loader(task: Task, gpus: int) -> DataLoader:

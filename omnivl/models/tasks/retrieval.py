@@ -205,11 +205,11 @@ class OmniVLRetrieval(TrunkModel):
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
         """Compute the losses of one training step, and move the momentum encoder and the queues.
 
-        Args:
-            batch: Visuals, a text for each, and target ids where labels decide what belongs together.
+        Where several batches make an update, the momentum encoder moves with the first, and the features of each are
+        candidates of those after it, through the queues, which so end as one batch of them all would leave them.
 
         Args:
-            batch: From the data preprocessor.
+            batch: Visuals, a text for each, and target ids where labels decide what belongs together.
 
         Returns:
             ``loss_<name>`` (scalars; those that the task of the batch asks for), and for the log ``temperature``,
@@ -227,7 +227,8 @@ class OmniVLRetrieval(TrunkModel):
         if momentum is not None:
             self.trunk.temperature.clamp()
             target_ids = step.target_ids  # may be refused: before anything moves
-            momentum.update(self.followed)
+            if batch.part == 0:  # as for one batch of all parts
+                momentum.update(self.followed)
             fresh = self.momentum_features(momentum, step.batch, target_ids)
             step.candidates = self.queues.candidates(*fresh)
             log |= dict(temperature=self.trunk.temperature().detach().clone(), queue_fill=self.queues.share_filled)
@@ -256,8 +257,8 @@ class OmniVLRetrieval(TrunkModel):
                     'LabelDataset, or set model.use_labels=False for the plain contrastive loss'
                 )
             return batch.target_ids
-        # Fields of their own for step, rank and place: batches of different tasks differ in size.
-        first = torch.tensor(dist.get_rank() << 24, device=batch.frames.device)
+        # Fields of their own for step, rank, part and place: batches of different tasks differ in size.
+        first = torch.tensor((dist.get_rank() << 24) + (batch.part << 16), device=batch.frames.device)
         if self.momentum_encoder is not None:
             first = first + (self.momentum_encoder.num_updates << 40)
         return first + torch.arange(len(batch), device=batch.frames.device) // batch.views_in_row
