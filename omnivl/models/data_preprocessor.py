@@ -127,8 +127,10 @@ class VLDataPreprocessor(BaseDataPreprocessor):
             self._add_answers(batch, samples)
         if self._all_have(samples, 'target_id'):
             batch.target_ids = torch.tensor([sample.target_id for sample in samples], device=self.device)
+        has_label = ['label' in sample for sample in samples]
+        batch.has_label = torch.tensor(has_label, device=self.device)
         # Some of a mixture of captions and classes have none: what needs classes then says so.
-        if all('label' in sample for sample in samples):
+        if all(has_label):
             batch.labels = torch.tensor([sample.label for sample in samples], device=self.device)
         return dict(batch=batch, data_samples=samples)
 

@@ -16,7 +16,7 @@ from omnivl.errors import OmniVLValueError
 from .modality import FRAMES, MODALITIES
 
 # Fields with one entry for each sample.
-PER_SAMPLE = ('text_ids', 'text_mask', 'target_ids', 'labels')
+PER_SAMPLE = ('text_ids', 'text_mask', 'target_ids', 'labels', 'has_label')
 
 
 @dataclass
@@ -33,6 +33,7 @@ class VLBatch:
         text_mask: bool (B, L), True = real token.
         target_ids: Samples with equal ids are positives of each other; int64 (B,).
         labels: Index of the class of each sample among those of its source; int64 (B,).
+        has_label: Samples that are labelled visuals, whose text is made of their class; bool (B,).
         answer_ids: Answers to the questions that ``text_ids`` then holds, those of one sample after the other, [CLS]
             first and [SEP] last, padded; int64 (A, L).
         answer_mask: bool (A, L), True = real token.
@@ -42,8 +43,8 @@ class VLBatch:
         views_in_row: Visuals in a row that are views of one sample; above 1 after ``split_views``.
         task: Name of the task of the train loop; None outside of it.
         losses: Names of the losses that this task computes; None = all of the model.
-    """
         part: Number of this batch among those whose gradients make one update.
+    """
 
     inputs: dict[str, Tensor]
     _: KW_ONLY
@@ -53,6 +54,7 @@ class VLBatch:
     text_mask: Tensor | None = None
     target_ids: Tensor | None = None
     labels: Tensor | None = None
+    has_label: Tensor | None = None
     answer_ids: Tensor | None = None
     answer_mask: Tensor | None = None
     answer_weights: Tensor | None = None
@@ -61,9 +63,9 @@ class VLBatch:
     views_in_row: int = 1
     task: str | None = None
     losses: tuple[str, ...] | None = None
+    part: int = 0
 
     @property
-    part: int = 0
     def texts(self) -> tuple[Tensor, Tensor]:
         """Ids, int64 (B, L), and mask, bool (B, L), of the texts; an ``OmniVLValueError`` where there are none."""
         if self.text_ids is None or self.text_mask is None:

@@ -112,11 +112,15 @@ def test_univlc_stays_in_float32_under_autocast():
         assert torch.equal(univlc_loss(visual, text, target_ids, candidates, TAU), expected)
 
 
+def differing(target_ids):
+    return target_ids[:, None] != target_ids[None]
+
+
 def test_hard_negatives_are_never_positives_and_prefer_the_similar():
     target_ids = torch.tensor([0, 0, 1, 2])
     similarity = torch.zeros(4, 4)
     similarity[0, 2] = 3.0
-    draws = torch.stack([sample_hard_negatives(similarity, target_ids)[0] for _ in range(2000)])
+    draws = torch.stack([sample_hard_negatives(similarity, differing(target_ids))[0] for _ in range(2000)])
     assert not (target_ids[draws] == target_ids).any()
     share = (draws[:, 0] == 2).float().mean().item()
     weights = similarity[0].softmax(0) + 1e-4
@@ -126,13 +130,13 @@ def test_hard_negatives_are_never_positives_and_prefer_the_similar():
 def test_uniform_share_one_ignores_similarity():
     similarity = torch.full((4, 4), -50.0)
     similarity[:, 3] = 50.0
-    draws = torch.stack([sample_hard_negatives(similarity, torch.arange(4), 1.0)[0] for _ in range(3000)])
+    draws = torch.stack([sample_hard_negatives(similarity, differing(torch.arange(4)), 1.0)[0] for _ in range(3000)])
     for choice in (1, 2, 3):
         assert (draws[:, 0] == choice).float().mean().item() == pytest.approx(1 / 3, abs=0.04)
 
 
 def test_a_row_without_negatives_is_left_out():
-    index, valid = sample_hard_negatives(torch.zeros(3, 3), torch.tensor([5, 5, 5]))
+    index, valid = sample_hard_negatives(torch.zeros(3, 3), differing(torch.tensor([5, 5, 5])))
     assert not valid.any()
     pairs = matching_pairs((index, valid), (index, valid))
     assert pairs.valid.tolist() == [True] * 3 + [False] * 6
@@ -185,6 +189,7 @@ def test_a_batch_without_words_has_loss_zero():
         (lambda: UniVLCLoss(positives='all'), r"must be one of \('mean', 'sum'\), got 'all'"),
         (lambda: Temperature(0.9), r'must lie in temperature_range=\(0.001, 0.5\), got 0.9'),
         (lambda: HardNegatives(uniform_share=2), r'must be in \[0, 1\], got 2'),
+        (lambda: HardNegatives(compare_with='old'), r"compare_with must be one of .*, got 'old'"),
         (lambda: MatchingLoss(positive_weight=0), 'must be above 0, got 0'),
         (lambda: LanguageLoss(label_smoothing=1), r'must be in \[0, 1\), got 1'),
         (lambda: FeatureQueues(4, -1), 'must not be negative, got -1'),

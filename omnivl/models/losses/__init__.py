@@ -4,7 +4,7 @@ from .classes import ClassLoss
 from .contrast import ContrastLoss, contrast_loss
 from .language import LanguageLoss, TextPrediction, language_loss
 from .matching import MatchingLoss, matching_loss
-from .negatives import HardNegatives, MatchingPairs, matching_pairs, sample_hard_negatives
+from .negatives import HardNegatives, MatchingPairs, matching_pairs, sample_hard_negatives, text_keys
 from .univlc import UniVLCLoss, univlc_loss
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     'matching_loss',
     'matching_pairs',
     'sample_hard_negatives',
+    'text_keys',
     'univlc_loss',
 ]

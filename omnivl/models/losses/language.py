@@ -90,15 +90,20 @@ class LanguageLoss(StepLoss):
     Args:
         label_smoothing: See ``language_loss``.
         weight: Factor of the loss.
+        label_data: Whether texts made of the classes of labelled visuals are learnt, too; without, LM learns of
+            captions alone.
     """
 
     name = 'lm'
-    needs = ('language',)
+    needs = ('language', 'has_label')
 
-    def __init__(self, label_smoothing: float = 0.1, weight: float = 1.0) -> None:
+    def __init__(self, label_smoothing: float = 0.1, weight: float = 1.0, label_data: bool = True) -> None:
         super().__init__(weight)
         self.label_smoothing = check_smoothing(label_smoothing)
+        self.label_data = label_data
 
-    def forward(self, language: TextPrediction) -> Tensor:
-        """See ``language_loss``."""
+    def forward(self, language: TextPrediction, has_label: Tensor) -> Tensor:
+        """See ``language_loss``; ``has_label``, bool (N,), says which texts are made of classes."""
+        if not self.label_data:
+            language = language._replace(targets=language.targets.masked_fill(has_label[:, None], IGNORED))
         return self.weight * language_loss(language, self.label_smoothing)

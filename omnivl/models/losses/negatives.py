@@ -33,16 +33,26 @@ class MatchingPairs(NamedTuple):
     wanted_texts: Tensor | None = None
 
 
+COMPARED = ('online', 'momentum')
+
+
+def text_keys(text_ids: Tensor, text_mask: Tensor) -> Tensor:
+    """Return a number for each text, int64 (B,), equal where all tokens are; ids (B, L) and mask as of ``VLBatch``."""
+    # A polynomial in an odd number, modulo 2^64 as int64 wraps; among a million texts two meet once in 1e7 times.
+    powers = torch.full_like(text_ids[:1], 6364136223846793005).cumprod(dim=1)
+    return ((text_ids + 1) * text_mask * powers).sum(dim=1)
+
+
 def sample_hard_negatives(
-    similarity: Tensor, target_ids: Tensor, uniform_share: float = 0.0, generator: torch.Generator | None = None
+    similarity: Tensor, negative: Tensor, uniform_share: float = 0.0, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Draw one negative per row, the more similar the likelier; never a positive by label.
+    """Draw one negative per row, the more similar the likelier.
 
     Weights are softmax(similarity) + 1e-4 over the negatives of the row, as in BLIP.
 
     Args:
         similarity: Contrastive similarities over temperature, float (B, B).
-        target_ids: int64 (B,); entries with the same id as the row are no negatives.
+        negative: bool (B, B), True where the entry is a negative of the row.
         uniform_share: Share of the probability that is spread evenly instead. Early in training, or with a tiny batch,
             the hardest negatives alone teach nothing.
         generator: Random source.
@@ -50,7 +60,6 @@ def sample_hard_negatives(
     Returns:
         Index of the negative, int64 (B,), and bool (B,), False for rows without any negative (their index is 0).
     """
-    negative = target_ids[:, None] != target_ids[None]  # (B, B)
     weights = (similarity.float().softmax(dim=1) + 1e-4) * negative
     if uniform_share:
         weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
@@ -63,23 +72,27 @@ def sample_hard_negatives(
     return torch.multinomial(weights, 1, generator=generator).squeeze(1), valid
 
 
-def matching_pairs(negative_visual: tuple[Tensor, Tensor], negative_text: tuple[Tensor, Tensor]) -> MatchingPairs:
+def matching_pairs(
+    negative_visual: tuple[Tensor, Tensor], negative_text: tuple[Tensor, Tensor], omitted: Tensor | None = None
+) -> MatchingPairs:
     """Lay out the pairs of one step.
 
     Args:
         negative_visual: For each text a wrong visual, int64 (B,), and whether there is one, bool (B,).
         negative_text: For each visual a wrong text, and whether there is one.
+        omitted: Whose match is left out, too, bool (B,); None = nobody's.
 
     Returns:
         3B pairs: the matches, then the wrong visuals, then the wrong texts.
     """
     count = len(negative_visual[0])
     own = torch.arange(count, device=negative_visual[0].device)
+    matches = torch.ones_like(own, dtype=torch.bool) if omitted is None else ~omitted
     return MatchingPairs(
         visual_index=torch.cat([own, negative_visual[0], own]),
         text_index=torch.cat([own, own, negative_text[0]]),
         matched=torch.cat([torch.ones_like(own), torch.zeros_like(own), torch.zeros_like(own)]),
-        valid=torch.cat([torch.ones_like(own, dtype=torch.bool), negative_visual[1], negative_text[1]]),
+        valid=torch.cat([matches, negative_visual[1], negative_text[1]]),
     )
 
 
@@ -93,40 +106,88 @@ class HardNegatives(nn.Module):
             (``negative_all_rank`` of its code), so that they are as hard as in one process with the joined batch, and
             the draws the same. Those chosen are fetched, and no others. Without, from this rank's batch, as in BLIP's
             pretraining.
+        compare_with: Features of the partners whose similarity to an online feature is the weight: ``'online'``, as
+            when BLIP finetunes retrieval, or ``'momentum'``, as in its pretraining.
+        label_data: Whether labelled visuals, and the texts made of their classes, are in pairs; without, VLM learns of
+            captions alone.
     """
 
-    def __init__(self, uniform_share: float = 0.0, all_ranks: bool = False) -> None:
+    def __init__(
+        self,
+        uniform_share: float = 0.0,
+        all_ranks: bool = False,
+        compare_with: str = 'online',
+        label_data: bool = True,
+    ) -> None:
         super().__init__()
         if not 0 <= uniform_share <= 1:
             raise OmniVLValueError(
                 f'uniform_share must be in [0, 1], got {uniform_share} (set negatives.uniform_share)'
             )
+        if compare_with not in COMPARED:
+            raise OmniVLValueError(f'compare_with must be one of {COMPARED}, got {compare_with!r} (set negatives)')
         self.uniform_share = uniform_share
         self.all_ranks = all_ranks
+        self.compare_with = compare_with
+        self.label_data = label_data
 
     @torch.no_grad()
     def forward(
-        self, visual_feature: Tensor, text_feature: Tensor, target_ids: Tensor, temperature: Tensor
+        self,
+        visual_feature: Tensor,
+        text_feature: Tensor,
+        ids: Tensor,
+        temperature: Tensor,
+        has_label: Tensor | None = None,
+        partners: tuple[Tensor, Tensor] | None = None,
     ) -> MatchingPairs:
-        """Choose the 3B pairs by the contrastive features, unit vectors (B, E) of the online model."""
+        """Choose the 3B pairs.
+
+        Args:
+            visual_feature: Unit vectors of the visuals by the online model, float (B, E).
+            text_feature: Unit vectors of the texts by the online model, float (B, E).
+            ids: int64 (B, K); two samples that share the id of any column are never each other's negatives.
+            temperature: Scalar.
+            has_label: Which samples are labelled visuals, bool (B,); None = none.
+            partners: Momentum features of the visuals and of the texts, if there are any, float (B, E) each.
+
+        Returns:
+            The pairs.
+
+        Raises:
+            OmniVLValueError: Momentum features are to be compared with, and there are none.
+        """
+        if self.compare_with == 'online':
+            partners = None
+        elif partners is None:
+            raise OmniVLValueError(
+                "model.negatives.compare_with='momentum' asks for features of the momentum encoder, which a task has "
+                "that computes UniVLC: add 'univlc' to its losses, or set 'online'"
+            )
+        own = omitted = has_label if has_label is not None and not self.label_data else ids.new_zeros(len(ids)).bool()
         joined = self.all_ranks and dist.get_world_size() > 1
-        count = len(target_ids)
         if joined:
             visual_feature, text_feature = gather_batch(visual_feature), gather_batch(text_feature)
-            target_ids = gather_batch(target_ids)
-        similarity = visual_feature.float() @ text_feature.float().T / temperature  # (B visuals, B texts)
-        negative_visual = sample_hard_negatives(similarity.T, target_ids, self.uniform_share)
-        negative_text = sample_hard_negatives(similarity, target_ids, self.uniform_share)
-        if not joined:
-            return matching_pairs(negative_visual, negative_text)
-        # Each rank has drawn for all, so that generators stay alike, and all must know what each wants.
-        wanted = torch.stack([negative_visual[0], negative_text[0]])
-        dist.broadcast(wanted)
-        own, fetched = (
-            torch.arange(dist.get_rank() * count, (dist.get_rank() + 1) * count),
-            torch.arange(count, 2 * count),
+            ids, omitted = gather_batch(ids), gather_batch(own)
+            partners = partners and (gather_batch(partners[0]), gather_batch(partners[1]))
+        visuals, texts = partners or (visual_feature, text_feature)
+        negative = (ids[:, None] != ids[None]).all(dim=2) & ~omitted[:, None] & ~omitted[None]
+        negative_visual, negative_text = (
+            sample_hard_negatives(one.float() @ others.float().T / temperature, negative, self.uniform_share)
+            for one, others in ((text_feature, visuals), (visual_feature, texts))
         )
-        valid = [found[own.to(found.device)] for _, found in (negative_visual, negative_text)]
-        fetched = fetched.to(wanted.device)
-        pairs = matching_pairs((fetched, valid[0]), (fetched, valid[1]))
-        return pairs._replace(wanted_visuals=wanted[0], wanted_texts=wanted[1])
+        return (_of_all_ranks if joined else matching_pairs)(negative_visual, negative_text, own)
+
+
+def _of_all_ranks(
+    negative_visual: tuple[Tensor, Tensor], negative_text: tuple[Tensor, Tensor], omitted: Tensor
+) -> MatchingPairs:
+    """Lay out the pairs of this rank, whose partners come from all; ``omitted`` is of this rank alone, bool (B,)."""
+    # Each rank has drawn for all, and what the first has drawn counts: all must know what each wants.
+    wanted = torch.stack([negative_visual[0], negative_text[0]])
+    dist.broadcast(wanted)
+    count = len(omitted)
+    own = slice(dist.get_rank() * count, (dist.get_rank() + 1) * count)
+    fetched = torch.arange(count, 2 * count, device=wanted.device)
+    pairs = matching_pairs((fetched, negative_visual[1][own]), (fetched, negative_text[1][own]), omitted)
+    return pairs._replace(wanted_visuals=wanted[0], wanted_texts=wanted[1])

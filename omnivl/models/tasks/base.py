@@ -47,6 +47,14 @@ class TrainingStep:
         return self.model.trunk.encode(self.batch)
 
     @property
+    def has_label(self) -> Tensor:
+        """Which samples are labelled visuals, bool (B,)."""
+        found = self.batch.has_label
+        return (
+            torch.zeros(len(self.batch), dtype=torch.bool, device=self.batch.frames.device) if found is None else found
+        )
+
+    @property
     def view_vectors(self) -> Tensor:
         """Vectors of the views of each sample, float (B / V, V, D); one view each is an ``OmniVLValueError``."""
         views = self.batch.views_in_row

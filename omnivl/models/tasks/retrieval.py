@@ -17,7 +17,7 @@ from omnivl.structures import VisualFeatures, VLBatch
 from ..distributed import fetch_rows, gather_batch, with_fetched_texts
 from ..interfaces import KeyValues
 from ..layers.recompute import run_in_parts
-from ..losses.negatives import MatchingPairs
+from ..losses.negatives import MatchingPairs, text_keys
 from ..momentum import Candidates, FeatureQueues, MomentumEncoder
 from ..omnivl import PARTS
 from .base import ModelOptions, TrainingStep, TrunkModel
@@ -88,8 +88,22 @@ class RetrievalStep(TrainingStep):
     def pairs(self) -> MatchingPairs:
         """The 3B pairs of the step."""
         return self.model.negatives(
-            self.visual_feature.detach(), self.text_feature.detach(), self.target_ids, self.temperature.detach()
+            self.visual_feature.detach(),
+            self.text_feature.detach(),
+            torch.stack([self.target_ids, text_keys(*self.batch.texts)], dim=1),
+            self.temperature.detach(),
+            self.has_label,
+            self.partners,
         )
+
+    @property
+    def partners(self) -> tuple[Tensor, Tensor] | None:
+        """Momentum features of this rank's visuals and texts, float (B, E) each; None where no loss has candidates."""
+        if self.candidates is None:
+            return None
+        count = self.visual_feature.shape[0]
+        own = slice(dist.get_rank() * count, (dist.get_rank() + 1) * count)
+        return self.candidates.visual[own], self.candidates.text[own]
 
     @cached_property
     def match_logits(self) -> Tensor:
