@@ -40,7 +40,7 @@ def write_tiny_config(folder: Path) -> str:
         param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=10)],
         default_hooks=dict(logger=dict(interval=1), checkpoint=dict(interval=4, max_keep_ckpts=2)),
         visualizer=dict(vis_backends=[dict(type='LocalVisBackend')]),
-        randomness=dict(seed=0, diff_rank_seed=True),
+        randomness=dict(seed=0),
         log_level='WARNING',
     )
     path = folder / 'tiny.py'

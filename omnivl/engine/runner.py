@@ -90,11 +90,12 @@ class OmniVLRunner(Runner):
         with self._alone():
             pass  # refuse before the log and the config of this run are written there
 
-    def set_randomness(self, seed: int | None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
+    def set_randomness(self, seed: int | None, diff_rank_seed: bool = True, deterministic: bool = False) -> None:
         """Seed all generators; ``None`` draws a seed, the same on all ranks.
 
-        With ``diff_rank_seed`` each rank draws other numbers (dropout, negatives); data order and alternation follow
-        the common seed all the same. ``deterministic`` allows deterministic algorithms only.
+        With ``diff_rank_seed`` each rank draws other numbers (dropout, negatives), or the parts of a batch would be
+        trained with one draw; weights start as those of the first rank, and data order and alternation follow the
+        common seed. ``deterministic`` allows deterministic algorithms only.
         """
         self._deterministic = deterministic
         self._seed = set_random_seed(seed=seed, deterministic=deterministic)

@@ -5,6 +5,7 @@ import torch
 import toys
 from mmengine.model import MMDistributedDataParallel
 from runs import assert_equal, run_ranks, train
+from torch import nn
 
 from omnivl.engine import EvaluationLoop, OmniVLRunner
 from omnivl.registry import LOOPS
@@ -77,16 +78,17 @@ def test_compiled_is_the_same_run(tmp_path):
 
 
 def seeds_of_ranks(root):
-    for diff in (True, False):
-        config = toys.toy_config(root, f'seeds-{diff}', launcher='pytorch', **no_training())
-        runner = OmniVLRunner.from_cfg(dict(config, randomness=dict(seed=3, diff_rank_seed=diff)))
-        (root / f'{diff}-{runner.rank}').write_text(f'{runner.seed} {torch.rand(1).item()}')
+    for name, options in (('True', {}), ('False', dict(diff_rank_seed=False))):
+        config = toys.toy_config(root, f'seeds-{name}', launcher='pytorch', **no_training())
+        runner = OmniVLRunner.from_cfg(dict(config, randomness=dict(seed=3, **options)))
+        dropped = nn.functional.dropout(torch.ones(64)).tolist()
+        (root / f'{name}-{runner.rank}').write_text(f'{runner.seed}|{dropped}')
 
 
-def test_ranks_share_the_seed_and_draw_apart_if_asked(tmp_path):
-    """The common seed rules the data, whatever each rank draws."""
+def test_ranks_share_the_seed_and_draw_apart_unless_asked(tmp_path):
+    """No two have one dropout; the common seed rules the data, whatever each rank draws."""
     run_ranks(seeds_of_ranks, tmp_path)
-    drawn = {name: (tmp_path / name).read_text().split() for name in ('True-0', 'True-1', 'False-0', 'False-1')}
+    drawn = {name: (tmp_path / name).read_text().split('|') for name in ('True-0', 'True-1', 'False-0', 'False-1')}
     assert {seed for seed, _ in drawn.values()} == {'3'}
     assert drawn['True-0'] != drawn['True-1'] and drawn['False-0'] == drawn['False-1']
 
