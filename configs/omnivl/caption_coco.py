@@ -4,7 +4,7 @@ The rows to compare are cider_beam and bleu4_beam; they need pycocoevalcap and J
 Batch: 512 = 16 GPUs x 32. On R GPUs set train_dataloader.image.batch_size = 512 / R, or accumulate.
 The paper's (2209.07526, supplement, table 1): AdamW, learning rate 1e-5, weight decay 0.05, linear decay, batch 512, 10
 epochs; 384 pixels (section 4). BLIP's: augmentation, label smoothing 0.1, the prompt, which the loss leaves out, 3
-beams, 5 to 20 word pieces with it; and that the decay ends at 0, without warm-up.
+beams ranked by lengths='blip', 5 to 20 word pieces with the prompt; and that the decay ends at 0, without warm-up.
 Start: the joint stage. omnivl test --submit writes the captions in COCO's form; for its server see
 caption_coco_server.py.
 """
@@ -37,9 +37,13 @@ train_dataloader = dict(
 train_cfg = dict(type=AlternatingTrainLoop, max_epochs=10, epoch_by='image')
 
 loader = dict(batch_size=32, num_workers=8, sampler=dict(type=EpochSampler, shuffle=False))
-# [DEC] and the three words of the prompt count among BLIP's 5 to 20 word pieces.
+# [DEC] and the three words of the prompt count among BLIP's 5 to 20 word pieces, and where it compares their lengths.
 evaluation = dict(
-    type=CaptionEvaluation, methods=dict(beam=dict(num_beams=3)), min_length=1, max_length=16, official=True
+    type=CaptionEvaluation,
+    methods=dict(beam=dict(num_beams=3, lengths='blip')),
+    min_length=1,
+    max_length=16,
+    official=True,
 )
 val_dataloader = {'image.caption': dict(loader, dataset=dict(coco_caption_val, pipeline=image_test_pipeline))}
 val_evaluator = {'image.caption': dict(evaluation, submission_file='coco_karpathy_val.json')}

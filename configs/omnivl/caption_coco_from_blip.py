@@ -3,7 +3,8 @@
 BLIP's result: CIDEr 133.3, BLEU-4 39.7 (2201.12086).
 Start: BLIP's pretraining, as its authors' .pth. BLIP's values (configs/caption_coco.yaml and
 train_caption.py of its code): 384 pixels, the prompt, learning rate 1e-5, weight decay 0.05, batch 256 = 8 GPUs x 32, 5
-epochs, cosine decay to 0 epoch by epoch, 3 beams, 5 to 20 word pieces with the prompt. Differs from BLIP: biases and
+epochs, cosine decay to 0 epoch by epoch, 3 beams ranked by lengths='blip' (those of its
+transformers 4.15), 5 to 20 word pieces with the prompt. Differs from BLIP: biases and
 norms are not decayed.
 Data and test are those of configs/omnivl/caption_coco.py.
 """

@@ -34,7 +34,7 @@ test_dataloader = {
 test_evaluator = {
     'image.caption': dict(
         type=CaptionEvaluation,
-        methods=dict(beam=dict(num_beams=3)),
+        methods=dict(beam=dict(num_beams=3, lengths='blip')),
         min_length=1,
         max_length=16,
         submission_file='captions_test2014_omnivl_results.json',

@@ -47,7 +47,8 @@ class CaptionEvaluation(Evaluation):
 
     Args:
         methods: Method -> its options. ``greedy``: ``repetition_penalty``; ``beam``: ``num_beams, length_penalty,
-            repetition_penalty``; ``nucleus``: ``top_p, top_k, temperature, repetition_penalty, seed`` (its draws
+            lengths, repetition_penalty`` (see ``beam_search``; ``lengths='blip'`` where BLIP's figures are to be met);
+            ``nucleus``: ``top_p, top_k, temperature, repetition_penalty, seed`` (its draws
             depend on the batch size and the number of processes). None = greedy, and beam search with 3 beams.
         prompt: Words that captions begin with; they are given, not generated, and not part of the caption. None = the
             prompt of the model, if it has one (``OmniVLCaption``).

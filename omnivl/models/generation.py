@@ -9,6 +9,14 @@ transformers). Log-probabilities are those of the decoder after the repetition p
 ``min_length``. The penalty multiplies the log-probability of a token that the prompt or the sequence already holds, as
 the beam search of transformers does; on log-probabilities, unlike on raw logits, a constant added to all logits changes
 nothing.
+
+Two rules of beam search, whose ``lengths`` names them, divide the sum of a sequence's log-probabilities by its length:
+
+- ``'new'``: of the new tokens with ``end_id``. A sample is done when its best running sequence is not above the worst
+  finished one. So does transformers today.
+- ``'blip'``: of prompt and words without ``end_id``. A sample is done by its likeliest candidate, ended or not, at the
+  length before it, and at ``max_length`` all running sequences count as finished. So did transformers 4.15, with which
+  BLIP's figures were made.
 """
 
 from collections.abc import Callable
@@ -19,6 +27,8 @@ import torch
 from torch import Tensor
 
 from omnivl.errors import OmniVLValueError
+
+LENGTHS = ('new', 'blip')
 
 
 class Writing(NamedTuple):
@@ -80,8 +90,8 @@ class GenerationOutput(NamedTuple):
 
     Attributes:
         ids: New tokens of each of the B samples, without prompt and without ``end_id``.
-        scores: What sequences are ranked by, ``log_probs / length ** length_penalty`` with the length that counts
-            ``end_id``; for greedy and nucleus the mean log-probability per token; float32 (B,), in nats.
+        scores: What sequences are ranked by, ``log_probs / length ** length_penalty``, see ``beam_search``; for greedy
+            and nucleus the mean log-probability per token; float32 (B,), in nats.
         log_probs: Sum of the log-probabilities of the new tokens, ``end_id`` included; float32 (B,), in nats.
     """
 
@@ -155,6 +165,7 @@ def beam_search(
     *,
     num_beams: int = 3,
     length_penalty: float = 1.0,
+    lengths: str = 'new',
 ) -> GenerationOutput:
     """Keep the ``num_beams`` likeliest unfinished sequences of each sample; the best finished one is the result.
 
@@ -163,8 +174,10 @@ def beam_search(
     one, scored at its present length, is not above the worst of them.
 
     Sequences are ranked by the sum of their log-probabilities over their length to the power of ``length_penalty``; 0
-    ranks by the sum. See also ``Limits``.
+    ranks by the sum. ``lengths`` says which length, see above; for the other arguments see also ``Limits``.
     """
+    if lengths not in LENGTHS:
+        raise OmniVLValueError(f'lengths must be one of {LENGTHS}, got {lengths!r}')
     limits = Limits(max_length, min_length, repetition_penalty)
     if num_beams < 1:
         raise OmniVLValueError(f'num_beams must be at least 1, got {num_beams}')
@@ -174,26 +187,32 @@ def beam_search(
     sums = torch.zeros(batch, 1, device=device)
     finished = _Finished.empty(batch, num_beams, max_length, device)
     is_open = torch.ones(batch, dtype=torch.bool, device=device)
+    as_blip, prompt = lengths == 'blip', start.shape[1]
     logits, cache = writing.step(start, None)
     for made in range(max_length):
+        is_last = made + 1 == max_length
         history = _with_prompt(start, tokens[:, :, :made])
         log_probs = limits.log_probs(logits, history, made, end_id)
         log_probs = log_probs.view(batch, -1, log_probs.shape[-1]) + sums[:, :, None]  # (B, G, V)
         candidate_sums, parents, new_ids = _best_candidates(log_probs, 2 * num_beams)
         candidates = _take(tokens, parents)
         candidates[:, :, made] = new_ids
-        ends = (new_ids == end_id) | (made + 1 == max_length)
+        ends = (new_ids == end_id) | (is_last and not as_blip)
 
         may_finish = (ends & is_open[:, None])[:, :num_beams]
-        length = made + 1
+        divisor = (prompt + made if as_blip else made + 1) ** length_penalty
         finished = finished.merge(
-            candidates[:, :num_beams], candidate_sums[:, :num_beams], may_finish, length, length_penalty
+            candidates[:, :num_beams], candidate_sums[:, :num_beams], may_finish, made + 1, divisor
         )
 
         sums, kept = candidate_sums.masked_fill(ends, -torch.inf).topk(num_beams, dim=1)
         tokens = _take(candidates, kept)
-        is_open &= sums[:, 0] / length**length_penalty > finished.scores.min(dim=1).values
-        if made + 1 == max_length or not is_open.any():
+        best = candidate_sums[:, 0] if as_blip else sums[:, 0]
+        is_open &= best / divisor > finished.scores.min(dim=1).values
+        if as_blip and is_last:
+            left = is_open[:, None] & sums.isfinite()
+            finished = finished.merge(tokens, sums, left, made + 1, (prompt + made + 1) ** length_penalty)
+        if is_last or not is_open.any():
             break
         rows = parents.gather(1, kept) + torch.arange(batch, device=device)[:, None] * log_probs.shape[1]
         logits, cache = writing.step(tokens[:, :, made].reshape(-1, 1), writing.reorder(cache, rows.reshape(-1)))
@@ -222,9 +241,9 @@ class _Finished:
         nothing = torch.full((batch, num_beams), -torch.inf, device=device)
         return cls(tokens, nothing, nothing.clone(), torch.zeros_like(tokens[:, :, 0]))
 
-    def merge(self, tokens: Tensor, sums: Tensor, mask: Tensor, length: int, length_penalty: float) -> '_Finished':
-        """Keep the best G of the old ones and the candidates (B, G) that ``mask`` marks."""
-        scores = (sums / length**length_penalty).masked_fill(~mask, -torch.inf)
+    def merge(self, tokens: Tensor, sums: Tensor, mask: Tensor, length: int, divisor: float) -> '_Finished':
+        """Keep the best G of the old ones and the candidates (B, G) of ``length`` new tokens that ``mask`` marks."""
+        scores = (sums / divisor).masked_fill(~mask, -torch.inf)
         scores, best = torch.cat([self.scores, scores], dim=1).topk(self.scores.shape[1], dim=1)
         return _Finished(
             _take(torch.cat([self.tokens, tokens], dim=1), best),

@@ -12,7 +12,7 @@ from .interfaces import Writes
 # Ways of writing, and the options of each.
 METHODS: dict[str, tuple[Callable[..., GenerationOutput], frozenset[str]]] = {
     'greedy': (greedy, frozenset({'repetition_penalty'})),
-    'beam': (beam_search, frozenset({'num_beams', 'length_penalty', 'repetition_penalty'})),
+    'beam': (beam_search, frozenset({'num_beams', 'length_penalty', 'lengths', 'repetition_penalty'})),
     'nucleus': (nucleus, frozenset({'top_p', 'top_k', 'temperature', 'repetition_penalty', 'seed'})),
 }
 

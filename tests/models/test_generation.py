@@ -119,6 +119,53 @@ def test_beam_search_equals_transformers(num_beams, options, end_bias):
         torch.testing.assert_close(ours.scores, reference.sequences_scores, rtol=1e-5, atol=1e-5)
 
 
+def blip_caption(model: HashedLM, prompt: list[int], most: int, fewest: int, beams: int, penalty: float):
+    """The search of BLIP's time, with lists: lengths are of the whole sequence, before it is closed."""
+    running, ended = [(0.0, list(prompt))], []
+    for made in range(most):
+        nexts = []
+        for total, ids in running:
+            log_probs = model.step(torch.tensor([ids]), None)[0].log_softmax(-1)[0]
+            if made < fewest:
+                log_probs[END] = -torch.inf
+            nexts += [(total + float(value), ids, token) for token, value in enumerate(log_probs)]
+        nexts = sorted(nexts, key=lambda one: -one[0])[: 2 * beams]
+        for total, ids, token in nexts[:beams]:
+            if token == END and total > -torch.inf:
+                ended.append((total / len(ids) ** penalty, ids))
+        ended = sorted(ended, key=lambda one: -one[0])[:beams]
+        length = len(running[0][1])
+        running = [(total, [*ids, token]) for total, ids, token in nexts if token != END][:beams]
+        if len(ended) == beams and ended[-1][0] >= nexts[0][0] / length**penalty:
+            break
+    else:
+        ended += [(total / len(ids) ** penalty, ids) for total, ids in running]
+    score, ids = max(ended, key=lambda one: one[0])
+    return ids[len(prompt) :], score
+
+
+@pytest.mark.parametrize('penalty', [1.0, 0.0, 1.7])
+@pytest.mark.parametrize('fewest', [1, 3])
+def test_lengths_of_blip(penalty, fewest):
+    """Prompt and words count, and the token that closes them does not: as a naive search has it, and other captions."""
+    differ = 0
+    for seed, end_bias in itertools.product(range(6), (0.0, 2.0)):
+        model = HashedLM(12, seed, end_bias)
+        prompt = prompts(5, 12, length=4)
+        options = dict(max_length=9, min_length=fewest, num_beams=3, length_penalty=penalty)
+        found = run(beam_search, model, prompt, lengths='blip', **options)
+        expected = [blip_caption(model, row, 9, fewest, 3, penalty) for row in prompt.tolist()]
+        assert found.ids == [ids for ids, _ in expected]
+        assert found.scores.tolist() == pytest.approx([score for _, score in expected], abs=1e-4)
+        differ += sum(one != other for one, other in zip(found.ids, run(beam_search, model, prompt, **options).ids))
+    assert differ or penalty == 0.0
+
+
+def test_other_lengths_have_their_message():
+    with pytest.raises(ValueError, match=r"lengths must be one of \('new', 'blip'\), got 'old'"):
+        run(beam_search, HashedLM(5), prompts(1, 5), max_length=3, lengths='old')
+
+
 @pytest.mark.parametrize('min_length', [0, 5])
 def test_greedy_equals_transformers(min_length):
     model = HashedLM(11, end_bias=1.0)
