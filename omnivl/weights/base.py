@@ -46,12 +46,16 @@ class WeightReader:
         model_types: What ``model_type`` is in it; others are of another model and not looked at.
         unused_by_design: Patterns of keys that the layout has and we have no use for.
         left_by_design: Patterns of our keys that the layout does not have.
+        essential: Patterns of their keys and ours without which the model computes something else.
+        bare: Suffixes of files beside which a ``config_file`` is missed.
     """
 
     config_file = 'config.json'
     model_types: tuple[str, ...] = ()
     unused_by_design: tuple[str, ...] = ()
     left_by_design: tuple[str, ...] = ()
+    essential: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ('.safetensors', '.bin')
 
     def __init__(self, file: str, allow: Sequence[str] = (), allow_unused: bool = False) -> None:
         self.file = file
@@ -90,6 +94,9 @@ class WeightReader:
         said = read_neighbour(path, 'preprocessor_config.json') or {}
         return {name: said[f'image_{name}'] for name in ('mean', 'std') if f'image_{name}' in said}
 
+    def refuse(self, weights: dict[str, Tensor], model: HasParts) -> None:
+        """Raise an ``OmniVLValueError`` that names what the source has and the model cannot have."""
+
     def advice(self, weights: dict[str, Tensor], model: HasParts) -> list[str]:
         """Tell, a sentence each, what a user of these weights should know beside the numbers of keys."""
         return []
@@ -115,6 +122,7 @@ class WeightReader:
         report = WeightReport(f'{type(self).__name__}({self.file})')
         self._check_settings(path, model, report)
         report.notes += self.advice(weights, model)
+        self.refuse(weights, model)
         translated = self.translate(weights, model)
         report.unused = sorted(weights)
         own = part_state(model)
@@ -135,7 +143,7 @@ class WeightReader:
 
     def _check_settings(self, path: Path, model: HasParts, report: WeightReport) -> None:
         config = read_neighbour(path, self.config_file)
-        if config is None and self.model_types and path.suffix in ('.safetensors', '.bin'):
+        if config is None and self.model_types and path.suffix in self.bare:
             report.notes.append(
                 f'no {self.config_file} lies beside {path.name}: number of heads, norm_eps and activation were not '
                 'compared'
@@ -191,14 +199,19 @@ class WeightReader:
         if unused:
             raise OmniVLValueError(
                 f'{self.file} has {len(unused)} keys without a place in the model: {"; ".join(grouped(unused)[:5])}. '
-                'If they may be left out, allow them by name (allow=[...], --allow)'
+                + self._hint(unused, 'If they may be left out, allow them by name (allow=[...], --allow)')
             )
         left = self._beyond(report.left, self.left_by_design)
         if left:
             raise OmniVLValueError(
                 f'{self.file} has no value for {len(left)} keys of the model: {"; ".join(grouped(left)[:5])}. '
-                'If they may keep their initial value, allow them by name (allow=[...], --allow)'
+                + self._hint(left, 'If they may keep their initial value, allow them by name (allow=[...], --allow)')
             )
+
+    def _hint(self, keys: Sequence[str], advice: str) -> str:
+        """Return the advice to allow some keys, unless the model would then compute something else."""
+        lost = [key for key in keys if any(fnmatchcase(key, pattern) for pattern in self.essential)]
+        return f'Without {lost[0]} the model would compute something else: take other weights' if lost else advice
 
     def _beyond(self, keys: Sequence[str], known: Iterable[str]) -> list[str]:
         patterns = (*known, *self.allow)

@@ -41,6 +41,7 @@ class BERTReader(WeightReader):
         '*embeddings.token_type_ids',
     )
     left_by_design = ('*.cross_attention.*', 'generation_decoder.head.*')
+    essential = ('*encoder.layer.*', '*embeddings.*')
 
     def __init__(
         self,

@@ -60,6 +60,8 @@ class BLIPReader(ImageReader):
         '*embeddings.position_ids',
     )
 
+    essential = (*ImageReader.essential, 'text_encoder.*', 'text_decoder.*')
+
     def settings(self, config: dict[str, Any], model: HasParts) -> list[tuple[str, Any, Any]]:
         """See ``WeightReader.settings``."""
         settings = visual_settings(config.get('vision_config', {}), model.parts['visual_encoder'], norm_eps=1e-5)
