@@ -138,17 +138,19 @@ def resolve_data_paths(value: Any) -> None:
         _resolve(value, root)
 
 
-def _resolve(value: Any, root: Path) -> None:
+def _resolve(value: Any, root: Path, named: bool = False) -> None:
+    """Resolve the paths inside a value; ``named``: its strings, as it is a list, are under a key of paths."""
     items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for key, item in list(items):
+        paths = PATH_KEYS.fullmatch(key) is not None if isinstance(key, str) else named
         if isinstance(item, tuple):
             item = value[key] = list(item)
-            _resolve(item, root)
+            _resolve(item, root, paths)
             value[key] = tuple(item)
-        elif isinstance(item, str) and isinstance(key, str) and PATH_KEYS.fullmatch(key):
+        elif isinstance(item, str) and paths:
             value[key] = _resolved(item, root)
         else:
-            _resolve(item, root)
+            _resolve(item, root, paths)
 
 
 def _resolved(path: str, root: Path) -> str:

@@ -3,13 +3,17 @@
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from omnivl.errors import OmniVLValueError
+from omnivl.errors import OmniVLError, OmniVLValueError
 from omnivl.registry import DATASETS
+from omnivl.storage.hashes import read_sha256
+from omnivl.storage.tar_shards import member_of
 
 from .base import VisualDataset
+from .transforms.remote import local_copy
 
 ALLOW = 'allow_train_test_overlap'
 SHOWN = 3  # examples in the message
@@ -48,17 +52,8 @@ def check_overlap(cfg: Mapping[str, Any], roles: Sequence[str]) -> str | None:
     """
     if cfg.get(ALLOW):
         return None
-    held_out = {role: _by_loader(cfg.get(f'{role}_dataloader')) for role in roles}
-    train = [source for sources in _by_loader(cfg.get('train_dataloader')).values() for source in sources]
-    pairs = [(train, [source for loaders in held_out.values() for sources in loaders.values() for source in sources])]
-    for role, loaders in held_out.items():
-        evaluators = cfg.get(f'{role}_evaluator')
-        for name, evaluator in evaluators.items() if isinstance(evaluators, Mapping) else ():
-            for key in ('train', 'val'):  # what a probe is trained on
-                own = evaluator.get(key) if isinstance(evaluator, Mapping) else None
-                pairs.append((_by_loader({name: own})[name], loaders.get(name, [])))
     overlaps, unread = [], set()
-    for trained, evaluated in pairs:
+    for trained, evaluated in trained_and_evaluated(cfg, roles):
         found, missing = find_overlaps(trained, evaluated)
         overlaps += found
         unread.update(missing)
@@ -71,6 +66,72 @@ def check_overlap(cfg: Mapping[str, Any], roles: Sequence[str]) -> str | None:
     return (
         f'visuals that are trained and tested on were not looked for in {"; ".join(sorted(unread))}' if unread else None
     )
+
+
+def trained_and_evaluated(
+    cfg: Mapping[str, Any], roles: Sequence[str]
+) -> list[tuple[list[VisualDataset], list[VisualDataset]]]:
+    """List what of a config must have nothing in common, with nothing read: training sets, and those of evaluations."""
+    held_out = {role: _by_loader(cfg.get(f'{role}_dataloader')) for role in roles}
+    train = [source for sources in _by_loader(cfg.get('train_dataloader')).values() for source in sources]
+    pairs = [(train, [source for loaders in held_out.values() for sources in loaders.values() for source in sources])]
+    for role, loaders in held_out.items():
+        evaluators = cfg.get(f'{role}_evaluator')
+        for name, evaluator in evaluators.items() if isinstance(evaluators, Mapping) else ():
+            for key in ('train', 'val'):  # what a probe is trained on
+                own = evaluator.get(key) if isinstance(evaluator, Mapping) else None
+                pairs.append((_by_loader({name: own})[name], loaders.get(name, [])))
+    return pairs
+
+
+def find_copies(
+    train: Sequence[VisualDataset], held_out: Sequence[VisualDataset], workers: int = 0
+) -> tuple[dict[str, tuple[str, str]], int]:
+    """Compare files, and members of shards, byte by byte, wherever they lie and whatever they are called.
+
+    Only files of one size are read. A picture that was compressed anew is another file.
+
+    Args:
+        train: What is trained on.
+        held_out: What is evaluated on.
+        workers: Threads that read.
+
+    Returns:
+        Path of each file of the training that is one of an evaluation -> its source, and of what it is a copy; and how
+        many could not be compared, as they are not there or somewhere else.
+    """
+    sizes: dict[str, dict[str, tuple[str, int | None]]] = {'train': {}, 'held out': {}}
+    for kind, datasets in (('train', train), ('held out', held_out)):
+        for dataset in datasets:
+            sizes[kind].update((path, (dataset.name, _size(path))) for path, _ in dataset.iter_visuals())
+    common = set.intersection(*({size for _, size in found.values()} for found in sizes.values())) - {None}
+    hashes: dict[str, dict[str, bytes | None]] = {}
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for kind, found in sizes.items():
+            paths = [path for path, (_, size) in found.items() if size in common]
+            hashes[kind] = dict(zip(paths, pool.map(_digest, paths)))
+    known = {digest: path for path, digest in hashes['held out'].items()}
+    copies = {
+        path: (sizes['train'][path][0], f'the same file as {known[digest]} of {sizes["held out"][known[digest]][0]}')
+        for path, digest in hashes['train'].items()
+        if digest is not None and digest in known
+    }
+    missing = sum(size is None for found in sizes.values() for _, size in found.values())
+    return copies, missing + sum(digest is None for found in hashes.values() for digest in found.values())
+
+
+def _size(path: str) -> int | None:
+    if (member := member_of(path)) is not None:
+        return member.length
+    return os.path.getsize(path) if os.path.isfile(path) else None
+
+
+def _digest(path: str) -> bytes | None:
+    try:
+        with local_copy(path, False, 'verify') as copy:
+            return bytes.fromhex(read_sha256(copy))
+    except (OSError, OmniVLError):
+        return None
 
 
 def find_overlaps(train: Sequence[VisualDataset], held_out: Sequence[VisualDataset]) -> tuple[list[Overlap], list[str]]:

@@ -290,3 +290,52 @@ def test_missing_files_and_folders_have_their_own_messages(build, tmp_path):
     (tmp_path / 'w.csv').unlink()
     with pytest.raises(FileNotFoundError, match=r"WebVidCSV: the file '.*w\.csv' does not exist; set 'ann_file'"):
         list(reader)
+
+
+GENOME_IMAGES = [
+    {'image_id': 1, 'url': 'https://cs.stanford.edu/VG_100K_2/1.jpg', 'coco_id': 391895, 'flickr_id': None},
+    {'image_id': 2, 'url': 'https://cs.stanford.edu/VG_100K/2.jpg', 'coco_id': None, 'flickr_id': 7},
+    {'image_id': 3, 'url': 'https://cs.stanford.edu/VG_100K/3.jpg', 'coco_id': 9, 'flickr_id': 8},
+]
+
+
+@pytest.mark.parametrize(
+    'coco', [COCO, [{'image': 'val2014/COCO_val2014_000000391895.jpg', 'caption': ['A man. ', 'Man']}]]
+)
+@pytest.mark.parametrize('form', ['published', 'BLIP'])
+def test_visual_genome_without_what_cocos_test_has(tmp_path, coco, form):
+    """The pictures have other names there; coco_id says which they are."""
+    contents = {'image_data': GENOME_IMAGES, 'coco': coco}
+    contents['published'] = [{'id': number, 'regions': [{'phrase': f'region {number}'}]} for number in (1, 2, 3)]
+    contents['BLIP'] = [{'image': f'image/{number}.jpg', 'caption': f'region {number}'} for number in (1, 2, 3)]
+    for name, content in contents.items():
+        (tmp_path / f'{name}.json').write_text(json.dumps(content))
+    image_file = str(tmp_path / 'image_data.json')
+    reader = dict(type='BLIPCaptionJSON', ann_file=str(tmp_path / f'{form}.json'), visual_root=str(tmp_path))
+    if form == 'published':
+        reader |= dict(type='VisualGenome', image_file=image_file)
+    config = dict(
+        type='WithoutCOCO', annotations=reader, image_file=image_file, coco_files=[str(tmp_path / 'coco.json')]
+    )
+    assert [record.text for record in ANNOTATIONS.build(config)] == [['region 2'], ['region 3']]
+
+
+def test_what_is_wrong_with_the_files_of_cocos_pictures(tmp_path):
+    for name, content in dict(
+        coco=['1.jpg'], genome=[{'image': '4.jpg', 'caption': 'a'}], images=[{}], none=[]
+    ).items():
+        (tmp_path / f'{name}.json').write_text(json.dumps(content))
+
+    def read(images, coco):
+        reader = dict(type='BLIPCaptionJSON', ann_file=str(tmp_path / 'genome.json'), visual_root=str(tmp_path))
+        files = dict(image_file=str(tmp_path / images), coco_files=[str(tmp_path / coco)])
+        return list(ANNOTATIONS.build(dict(type='WithoutCOCO', annotations=reader, **files)))
+
+    with pytest.raises(AnnotationError, match=r"coco\.json, row 0, field 'image': expected COCO's name of a picture"):
+        read('none.json', 'coco.json')
+    with pytest.raises(AnnotationError, match=r"images\.json, row 0, field 'coco_id': expected it and image_id"):
+        read('images.json', 'none.json')
+    with pytest.raises(AnnotationError, match=r'4\.jpg is no picture of .*none\.json'):
+        read('none.json', 'none.json')
+    with pytest.raises(FileNotFoundError, match="'coco_files'"):
+        read('none.json', 'nowhere.json')

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from omnivl.datasets import PairDataset, VisualDataset
 from omnivl.datasets.annotations import AnnotationReader, BLIPCaptionJSON, Record
-from omnivl.datasets.overlap import OverlapError, check_overlap, find_overlaps
+from omnivl.datasets.overlap import OverlapError, check_overlap, find_copies, find_overlaps
 from omnivl.engine import apply_options
 from omnivl.registry import ANNOTATIONS
 
@@ -187,3 +187,25 @@ def test_visuals_of_a_dataset_before_and_after_it_is_read():
     assert list(dataset.iter_visuals()) == rows and dataset.rows is None
     dataset.full_init()
     assert list(dataset.iter_visuals()) == rows
+
+
+def test_copies_are_found_by_what_is_in_them(tmp_path):
+    """In folders apart and under other names; a member of a shard is compared as a file is."""
+    contents = dict(a=b'picture', b=b'another', c=b'longer than those', d=b'picture')
+    for folder in ('train', 'test'):
+        (tmp_path / folder).mkdir()
+    for name in 'abc':
+        (tmp_path / f'train/{name}.mp4').write_bytes(contents[name])
+    (tmp_path / 'test/d.mp4').write_bytes(contents['d'])
+    (tmp_path / 'test/e.mp4').write_bytes(b'anothes')  # of one size, and different
+    shard = tmp_path / 'train/shard.tar'
+    shard.write_bytes(b'head' + contents['d'] + b'rest')
+    member = f'tar://x.mp4?4+{len(contents["d"])}::{shard}'
+    train = pairs([('a.mp4', None), ('b.mp4', (0.0, 1.0)), ('c.mp4', None), (member, None)])
+    train.reader.visual_root = str(tmp_path / 'train')
+    test = pairs([('d.mp4', None), ('e.mp4', None), ('gone.mp4', None)], 'test')
+    test.reader.visual_root = str(tmp_path / 'test')
+    assert find_overlaps([train], [test]) == ([], [])
+    copies, missing = find_copies([train], [test], workers=2)
+    said = ('train', f'the same file as {tmp_path}/test/d.mp4 of test')
+    assert copies == {str(tmp_path / 'train/a.mp4'): said, member: said} and missing == 1

@@ -227,3 +227,11 @@ def test_what_a_probe_is_trained_on_is_read_too(config):
         test_dataloader={'image.probe': scored}, test_evaluator={'image.probe': dict(train=train, val=val, holdout=0.5)}
     )
     assert [dataset.name for dataset in TOOL['build_datasets'](Config(probe), ROLES)] == ['scored', 'train', 'val']
+
+
+def test_copies_of_the_evaluations_files_go_into_a_list(run, tmp_path, config, capsys):
+    code, text = run('--overlap')
+    names = [str(tmp_path / f'images/{number}.png') for number in range(NUM_IMAGES)]  # trained and tested on
+    assert code == 1 and [line for line in text.splitlines() if line[0] != '#'] == names
+    assert "put bad_files='" in capsys.readouterr().out
+    assert run('--overlap', '--roles', 'train')[0] == 2 and 'no training and evaluation' in capsys.readouterr().err

@@ -2,12 +2,14 @@
 
 Each file is decoded from its first to its last pixel by the loader of its pipeline. The list has one path a line, with
 the reason as a comment above it, and goes into the datasets of the config: bad_files='bad_files.txt'. An interrupted
-run goes on where it was when it is started again. Exit code: 0 nothing is broken, 1 something is, 2 another error.
+run goes on where it was when it is started again. With --overlap files are compared, and the list has those of the
+training that an evaluation has too, whatever they are called. Exit code: 0 the list is empty, 1 it is not, 2 an error.
 
 Examples:
     omnivl verify pretrain_joint
     omnivl verify configs/omnivl/pretrain_joint.py --workers 16 --out data/bad_files.txt
     omnivl verify configs/omnivl/pretrain_joint.py --roles train
+    omnivl verify pretrain_joint --overlap --out data/copies.txt
 """
 
 import argparse
@@ -22,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument('config', help=CONFIG_HELP)
     add_config_options(parser)
+    parser.add_argument(
+        '--overlap',
+        action='store_true',
+        help='list files of the training that are byte for byte those of an evaluation',
+    )
     parser.add_argument('--roles', nargs='+', choices=ROLES, default=ROLES, help='which data; by default all')
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     parser.add_argument('--workers', type=int, default=cores, help=f'processes that read; by default {cores}; 0 = none')

@@ -15,6 +15,7 @@ import numpy as np
 from mmengine.config import Config
 
 from omnivl.datasets import VisualDataset
+from omnivl.datasets.overlap import find_copies, trained_and_evaluated
 from omnivl.datasets.verification import ReadingPlan, read_all
 from omnivl.engine import ConfigError, read_config
 from omnivl.registry import DATASETS
@@ -199,6 +200,8 @@ def summary(plan: ReadingPlan, tally: Tally) -> str:
 def verify_config(arguments: argparse.Namespace) -> int:
     """Verify what the options of the command describe, and return the exit code."""
     cfg = read_config(arguments.config, arguments.trust_code)
+    if arguments.overlap:
+        return _list_copies(cfg, arguments)
     plan = ReadingPlan(build_datasets(cfg, arguments.roles))
     start_method = cfg.get('env_cfg', {}).get('mp_cfg', {}).get('mp_start_method', 'fork')
     tally = verify(plan, arguments.out, arguments.workers, start_method, arguments.max_seconds)
@@ -206,3 +209,21 @@ def verify_config(arguments: argparse.Namespace) -> int:
     use = f": put bad_files='{arguments.out}' into the datasets" if tally.reasons else ''
     print(f'{arguments.out}: {len(tally.reasons)} bad files{use}')
     return 1 if tally.reasons else 0
+
+
+def _list_copies(cfg: Config, arguments: argparse.Namespace) -> int:
+    reasons: dict[str, tuple[str, str]] = {}
+    missing = compared = 0
+    for train, held_out in trained_and_evaluated(cfg, [role for role in arguments.roles if role != 'train']):
+        if train and held_out:
+            copies, left_out = find_copies(train, held_out, arguments.workers)
+            reasons |= copies
+            missing, compared = missing + left_out, compared + 1
+    if not compared:
+        raise ConfigError(f'the config has no training and evaluation to compare, for {", ".join(arguments.roles)}')
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    write_list(arguments.out, reasons)
+    use = f": put bad_files='{arguments.out}' into the datasets of the training" if reasons else ''
+    unread = f'; {missing} files could not be compared' if missing else ''
+    print(f'{arguments.out}: {len(reasons)} files of the training are files of an evaluation{use}{unread}')
+    return 1 if reasons else 0

@@ -18,7 +18,7 @@ from .something_something import SomethingSomethingJSON
 from .tsv import CaptionTSV
 from .ucf101 import UCF101List
 from .video_qa import VideoQAList
-from .visual_genome import VisualGenome
+from .visual_genome import VisualGenome, WithoutCOCO
 from .vqa import BLIPQuestionJSON, VQAv2JSON, read_answer_list
 from .webvid import WebVidCSV
 from .youcook2 import VideoSegmentList, YouCook2JSON
@@ -60,3 +60,4 @@ __all__ = [
     'read_answer_list',
     'read_label_map',
 ]
+    'WithoutCOCO',
