@@ -3,6 +3,7 @@
 Data: that of stage 1, 2.5M video-text pairs (WebVid) and Kinetics-400 with its labels.
 Batch: alternating 2880 images = 64 GPUs x 45 and 800 videos = 64 GPUs x 12.5; 12 make 768, or take 32 GPUs: 90 and 25.
 Clips: 8 frames of 224 x 224. 10 epochs of the images (the paper: 10 epochs), learning rate 8e-5, otherwise as stage 1.
+Budget, with stage 1: configs/_base_/budget.py, where the other paradigms are beside it.
 Start: stage 1, whose image path also starts the video path.
 """
 

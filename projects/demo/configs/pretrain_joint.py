@@ -10,9 +10,12 @@ from mmengine.config import read_base
 from omnivl.weights import StageReader
 
 with read_base():
+    from ._base_.budget import *
     from .pretrain_image import *
 
+image_stage, image_lr = max_iters, optim_wrapper.optimizer.lr  # of stage 1
 max_iters = 850
+budget = image_stage * image_cost + max_iters / 2 * (image_cost + video_cost)  # of both stages
 
 train_dataloader.video = dict(
     batch_size=16,

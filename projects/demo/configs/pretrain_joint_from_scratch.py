@@ -1,12 +1,17 @@
-"""Demo: joint pretraining on images and videos from random weights (a paradigm that the paper compares with)."""
+"""Demo: joint pretraining on images and videos from random weights (a paradigm that the paper compares with).
+
+As many operations as stage 1 and the joint stage take together, half of the steps on images, at stage 1's learning
+rate.
+"""
 
 from mmengine.config import read_base
 
 with read_base():
     from .pretrain_joint import *
 
-max_iters = 3000
+max_iters = 2 * round(budget / (image_cost + video_cost))
 
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, proportions=dict(image=1, video=1))
 load_from = None
+optim_wrapper.optimizer.lr = image_lr
 param_scheduler[1].T_max = max_iters - warmup
