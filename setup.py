@@ -12,6 +12,8 @@ VERSION = re.search(r"__version__ = '(.+)'", (ROOT / 'omnivl/version.py').read_t
 
 # The official caption metrics; its tokenizer and METEOR run Java, which is looked for when they are asked for.
 CAPTION = ['pycocoevalcap>=1.2']
+# The tables of img2dataset.
+PARQUET = ['pyarrow>=15.0']
 # Images and videos at s3://, zip://...::https:// and so on; http:// and https:// alone need nothing.
 REMOTE = ['fsspec[http]>=2023.1']
 DEMO = ['jinja2>=3.1', 'matplotlib>=3.7', *CAPTION]
@@ -92,9 +94,10 @@ setup(
         'demo': DEMO,
         'docs': DOCS,
         'onnx': ONNX,
+        'parquet': PARQUET,
         'remote': REMOTE,
         'test': TEST,
         'web': WEB,
-        'all': sorted({*DEMO, *REMOTE, *TEST}),
+        'all': sorted({*DEMO, *PARQUET, *REMOTE, *TEST}),
     },
 )

@@ -1,13 +1,17 @@
 """Readers of CIFAR, Food-101, DTD and Pets, on a handful of rows in the published form, and CIFAR's pictures."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from omnivl.datasets import AnnotationError, BrokenVisualError, LabelDataset
 from omnivl.datasets.annotations import CIFARBinary, ClassImageList, OxfordPetsList
 from omnivl.datasets.labels import configured_classes, distinct_names
 from omnivl.datasets.transforms import LoadCIFAR, PackSample
+from omnivl.registry import ANNOTATIONS
 
 CIFAR10 = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck']
 PETS = ['Abyssinian', 'american_bulldog', 'yorkshire_terrier']
@@ -197,3 +201,43 @@ def test_class_names_of_a_config_as_far_as_they_are_here(food):
     assert configured_classes(loaders(captions, gone)) is None
     assert configured_classes({'mixture': {'dataset': {'datasets': []}}}) is None and configured_classes(None) is None
     assert distinct_names(['crane', 'dog', 'crane']) == ['crane (0)', 'dog', 'crane (2)']
+
+
+@pytest.fixture
+def flowers(tmp_path):
+    (tmp_path / 'jpg').mkdir()
+    savemat(tmp_path / 'imagelabels.mat', dict(labels=np.array([[77, 2, 300, 77, 1]], np.float64)), do_compression=True)
+    splits = dict(trnid=np.array([[5, 1]], np.uint16), valid=np.array([[2]]), tstid=np.array([[3, 4, 9]]))
+    savemat(tmp_path / 'setid.mat', splits)
+    return tmp_path
+
+
+def flower_list(folder, **options):
+    files = dict(ann_file=str(folder / 'setid.mat'), labels_file=str(folder / 'imagelabels.mat'))
+    return ANNOTATIONS.build(dict(type='Flowers102', visual_root=str(folder / 'jpg'), split='train') | files | options)
+
+
+def test_flowers_are_those_of_the_files_of_matlab(flowers):
+    """Numbers stored as any kind, small or large, compressed or not."""
+    first, second = flower_list(flowers)
+    assert (first.visual, first.label) == (str(flowers / 'jpg/image_00005.jpg'), '1') and second.label == '77'
+    assert [record.label for record in flower_list(flowers, split='val')] == ['2']
+    assert len(flower_list(flowers).classes) == 300
+    (flowers / 'names.json').write_text(json.dumps({str(number): f'flower {number}' for number in range(1, 301)}))
+    reader = flower_list(flowers, class_names_file=str(flowers / 'names.json'))
+    assert reader.class_names[76] == 'flower 77'
+
+
+def test_what_is_wrong_with_the_files_of_flowers(flowers):
+    with pytest.raises(AnnotationError, match=r"no 'tset' in it; allowed are \['train', 'val', 'test'\]"):
+        list(flower_list(flowers, split='tset'))
+    with pytest.raises(AnnotationError, match='no label for picture 9'):
+        list(flower_list(flowers, split='test'))
+    (flowers / 'names.json').write_text('{"1": "pink primrose"}')
+    with pytest.raises(AnnotationError, match='no words for the classes'):
+        assert flower_list(flowers, class_names_file=str(flowers / 'names.json')).class_names
+    whole = (flowers / 'imagelabels.mat').read_bytes()
+    for content, message in ((b'text', 'is no MATLAB 5 file'), (whole[:150], 'cannot be read as a MATLAB 5 file')):
+        (flowers / 'imagelabels.mat').write_bytes(content)
+        with pytest.raises(AnnotationError, match=message):
+            list(flower_list(flowers))

@@ -1,11 +1,13 @@
-"""The smaller sets of the linear probe, in their published folders: CIFAR-10/100, Food-101, Oxford-IIIT Pets, DTD.
+"""The smaller sets of the linear probe, in their published folders: CIFAR-10/100, Food-101, Oxford-IIIT Pets, DTD,
+Flowers-102.
 
 Train / test: CIFAR 50,000 / 10,000; Food-101 75,750 / 25,250, 101 classes; Pets 3,680 / 3,669, 37 classes; DTD, split 1
-of ten, 1,880 / 1,880 and as many for validation, 47 classes. What torchvision downloads of the last three fits, too.
+of ten, 1,880 / 1,880 and as many for validation, 47 classes; Flowers-102 1,020 / 6,149 and
+1,020 for validation. What torchvision downloads of the last four fits, too.
 """
 
 from omnivl.datasets import LabelDataset
-from omnivl.datasets.annotations import CIFARBinary, ClassImageList, OxfordPetsList
+from omnivl.datasets.annotations import CIFARBinary, ClassImageList, Flowers102, OxfordPetsList
 
 cifar10 = dict(type=CIFARBinary, visual_root='data/cifar10/cifar-10-batches-bin', num_classes=10)
 cifar10_train = dict(type=LabelDataset, name='cifar10_train', annotations=dict(cifar10, split='train'))
@@ -46,3 +48,13 @@ dtd = dict(type=ClassImageList, visual_root='data/dtd/images')
 dtd_train = dict(type=LabelDataset, name='dtd_train', annotations=dict(dtd, ann_file='data/dtd/labels/train1.txt'))
 dtd_val = dict(type=LabelDataset, name='dtd_val', annotations=dict(dtd, ann_file='data/dtd/labels/val1.txt'))
 dtd_test = dict(type=LabelDataset, name='dtd_test', annotations=dict(dtd, ann_file='data/dtd/labels/test1.txt'))
+
+flowers102 = dict(
+    type=Flowers102,
+    ann_file='data/flowers-102/setid.mat',
+    labels_file='data/flowers-102/imagelabels.mat',
+    visual_root='data/flowers-102/jpg',
+)
+flowers102_train = dict(type=LabelDataset, name='flowers102_train', annotations=dict(flowers102, split='train'))
+flowers102_val = dict(type=LabelDataset, name='flowers102_val', annotations=dict(flowers102, split='val'))
+flowers102_test = dict(type=LabelDataset, name='flowers102_test', annotations=dict(flowers102, split='test'))

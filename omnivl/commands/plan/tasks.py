@@ -45,7 +45,8 @@ ITEMS = {
     'ucf101_train': 9_537, 'ucf101_test': 3_783, 'hmdb51_train': 3_570, 'hmdb51_test': 1_530,
     'kinetics400_test': 20_000, 'cifar10_train': 50_000, 'cifar10_test': 10_000, 'cifar100_train': 50_000,
     'cifar100_test': 10_000, 'food101_train': 75_750, 'food101_test': 25_250, 'pets_train': 3_680,
-    'pets_test': 3_669, 'dtd_train': 1_880, 'dtd_test': 1_880, 'dtd_val': 1_880,
+    'pets_test': 3_669, 'flowers102_train': 1_020, 'flowers102_val': 1_020, 'flowers102_test': 6_149,
+    'dtd_train': 1_880, 'dtd_test': 1_880, 'dtd_val': 1_880,
 }  # fmt: skip
 
 

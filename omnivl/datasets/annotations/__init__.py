@@ -4,14 +4,17 @@ from .choices import MultipleChoiceList
 from .cifar import CIFARBinary
 from .coco_captions import COCOCaptions, ImageListJSON
 from .didemo import DiDeMoJSON, ParagraphCaptions
+from .flowers import Flowers102
 from .hmdb51 import HMDB51Splits
 from .image_lists import ClassImageList, OxfordPetsList
 from .imagenet import ImageNetFolder
 from .karpathy import KarpathyJSON
 from .kinetics import KineticsCSV, MMActionList
 from .mapped import MappedClasses, read_label_map
+from .movies import ActivityNetCaptions, LSMDCTable
 from .msrvtt import MSRVTTJSON, MSRVTTTestCSV
 from .msvd import MSVDText
+from .parquet import FetchedParquet
 from .record_list import RecordList
 from .shards import ShardIndex
 from .something_something import SomethingSomethingJSON
@@ -25,6 +28,7 @@ from .youcook2 import VideoSegmentList, YouCook2JSON
 
 __all__ = [
     'MSRVTTJSON',
+    'ActivityNetCaptions',
     'AnnotationReader',
     'BLIPCaptionJSON',
     'BLIPQuestionJSON',
@@ -34,11 +38,14 @@ __all__ = [
     'CaptionTSV',
     'ClassImageList',
     'DiDeMoJSON',
+    'FetchedParquet',
+    'Flowers102',
     'HMDB51Splits',
     'ImageListJSON',
     'ImageNetFolder',
     'KarpathyJSON',
     'KineticsCSV',
+    'LSMDCTable',
     'MMActionList',
     'MSRVTTTestCSV',
     'MSVDText',
@@ -56,8 +63,8 @@ __all__ = [
     'VideoSegmentList',
     'VisualGenome',
     'WebVidCSV',
+    'WithoutCOCO',
     'YouCook2JSON',
     'read_answer_list',
     'read_label_map',
 ]
-    'WithoutCOCO',
