@@ -95,6 +95,8 @@ def write_web_corpora(data: Path) -> None:
             write_image(data / name / ('' if name == 'visual_genome' else 'images') / row['image'], number)
         (data / name / 'annotations').mkdir()
         (data / name / 'annotations' / file).write_text(json.dumps(rows))
+    known = [dict(image_id=number, url=f'https://cs.edu/VG_100K/{number}.jpg', coco_id=None) for number in range(4)]
+    (data / 'visual_genome/image_data.json').write_text(json.dumps(known))
     (data / 'webvid/annotations').mkdir(parents=True)
     with (data / 'webvid/annotations/results_2M_train.csv').open('w', newline='') as file:
         table = csv.writer(file)
