@@ -163,6 +163,9 @@ def test_paper_scale_is_the_papers():
     ]  # fmt: skip
     assert [source.name for source in video.dataset.datasets] == ['webvid', 'kinetics400']
     assert cfg.optim_wrapper.optimizer.lr == 8e-5 and cfg.train_cfg.max_epochs == 10
+    small = Config.fromfile(ROOT / 'configs/omnivl/pretrain_image_small.py').model.trunk
+    assert (small.visual_encoder.width, small.visual_encoder.image_tokenizer.patch_size) == (384, 14)
+    assert small.text_encoder == dict(small.text_encoder, width=384, depth=6, num_heads=12)
     first = Config.fromfile(ROOT / 'configs/omnivl/pretrain_image.py')
     assert first.optim_wrapper.optimizer.lr == 3e-4 and first.train_cfg.max_epochs == 20
     assert first.optim_wrapper.optimizer.weight_decay == 0.05

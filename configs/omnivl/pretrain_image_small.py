@@ -11,8 +11,8 @@ from mmengine.config import read_base
 from omnivl.models import VLDataPreprocessor
 
 with read_base():
-    from .._base_.models.omnivl_small import *
     from .pretrain_image import *
+    from .._base_.models.omnivl_small import *  # isort: skip; after it, whose model is another
 
 model.data_preprocessor = dict(type=VLDataPreprocessor, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 load_from = [

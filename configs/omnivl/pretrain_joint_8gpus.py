@@ -1,7 +1,8 @@
 """Stage 2 on eight GPUs of 80 GB: the paper's batches without accumulation.
 
 Batch: alternating 2880 images = 8 GPUs x 360 and 800 videos = 8 GPUs x 100. All blocks are computed again in the
-backward pass, for a third more operations; omnivl plan has memory and days. Otherwise pretrain_joint.py.
+backward pass, for a fifth more operations: by omnivl plan a card holds 18 GiB in an image step and 29 GiB in a video
+step ('selective' would take 69). Otherwise pretrain_joint.py.
 """
 
 from mmengine.config import read_base
