@@ -169,6 +169,7 @@ class AlternatingTrainLoop(BaseLoop):
         self.task = self.schedule.name_at(self._iter)
         stream = self.streams[self.task]
         start = time.perf_counter()
+        self.batches = []  # those of the update before are not kept while others are loaded
         # All before the first step, so that hooks see the update as they would one large batch.
         self.batches = [
             next(stream) | dict(task=self.task, losses=self.losses[self.task], part=part)
