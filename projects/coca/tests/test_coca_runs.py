@@ -34,8 +34,6 @@ def world(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def from_root(monkeypatch):
     monkeypatch.chdir(ROOT)
-    # MMEngine lays out every config for its log, which takes longer than all the rest of these runs.
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
 
 
 TRAINED = {
