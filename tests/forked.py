@@ -11,6 +11,7 @@ import runpy
 import signal
 import socket
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -88,6 +89,13 @@ class Program:
         os.kill(self.pid, number)
 
 
+def run_program(*words: Any, seconds: float = 600, **options: Any) -> tuple[int | None, str]:
+    """Run a ``Program`` to its end; returns its exit code and all that it said."""
+    with tempfile.NamedTemporaryFile('r') as said:
+        code = Program(*words, output=said.name, **options).wait(seconds)
+        return code, said.read()
+
+
 def _be_program(words: list[str], cwd: str, env: dict[str, str], output: str | Path | None) -> None:
     os.setsid()
     os.chdir(cwd)
@@ -99,6 +107,7 @@ def _be_program(words: list[str], cwd: str, env: dict[str, str], output: str | P
         file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for number in (1, 2):
             os.dup2(file, number)
+        sys.stdout.reconfigure(line_buffering=True)
     is_module = words[0] == '-m'
     sys.argv = words[1:] if is_module else words
     sys.path[:0] = ['' if is_module else str(Path(words[0]).parent), *env.get('PYTHONPATH', '').split(os.pathsep)]

@@ -30,6 +30,7 @@ from benchmark_runs import VOCAB_FILE, write_image, write_video, write_vocabular
 
 LINKS = ('configs', 'projects', 'tools', 'omnivl', 'docs', 'setup.py')
 STEPS = 2  # of each training
+PARTS = ('visual_encoder', 'text_encoder', 'alignment_decoder', 'generation_decoder')
 
 
 def shorten_trainings(patch: Any) -> None:
@@ -66,7 +67,11 @@ def make_place(root: Path) -> Path:
     write_demo(root / 'data/demo')
     write_corpora(root)
     write_own_files(root)
-    main(['train', 'demo/pretrain_joint', '--work-dir', 'work_dirs/demo/stage2', '--cfg-options', 'load_from=None'])
+    options = [
+        'load_from=None',
+        *(f'model.trunk.{part}.depth=1' for part in PARTS),
+    ]  # an export goes through each block
+    main(['train', 'demo/pretrain_joint', '--work-dir', 'work_dirs/demo/stage2', '--cfg-options', *options])
     return root
 
 
