@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from mmengine.config import Config
 from PIL import Image
 from torch import nn
 
+from omnivl.apis import OmniVLInferencer
 from omnivl.commands import finetune
+from omnivl.commands.export import folder
+from omnivl.commands.export.graphs import Graph
 from omnivl.commands.main import main
 from omnivl.commands.plan import planning
 from omnivl.engine.loops import AlternatingTrainLoop
@@ -58,6 +62,16 @@ def flatten_plans(patch: Any) -> None:
         return cfg
 
     patch.setattr(planning, 'read_changed_config', flat)
+
+
+def leave_out_graphs(patch: Any) -> None:
+    """Let exports write the graphs of pictures and texts alone: each takes seconds (tests/apis has them all)."""
+    original = folder.graphs_of
+
+    def few(inferencer: OmniVLInferencer) -> Iterator[Graph]:
+        return (graph for graph in original(inferencer) if graph.name in ('image', 'text'))
+
+    patch.setattr(folder, 'graphs_of', few)
 
 
 def make_place(root: Path) -> Path:
