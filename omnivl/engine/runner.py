@@ -76,6 +76,7 @@ class OmniVLRunner(Runner):
     def from_cfg(cls, cfg: Config | dict) -> 'OmniVLRunner':
         """Build a runner from a config; components are looked for in the scope of omnivl first."""
         cfg = Config(cfg) if not isinstance(cfg, Config) else copy.deepcopy(cfg)
+        vars(cfg)['_format_python_code'] = False  # laid out by yapf, the text of each log and checkpoint takes a second
         cfg.setdefault('default_scope', 'omnivl')
         share_tokenizer(cfg)
         return super().from_cfg(cfg)

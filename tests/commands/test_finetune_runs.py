@@ -3,17 +3,17 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
+from dataclasses import replace
 
 import finetune_world as world
 import pytest
+from forked import start_process
 from mmengine.registry import init_default_scope
 from PIL import Image
 from test_finetune_split import items_of
 
+from omnivl.commands.finetune import running
 from omnivl.commands.finetune.config_file import Settings, config_text, written
 from omnivl.commands.finetune.planning import Wishes, make_plan
 from omnivl.commands.finetune.running import _write_lists, texts_of
@@ -23,7 +23,6 @@ from omnivl.commands.main import main
 from omnivl.engine import read_config
 from omnivl.registry import DATASETS, EVALUATIONS, MODELS
 
-ROOT = Path(__file__).parents[2]
 LOADING = ['--steps', '4', '--batch', '4', '--size', '32']
 
 
@@ -169,24 +168,23 @@ def test_pictures_of_every_kind_are_trained_on_and_the_model_is_used(here, capsy
         main(['finetune', 'own', *LOADING, '--steps', '5'])
 
 
+def saving_often(folder, words):
+    os.chdir(folder)
+    plan = running.make_plan
+    running.make_plan = lambda *arguments: replace(plan(*arguments), save_every=20)
+    main(words)
+
+
 @pytest.mark.slow
 def test_a_killed_training_goes_on_and_its_model_starts_another(here, capsys):
     world.texts(here / 'own')
     options = ['own', '--task', 'retrieval', '--work-dir', 'work', '--steps', '40', '--batch', '4', '--size', '32']
-    script = f"""
-from dataclasses import replace
-from omnivl.commands.finetune import running
-from omnivl.commands.main import main
-plan = running.make_plan
-running.make_plan = lambda *arguments: replace(plan(*arguments), save_every=20)
-main({['finetune', *options]!r})
-"""
-    command = [sys.executable, '-c', script]
-    process = subprocess.Popen(command, env=os.environ | dict(PYTHONPATH=str(ROOT)), stdout=subprocess.DEVNULL)
-    while process.poll() is None and not list((here / 'work').glob('iter_*.pth')):
+    process = start_process(saving_often, here, ['finetune', *options])
+    while process.is_alive() and not list((here / 'work').glob('iter_*.pth')):
         time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     main(['finetune', *options])
     said = capsys.readouterr().out
     assert '20 of 40 iterations are done' in said and (here / 'work/report.html').is_file()

@@ -137,7 +137,7 @@ def test_photos_become_a_page_in_three_commands(installed, empty, browser, scree
     pytest.importorskip('gradio', reason="the page needs gradio: pip install 'omnivl[web]'")
     omnivl = installed[1] / 'bin/omnivl'
     write_photos(empty / 'photos')
-    text = run(omnivl, 'finetune', 'photos', '--task', 'caption', '--minutes', '0.2', cwd=empty)
+    text = run(omnivl, 'finetune', 'photos', '--task', 'caption', '--minutes', '0.02', cwd=empty)
     assert 'understood: pictures and clips with .txt beside them: 24 images, 24 captions' in text
     work_dir = 'work_dirs/finetune/photos-caption'
     assert f'omnivl demo {work_dir}' in text.rpartition('Next')[2]

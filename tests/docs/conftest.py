@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from doc_pages import ROOT
-from toy_place import make_place, shorten_trainings
+from toy_place import flatten_plans, leave_out_graphs, make_place, shorten_trainings
 
 from omnivl.places import DATA_VARIABLE
 
@@ -20,8 +20,10 @@ def made_place(tmp_path_factory):
 
 
 def leave_alone(patch):
-    """Let trainings take two steps, and forget what the shell around says of data."""
+    """Make trainings, plans and exports short, and forget what the shell around says of data."""
     shorten_trainings(patch)
+    flatten_plans(patch)
+    leave_out_graphs(patch)
     for variable in (DATA_VARIABLE, 'OMNIVL_DEMO_DATA', 'OMNIVL_DEMO_WORK_DIR'):
         patch.delenv(variable, raising=False)
 

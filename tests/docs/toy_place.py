@@ -4,16 +4,23 @@ import csv
 import json
 import shutil
 import sys
+from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from doc_pages import ROOT
+from mmengine.config import Config
 from PIL import Image
 from torch import nn
 
+from omnivl.apis import OmniVLInferencer
 from omnivl.commands import finetune
+from omnivl.commands.export import folder
+from omnivl.commands.export.graphs import Graph
 from omnivl.commands.main import main
+from omnivl.commands.plan import planning
 from omnivl.engine.loops import AlternatingTrainLoop
 from omnivl.models.tokenizers.text import train_vocabulary
 
@@ -27,6 +34,7 @@ from benchmark_runs import VOCAB_FILE, write_image, write_video, write_vocabular
 
 LINKS = ('configs', 'projects', 'tools', 'omnivl', 'docs', 'setup.py')
 STEPS = 2  # of each training
+PARTS = ('visual_encoder', 'text_encoder', 'alignment_decoder', 'generation_decoder')
 
 
 def shorten_trainings(patch: Any) -> None:
@@ -42,6 +50,30 @@ def shorten_trainings(patch: Any) -> None:
     patch.setattr(finetune, 'MINUTES', 0.02)  # it trains in a process of its own
 
 
+def flatten_plans(patch: Any) -> None:
+    """Let plans go through models of one block a part: one of twelve takes twelve times as long."""
+    original = planning.read_changed_config
+
+    def flat(arguments: Namespace) -> Config:
+        cfg = original(arguments)
+        for part in cfg.model.trunk.values():
+            if isinstance(part, dict) and 'depth' in part:
+                part['depth'] = 1
+        return cfg
+
+    patch.setattr(planning, 'read_changed_config', flat)
+
+
+def leave_out_graphs(patch: Any) -> None:
+    """Let exports write the graphs of pictures and texts alone: each takes seconds (tests/apis has them all)."""
+    original = folder.graphs_of
+
+    def few(inferencer: OmniVLInferencer) -> Iterator[Graph]:
+        return (graph for graph in original(inferencer) if graph.name in ('image', 'text'))
+
+    patch.setattr(folder, 'graphs_of', few)
+
+
 def make_place(root: Path) -> Path:
     """Make the folder: the quickstart's corpus, vocabulary and model, the corpora of the configs, own files."""
     for name in LINKS:
@@ -49,7 +81,11 @@ def make_place(root: Path) -> Path:
     write_demo(root / 'data/demo')
     write_corpora(root)
     write_own_files(root)
-    main(['train', 'demo/pretrain_joint', '--work-dir', 'work_dirs/demo/stage2', '--cfg-options', 'load_from=None'])
+    options = [
+        'load_from=None',
+        *(f'model.trunk.{part}.depth=1' for part in PARTS),
+    ]  # an export goes through each block
+    main(['train', 'demo/pretrain_joint', '--work-dir', 'work_dirs/demo/stage2', '--cfg-options', *options])
     return root
 
 

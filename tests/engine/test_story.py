@@ -2,12 +2,12 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import toys
+from forked import run_program
 from mmengine.config import Config
 from rich.table import Table
 from runs import run_ranks, train
@@ -141,11 +141,9 @@ def test_the_first_rank_tells_the_story(tmp_path):
 
 def test_an_error_is_the_last_of_few_lines(tmp_path):
     path = config_file(tmp_path, train_dataloader=dict(image=dict(toys.loader('image'), losses=('nope',))))
-    environment = dict(os.environ, PYTHONPATH=f'{ROOT}:{Path(__file__).parent}', OMP_NUM_THREADS='1')
-    command = [sys.executable, str(ROOT / 'tools/train.py'), str(path)]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    lines = done.stdout.splitlines()
-    assert done.returncode == 1 and len(lines) <= 30
+    code, said = run_program(ROOT / 'tools/train.py', path)
+    lines = said.splitlines()
+    assert code == 1 and len(lines) <= 30
     assert lines[-1].startswith("error: train_dataloader.image.losses names 'nope'")
 
 

@@ -1,8 +1,7 @@
-"""One process of several that evaluate the tiny model together: CONFIG OUT, rank and world size in the environment."""
+"""One process of several that evaluate the tiny model together: rank and world size are in the environment."""
 
 import json
 import os
-import sys
 from dataclasses import asdict
 
 import torch
@@ -66,7 +65,3 @@ def main(config, out):
             json.dump(found, file)
     if world_size > 1:
         dist.destroy_process_group()
-
-
-if __name__ == '__main__':
-    main(*sys.argv[1:])

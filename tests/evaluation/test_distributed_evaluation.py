@@ -1,28 +1,10 @@
 """Several processes find what one finds."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import run_distributed_evaluation
-
-SCRIPT = Path(__file__).with_name('run_distributed_evaluation.py')
-
-
-def run(config, out, world_size):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    shared = os.environ | {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port), 'WORLD_SIZE': str(world_size)}
-    processes = [
-        subprocess.Popen([sys.executable, str(SCRIPT), str(config), str(out)], env=shared | {'RANK': str(rank)})
-        for rank in range(world_size)
-    ]
-    assert [process.wait(timeout=600) for process in processes] == [0] * world_size
+from forked import run_ranks
 
 
 def assert_close(one, other):
@@ -43,7 +25,7 @@ def test_two_processes_find_what_one_finds(tiny_config, tmp_path):
     config = tmp_path / 'model.json'
     config.write_text(json.dumps(tiny_config(type='TrunkModel')))
     run_distributed_evaluation.main(str(config), str(tmp_path / 'one'))
-    run(config, tmp_path / 'two', 2)
+    run_ranks(run_distributed_evaluation.main, str(config), str(tmp_path / 'two'))
     expected = json.loads((tmp_path / 'one-False-0.json').read_text())
     assert len(expected['retrieval']['predictions']) == 13
     for samples_twice in (False, True):

@@ -1,11 +1,9 @@
 """Two gloo processes with half the batch each against one process with all of it."""
 
-import socket
-
 import pytest
 import torch
 import torch.distributed
-import torch.multiprocessing
+from forked import run_ranks
 from torch.nn.parallel import DistributedDataParallel
 
 from omnivl.models.losses import matching_pairs
@@ -53,8 +51,9 @@ def train(config, batches, rank=None):
     return history, gradients, model.queues.state_dict()
 
 
-def work(rank, port, config, batches, folder):
-    torch.distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
+def work(config, batches, folder):
+    torch.distributed.init_process_group('gloo')
+    rank = torch.distributed.get_rank()
     torch.save(train(config, batches, rank), folder / f'{rank}.pt')
     torch.distributed.destroy_process_group()
 
@@ -67,10 +66,7 @@ def test_two_processes_equal_one(share, tiny_config, random_batch, tmp_path):
         random_batch(size=SIZE, modality=modality, seed=seed, targets=[0, 1, 2, 1, 3, 4])
         for seed, modality in enumerate(('image', 'video', 'image'))
     ]
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(work, args=(port, config, batches, tmp_path), nprocs=2)
+    run_ranks(work, config, batches, tmp_path)
     history, gradients, queues = train(config, batches)
     halves = [torch.load(tmp_path / f'{rank}.pt', weights_only=True) for rank in (0, 1)]
     for step, expected in enumerate(history):

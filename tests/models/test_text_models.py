@@ -38,9 +38,13 @@ def padded_texts(vocab_size, lengths):
 
 
 @pytest.mark.parametrize(
-    'size', [SMALL, pytest.param(dict(width=768, depth=12, num_heads=12, max_length=64), marks=pytest.mark.slow)]
+    ('size', 'seed'),
+    [
+        (SMALL, 0),
+        (SMALL, 1),
+        pytest.param(dict(width=768, depth=12, num_heads=12, max_length=64), 0, marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize('seed', [0, 1])
 def test_text_encoder_is_hugging_faces_bert(size, seed, tmp_path):
     torch.manual_seed(seed)
     reference = bert(BertModel, **size)

@@ -1,11 +1,10 @@
 import json
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import run_program
 from transformers import BertTokenizer
 
 from omnivl.errors import OmniVLValueError
@@ -219,13 +218,12 @@ def test_the_tool_writes_a_vocabulary_that_loads(tmp_path):
     captions = tmp_path / 'captions.txt'
     captions.write_text('a red circle\na blue square\n', encoding='utf-8')
     out = tmp_path / 'made' / 'vocab.txt'
-    command = [sys.executable, str(TOOL), '--captions', str(captions), '--out', str(out), '--size', '80']
-    subprocess.run(command, check=True, capture_output=True)
+    command = [TOOL, '--captions', captions, '--out', out, '--size', '80']
+    assert run_program(*command)[0] == 0
     tokenizer = WordPieceTokenizer(out)
     assert len(tokenizer.encode('a red circle', max_length=20)) == 5
-    failed = subprocess.run([*command[:3], str(tmp_path / 'no.txt'), *command[4:]], capture_output=True, text=True)
-    assert failed.returncode != 0
-    assert 'no such file of captions' in failed.stderr
+    code, said = run_program(*command[:2], tmp_path / 'no.txt', *command[3:])
+    assert code != 0 and 'no such file of captions' in said
 
 
 def test_unknown_words_are_named_as_they_are_written(vocab_file):

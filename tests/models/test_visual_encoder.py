@@ -35,9 +35,8 @@ def shake(encoder, seed=1):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('seed', [0, 1])
-def test_image_path_is_timms_vit_b16(seed, tmp_path):
-    torch.manual_seed(seed)
+def test_image_path_is_timms_vit_b16(tmp_path):
+    torch.manual_seed(0)
     vit = timm.create_model('vit_base_patch16_224', pretrained=False, num_classes=10).eval()
     with torch.no_grad():
         for parameter in vit.parameters():  # timm starts with zero biases; a swapped bias must show

@@ -7,22 +7,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import run_program
 
 FOLDER = Path(__file__).parents[2] / 'tools' / 'benchmarks'
 TINY = ['--width', '32', '--depth', '2', '--heads', '2', '--size', '32', '--vocab', '1200', '--rounds', '1']
 
 
 def run(tool, *arguments):
-    return subprocess.run(
-        [sys.executable, str(FOLDER / tool), *TINY, *arguments], capture_output=True, text=True, timeout=600
-    )
+    return run_program(FOLDER / tool, *TINY, *arguments)
 
 
 def figures(tool, tmp_path, *arguments):
     file = tmp_path / 'figures.json'
-    result = run(tool, *arguments, '--threads', '1', '--json', str(file))
-    assert result.returncode == 0, result.stderr
-    return json.loads(file.read_text()), result.stdout
+    code, said = run(tool, *arguments, '--threads', '1', '--json', file)
+    assert code == 0, said
+    return json.loads(file.read_text()), said
 
 
 def test_captions_are_those_of_transformers(tmp_path):
@@ -46,7 +45,7 @@ def test_scores_are_those_of_a_loop_in_blips_way(tmp_path):
 
 @pytest.mark.slow
 def test_graphs_are_the_model(tmp_path):
-    found, printed = figures('graphs.py', tmp_path, '--frames', '2')
+    found, printed = figures('graphs.py', tmp_path, '--frames', '2', '--depth', '1')
     assert set(found) == {'image', 'video', 'text', 'matcher', 'writer'}
     for figure in found.values():
         assert figure['ratio'] == pytest.approx(figure['seconds']['torch'] / figure['seconds']['onnxruntime'])
@@ -55,24 +54,21 @@ def test_graphs_are_the_model(tmp_path):
 
 
 def run_gpu(tmp_path, *arguments):
-    command = [sys.executable, str(FOLDER / 'gpu.py'), '--out', str(tmp_path), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600)
+    return run_program(FOLDER / 'gpu.py', '--out', tmp_path, *arguments)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU, on which it takes minutes')
 def test_without_a_gpu_nothing_is_measured(tmp_path):
-    done = run_gpu(tmp_path)
-    assert (
-        done.returncode == 0 and done.stdout.startswith('skipped: there is no GPU here') and not [*tmp_path.iterdir()]
-    )
+    code, said = run_gpu(tmp_path)
+    assert code == 0 and said.startswith('skipped: there is no GPU here') and not [*tmp_path.iterdir()]
 
 
 @pytest.mark.slow
 def test_the_script_for_a_gpu_measures_a_toy(tmp_path):
-    done = run_gpu(tmp_path, '--toy', '--parts', 'video checkpointed', 'captions')
-    assert done.returncode == 0, done.stderr
+    code, said = run_gpu(tmp_path, '--toy', '--parts', 'video checkpointed', 'captions')
+    assert code == 0, said
     parts = json.loads((tmp_path / 'gpu.json').read_text())['parts']
-    assert set(parts) == {'video checkpointed', 'captions'} and (tmp_path / 'gpu.txt').read_text() in done.stdout + '\n'
+    assert set(parts) == {'video checkpointed', 'captions'} and (tmp_path / 'gpu.txt').read_text() in said + '\n'
     for row in parts['video checkpointed']['rows']:
         assert row['flops'] > 0 and row['planned_bytes'] > 0
         assert row['per_second'] == pytest.approx(row['batch'] / row['seconds'])
@@ -87,8 +83,8 @@ def test_the_script_for_a_gpu_measures_a_toy(tmp_path):
     ],
 )
 def test_a_wrong_option_is_said(arguments, message):
-    result = run('retrieval.py', *arguments)
-    assert result.returncode == 2 and message in result.stderr
+    code, said = run('retrieval.py', *arguments)
+    assert code == 2 and message in said
 
 
 @pytest.mark.slow

@@ -1,14 +1,15 @@
 """The tool that disturbs trainings: it tells equal runs from others, and a short form of it."""
 
-import os
 import re
 import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from forked import Program
 
 from omnivl.errors import OmniVLRuntimeError
 
@@ -61,12 +62,15 @@ def test_an_undisturbed_run_that_nothing_can_be_compared_with(chaos, monkeypatch
 
 
 @pytest.mark.slow
-def test_killed_while_saving_and_signalled(tmp_path):
-    command = [sys.executable, str(ROOT / 'tools/chaos.py'), '--work-dir', str(tmp_path), '--processes', '1']
-    command += ['--kinds', 'saving', 'SIGUSR1', '--seed', '3', '--cfg-options', 'train_cfg.max_iters=16']
-    environment = os.environ | dict(PYTHONPATH=str(ROOT))
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert '2 of 2 runs ended as the undisturbed one, bit for bit' in done.stdout
-    assert re.search(r'saving +1 +\d+ +-9 +\S.* bit-equal', done.stdout)
-    assert re.search(r'SIGUSR1 +1 +\d+ +75 +\d+ +bit-equal', done.stdout)
+def test_killed_while_saving_and_signalled(chaos, monkeypatch, tmp_path, capsys):
+    def start(command, stdout, env, **_):
+        return Program(*command[1:], env=env, output=stdout.name)
+
+    monkeypatch.setitem(chaos, 'subprocess', SimpleNamespace(run=subprocess.run, Popen=start))
+    words = ['--work-dir', str(tmp_path), '--processes', '1', '--kinds', 'saving', 'SIGUSR1', '--seed', '3']
+    monkeypatch.setattr(sys, 'argv', ['chaos.py', *words, '--cfg-options', 'train_cfg.max_iters=16'])
+    chaos['main']()
+    said = capsys.readouterr().out
+    assert '2 of 2 runs ended as the undisturbed one, bit for bit' in said
+    assert re.search(r'saving +1 +\d+ +-9 +\S.* bit-equal', said)
+    assert re.search(r'SIGUSR1 +1 +\d+ +75 +\d+ +bit-equal', said)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import run_program
 from mmengine.config import Config
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, BertTokenizer
@@ -120,15 +121,9 @@ def test_what_does_not_fit_is_an_error_unless_allowed_by_name(config, source, tm
 
 
 def test_the_command_says_in_one_line_what_is_wrong(config, tmp_path):
-    command = [sys.executable, ROOT / 'tools/convert_weights.py', '--from', 'blip', tmp_path / 'none.pth']
-    done = subprocess.run(
-        [*map(str, command), '--config', str(config), '--out', str(tmp_path / 'out.pth')],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith(f'error: there is no checkpoint {tmp_path}/none.pth')
+    words = ['--from', 'blip', tmp_path / 'none.pth', '--config', config, '--out', tmp_path / 'out.pth']
+    code, said = run_program(ROOT / 'tools/convert_weights.py', *words)
+    assert code == 1 and said.splitlines()[-1].startswith(f'error: there is no checkpoint {tmp_path}/none.pth')
 
 
 @pytest.mark.parametrize('kind', list(BLIP))

@@ -56,7 +56,7 @@ class Scale:
 
     def __init__(self, toy: bool) -> None:
         self.device = 'cpu' if toy else 'cuda'
-        self.width, self.depth, self.heads = (64, 2, 2) if toy else (768, 12, 12)
+        self.width, self.depth, self.heads = (64, 1, 2) if toy else (768, 12, 12)
         self.sizes = Sizes(32, 2, 8) if toy else Sizes(224, 8, WORDS)
         self.first, self.last = (1, 2) if toy else (8, 1024)
 

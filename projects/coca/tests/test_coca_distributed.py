@@ -1,11 +1,8 @@
 """Two gloo processes with half the batch each against one process with all of it, in full and in half precision."""
 
-import socket
-
 import pytest
 import torch
 import torch.distributed
-import torch.multiprocessing
 from coca_world import make_batch, make_model
 from torch.nn.parallel import DistributedDataParallel
 
@@ -13,6 +10,7 @@ from omnivl.engine import PrecisionOptimWrapper
 from omnivl.engine.fully_shard import FullyShard
 from omnivl.storage.tensor_shards import is_sharded, whole
 from omnivl.structures import VLBatch
+from tests.forked import run_ranks
 
 KINDS = dict(cascade={}, single=dict(kind='single', pool='cls_shifted', between=True))
 
@@ -48,18 +46,16 @@ def train_in_shards(changes, rank):
     return {name: before[name] - value for name, value in whole(dict(model.named_parameters())).items()}
 
 
-def work(rank, port, folder):
-    torch.distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
+def work(folder):
+    torch.distributed.init_process_group('gloo')
+    rank = torch.distributed.get_rank()
     found = {name: (*train(changes, rank), train_in_shards(changes, rank)) for name, changes in KINDS.items()}
     torch.save(found, folder / f'{rank}.pt')
     torch.distributed.destroy_process_group()
 
 
 def test_two_processes_have_the_losses_and_the_gradients_of_one(tmp_path):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(work, (port, tmp_path), nprocs=2)
+    run_ranks(work, tmp_path)
     ranks = [torch.load(tmp_path / f'{rank}.pt') for rank in range(2)]
     for kind, changes in KINDS.items():
         losses, gradients = train(changes)

@@ -1,7 +1,6 @@
 """Every kind of config of the project through the tools: training, resuming, testing, exporting, using."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from omnivl.engine.identity import plain
 from omnivl.registry import MODELS
 from omnivl.storage import load_checkpoint
 from omnivl.weights import load_weights
+from tests.forked import run_program
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = Path('projects/coca/configs')
@@ -34,8 +34,6 @@ def world(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def from_root(monkeypatch):
     monkeypatch.chdir(ROOT)
-    # MMEngine lays out every config for its log, which takes longer than all the rest of these runs.
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
 
 
 TRAINED = {
@@ -99,9 +97,12 @@ def test_pretraining_is_resumed_tested_exported_and_used(monkeypatch, world, tmp
     capsys.readouterr()
     # A process that has not read a config of the project finds its parts all the same, for a run and for an export.
     for model in (run, tmp_path / 'exported'):
-        code = f'from omnivl.engine.identity import open_own; print(type(open_own({str(model)!r})[0]).__name__)'
-        own = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path, check=False)
-        assert own.stdout.split()[-1:] == ['CoCaPretrain'], own.stderr
+        script = (
+            'import sys\nfrom omnivl.engine.identity import open_own\nprint(type(open_own(sys.argv[1])[0]).__name__)'
+        )
+        (tmp_path / 'own.py').write_text(script)
+        code, said = run_program(tmp_path / 'own.py', model, cwd=tmp_path)
+        assert code == 0 and said.split()[-1:] == ['CoCaPretrain'], said
 
     picture, answers = world[0] / 'images/colour/red.png', []
     for model in ([tmp_path / 'exported'], [pretraining, run]):

@@ -1,9 +1,6 @@
 """open_clip's CoCas: every key is used or named, the numbers are theirs, a folder is all that is needed."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +22,7 @@ from projects.coca.folders import trunk_config
 from projects.coca.model import CoCaClassifier, CoCaPretrain
 from projects.coca.weights import OpenCLIPCoCaReader
 from tests.conftest import hub  # noqa: F401
+from tests.forked import run_program
 
 VOCABULARY = 60
 ROOT = Path(__file__).parents[3]
@@ -280,10 +278,10 @@ def test_the_hub_gives_such_a_folder(tmp_path, photo, hub):  # noqa: F811
 def test_the_command_needs_no_word_of_the_project(tmp_path, photo):
     theirs.write_folder(tmp_path / 'coca')
     photo.save(tmp_path / 'photo.png')
-    command = [sys.executable, '-m', 'omnivl', 'caption', 'photo.png', '--model', 'coca', '--method', 'greedy']
-    paths = dict(os.environ, PYTHONPATH=str(ROOT))
-    done = subprocess.run(command, cwd=tmp_path, env=paths, capture_output=True, text=True, check=True)
-    row = json.loads(done.stdout.splitlines()[-1])
+    words = ['-m', 'omnivl', 'caption', 'photo.png', '--model', 'coca', '--method', 'greedy']
+    code, said = run_program(*words, cwd=tmp_path)
+    assert code == 0, said
+    row = json.loads(said.splitlines()[-1])
     inferencer = OmniVLInferencer.from_pretrained(tmp_path / 'coca', device='cpu')
     assert row['caption'] == inferencer.caption(str(tmp_path / 'photo.png'), 'greedy')['caption']
 

@@ -1,7 +1,6 @@
 """UniFormerV2 through the tools: training, resuming, testing, exporting, classifying, two processes, counting."""
 
 import json
-import socket
 import sys
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed
-import torch.multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 from uniformer_world import SIZE, make_classifier
 
@@ -23,6 +21,7 @@ from omnivl.storage.tensor_shards import is_sharded, whole
 from omnivl.structures import VLBatch
 from projects.uniformerv2.tools import study
 from projects.uniformerv2.tools.compare import load_model_file
+from tests.forked import run_ranks
 
 ROOT = Path(__file__).parents[3]
 LOOPS = [f'{role}_{kind}' for role in ('train', 'val', 'test') for kind in ('dataloader', 'evaluator', 'cfg')]
@@ -63,8 +62,6 @@ def config_file(tmp_path, monkeypatch):
     cfg.model.num_classes, cfg.train_cfg.max_iters, cfg.param_scheduler, cfg.load_from = 2, 4, [], None
     cfg.default_hooks.checkpoint.interval = 2
     cfg.allow_train_test_overlap = True
-    # MMEngine lays out every config for its log, which takes longer than all the rest of these runs.
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
     lines = [f'{key} = {plain(cfg[key])!r}' for key in KEPT if key in cfg]
     (tmp_path / 'tiny.py').write_text('\n'.join(lines))
     return tmp_path / 'tiny.py'
@@ -138,17 +135,15 @@ def sharded_gradients(rank):
     return {name: before[name] - value for name, value in whole(dict(model.named_parameters())).items()}
 
 
-def work(rank, port, folder):
-    torch.distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
+def work(folder):
+    torch.distributed.init_process_group('gloo')
+    rank = torch.distributed.get_rank()
     torch.save((gradients(rank), sharded_gradients(rank)), folder / f'{rank}.pt')
     torch.distributed.destroy_process_group()
 
 
 def test_two_processes_have_the_gradients_of_one(tmp_path):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(work, (port, tmp_path), nprocs=2)
+    run_ranks(work, tmp_path)
     expected = gradients()
     for rank in range(2):
         for found in torch.load(tmp_path / f'{rank}.pt'):  # of DDP, and in shards
