@@ -3,6 +3,7 @@
 import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -106,7 +107,10 @@ class PrecisionOptimWrapper(OptimWrapper):
     def step(self, **kwargs: Any) -> None:
         """Clip and update, or leave the update out; arguments are those of the optimizer's ``step``."""
         if self.scaler is not None:
-            self.scaler.unscale_(self.optimizer)
+            # As if of an optimizer each: the scaler takes tensors of one kind, and asks all ranks about sharded ones.
+            kinds = [SimpleNamespace(param_groups=[dict(params=kind)]) for kind in _apart(self._trained()) if kind]
+            for kind in kinds:
+                self.scaler.unscale_(kind)
         norm = self._clip_grad()
         if math.isfinite(norm):
             self.in_a_row = 0
@@ -120,8 +124,7 @@ class PrecisionOptimWrapper(OptimWrapper):
 
     def _clip_grad(self) -> float:
         """Clip the gradients and return their norm before that; if it is not finite, note which ones are not."""
-        trained = [parameter for group in self.optimizer.param_groups for parameter in group['params']]
-        parameters = [parameter for parameter in trained if parameter.requires_grad and parameter.grad is not None]
+        parameters = self._trained()
         if not parameters:
             return 0.0
         gradients = [parameter.grad for parameter in parameters]
@@ -140,6 +143,11 @@ class PrecisionOptimWrapper(OptimWrapper):
             for kept in _apart(parameters):
                 scale(kept, options['max_norm'], total, foreach)
         return norm
+
+    def _trained(self) -> list[nn.Parameter]:
+        """List the parameters that have a gradient."""
+        trained = (parameter for group in self.optimizer.param_groups for parameter in group['params'])
+        return [parameter for parameter in trained if parameter.requires_grad and parameter.grad is not None]
 
     def state_dict(self) -> dict[str, Any]:
         """Write down optimizer and scaler."""
