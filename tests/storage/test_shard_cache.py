@@ -13,7 +13,7 @@ import pytest
 from shard_toys import number_of, write_set
 from torch.utils.data import DataLoader
 
-from omnivl.datasets import PairDataset
+from omnivl.datasets import EpochSampler, MixedDataset, PairDataset
 from omnivl.datasets.annotations import ShardIndex
 from omnivl.datasets.broken import SkippedItem
 from omnivl.datasets.errors import BrokenVisualError
@@ -186,6 +186,39 @@ def test_processes_share_what_one_of_them_has_fetched(server, tmp_path):
         process.join()
     assert found == [np.random.default_rng(0).permutation(8).tolist()] * 3
     assert set(server.asked.values()) == {1} and len(server.asked) == 2
+
+
+@pytest.mark.parametrize(('ahead', 'there'), [(None, 3), (1, 2), (0, 1)])
+def test_the_next_shards_of_the_order_are_fetched_while_one_is_used(server, tmp_path, ahead, there):
+    index = write_set(server.folder, [2] * 4)
+    dataset = MixedDataset([pairs(index, f'{server.url}/slow', tmp_path / 'cache')])
+    sampler = EpochSampler(dataset, 1, window=2, ahead=ahead)
+    order = [int(key.index) // 2 for key in EpochSampler(dataset, 1, window=2, ahead=0)]
+    keys = iter(sampler)
+    dataset[next(keys)]
+    expected = sorted(f'{shard:05d}.tar' for shard in list(dict.fromkeys(order))[:there])
+    deadline = time.monotonic() + 20
+    while shards_in(tmp_path / 'cache') != expected and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.2)  # no more come
+    assert shards_in(tmp_path / 'cache') == expected
+    assert [int(key.index) // 2 for key in keys] == order[1:]
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_a_shard_that_fails_holds_up_nobody_who_waits_for_the_next(server, tmp_path, workers):
+    """Two epochs, so that workers are forked while shards are fetched."""
+    index = write_set(server.folder, [2] * 4)
+    (server.folder / '00002.tar').unlink()
+    dataset = pairs(index, f'{server.url}/slow', tmp_path / 'cache', broken='skip')
+    sampler = EpochSampler(dataset, 1, window=1, ahead=2)
+    loader = DataLoader(dataset, 1, sampler=sampler, num_workers=workers, collate_fn=list)
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        items = [item for batch in loader for item in batch]
+        found = [number_of(item) for item in items if not isinstance(item, SkippedItem)]
+        assert sorted(found) == [0, 1, 2, 3, 6, 7] and len(items) == 8
+    assert all(count == 1 for path, count in server.asked.items() if not path.endswith('2.tar'))
 
 
 def test_remote_shards_are_off_unless_allowed(server, tmp_path):
