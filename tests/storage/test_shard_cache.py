@@ -40,11 +40,14 @@ class Handler(BaseHTTPRequestHandler):
             return self.send_error(503)
         begin = 0
         if (given := self.headers.get('Range')) and trouble != 'noranges':
-            begin = int(given.removeprefix('bytes=').rstrip('-'))
-        self.send_response(206 if begin else 200)
+            begin, last = given.removeprefix('bytes=').split('-')
+            begin, content = int(begin), content[: int(last) + 1] if last else content
+        self.send_response(206 if begin or 'x-amz-date' in self.headers else 200)
         self.send_header('Content-Length', str(len(content) - begin))
+        for name, value in (('ETag', '"1"'), ('Last-Modified', 'Mon, 30 Nov 2026 10:00:00 GMT')):  # S3 has them
+            self.send_header(name, value)
         self.end_headers()
-        end = len(content)
+        end = begin if self.command == 'HEAD' else len(content)
         if trouble in ('cut', 'noranges') and server.asked[self.path] < 3:
             end = begin + 3000  # the connection breaks
         for start in range(begin, end, 512) if trouble == 'slow' else ():
@@ -52,6 +55,8 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(0.02)
         if trouble != 'slow':
             self.wfile.write(content[begin:end])
+
+    do_HEAD = do_GET  # noqa: N815
 
     def log_message(self, *_):
         pass
@@ -266,6 +271,28 @@ def bucket(monkeypatch):
     yield system
     s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
+
+
+@pytest.mark.parametrize(('trouble', 'said'), [('flaky', ''), ('slow', ''), ('down', 'Service Unavailable')])
+def test_an_s3_compatible_server_that_is_slow_or_fails(server, tmp_path, monkeypatch, trouble, said):
+    """The bucket is the trouble."""
+    s3fs = pytest.importorskip('s3fs', reason='needs s3fs')
+    for name, value in dict(
+        AWS_ACCESS_KEY_ID='test', AWS_SECRET_ACCESS_KEY='test', AWS_ENDPOINT_URL=server.url, AWS_MAX_ATTEMPTS='1'
+    ).items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    index = write_set(server.folder, [2])
+    dataset = pairs(index, f's3://{trouble}', tmp_path / 'cache', broken='skip')
+    items = [dataset[number] for number in range(2)]
+    s3fs.S3FileSystem.clear_instance_cache()
+    asked = server.asked[f'/{trouble}/00000.tar']
+    if said:
+        reason = f's3://{trouble}/00000.tar cannot be fetched (4 attempts): '
+        assert all(reason in item.broken.reason and said in item.broken.reason for item in items) and asked >= 4
+    else:
+        assert [number_of(item) for item in items] == [0, 1] and shards_in(tmp_path / 'cache') == ['00000.tar']
+        assert asked >= (4 if trouble == 'flaky' else 2)  # its size, and its bytes; two failures before them
 
 
 @pytest.mark.parametrize('workers', [0, 2])

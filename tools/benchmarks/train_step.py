@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import timm
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -96,6 +95,8 @@ class Bench:
     def vit(self) -> torch.nn.Module:
         """timm's ViT-B/16 without a head, made at first use."""
         if self._vit is None:
+            import timm  # a tenth of the memory of our own step, which needs it not
+
             vit = timm.create_model('vit_base_patch16_224', pretrained=False, num_classes=0)
             self._vit = vit.to(self.args.device).train()
         return self._vit
