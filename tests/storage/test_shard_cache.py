@@ -56,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
         if trouble != 'slow':
             self.wfile.write(content[begin:end])
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET
 
     def log_message(self, *_):
         pass
