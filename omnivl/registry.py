@@ -73,6 +73,7 @@ FOLDER_KINDS = Registry('kind of model folder', locations=['omnivl.weights'])
 # Engine.
 RUNNERS = Registry('runner', parent=mmengine.RUNNERS, locations=['omnivl.engine'])
 LOOPS = Registry('loop', parent=mmengine.LOOPS, locations=['omnivl.engine'])
+MODEL_WRAPPERS = Registry('model wrapper', parent=mmengine.MODEL_WRAPPERS, locations=['omnivl.engine'])
 STREAMS = Registry('stream of training batches', locations=['omnivl.engine'])
 HOOKS = Registry('hook', parent=mmengine.HOOKS, locations=['omnivl.engine', 'omnivl.visualization.validation'])
 OPTIM_WRAPPERS = Registry('optimizer wrapper', parent=mmengine.OPTIM_WRAPPERS, locations=['omnivl.engine'])

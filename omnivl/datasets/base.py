@@ -6,7 +6,7 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, TypedDict
+from typing import Any, BinaryIO, TypedDict, cast
 
 import numpy as np
 from mmengine.logging import print_log
@@ -156,6 +156,17 @@ class VisualDataset(Dataset):
     @abstractmethod
     def get_data_info(self, index: int) -> dict[str, Any]:
         """Return what is known of an item without loading it, without random draws."""
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a server may have its visuals."""
+        return any(getattr(step, 'remote', False) for step in self.transforms)
+
+    def fetch_ahead(self, index: int) -> None:
+        """Have the shard of an item, which is used next, fetched while others are, if a server has it."""
+        for step in self.transforms:
+            if getattr(step, 'remote', False):
+                cast(Any, step).fetch_ahead(self._full_rows()[index][0])
 
     def select_rows(self, rows: Iterable[tuple]) -> Iterable[tuple]:
         """Apply ``max_items``: the first ones, and nothing after them is read."""

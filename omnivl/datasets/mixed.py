@@ -86,10 +86,23 @@ class MixedDataset(Dataset):
         index, epoch = key if isinstance(key, SampleKey) else (operator.index(key), 0)
         if not -len(self) <= index < len(self):
             raise IndexError(f'{self.name!r} has {len(self)} items, there is no item {index}')
-        index %= len(self)
+        source, place = self._place(index % len(self))
+        return source[SampleKey(place, epoch)]
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a server may have visuals of some source."""
+        return any(dataset.is_served for dataset in self.datasets)
+
+    def fetch_ahead(self, index: int) -> None:
+        """Have the shard of an item fetched while others are used, see VisualDataset."""
+        source, place = self._place(index)
+        source.fetch_ahead(place)
+
+    def _place(self, index: int) -> tuple[VisualDataset, int]:
         # An index that is the end of a source belongs to the next one.
         source = int(np.searchsorted(self._full_ends(), index, side='right'))
-        return self.datasets[source][SampleKey(index - self.sources[source][1], epoch)]
+        return self.datasets[source], index - self.sources[source][1]
 
     def _full_ends(self) -> np.ndarray:
         if self._ends is None:

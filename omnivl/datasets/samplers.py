@@ -1,7 +1,7 @@
 """The order of the samples: seeded, independent of the number of processes, and resumable at any batch."""
 
-from collections.abc import Iterator, Mapping, Sized
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sized
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from mmengine.dist import get_dist_info
@@ -39,6 +39,8 @@ class EpochSampler(Sampler[SampleKey]):
         window: Shards whose samples are mixed with each other, of each source, so that a disk or a network reads a few
             shards at a time, from the first to the last byte: the shards come in a drawn order, and in each run of so
             many the samples do. Sources of files are permuted as a whole. None = everything is.
+        ahead: Shards of servers that are fetched before the first of their samples is asked for; None = as many as
+            ``window``, 0 = none.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class EpochSampler(Sampler[SampleKey]):
         drop_last: bool | None = None,
         weights: Mapping[str, float] | None = None,
         window: int | None = None,
+        ahead: int | None = None,
     ) -> None:
         self.rank, self.world_size = get_dist_info()
         self.shuffle = shuffle
@@ -70,6 +73,11 @@ class EpochSampler(Sampler[SampleKey]):
             self._group_ends = _group_ends(dataset)
             whole = [(start, stop, stop - start) for _, start, stop in getattr(dataset, 'sources', ())]
             self._sources = self._sources or whole or [(0, self.size, self.size)]
+        if ahead is not None and (window is None or ahead < 0):
+            raise OmniVLValueError(f'EpochSampler: ahead={ahead} must not be negative, and needs window')
+        self.ahead = (window or 0) if ahead is None else ahead
+        fetch = getattr(dataset, 'fetch_ahead', None)
+        self._fetch_ahead: Callable[[int], None] | None = fetch if self.ahead and cast(Any, dataset).is_served else None
         self.position = (0, 0)
         self.shift = 0
         self.global_batch = (batch_size or 1) * self.world_size
@@ -121,8 +129,8 @@ class EpochSampler(Sampler[SampleKey]):
 
     def __iter__(self) -> Iterator[SampleKey]:
         epoch, batches_done = self.position
-        mine = self._deal(self.epoch_order(epoch)[self.shift :])
-        return (SampleKey(int(index), epoch) for index in mine[batches_done * (self.batch_size or 1) :])
+        mine = self._deal(self.epoch_order(epoch)[self.shift :])[batches_done * (self.batch_size or 1) :]
+        return (SampleKey(int(index), epoch) for index in (mine if self._fetch_ahead is None else self._fetching(mine)))
 
     def epoch_order(self, epoch: int) -> np.ndarray:
         """Return the order of an epoch before it is dealt over the processes; int64 (len(dataset),)."""
@@ -140,6 +148,22 @@ class EpochSampler(Sampler[SampleKey]):
         for number, (start, stop, count) in enumerate(self._sources):
             order[turns == number] = _draw_windows(start, stop, count, self._group_ends, self.window, rng)
         return order
+
+    def _fetching(self, mine: np.ndarray) -> Iterator[int]:
+        """Yield samples; where the first of a shard is asked for, the shards that come next are fetched."""
+        assert self._fetch_ahead is not None
+        groups, places = np.searchsorted(self._group_ends, mine, side='right'), np.arange(len(mine))
+        firsts = np.full(len(self._group_ends), len(mine))
+        firsts[groups[::-1]] = places[::-1]  # what is assigned last stays
+        begins = np.sort(firsts[firsts < len(mine)])
+        begun, asked = 0, 1
+        for place, index in enumerate(mine):
+            if begun < len(begins) and place == begins[begun]:
+                begun += 1
+                for begin in begins[asked : begun + self.ahead]:
+                    self._fetch_ahead(int(mine[begin]))
+                asked = max(asked, begun + self.ahead)
+            yield index
 
     def _deal(self, order: np.ndarray) -> np.ndarray:
         """Return this process's samples of an order; int64 (len(self),)."""

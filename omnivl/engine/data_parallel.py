@@ -8,9 +8,10 @@ import torch
 import torch.distributed as torch_dist
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
-from mmengine.registry import MODEL_WRAPPERS
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+
+from omnivl.registry import MODEL_WRAPPERS
 
 
 @MODEL_WRAPPERS.register_module()

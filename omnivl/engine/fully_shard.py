@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from mmengine.dist import all_reduce, broadcast, get_world_size
 from mmengine.optim import OptimWrapper
-from mmengine.registry import MODEL_WRAPPERS
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLRuntimeError, OmniVLValueError
 from omnivl.models.sharding import shard_blocks
+from omnivl.registry import MODEL_WRAPPERS
 from omnivl.storage.tensor_shards import is_sharded
 
 from .data_parallel import signature_of

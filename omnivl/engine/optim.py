@@ -3,7 +3,8 @@
 import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import torch
 from mmengine.dist import all_reduce
@@ -112,7 +113,11 @@ class PrecisionOptimWrapper(OptimWrapper):
     def step(self, **kwargs: Any) -> None:
         """Clip and update, or leave the update out; arguments are those of the optimizer's ``step``."""
         if self.scaler is not None:
-            self.scaler.unscale_(self.optimizer)
+            # As if of an optimizer each: the scaler takes tensors of one kind, and asks all ranks about sharded ones.
+            apart = (kind for kind in _apart(self._trained()) if kind)
+            kinds = [cast(Any, SimpleNamespace(param_groups=[dict(params=kind)])) for kind in apart]
+            for kind in kinds:  # all of which live until the update: the scaler knows them by their ids
+                self.scaler.unscale_(kind)
         norm = self._clip_grad()
         if math.isfinite(norm):
             self.in_a_row = 0
@@ -126,17 +131,17 @@ class PrecisionOptimWrapper(OptimWrapper):
 
     def _clip_grad(self) -> float:
         """Clip the gradients and return their norm before that; if it is not finite, note which ones are not."""
-        trained = [parameter for group in self.optimizer.param_groups for parameter in group['params']]
-        parameters = [parameter for parameter in trained if parameter.requires_grad and parameter.grad is not None]
+        parameters = self._trained()
         if not parameters:
             return 0.0
-        gradients = [parameter.grad for parameter in parameters]
+        gradients = [cast(Tensor, parameter.grad) for parameter in parameters]
         options = dict(self.clip_grad_kwargs)
         kind, foreach = float(options.get('norm_type', 2.0)), options.get('foreach')
         total = _total_norm(gradients, kind, foreach)
         norm = float(total)  # the one wait for the device before the step
         if not math.isfinite(norm):
-            self.spoiled = [parameter for parameter in parameters if not local_part(parameter.grad).isfinite().all()]
+            pairs = zip(parameters, gradients)
+            self.spoiled = [parameter for parameter, gradient in pairs if not local_part(gradient).isfinite().all()]
             return norm
         self.message_hub.update_scalar('train/grad_norm', norm)
         scale = getattr(nn.utils, 'clip_grads_with_norm_', None)  # since torch 2.6; before, the norm is measured again
@@ -146,6 +151,11 @@ class PrecisionOptimWrapper(OptimWrapper):
             for kept in _apart(parameters):
                 scale(kept, options['max_norm'], total, foreach)
         return norm
+
+    def _trained(self) -> list[nn.Parameter]:
+        """List the parameters that have a gradient."""
+        trained = (parameter for group in self.optimizer.param_groups for parameter in group['params'])
+        return [parameter for parameter in trained if parameter.requires_grad and parameter.grad is not None]
 
     def state_dict(self) -> dict[str, Any]:
         """Write down optimizer and scaler."""

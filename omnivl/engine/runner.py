@@ -12,14 +12,14 @@ from mmengine.device import get_device
 from mmengine.dist import broadcast, broadcast_object_list, is_distributed, is_main_process
 from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper, revert_sync_batchnorm
-from mmengine.registry import MODEL_WRAPPERS, Registry
+from mmengine.registry import Registry
 from mmengine.runner import BaseLoop, LogProcessor, Runner, set_random_seed
 from mmengine.visualization import Visualizer
 from torch import nn
 
 from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import HasParts, TakesWeights, offered_by, serving
-from omnivl.registry import LOOPS, RUNNERS
+from omnivl.registry import LOOPS, MODEL_WRAPPERS, RUNNERS
 from omnivl.storage import checkpoint as files
 from omnivl.storage.background import Writer
 from omnivl.storage.files import remove_leftovers, telling_no_room
@@ -107,12 +107,19 @@ class OmniVLRunner(Runner):
         """Move the model to its device and, with several processes, wrap it in DDP.
 
         ``model_wrapper_cfg`` has arguments of ``DistributedDataParallel``; with the ``type`` of a wrapper that does not
-        derive from MMEngine's it is left to MMEngine.
+        derive from MMEngine's it is left to MMEngine. One that no registry knows is an OmniVLValueError.
         """
         options = dict(model_wrapper_cfg or {})
-        wrapper = named_class(options.pop('type', MMDistributedDataParallel), MODEL_WRAPPERS)
-        if not issubclass(wrapper, MMDistributedDataParallel) or is_model_wrapper(model):
+        kind = options.pop('type', MMDistributedDataParallel)
+        wrapper = named_class(kind, MODEL_WRAPPERS)
+        if is_model_wrapper(model):
             return super().wrap_model(model_wrapper_cfg, model)
+        if wrapper is object:
+            own = ', '.join(sorted(MODEL_WRAPPERS.module_dict))
+            raise OmniVLValueError(f'model_wrapper_cfg.type is {kind!r}; ours are {own}')
+        if not issubclass(wrapper, MMDistributedDataParallel):
+            # It looks the name up without our scope, and takes no classes.
+            return super().wrap_model(dict(options, type=f'{wrapper.__module__}.{wrapper.__qualname__}'), model)
         model = model.to(get_device())
         if not self.distributed:
             return revert_sync_batchnorm(model)

@@ -54,7 +54,7 @@ def lock_folder(directory: str | os.PathLike) -> Iterator[None]:
 
 @contextlib.contextmanager
 def wait_for_lock(path: str | os.PathLike) -> Iterator[None]:
-    """Let one process after the other into a block; the lock is the kernel's, and goes with the process that holds it.
+    """Let one process, or thread, after the other into a block; the lock is the kernel's, and goes with the process.
 
     Where the file system has no locks nobody waits, so what is done inside must also be whole without one.
     """
@@ -62,11 +62,16 @@ def wait_for_lock(path: str | os.PathLike) -> Iterator[None]:
     with open(path, 'a') as file:
         if fcntl is not None:
             try:
-                fcntl.lockf(file, fcntl.LOCK_EX)
+                fcntl.flock(file, fcntl.LOCK_EX)  # lockf knows no threads
             except OSError as error:
                 if error.errno not in UNSUPPORTED:
                     raise
-        yield  # closing the file unlocks it
+        try:
+            yield
+        finally:
+            if fcntl is not None:  # closing does not unlock what a process forked in the meantime has open, too
+                with contextlib.suppress(OSError):
+                    fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _try_lock(file: IO[str]) -> bool | None:

@@ -1,12 +1,16 @@
 """Shards of the web and of object stores on the local disk: whole ones, as many as fit, for all processes."""
 
+import contextlib
 import errno
 import os
 import random
+import threading
 import time
 import urllib.error
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 from urllib.parse import urlsplit
 
 from mmengine.logging import print_log
@@ -40,6 +44,7 @@ class ShardCache:
         self.max_bytes = max_bytes
         self.timeout = timeout
         self._failed: dict[str, tuple[float, str]] = {}
+        self._wanted: SimpleQueue[str] | None = None
 
     def read(self, member: Member) -> bytes:
         """Read a member of a shard that is a URL; a shard that cannot be fetched is a ShardError."""
@@ -52,8 +57,23 @@ class ShardCache:
                 continue
         raise ShardError(f'{member.shard} is removed from {self.folder} at once: give it more remote cache_bytes')
 
-    def fetch(self, url: str) -> Path:
-        """Return the path of a shard's copy, and fetch it if it is not there."""
+    def fetch_ahead(self, url: str) -> None:
+        """Have a shard fetched by a thread, one after the other, while others are used.
+
+        It asks once. Who needs a shard that did not come asks again, and tells what is wrong with it.
+        """
+        if self._wanted is None:
+            self._wanted = SimpleQueue()
+            threading.Thread(target=self._fetch_wanted, args=(self._wanted,), daemon=True, name='shards-ahead').start()
+        self._wanted.put(url)
+
+    def _fetch_wanted(self, wanted: 'SimpleQueue[str]') -> None:
+        while True:
+            with contextlib.suppress(Exception):
+                self.fetch(wanted.get(), self._fetch)
+
+    def fetch(self, url: str, how: Callable[[str, Path], None] | None = None) -> Path:
+        """Return the path of a shard's copy, and fetch it if it is not there; ``how``, if not patiently."""
         number = zlib.crc32(url.encode())
         path = self.folder / f'{number:08x}-{os.path.basename(urlsplit(url).path)}'
         try:
@@ -66,7 +86,7 @@ class ShardCache:
             raise ShardError(reason)
         with wait_for_lock(self.folder / f'.lock-{number % LOCKS}'):
             if not path.is_file():
-                self._fetch_patiently(url, path)
+                (how or self._fetch_patiently)(url, path)
         return path
 
     def _fetch_patiently(self, url: str, path: Path) -> None:

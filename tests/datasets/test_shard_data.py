@@ -241,6 +241,8 @@ def test_global_batches_are_those_of_any_number_of_processes(mixture, ranks, win
 def test_what_a_window_needs(mixture, ranks):
     with pytest.raises(ValueError, match='window=0 must be at least 1, and needs shuffle=True'):
         ranks(mixture, 1, batch_size=1, window=0)
+    with pytest.raises(ValueError, match='ahead=1 must not be negative, and needs window'):
+        ranks(mixture, 1, batch_size=1, ahead=1)
     with pytest.raises(ValueError, match='window needs a dataset of shards, got list'):
         ranks([1, 2], 1, batch_size=1, window=2)
 

@@ -180,10 +180,14 @@ def written(path, content):
     return path
 
 
-@pytest.mark.parametrize('suffix', ['.json', '.yaml', '.yml'])
-def test_a_config_of_data_names_what_is_registered(tmp_path, suffix):
+@pytest.mark.parametrize(
+    ('suffix', 'wrapper'),
+    [('.json', 'FullyShard'), ('.yaml', 'omnivl.FullyShard'), ('.yml', 'omnivl.engine.fully_shard.FullyShard')],
+)
+def test_a_config_of_data_names_what_is_registered(tmp_path, suffix, wrapper):
     content = config(
         model=dict(type='toys.ToyModel'),
+        model_wrapper_cfg=dict(type=wrapper, param_dtype='bf16'),
         default_scope='omnivl',
         runner_type='OmniVLRunner',
         compile=dict(mode='default'),

@@ -8,9 +8,12 @@ import torch
 import toys
 from mmengine.dist import get_rank
 from mmengine.model import MMDistributedDataParallel
+from mmengine.runner import set_random_seed
 from runs import assert_equal, run_ranks, train
 from torch import Tensor, nn
+from torch.distributed.tensor.experimental import implicit_replication
 
+from omnivl.engine import PrecisionOptimWrapper
 from omnivl.engine.distributed import init_process_group, wrap_distributed
 from omnivl.engine.fully_shard import FullyShard, gathered
 from omnivl.errors import OmniVLValueError
@@ -18,7 +21,7 @@ from omnivl.models.sharding import Block
 from omnivl.models.writing import write_texts
 from omnivl.registry import MODELS
 from omnivl.storage import load_checkpoint
-from omnivl.storage.tensor_shards import is_sharded, whole
+from omnivl.storage.tensor_shards import is_sharded, local_part, whole
 
 LIMIT = 1e-5
 
@@ -155,6 +158,34 @@ def no_blocks() -> None:
     with pytest.raises(OmniVLValueError, match="param_dtype is 'fp8'"):
         FullyShard(BlockModel(), param_dtype='fp8')
     assert is_sharded(FullyShard(toys.ToyModel(), also=['Linear']).module.head.weight)
+
+
+def scaled_losses() -> None:
+    init_process_group('pytorch')
+    found = []
+    for scaled in (False, True):
+        set_random_seed(0)
+        wrapped = FullyShard(BlockModel())
+        wrapper = PrecisionOptimWrapper(torch.optim.SGD(wrapped.trained, lr=0.1), clip_grad=dict(max_norm=0.1))
+        if scaled:  # as in fp16, which trains on a GPU only; a power of two changes nothing in fp32
+            wrapper.scaler = torch.amp.GradScaler('cpu', init_scale=64.0)
+        points = torch.randn(4, 4)
+        batch = dict(inputs=points, targets=points.sum(1), modality=['image'], task='image', losses=None)
+        for _ in range(2):
+            wrapped.train_step(batch, wrapper)
+        found.append(whole(wrapped.module.state_dict(keep_vars=True)))
+    assert_equal(*found, 'weights')
+    for parameter in wrapped.trained:
+        parameter.grad = torch.zeros_like(parameter)
+    if get_rank() == 1:  # what overflows is in the part of one rank
+        local_part(wrapped.module.spatial.layer.weight.grad).fill_(torch.inf)
+    with implicit_replication():
+        wrapper.step()
+    assert wrapper.skipped == 1 and wrapper.scaler.get_scale() == 32.0
+
+
+def test_the_scale_of_losses_is_that_of_all_ranks():
+    run_ranks(scaled_losses)
 
 
 LOADERS = dict(image=toys.loader('image', size=27), video=toys.loader('video', size=19))

@@ -8,6 +8,7 @@ from runs import assert_equal, run_ranks, train
 from torch import nn
 
 from omnivl.engine import EvaluationLoop, OmniVLRunner
+from omnivl.engine.fully_shard import FullyShard
 from omnivl.registry import LOOPS
 from omnivl.storage import CheckpointError, load_checkpoint
 from omnivl.weights import WeightReport
@@ -145,3 +146,14 @@ def test_every_wrapper_of_ddp_gets_what_a_cpu_needs(make_runner, monkeypatch, ki
     monkeypatch.setattr('omnivl.engine.runner.wrap_distributed', lambda model, wrapper, options: (wrapper, options))
     runner._distributed = True
     assert runner.wrap_model(dict(kind, static_graph=True), toys.ToyModel()) == (expected, dict(static_graph=True))
+
+
+@pytest.mark.parametrize('kind', ['FullyShard', 'omnivl.engine.fully_shard.FullyShard', FullyShard])
+def test_shards_are_asked_for_by_any_of_their_names(make_runner, monkeypatch, kind):
+    runner = make_runner(**no_training())
+    runner._distributed = True
+    monkeypatch.setattr(FullyShard, '__init__', lambda self, module, **given: setattr(self, 'given', given))
+    monkeypatch.setattr(FullyShard, '__setattr__', object.__setattr__)
+    assert runner.wrap_model(dict(type=kind, param_dtype='bf16'), runner.model).given == dict(param_dtype='bf16')
+    with pytest.raises(ValueError, match=r"model_wrapper_cfg.type is 'Sharded'; ours are AlternatingDataPar"):
+        runner.wrap_model(dict(type='Sharded'), runner.model)

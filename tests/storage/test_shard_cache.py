@@ -13,7 +13,7 @@ import pytest
 from shard_toys import number_of, write_set
 from torch.utils.data import DataLoader
 
-from omnivl.datasets import PairDataset
+from omnivl.datasets import EpochSampler, MixedDataset, PairDataset
 from omnivl.datasets.annotations import ShardIndex
 from omnivl.datasets.broken import SkippedItem
 from omnivl.datasets.errors import BrokenVisualError
@@ -40,11 +40,14 @@ class Handler(BaseHTTPRequestHandler):
             return self.send_error(503)
         begin = 0
         if (given := self.headers.get('Range')) and trouble != 'noranges':
-            begin = int(given.removeprefix('bytes=').rstrip('-'))
-        self.send_response(206 if begin else 200)
+            begin, last = given.removeprefix('bytes=').split('-')
+            begin, content = int(begin), content[: int(last) + 1] if last else content
+        self.send_response(206 if begin or 'x-amz-date' in self.headers else 200)
         self.send_header('Content-Length', str(len(content) - begin))
+        for name, value in (('ETag', '"1"'), ('Last-Modified', 'Mon, 30 Nov 2026 10:00:00 GMT')):  # S3 has them
+            self.send_header(name, value)
         self.end_headers()
-        end = len(content)
+        end = begin if self.command == 'HEAD' else len(content)
         if trouble in ('cut', 'noranges') and server.asked[self.path] < 3:
             end = begin + 3000  # the connection breaks
         for start in range(begin, end, 512) if trouble == 'slow' else ():
@@ -52,6 +55,8 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(0.02)
         if trouble != 'slow':
             self.wfile.write(content[begin:end])
+
+    do_HEAD = do_GET
 
     def log_message(self, *_):
         pass
@@ -188,6 +193,39 @@ def test_processes_share_what_one_of_them_has_fetched(server, tmp_path):
     assert set(server.asked.values()) == {1} and len(server.asked) == 2
 
 
+@pytest.mark.parametrize(('ahead', 'there'), [(None, 3), (1, 2), (0, 1)])
+def test_the_next_shards_of_the_order_are_fetched_while_one_is_used(server, tmp_path, ahead, there):
+    index = write_set(server.folder, [2] * 4)
+    dataset = MixedDataset([pairs(index, f'{server.url}/slow', tmp_path / 'cache')])
+    sampler = EpochSampler(dataset, 1, window=2, ahead=ahead)
+    order = [int(key.index) // 2 for key in EpochSampler(dataset, 1, window=2, ahead=0)]
+    keys = iter(sampler)
+    dataset[next(keys)]
+    expected = sorted(f'{shard:05d}.tar' for shard in list(dict.fromkeys(order))[:there])
+    deadline = time.monotonic() + 20
+    while shards_in(tmp_path / 'cache') != expected and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.2)  # no more come
+    assert shards_in(tmp_path / 'cache') == expected
+    assert [int(key.index) // 2 for key in keys] == order[1:]
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_a_shard_that_fails_holds_up_nobody_who_waits_for_the_next(server, tmp_path, workers):
+    """Two epochs, so that workers are forked while shards are fetched."""
+    index = write_set(server.folder, [2] * 4)
+    (server.folder / '00002.tar').unlink()
+    dataset = pairs(index, f'{server.url}/slow', tmp_path / 'cache', broken='skip')
+    sampler = EpochSampler(dataset, 1, window=1, ahead=2)
+    loader = DataLoader(dataset, 1, sampler=sampler, num_workers=workers, collate_fn=list)
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        items = [item for batch in loader for item in batch]
+        found = [number_of(item) for item in items if not isinstance(item, SkippedItem)]
+        assert sorted(found) == [0, 1, 2, 3, 6, 7] and len(items) == 8
+    assert all(count == 1 for path, count in server.asked.items() if not path.endswith('2.tar'))
+
+
 def test_remote_shards_are_off_unless_allowed(server, tmp_path):
     index = write_set(server.folder, [1])
     reader = ShardIndex(str(index), visual_root=f'{server.url}/fine')
@@ -233,6 +271,28 @@ def bucket(monkeypatch):
     yield system
     s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
+
+
+@pytest.mark.parametrize(('trouble', 'said'), [('flaky', ''), ('slow', ''), ('down', 'Service Unavailable')])
+def test_an_s3_compatible_server_that_is_slow_or_fails(server, tmp_path, monkeypatch, trouble, said):
+    """The bucket is the trouble."""
+    s3fs = pytest.importorskip('s3fs', reason='needs s3fs')
+    for name, value in dict(
+        AWS_ACCESS_KEY_ID='test', AWS_SECRET_ACCESS_KEY='test', AWS_ENDPOINT_URL=server.url, AWS_MAX_ATTEMPTS='1'
+    ).items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    index = write_set(server.folder, [2])
+    dataset = pairs(index, f's3://{trouble}', tmp_path / 'cache', broken='skip')
+    items = [dataset[number] for number in range(2)]
+    s3fs.S3FileSystem.clear_instance_cache()
+    asked = server.asked[f'/{trouble}/00000.tar']
+    if said:
+        reason = f's3://{trouble}/00000.tar cannot be fetched (4 attempts): '
+        assert all(reason in item.broken.reason and said in item.broken.reason for item in items) and asked >= 4
+    else:
+        assert [number_of(item) for item in items] == [0, 1] and shards_in(tmp_path / 'cache') == ['00000.tar']
+        assert asked >= (4 if trouble == 'flaky' else 2)  # its size, and its bytes; two failures before them
 
 
 @pytest.mark.parametrize('workers', [0, 2])

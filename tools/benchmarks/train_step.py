@@ -4,11 +4,13 @@ The parts take turns, round after round, so that a busy machine slows all of the
 their medians, not the seconds. Peak memory is that of a process of its own for each part.
 
     python tools/benchmarks/train_step.py
+    python tools/benchmarks/train_step.py --checkpointing selective --give-back
     python tools/benchmarks/train_step.py --device cuda --dtype bf16 --images 64 --clips 16
 """
 
 import argparse
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -17,7 +19,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import timm
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -25,6 +26,7 @@ from omnivl.models import OmniVLPretrain
 from omnivl.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from omnivl.structures import VLBatch
 
+THRESHOLD, FROM = 'MALLOC_MMAP_THRESHOLD_', '262144'  # of glibc; bytes from which on memory goes back when it is freed
 VOCAB_SIZE = 30524  # BERT's 30522 and [DEC], [ENC]
 PARTS = ('timm forward+backward', 'image step', 'video step', 'timm forward on frames', 'video forward')
 
@@ -96,6 +98,8 @@ class Bench:
     def vit(self) -> torch.nn.Module:
         """timm's ViT-B/16 without a head, made at first use."""
         if self._vit is None:
+            import timm  # a tenth of the memory of our own step, which needs it not
+
             vit = timm.create_model('vit_base_patch16_224', pretrained=False, num_classes=0)
             self._vit = vit.to(self.args.device).train()
         return self._vit
@@ -203,6 +207,11 @@ def parse_args() -> argparse.Namespace:
         '--checkpointing', choices=('none', 'selective', 'all'), default='none', help='what is recomputed'
     )
     parser.add_argument('--matrix', type=int, default=2048, help='side of the plain matrix product (default: 2048)')
+    parser.add_argument(
+        '--give-back',
+        action='store_true',
+        help='set MALLOC_MMAP_THRESHOLD_, so that freed tensors leave the process',
+    )
     parser.add_argument('--no-memory', action='store_true', help='do not measure peak memory')
     parser.add_argument('--only', choices=PARTS, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -211,6 +220,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measure and print."""
     args = parse_args()
+    if args.give_back and os.environ.get(THRESHOLD) != FROM:  # which is read when a process starts
+        os.environ[THRESHOLD] = FROM
+        os.execv(sys.executable, [sys.executable, *sys.argv])
     torch.manual_seed(0)
     if args.only:
         run_only(args.only, args)
@@ -236,7 +248,7 @@ def main() -> None:
         print(f'{name:28} {median[name]:9.3f} {flops[name] / 1e9:9.0f} {rate[name]:9.0f} {share:9.0%} {gigabytes:>9}')
     image_ratio = median['image step'] / median['timm forward+backward']
     video_ratio = median['video forward'] / median['timm forward on frames']
-    print(f'\nimage step / timm forward+backward: {image_ratio:.2f} (target: at most 2.4)')
+    print(f'\nimage step / timm forward+backward: {image_ratio:.2f} (target: at most 2.0)')
     print(
         f'image step, rate / matrix product:  {rate["image step"] / rate["matrix product"]:.2f} (target: at least 0.8)'
     )

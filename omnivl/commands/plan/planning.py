@@ -14,7 +14,9 @@ from omnivl.engine import ConfigError
 from omnivl.engine.command_line import is_test_only, read_changed_config
 from omnivl.engine.fully_shard import FullyShard
 from omnivl.engine.optim import PRECISIONS
+from omnivl.engine.runner import named_class
 from omnivl.models.layers.recompute import Recompute
+from omnivl.registry import MODEL_WRAPPERS
 
 from ..flops.counting import Meter, build_model
 from .advice import ways_to_fit
@@ -114,13 +116,14 @@ def _training(cfg: Config, rehearsal: Rehearsal, precision: str) -> Training:
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     kept, between = checkpoint.get('max_keep_ckpts', -1), checkpoint.get('interval', -1)
     queues = getattr(rehearsal.model, 'queues', None)
+    wrapping = cfg.get('model_wrapper_cfg') or {}
     return Training(
         precision=precision,
         accumulation=int(cfg.optim_wrapper.get('accumulative_counts', 1)),
         trained=sum(one.numel() for one in rehearsal.model.parameters() if one.requires_grad),
         embed_dim=0 if queues is None else queues.visual.shape[1],
-        bucketed=not (cfg.get('model_wrapper_cfg') or {}).get('gradient_as_bucket_view', False),
-        fully_sharded=(cfg.get('model_wrapper_cfg') or {}).get('type') in ('FullyShard', FullyShard),
+        bucketed=not wrapping.get('gradient_as_bucket_view', False),
+        fully_sharded=named_class(wrapping.get('type'), MODEL_WRAPPERS) is FullyShard,
         sharded=rehearsal.sharded_share(),
         largest_block=rehearsal.largest_block(),
         kept=kept if kept > 0 else None,

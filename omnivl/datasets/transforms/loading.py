@@ -13,11 +13,11 @@ from omnivl.datasets.errors import BrokenVisualError
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import TRANSFORMS
 
-from .base import Transform, require
+from .base import require
 from .chatter import heard
 from .decoders import VideoDecoder, build_decoder, reported_as_broken
 from .limits import IMAGE_PIXELS, IMAGE_SIDE, VIDEO_PIXELS, VIDEO_SIDE, Limits
-from .remote import check_remote, fetched
+from .remote import VisualLoader, check_remote, fetched
 from .sampling import clip_indices
 
 WHITE = (255, 255, 255, 255)
@@ -93,7 +93,7 @@ def jpeg_is_whole(data: bytes) -> bool:
 
 
 @TRANSFORMS.register_module()
-class LoadImage(Transform):
+class LoadImage(VisualLoader):
     """Load an image as a clip of one frame.
 
     Required keys: ``visual``. Added keys: ``frames``.
@@ -161,7 +161,7 @@ class LoadImage(Transform):
 
 
 @TRANSFORMS.register_module()
-class LoadVideo(Transform):
+class LoadVideo(VisualLoader):
     """Decode a fixed number of frames of a video, sampled sparsely: one from each of equal segments.
 
     Required keys: ``visual``; ``rng`` if ``random``. Optional keys: ``clip`` (start and end in seconds, or None).

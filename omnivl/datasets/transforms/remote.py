@@ -1,5 +1,6 @@
 """URLs and members of shards as local files for decoders; URLs within limits, and off where annotations name them."""
 
+import contextlib
 import functools
 import os
 import tempfile
@@ -18,6 +19,7 @@ from omnivl.storage.tar_shards import ShardError, member_of, opened_shard, read_
 from omnivl.storage.urls import STORAGE, WEB, open_url, scheme_of
 from omnivl.structures.modality import suffix_of
 
+from .base import Transform
 from .chatter import named_as
 from .decoders import reported_as_broken
 
@@ -42,6 +44,21 @@ class Fetching:
     any_scheme: bool = False
     cache: str | None = None
     cache_bytes: int = 64 << 30
+
+
+class VisualLoader(Transform):
+    """Base of what loads visuals; ``remote`` says whether annotations may name URLs, and their limits."""
+
+    remote: bool | dict[str, Any] = False
+
+    def fetch_ahead(self, url: str) -> None:
+        """Have the shard that a visual lies in fetched while others are used, if it is on a server and may be."""
+        shard = shard_of(url)
+        with contextlib.suppress(BrokenVisualError):  # of which the sample tells
+            if '://' in shard:
+                limits = _limits(url, self.remote, type(self).__name__)
+                _check_scheme(url, shard, limits)
+                _cache(limits).fetch_ahead(shard)
 
 
 def check_remote(remote: bool | dict[str, Any], transform: str) -> bool | dict[str, Any]:
@@ -160,16 +177,17 @@ def _read(path: str, limits: Fetching) -> bytes:
                 opened_shard.cache_clear()  # a disk may have gone and come back, or the shard been put right
                 raise
         _check_scheme(path, member.shard, limits)
-        cache = _cache(limits.cache or str(cache_root() / 'shards'), limits.cache_bytes, limits.timeout)
         with _libraries_named(path):
-            return cache.read(member)
+            return _cache(limits).read(member)
     except ShardError as error:
         raise BrokenVisualError(path, str(error)) from error
 
 
-@functools.lru_cache
-def _cache(folder: str, max_bytes: int, timeout: float) -> ShardCache:
-    return ShardCache(Path(folder), max_bytes, timeout)
+def _cache(limits: Fetching) -> ShardCache:
+    return _cache_in(limits.cache or str(cache_root() / 'shards'), limits.cache_bytes, limits.timeout)
+
+
+_cache_in = functools.lru_cache(lambda folder, *limits: ShardCache(Path(folder), *limits))
 
 
 @contextmanager

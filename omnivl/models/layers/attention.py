@@ -7,7 +7,7 @@ from torch.utils.checkpoint import checkpoint
 
 from omnivl.errors import OmniVLValueError
 
-from .linear import Linear
+from .linear import Linear, keeps_less
 
 KeyValue = tuple[Tensor, Tensor]
 
@@ -37,22 +37,28 @@ class SelfAttention(nn.Module):
         self.proj = Linear(width, width)
 
     def forward(
-        self, tokens: Tensor, mask: Tensor | None = None, causal: bool = False, past: KeyValue | None = None
+        self,
+        tokens: Tensor,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        past: KeyValue | None = None,
+        norm: nn.Module | None = None,
     ) -> tuple[Tensor, KeyValue]:
         """Attend within each sequence.
 
         Args:
-            tokens: float (N, L, D).
+            tokens: float (N, L, D), or with more dimensions for the N sequences.
             mask: bool, broadcastable to (N, h, L, L), True = may be attended to.
             causal: Token i sees tokens 0..i only (and all of ``past``).
             past: Keys and values of the tokens before these, each (N, h, L_past, d).
+            norm: What the tokens go through first; its output is not kept, see ``Linear.after``.
 
         Returns:
             The result, float (N, L, D), and the keys and values of all tokens so far, each (N, h, L_past + L, d).
         """
-        batch, length, width = tokens.shape
-        qkv = self.qkv(tokens).view(batch, length, 3, self.num_heads, self.head_width)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (N, h, L, d)
+        length = tokens.shape[-2]
+        qkv = self.qkv(tokens) if norm is None else self.qkv.after(norm, tokens)
+        query, key, value = split_heads(qkv.flatten(0, -3), 3, self.num_heads)
         if past is not None:
             key = torch.cat([past[0], key], dim=2)
             value = torch.cat([past[1], value], dim=2)
@@ -66,7 +72,7 @@ class SelfAttention(nn.Module):
             dropout_p=self.dropout if self.training else 0.0,
             is_causal=causal and past is None,
         )
-        return self.proj(attended.transpose(1, 2).reshape(batch, length, width)), (key, value)
+        return self.proj(attended.transpose(1, 2).flatten(2)), (key, value)
 
     def first(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Do as ``forward`` for the first token of each sequence alone, which looks at all.
@@ -78,13 +84,11 @@ class SelfAttention(nn.Module):
         Returns:
             float (N, 1, D).
         """
-        batch, length, width = tokens.shape
+        batch, _, width = tokens.shape
         weight, bias = self.qkv.weight, self.qkv.bias
         query = F.linear(tokens[:, :1], weight[:width], bias[:width])
         query = query.view(batch, 1, self.num_heads, self.head_width).transpose(1, 2)  # (N, h, 1, d)
-        key_value = F.linear(tokens, weight[width:], bias[width:])
-        key_value = key_value.view(batch, length, 2, self.num_heads, self.head_width)
-        key, value = key_value.permute(2, 0, 3, 1, 4).unbind(0)  # each (N, h, L, d)
+        key, value = split_heads(F.linear(tokens, weight[width:], bias[width:]), 2, self.num_heads)
         rate = self.dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=rate)
         return self.proj(attended.transpose(1, 2).reshape(batch, 1, width))
@@ -111,9 +115,7 @@ class CrossAttention(nn.Module):
 
     def project_visual(self, visual_tokens: Tensor) -> KeyValue:
         """Make keys and values, each (B, h, S, d), of visual tokens, float (B, S, visual_width)."""
-        batch, length, _ = visual_tokens.shape
-        key_value = self.key_value(visual_tokens).view(batch, length, 2, self.num_heads, self.head_width)
-        key, value = key_value.permute(2, 0, 3, 1, 4).unbind(0)
+        key, value = split_heads(self.key_value(visual_tokens), 2, self.num_heads)
         if torch.is_grad_enabled():
             return key, value
         # Looked up at every step of a decoder: laid out head by head, that takes two thirds of the time.
@@ -147,7 +149,10 @@ class CrossAttention(nn.Module):
         rate = self.dropout if self.training else 0.0
         # On a CPU copies of keys and values take longer than the rest, and dropout keeps attention from being fused.
         if (visual_index is not None or rate) and can_loop(tokens):
-            return self.proj(self._visual_by_visual(self.query(tokens), key_value, visual_index, key_mask, rate))
+            arguments = self.query(tokens), key_value, visual_index, key_mask, rate
+            if rate and keeps_less():
+                return self.proj(checkpoint(self._visual_by_visual, *arguments, use_reentrant=False))
+            return self.proj(self._visual_by_visual(*arguments))
         groups = count if visual_index is not None else visuals
         query = self.query(tokens).view(groups, -1, self.num_heads, self.head_width).transpose(1, 2)
         if visual_index is None:
@@ -203,6 +208,16 @@ class CrossAttention(nn.Module):
         ]
         attended = torch.cat(read).view(count, length, width)
         return attended if order is None else attended.index_select(0, order.argsort())
+
+
+def split_heads(joined: Tensor, parts: int, num_heads: int) -> tuple[Tensor, ...]:
+    """Split what one projection makes, float (N, L, parts * D), into its parts by heads, each (N, h, L, d).
+
+    The parts are taken apart where they lie, so that their gradients are put together by one copy.
+    """
+    batch, length, _ = joined.shape
+    split = joined.view(batch, length, parts, num_heads, -1).unbind(2)
+    return tuple(part.transpose(1, 2) for part in split)
 
 
 def can_loop(tokens: Tensor) -> bool:

@@ -53,9 +53,13 @@ class FeedForward(nn.Module):
         self.fc2 = Linear(hidden, width)
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Map float (..., D) to float (..., D)."""
-        return self.fc2(self.dropout(ACTIVATIONS[self.activation](self.fc1(tokens))))
+    def forward(self, tokens: Tensor, norm: nn.Module | None = None) -> Tensor:
+        """Map float (..., D) to float (..., D); what the tokens go through first, ``norm``, and GELU are not kept."""
+        hidden = self.fc1(tokens) if norm is None else self.fc1.after(norm, tokens)
+        activate = ACTIVATIONS[self.activation]
+        if isinstance(self.dropout, nn.Dropout):
+            return self.fc2(self.dropout(activate(hidden)))
+        return self.fc2.after(activate, hidden)
 
 
 class SpaceTimeBlock(Block):
@@ -110,20 +114,20 @@ class SpaceTimeBlock(Block):
         if temporal:
             tokens = tokens + self.drop_path(self.attend_time(tokens))
         tokens = tokens + self.drop_path(self.attend_space(tokens))
-        return tokens + self.drop_path(self.mlp(self.norm_mlp(tokens)))
+        return tokens + self.drop_path(self.mlp(tokens, self.norm_mlp))
 
     def attend_time(self, tokens: Tensor) -> Tensor:
         """Attend over the frames at each patch position; zeros for [CLS]. float (B, T, 1 + P, D) -> the same."""
         batch, time, _, width = tokens.shape
-        patches = self.norm_time(tokens[:, :, 1:].transpose(1, 2))  # (B, P, T, D)
-        attended, _ = self.attention_time(patches.reshape(-1, time, width))
+        patches = tokens[:, :, 1:].transpose(1, 2)  # (B, P, T, D)
+        attended, _ = self.attention_time(patches, norm=self.norm_time)
         attended = attended.view(batch, -1, time, width).transpose(1, 2)
         return F.pad(attended, (0, 0, 1, 0))  # (B, T, 1 + P, D)
 
     def attend_space(self, tokens: Tensor) -> Tensor:
         """Attend within each frame and average [CLS] over the frames. float (B, T, 1 + P, D) -> the same."""
         batch, time, length, width = tokens.shape
-        attended, _ = self.attention_space(self.norm_space(tokens).view(-1, length, width))
+        attended, _ = self.attention_space(tokens, norm=self.norm_space)
         attended = attended.view(batch, time, length, width)
         if time == 1:
             return attended
@@ -193,7 +197,8 @@ class SelfAttentionBlock(Residual):
         self, tokens: Tensor, mask: Tensor | None = None, causal: bool = False, past: KeyValue | None = None
     ) -> tuple[Tensor, KeyValue]:
         """See ``SelfAttention.forward``."""
-        attended, present = self.attention(self.enter(tokens), mask, causal, past)
+        norm = self.norm if self.norm_first else None
+        attended, present = self.attention(tokens, mask, causal, past, norm)
         return self.leave(tokens, attended), present
 
     def first(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -8,7 +8,11 @@ public interface: where they are missing or do something else, ``onednn_works`` 
 gains, ``tools/benchmarks/generation.py`` shows with and without (``--plain``).
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -101,3 +105,69 @@ class Linear(nn.Linear):
     def forward(self, values: Tensor) -> Tensor:
         """Map float (..., I) to float (..., O)."""
         return linear(values, self.weight, self.bias, self.packed)
+
+    def after(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+        """Map ``function(values)``, which is not kept for the backward pass but made again there.
+
+        So little work is it to make the output of a norm or an activation again, and so large is it.
+
+        Args:
+            function: A module or a function without draws, float (..., J) to float (..., I).
+            values: float (..., J).
+
+        Returns:
+            float (..., O).
+        """
+        if not keeps_less() or values.is_meta:  # where operations are counted
+            return self(function(values))
+        trained = function.parameters() if isinstance(function, nn.Module) else ()
+        return _After.apply(self, function, values, self.weight, self.bias, *trained)
+
+
+_keeps_less = ContextVar('keeps_less', default=True)
+
+
+def keeps_less() -> bool:
+    """Tell whether what takes little time is made again in the backward pass; a compiler chooses by itself."""
+    return torch.is_grad_enabled() and _keeps_less.get() and not torch.compiler.is_compiling()
+
+
+@contextmanager
+def keeping_all() -> Iterator[None]:
+    """Keep what ``Linear.after`` would make again, where a whole block is computed again anyway."""
+    token = _keeps_less.set(False)
+    try:
+        yield
+    finally:
+        _keeps_less.reset(token)
+
+
+class _After(torch.autograd.Function):
+    """See ``Linear.after``."""
+
+    @staticmethod
+    def forward(
+        context: Any, layer: Linear, function: Callable, values: Tensor, weight: Tensor, bias: Tensor, *trained: Tensor
+    ) -> Tensor:
+        device = values.device.type
+        context.function, context.device = function, device
+        context.autocast = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+        context.save_for_backward(values, weight, *trained)
+        return layer(function(values))
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        values, weight, *trained = context.saved_tensors
+        enabled, dtype = context.autocast
+        wanted = context.needs_input_grad
+        with torch.autocast(context.device, dtype, enabled):
+            with torch.enable_grad():
+                source = values.detach().requires_grad_(wanted[2])
+                made = context.function(source)
+            rows = gradient.flatten(0, -2)
+            of_weight = rows.T @ made.detach().flatten(0, -2) if wanted[3] else None
+            of_bias = rows.sum(0) if wanted[4] else None
+            inner = [one for one, needed in zip((source, *trained), (wanted[2], *wanted[5:])) if needed]
+            found = iter(torch.autograd.grad(made, inner, (gradient @ weight).to(made.dtype)) if inner else ())
+        of_values, *of_trained = (next(found) if needed else None for needed in (wanted[2], *wanted[5:]))
+        return None, None, of_values, of_weight, of_bias, *of_trained

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 from omnivl.errors import OmniVLValueError
 
 from .attention import KeyValue
+from .linear import keeping_all
 
 # Whether nothing, everything, or all but matrix products and attention is computed again.
 Recompute = bool | Literal['selective']
@@ -54,7 +55,7 @@ def run_block(block: Callable[..., Any], *arguments: Any, recompute: Recompute =
     if recompute == 'selective':
         options['context_fn'] = partial(create_selective_checkpoint_contexts, _policy)
         block = partial(_without_cast_weights, block)
-    return checkpoint(block, *arguments, use_reentrant=False, **options)
+    return checkpoint(partial(_keeping_all, block), *arguments, use_reentrant=False, **options)
 
 
 def run_in_parts(function: Callable[..., tuple[Tensor, ...]], count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -74,7 +75,7 @@ def run_in_parts(function: Callable[..., tuple[Tensor, ...]], count: int, *tenso
     """
     if count == 1:
         return function(*tensors)
-    parts = [run_block(function, *part, recompute=True) for part in zip(*(one.chunk(count) for one in tensors))]
+    parts = [checkpoint(function, *part, use_reentrant=False) for part in zip(*(one.chunk(count) for one in tensors))]
     return tuple(torch.cat(outputs) for outputs in zip(*parts))
 
 
@@ -105,6 +106,11 @@ def run_layers(
         tokens, kept = run_block(layer, tokens, key_value, past=before, recompute=recompute, **options)
         present.append(kept)
     return tokens, present
+
+
+def _keeping_all(block: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    with keeping_all():
+        return block(*arguments, **options)
 
 
 def _without_cast_weights(block: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

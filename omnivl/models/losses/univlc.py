@@ -1,10 +1,12 @@
 """Unified vision-language contrast: visual, label and text in one space (OmniVL, 2209.07526, section 3.2)."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
@@ -23,7 +25,7 @@ def _full_precision(device: str) -> AbstractContextManager:
 
 
 def _one_way(
-    anchors: Tensor, target_ids: Tensor, candidates: Tensor, known: Candidates, temperature: Tensor, positives: str
+    target_ids: Tensor, known: Candidates, positives: str, anchors: Tensor, candidates: Tensor, temperature: Tensor
 ) -> Tensor:
     """Sum the loss of some anchors, float (b, E), over them; ``candidates`` (M, E) are those of ``known`` to take."""
     positive = (target_ids[:, None] == known.target_ids[None]) & known.valid  # (b, M)
@@ -76,13 +78,31 @@ def univlc_loss(
         rows = max(1, CHUNK // candidates.target_ids.shape[0])
         for anchors, others in ((visual.float(), candidates.text.float()), (text.float(), candidates.visual.float())):
             for part, labels in zip(anchors.split(rows), target_ids.split(rows)):
-                arguments = (part, labels, others, candidates, temperature, positives)
-                # Of several chunks the similarities are not kept, but made again in the backward pass.
-                if anchors.shape[0] > rows and torch.is_grad_enabled():
-                    total = total + checkpoint(_one_way, *arguments, use_reentrant=False)
+                one_way = partial(_one_way, labels, candidates, positives)
+                if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+                    total = total + _WithGradients.apply(one_way, part, others, temperature)
                 else:
-                    total = total + _one_way(*arguments)
+                    total = total + one_way(part, others, temperature)
         return total / (2 * visual.shape[0])
+
+
+class _WithGradients(torch.autograd.Function):
+    """A loss whose gradients are computed with it, so that neither similarities nor queues are kept for them."""
+
+    @staticmethod
+    def forward(context: Any, loss: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+        context.wanted = context.needs_input_grad[1:]
+        with torch.enable_grad():
+            sources = [one.detach().requires_grad_(wanted) for one, wanted in zip(tensors, context.wanted)]
+            value = loss(*sources)
+        trained = [one for one in sources if one.requires_grad]
+        context.save_for_backward(*torch.autograd.grad(value, trained) if trained else ())
+        return value.detach()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        found = iter(context.saved_tensors)
+        return None, *(gradient * next(found) if wanted else None for wanted in context.wanted)
 
 
 @MODELS.register_module()

@@ -76,7 +76,7 @@ class TrunkModel(BaseModel):
 
     Args:
         trunk: Config of the trunk.
-        losses: Configs of losses, in the order in which they are computed.
+        losses: Configs of losses, in the order in which they are logged.
         parts: Parts of the trunk to hold beside those that the losses need; None = all.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: See MMEngine's ``BaseModule``.

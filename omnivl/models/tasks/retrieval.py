@@ -246,7 +246,9 @@ class OmniVLRetrieval(TrunkModel):
             fresh = self.momentum_features(momentum, step.batch, target_ids)
             step.candidates = self.queues.candidates(*fresh)
             log |= dict(temperature=self.trunk.temperature().detach().clone(), queue_fill=self.queues.share_filled)
-        results = {f'loss_{loss.name}': step.apply(loss) for loss in losses}
+        # The backward pass begins with what is computed last: the many pairs of VLM go before gradients of LM come.
+        values = {loss.name: step.apply(loss) for loss in reversed(losses)}
+        results = {f'loss_{loss.name}': values[loss.name] for loss in losses}
         if momentum is not None:
             self.queues.push(*fresh)
         if 'pairs' in needs:
