@@ -17,7 +17,7 @@ with read_base():
     from ._base_.datasets.evaluation import *
     from ._base_.models.omnivl_tiny import *
 
-max_iters = 1100
+max_iters = 900
 warmup = 100
 
 train_dataloader = dict(
@@ -45,7 +45,7 @@ param_scheduler = [
     dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
     dict(type=CosineAnnealingLR, by_epoch=False, begin=warmup, T_max=max_iters - warmup, eta_min_ratio=0.05),
 ]
-default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=550, max_keep_ckpts=2))
+default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=450, max_keep_ckpts=2))
 
 # The image stage is scored on images.
 val_dataloader = {

@@ -19,7 +19,7 @@ with read_base():
 text_model = dict(
     vocab_size=128, width=128, depth=2, num_heads=4, mlp_ratio=2.0, max_length=32, dropout=0.0, init_std=0.08
 )
-stem = (32, 64, 128)
+stem = (32, 64, 128, 128)
 
 trunk = dict(
     type=OmniVL,
