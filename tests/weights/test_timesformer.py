@@ -42,12 +42,14 @@ def test_features_of_a_clip_are_timesformers(frames, seed, vocab_file, tmp_path)
 
 
 @pytest.mark.slow
-def test_features_of_a_clip_are_timesformers_at_base_size(tmp_path):
+@pytest.mark.parametrize(('width', 'depth'), [(768, 2), (96, 12)], ids=['as wide', 'as deep'])
+def test_features_of_a_clip_are_timesformers_at_base_size(width, depth, tmp_path):
+    """In width and in depth, one at a time."""
     frames = 8
-    base = dict(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
+    base = dict(hidden_size=width, intermediate_size=4 * width, num_hidden_layers=depth, num_attention_heads=12)
     reference = timesformer(0, frames, noise=0.02, **base, image_size=224, patch_size=16)
     reference.save_pretrained(tmp_path)
-    encoder = omnivl_encoder(frames)
+    encoder = omnivl_encoder(frames, width, depth)
     load_weights(
         SimpleNamespace(parts=dict(visual_encoder=encoder)),
         dict(type='TimeSformerReader', file=str(tmp_path / 'model.safetensors')),
@@ -58,11 +60,11 @@ def test_features_of_a_clip_are_timesformers_at_base_size(tmp_path):
         assert (encoder(clip, 'video').tokens - expected).abs().max() <= 5e-5
 
 
-def omnivl_encoder(frames):
+def omnivl_encoder(frames, width, depth):
     from omnivl.models.encoders import UnifiedVisualEncoder
 
     tokenizers = dict(type='ImageTokenizer'), dict(type='VideoTokenizer')
-    return UnifiedVisualEncoder(*tokenizers, num_frames=frames).eval()
+    return UnifiedVisualEncoder(*tokenizers, num_frames=frames, width=width, depth=depth).eval()
 
 
 def test_finetuned_weights_lose_their_head_and_fit_another_clip_length_and_resolution(vocab_file, tmp_path):
