@@ -30,9 +30,8 @@ OUTSIDE = {
     'patch_embed.proj.bias': 'image_tokenizer.proj.bias',
     'norm.weight': 'norm.weight',
     'norm.bias': 'norm.bias',
-    'norm_pre.weight': 'pre_norm.weight',
-    'norm_pre.bias': 'pre_norm.bias',
 }
+BEFORE = {'norm_pre.weight': 'pre_norm.weight', 'norm_pre.bias': 'pre_norm.bias'}  # which few of timm's have
 # What a ViT of timm may have and our encoder has not -> what it is.
 FOREIGN = {
     'reg_token': 'registers',
@@ -117,7 +116,7 @@ class TimmViTReader(ImageReader):
 
     def translate(self, weights: dict[str, Tensor], model: HasParts) -> dict[str, Tensor]:
         """See ``WeightReader.translate``."""
-        names = dict(OUTSIDE)
+        names = OUTSIDE | BEFORE
         for key in [key for key in weights if key.startswith('blocks.') and key.endswith(tuple(SCALES))]:
             _fold_scale(weights, key)
         if 'patch_embed.proj.weight' in weights:  # without a bias in CLIP's

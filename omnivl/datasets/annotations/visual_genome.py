@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from omnivl.registry import ANNOTATIONS
+from omnivl.structures import IMAGE
 
 from ..errors import AnnotationError
 from .base import AnnotationReader, Record, shorten
@@ -110,8 +111,8 @@ def _coco_ids(path: str) -> set[int]:
         return {image['cocoid'] for image in content.get('images', ()) if image.get('split') in ('val', 'test')}
     found = set()
     for row, item in enumerate(content if isinstance(content, list) else ()):
-        number = re.search(r'(\d{12})\.\w+$', str(item.get('image') if isinstance(item, dict) else item))
+        number = re.search(r'(\d{12})\.\w+$', str(item.get(IMAGE.name) if isinstance(item, dict) else item))
         if number is None:
-            raise AnnotationError(path, row, 'image', f"expected COCO's name of a picture, got {shorten(item)}")
+            raise AnnotationError(path, row, IMAGE.name, f"expected COCO's name of a picture, got {shorten(item)}")
         found.add(int(number[1]))
     return found

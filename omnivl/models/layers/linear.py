@@ -163,7 +163,8 @@ class _After(torch.autograd.Function):
         with torch.autocast(context.device, dtype, enabled):
             with torch.enable_grad():
                 source = values.detach().requires_grad_(wanted[2])
-                made = context.function(source)
+                # Not by __call__: a hook of a module may ask for a whole backward pass, which this is not.
+                made = getattr(context.function, 'forward', context.function)(source)
             rows = gradient.flatten(0, -2)
             of_weight = rows.T @ made.detach().flatten(0, -2) if wanted[3] else None
             of_bias = rows.sum(0) if wanted[4] else None
