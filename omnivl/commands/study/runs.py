@@ -84,6 +84,7 @@ class Conductor:
         jobs: Runs at a time.
         active: What runs, with its run and when it began.
         asked: The signal that asked it to end; 0 = none.
+        told: What was asked to save and to leave, which is done once.
     """
 
     plan: Plan
@@ -91,6 +92,7 @@ class Conductor:
     jobs: int
     active: dict[subprocess.Popen, tuple[Run, float]] = field(default_factory=dict)
     asked: int = 0
+    told: set[subprocess.Popen] = field(default_factory=set)
 
     def conduct(self, missing: Sequence[Run]) -> None:
         """Prepare the data and run what is missing.
@@ -116,8 +118,8 @@ class Conductor:
                 time.sleep(0.05)
                 for process in [process for process in self.active if process.poll() is not None]:
                     failed = self._finish(process, waiting) or failed
-                    if failed:
-                        self._end_all()
+                if failed or self.asked:
+                    self._end_all()
             if failed and not self.asked:
                 raise OmniVLRuntimeError(failed)
         if self.asked:
@@ -159,9 +161,7 @@ class Conductor:
                 done = subprocess.run([sys.executable, *words], stdout=file, stderr=file, env=environment())
             code = done.returncode
             if code and not self.asked:
-                raise OmniVLRuntimeError(
-                    f'{one.name} failed, exit code {code}: {last_line(log)}; its output is in {log}'
-                )
+                raise OmniVLRuntimeError(f'{one.name} failed, {told_end(code, log)}; its output is in {log}')
             if not code:
                 write_text(log.with_suffix('.key'), key)
 
@@ -193,7 +193,7 @@ class Conductor:
         ended = run.kind == 'test' or (last is not None and (not run.steps or number_in(last)[1] >= run.steps))
         if process.returncode or not ended:
             log = folder / 'log.txt'
-            return f'{run.title} failed, exit code {process.returncode}: {last_line(log)}; its output is in {log}'
+            return f'{run.title} failed, {told_end(process.returncode, log)}; its output is in {log}'
         said = dict(
             title=run.title,
             kind=run.kind,
@@ -215,7 +215,7 @@ class Conductor:
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
-        """Pass signals on to what runs, which saves and leaves, while the block runs."""
+        """Take note of signals while the block runs; what runs is then asked to save and to leave."""
         before = {number: signal.getsignal(number) for number in SIGNALS}
         heard = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
         for number in heard:
@@ -228,10 +228,10 @@ class Conductor:
 
     def _hear(self, number: int, _: FrameType | None) -> None:
         self.asked = number
-        self._end_all()
 
     def _end_all(self) -> None:
-        for process in self.active:
+        for process in self.active.keys() - self.told:
+            self.told.add(process)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
 
@@ -249,7 +249,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': os.pathsep.join(paths)}
 
 
-def last_line(log: Path) -> str:
-    """Return the last line of a log that says something."""
+def told_end(code: int, log: Path) -> str:
+    """Say how a process ended: the signal, or its exit code and the last line that it wrote."""
+    if code < 0:
+        return f'ended by {signal.Signals(-code).name}'
     lines = [line.strip() for line in log.read_text(encoding='utf-8', errors='replace').splitlines() if line.strip()]
-    return lines[-1] if lines else 'it said nothing'
+    return f'exit code {code}: {lines[-1] if lines else "it said nothing"}'
