@@ -1,6 +1,7 @@
 """What a study file says: arms, the stages of an arm, seeds, budgets, measures, and what is compared with what."""
 
 import runpy
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -132,7 +133,7 @@ def find_study(name: str) -> Path:
     for path in (Path(name), folder / name, folder / f'{name}.py'):
         if path.is_file():
             return path
-    known = ', '.join(sorted(path.stem for path in folder.glob('*.py')))
+    known = ', '.join(sorted(path.stem for path in folder.glob('[!_]*.py')))
     raise StudyError(f'there is no study {name}: give the path of a file, or one of {known or "none"}')
 
 
@@ -148,6 +149,8 @@ def load_study(path: Path) -> Study:
     Raises:
         StudyError: The file is no study.
     """
+    if str(home()) not in sys.path:  # a study may import what it shares with others of its project
+        sys.path.append(str(home()))
     try:
         found = runpy.run_path(str(path)).get(NAME)
     except OmniVLError:

@@ -189,6 +189,11 @@ class Planner:
         missing = [key for key in TEST_KEYS if settings.get(key) is None]
         if missing:
             raise StudyError(f'{measure.title}: {config} has no {" and no ".join(missing)}: nothing to test on')
+        tests = list(settings['test_evaluator'])
+        if measure.metric.rpartition('.')[0] not in tests:
+            raise StudyError(
+                f'{measure.title}: {config} has no test of {measure.metric}; its tests are {", ".join(tests)}'
+            )
         text = self._text(settings, (*TRAINING_KEYS, *VALIDATION_KEYS, 'load_from'))
         key = key_of('test', text, seed, trained.key, code_key((*TEST_CODE, *project_code(text))))
         title = f'{arm}, test of {Path(config).stem}, seed {seed}, budget {budget:g}'
