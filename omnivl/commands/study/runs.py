@@ -14,7 +14,6 @@ from pathlib import Path
 from statistics import mean
 from types import FrameType
 
-import omnivl
 from omnivl.errors import OmniVLRuntimeError
 from omnivl.storage.checkpoint import find_checkpoints, number_in
 from omnivl.storage.files import write_json, write_text
@@ -23,7 +22,7 @@ from .describe import Preparation
 from .plan import Plan, Run
 
 DONE = 'done.json'
-PACKAGE = Path(omnivl.__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[3]  # the folder that holds omnivl/
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
