@@ -36,7 +36,7 @@ IMAGE_MEASURES = (
     Measure('image.retrieval.t2i_r1', 'text to image, R@1', config=TESTED_AS),
     Measure('image.retrieval.i2t_r1', 'image to text, R@1', config=TESTED_AS),
     Measure('image.retrieval_unseen.t2i_r1', 'text to image, unseen pairs, R@1', config=TESTED_AS),
-    Measure('image.caption.attributes', 'image captions, attributes', config=TESTED_AS),
+    Measure('image.caption.slots', 'image captions, attributes', config=TESTED_AS),
     Measure('image.zero_shot.top1', 'zero-shot shapes', config=TESTED_AS),
     Measure('image.probe.top1', 'linear probe, shapes', config=f'{OWN}/probe_image.py'),
 )
@@ -44,7 +44,7 @@ VIDEO_MEASURES = (
     Measure('video.retrieval.t2v_r1', 'text to video, R@1', config=TESTED_AS),
     Measure('video.retrieval.v2t_r1', 'video to text, R@1', config=TESTED_AS),
     Measure('video.retrieval_unseen.t2v_r1', 'text to video, unseen pairs, R@1', config=TESTED_AS),
-    Measure('video.caption.attributes', 'video captions, attributes', config=TESTED_AS),
+    Measure('video.caption.slots', 'video captions, attributes', config=TESTED_AS),
     Measure('video.zero_shot.top1', 'zero-shot motions', config=TESTED_AS),
     Measure('video.probe.top1', 'linear probe, motions', config=f'{OWN}/probe_video.py'),
 )
