@@ -5,6 +5,7 @@ GROUPS = {
         'train': 'train or finetune the model of a config',
         'test': 'evaluate a checkpoint on the test data of a config',
         'finetune': 'finetune a model on pictures and clips of your own, in one line',
+        'study': 'compare configs over seeds and budgets, with error bars',
     },
     'Use a model': {
         'caption': 'write captions of images and videos',
@@ -50,4 +51,5 @@ DOORS = {
     'vocabulary': 'train_tokenizer.py',
     'flops': 'get_flops.py',
     'plan': 'plan_run.py',
+    'study': 'study.py',
 }

@@ -17,6 +17,7 @@ HELPS = {
     'num_eval': 'scenes of each of val, test and test_unseen',
     'num_frames': 'frames of a clip',
     'fps': 'frames per second of a clip',
+    'hard': '1 = more colours, shapes and relations, and two shapes of each colour never seen in training',
 }
 
 if __name__ == '__main__':

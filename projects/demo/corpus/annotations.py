@@ -12,7 +12,7 @@ import numpy as np
 from .manifest import CorpusParameters
 from .plan import Item, page_dir, youtube_id
 from .questions import QUESTIONS_PER_VISUAL, ask_clip, ask_picture, ten_answers
-from .world import ACTIONS, COLOURS, RELATIONS, SHAPES, SPLITS
+from .world import ACTIONS, SPLITS, WORLD, World
 
 # What the tool was called at first: the files stay the same to the byte.
 LICENSE = {'name': 'made by projects/demo/make_corpus.py', 'url': ''}
@@ -38,23 +38,23 @@ def write_annotations(root: Path, items: Sequence[Item], parameters: CorpusParam
             [item for item in of_kind[kind] if item.split == split] for kind in ('images', 'videos', 'video_labels')
         )
         _write_kinetics(folder / f'kinetics_{split}.csv', labelled, parameters.seconds)
-        questions, annotations = vqa(images, split, parameters.seed)
+        questions, annotations = vqa(images, split, parameters.seed, parameters.world)
         _write_json(folder / f'v2_OpenEnded_mscoco_{split}_questions.json', questions)
         _write_json(folder / f'v2_mscoco_{split}_annotations.json', annotations)
-        rows = msrvtt_qa(videos, parameters.seed)
+        rows = msrvtt_qa(videos, parameters.seed, parameters.world)
         _write_json(folder / f'msrvtt_qa_{split}.json', rows)
         if split == 'train':
             # As published: a plain list, the most frequent answer first.
             ranked = sorted(Counter(row['answer'] for row in rows).items(), key=lambda pair: (-pair[1], pair[0]))
             _write_json(folder / 'msrvtt_qa_answer_list.json', [answer for answer, _ in ranked])
-    _write_json(folder / 'slots.json', slots())
+    _write_json(folder / 'slots.json', slots(parameters.world))
 
 
-def slots() -> dict[str, dict[str, tuple[str, ...]]]:
+def slots(world: World = WORLD) -> dict[str, dict[str, tuple[str, ...]]]:
     """List the words of each attribute that a caption can get right or wrong, per modality."""
     return {
-        'image': {'colour': COLOURS, 'shape': SHAPES, 'relation': RELATIONS},
-        'video': {'colour': COLOURS, 'shape': SHAPES, 'action': ACTIONS},
+        'image': {'colour': world.colours, 'shape': world.shapes, 'relation': world.relations},
+        'video': {'colour': world.colours, 'shape': world.shapes, 'action': ACTIONS},
     }
 
 
@@ -85,13 +85,14 @@ def karpathy(items: Sequence[Item]) -> dict:
     return {'images': images, 'dataset': 'demo'}
 
 
-def vqa(items: Sequence[Item], split: str, seed: int) -> tuple[dict, dict]:
+def vqa(items: Sequence[Item], split: str, seed: int, world: World = WORLD) -> tuple[dict, dict]:
     """Ask questions about pictures, in the two files of VQAv2.
 
     Args:
         items: Items of kind ``images`` of one split; the number is the ``image_id``.
         split: Its name.
         seed: Of the corpus.
+        world: What there is to ask about.
 
     Returns:
         The questions file and the annotations file.
@@ -99,7 +100,7 @@ def vqa(items: Sequence[Item], split: str, seed: int) -> tuple[dict, dict]:
     questions, annotations = [], []
     for item in items:
         rng = _question_rng(item, seed)
-        for place, question in enumerate(ask_picture(item.scene, rng)):
+        for place, question in enumerate(ask_picture(item.scene, rng, world)):
             ids = {'image_id': item.number, 'question_id': item.number * 10 + place}
             questions.append({**ids, 'question': question.text})
             annotations.append(
@@ -120,19 +121,20 @@ def vqa(items: Sequence[Item], split: str, seed: int) -> tuple[dict, dict]:
     return {**head, 'task_type': 'Open-Ended', 'questions': questions}, {**head, 'annotations': annotations}
 
 
-def msrvtt_qa(items: Sequence[Item], seed: int) -> list[dict]:
+def msrvtt_qa(items: Sequence[Item], seed: int, world: World = WORLD) -> list[dict]:
     """Ask questions about clips, in the form of ``msrvtt_qa_train.json`` (VindLU, singularity, mmaction2).
 
     Args:
         items: Items of kind ``videos`` of one split.
         seed: Of the corpus.
+        world: What there is to ask about.
 
     Returns:
         Rows of question_id, video (relative to ``videos/``), question and answer.
     """
     rows = []
     for item in items:
-        asked = ask_clip(item.scene, _question_rng(item, seed))
+        asked = ask_clip(item.scene, _question_rng(item, seed), world)
         for place, question in enumerate(asked):
             rows.append(
                 {

@@ -10,6 +10,8 @@ from typing import ClassVar
 
 from omnivl.errors import OmniVLValueError
 
+from .world import HARD_WORLD, WORLD, World
+
 MANIFEST = 'manifest.json'
 
 
@@ -21,6 +23,7 @@ class Parameters:
         format: Raised whenever the same parameters give other files than before.
         folders: Top folders of the corpus, ours to remove and to fill.
         allowed: Least and greatest value of every number.
+        later: What was added after corpora had been made -> the value that they have; a manifest does not tell it.
         seed: Of every draw.
         size: Height and width of pictures and clips, pixels; even, as H.264 wants it.
 
@@ -31,6 +34,7 @@ class Parameters:
     format: ClassVar[int]
     folders: ClassVar[tuple[str, ...]]
     allowed: ClassVar[dict[str, tuple[int, int]]]
+    later: ClassVar[dict[str, int]] = {}
 
     seed: int = 0
     size: int = 64
@@ -57,6 +61,8 @@ class CorpusParameters(Parameters):
             clips in val and test.
         num_frames: Frames of a clip.
         fps: Frames per second of a clip.
+        hard: 1 = a world with more colours, shapes and relations, of which training never shows two shapes of each
+            colour.
 
     Raises:
         OmniVLValueError: A number is outside what the world can give.
@@ -72,13 +78,21 @@ class CorpusParameters(Parameters):
         'num_eval': (8, 300),  # more would leave too few scenes of the world to train on
         'num_frames': (8, 64),
         'fps': (1, 60),
+        'hard': (0, 1),
     }
+    later: ClassVar[dict[str, int]] = {'hard': 0}
 
     num_images: int = 8000
     num_videos: int = 4000
     num_eval: int = 200
     num_frames: int = 16
     fps: int = 8
+    hard: int = 0
+
+    @property
+    def world(self) -> World:
+        """What there is to be combined."""
+        return HARD_WORLD if self.hard else WORLD
 
     @property
     def seconds(self) -> int:
@@ -109,6 +123,11 @@ def fingerprint(root: Path, folders: Sequence[str] = CorpusParameters.folders) -
     return {'files': files, 'bytes': size, 'sha256': total.hexdigest()}
 
 
+def told(parameters: Parameters) -> dict[str, int]:
+    """Return the parameters as a manifest tells them."""
+    return {name: value for name, value in asdict(parameters).items() if parameters.later.get(name) != value}
+
+
 def is_finished(root: Path, parameters: Parameters) -> bool:
     """Tell whether a whole and unchanged corpus with these parameters is there already.
 
@@ -124,7 +143,7 @@ def is_finished(root: Path, parameters: Parameters) -> bool:
         found = {key: manifest[key] for key in ('format', 'parameters', 'files', 'bytes', 'sha256')}
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    if (found['format'], found['parameters']) != (parameters.format, asdict(parameters)):
+    if (found['format'], found['parameters']) != (parameters.format, told(parameters)):
         return False
     return all(found[key] == value for key, value in fingerprint(root, parameters.folders).items())
 
@@ -141,7 +160,7 @@ def write_manifest(root: Path, parameters: Parameters, counts: dict[str, dict[st
         What was written.
     """
     content = fingerprint(root, parameters.folders)
-    manifest = {'format': parameters.format, 'parameters': asdict(parameters), 'counts': counts, **content}
+    manifest = {'format': parameters.format, 'parameters': told(parameters), 'counts': counts, **content}
     temporary = root / f'{MANIFEST}.part'
     temporary.write_text(json.dumps(manifest, indent=1) + '\n', encoding='utf-8')
     os.replace(temporary, root / MANIFEST)

@@ -13,11 +13,13 @@ import numpy as np
 from .manifest import CorpusParameters
 from .world import (
     SPLITS,
+    WORLD,
     AnyScene,
     ClipScene,
     LoneScene,
     PictureScene,
     Scene,
+    World,
     clip_scenes,
     lone_scenes,
     picture_scenes,
@@ -72,7 +74,7 @@ def plan_corpus(parameters: CorpusParameters) -> list[Item]:
     Returns:
         The items, kind after kind and split after split.
     """
-    pictures, lone, clips = split_world(parameters.seed, parameters.num_eval)
+    pictures, lone, clips = split_world(parameters.seed, parameters.num_eval, parameters.world)
     captioned_images = round(parameters.num_images * CAPTIONED_IMAGES)
     captioned_videos = round(parameters.num_videos * CAPTIONED_VIDEOS)
     sources: dict[str, tuple[Mapping[str, Sequence[Scene]], int, Sequence[str]]] = {
@@ -94,22 +96,23 @@ def plan_corpus(parameters: CorpusParameters) -> list[Item]:
 
 
 def split_world(
-    seed: int, num_eval: int
+    seed: int, num_eval: int, world: World = WORLD
 ) -> tuple[dict[str, list[PictureScene]], dict[str, list[LoneScene]], dict[str, list[ClipScene]]]:
     """Deal all scenes to the splits; every corpus of this seed and number has the same split.
 
     Args:
         seed: Of the corpus.
         num_eval: Scenes of each of val, test and test_unseen, for pictures as for clips.
+        world: What there is.
 
     Returns:
         Split -> scenes, of the pictures, the lone shapes and the clips.
     """
-    lone = lone_scenes()
+    lone = lone_scenes(world)
     return (
-        split_scenes(picture_scenes(), num_eval, purpose_rng(seed, 'pictures')),
-        split_scenes(lone, int(HELD_OUT_LONE * len(lone)), purpose_rng(seed, 'lone shapes')),
-        split_scenes(clip_scenes(), num_eval, purpose_rng(seed, 'clips')),
+        split_scenes(picture_scenes(world), num_eval, purpose_rng(seed, 'pictures'), world.unseen),
+        split_scenes(lone, int(HELD_OUT_LONE * len(lone)), purpose_rng(seed, 'lone shapes'), world.unseen),
+        split_scenes(clip_scenes(world), num_eval, purpose_rng(seed, 'clips'), world.unseen),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .world import ACTION_PAIRS, GRID, ClipScene, LoneScene, PictureScene, Thing
+from .world import ACTION_PAIRS, DIAGONALS, GRID, ClipScene, LoneScene, PictureScene, Thing
 
 WORLD = 64.0
 # How far the corners of the widest shape reach beyond its radius.
@@ -29,6 +29,9 @@ PAINT = {
     'blue': (48, 106, 212),
     'purple': (150, 74, 190),
     'black': (44, 44, 52),
+    'orange': (240, 130, 30),
+    'brown': (120, 76, 42),
+    'pink': (240, 130, 180),
 }
 BACKGROUNDS = (
     ((250, 243, 232), (238, 224, 206)),
@@ -104,6 +107,10 @@ def layout_picture(scene: PictureScene, rng: np.random.Generator) -> list[Sprite
         The large shape and the small one.
     """
     large, small = rng.uniform(*LARGE), rng.uniform(*SMALL)
+    if scene.relation in DIAGONALS:
+        x0, x1 = _beside(large, small, first_leads='west' in scene.relation, rng=rng)
+        y0, y1 = _beside(large, small, first_leads='north' in scene.relation, rng=rng)
+        return [_sprite(scene.first, x0, y0, large, rng), _sprite(scene.second, x1, y1, small, rng)]
     along = _beside(large, small, first_leads=scene.relation in ('above', 'left of'), rng=rng)
     # Across the axis of the relation they may differ by less than half as much as along it.
     reach = 0.45 * abs(along[1] - along[0])
@@ -276,6 +283,12 @@ def _distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     if shape == 'triangle':
         v = v - np.float32(0.28)  # the middle of its height, not its centroid, is its centre
         return np.maximum(v, np.float32(0.866) * np.abs(u) - np.float32(0.5) * v) - np.float32(0.6)
+    if shape == 'diamond':
+        return (np.abs(u) + np.abs(v) - 1) * np.float32(0.7071)
+    if shape == 'ring':
+        return np.abs(np.sqrt(u * u + v * v) - np.float32(0.75)) - np.float32(0.25)
+    if shape == 'bar':
+        return np.maximum(np.abs(u) - 1, np.abs(v) - np.float32(0.3))
     upright = np.maximum(np.abs(u) - np.float32(0.36), np.abs(v) - 1)
     level = np.maximum(np.abs(u) - 1, np.abs(v) - np.float32(0.36))
     return np.minimum(upright, level)

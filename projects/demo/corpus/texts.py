@@ -8,7 +8,7 @@ from typing import Any
 
 from omnivl.errors import OmniVLFileNotFoundError
 
-from .world import ACTIONS, SHAPES
+from .world import ACTIONS
 
 # How a label becomes a text in the demo: in the words of the captions, so that labels and captions help each other.
 IMAGE_PROMPTS = ('a photo of a {}', 'a picture of a {}', 'one {} alone')
@@ -42,7 +42,8 @@ def training_texts(root: str | Path) -> Iterator[str]:
         yield row['multiple_choice_answer']
     for row in _read_json(folder / 'msrvtt_qa_train.json'):
         yield from (row['question'], row['answer'])
-    yield from (prompt.format(shape) for prompt in IMAGE_PROMPTS for shape in SHAPES)
+    shapes = _read_json(folder / 'slots.json')['image']['shape']
+    yield from (prompt.format(shape) for prompt in IMAGE_PROMPTS for shape in shapes)
     yield from (prompt.format(action) for prompt in VIDEO_PROMPTS for action in ACTIONS)
 
 

@@ -3,7 +3,8 @@
 A scene is its content, not its pixels: the shapes, how they stand, what they do. Position, size, tint and background
 are drawn when it is rendered (:mod:`projects.demo.corpus.render`), so one scene gives many pictures. Splits share no
 scene, and so no caption; every attribute of a held-out scene is known from training, only its combination is new. Four
-colour-shape pairs are in no scene but those of ``test_unseen``.
+colour-shape pairs are in no scene but those of ``test_unseen``; in the harder world, which has more of all, two of each
+colour.
 """
 
 import itertools
@@ -27,6 +28,10 @@ ACTION_PAIRS = (
 )
 ACTIONS = tuple(itertools.chain.from_iterable(ACTION_PAIRS))
 SPLITS = ('train', 'val', 'test', 'test_unseen')
+# What the harder world has besides.
+MORE_COLOURS = ('orange', 'brown', 'pink')
+MORE_SHAPES = ('diamond', 'ring', 'bar')
+DIAGONALS = ('northwest of', 'northeast of', 'southwest of', 'southeast of')
 # A lone shape stands in one cell of a GRID x GRID board: the "place" of its scene.
 GRID = 4
 
@@ -44,6 +49,42 @@ class Thing(NamedTuple):
 # Each shape once and four different colours, so that every colour and every shape is known from training.
 UNSEEN_THINGS = frozenset(
     {Thing('red', 'triangle'), Thing('blue', 'cross'), Thing('green', 'square'), Thing('yellow', 'circle')}
+)
+
+
+class World(NamedTuple):
+    """What there is to be combined.
+
+    Attributes:
+        colours: Of things.
+        shapes: Of things.
+        relations: Of two things in a picture.
+        unseen: Things that only ``test_unseen`` shows.
+    """
+
+    colours: tuple[str, ...]
+    shapes: tuple[str, ...]
+    relations: tuple[str, ...]
+    unseen: frozenset[Thing]
+
+    @property
+    def things(self) -> list[Thing]:
+        """Every colour-shape pair, the unseen ones included."""
+        return [Thing(colour, shape) for colour in self.colours for shape in self.shapes]
+
+
+WORLD = World(COLOURS, SHAPES, RELATIONS, UNSEEN_THINGS)
+_COLOURS, _SHAPES = (*COLOURS, *MORE_COLOURS), (*SHAPES, *MORE_SHAPES)
+HARD_WORLD = World(
+    _COLOURS,
+    _SHAPES,
+    (*RELATIONS, *DIAGONALS),
+    # Two shapes of each colour and two or three colours of each shape, so that all are known from training.
+    frozenset(
+        Thing(colour, _SHAPES[(2 * row + step) % len(_SHAPES)])
+        for row, colour in enumerate(_COLOURS)
+        for step in (0, 3)
+    ),
 )
 
 
@@ -138,47 +179,50 @@ AnyScene = TypeVar('AnyScene', bound=Scene)
 
 
 def all_things() -> list[Thing]:
-    """List every colour-shape pair of the world, the unseen ones included."""
-    return [Thing(colour, shape) for colour in COLOURS for shape in SHAPES]
+    """List every colour-shape pair of the usual world, the unseen ones included."""
+    return WORLD.things
 
 
-def picture_scenes() -> list[PictureScene]:
+def picture_scenes(world: World = WORLD) -> list[PictureScene]:
     """List every picture of two different things."""
-    pairs = itertools.permutations(all_things(), 2)
-    return [PictureScene(first, second, relation) for first, second in pairs for relation in RELATIONS]
+    pairs = itertools.permutations(world.things, 2)
+    return [PictureScene(first, second, relation) for first, second in pairs for relation in world.relations]
 
 
-def lone_scenes() -> list[LoneScene]:
+def lone_scenes(world: World = WORLD) -> list[LoneScene]:
     """List every picture of one thing."""
     return [
         LoneScene(thing, size, cell)
-        for thing in all_things()
+        for thing in world.things
         for size in ('large', 'small')
         for cell in range(GRID * GRID)
     ]
 
 
-def clip_scenes() -> list[ClipScene]:
+def clip_scenes(world: World = WORLD) -> list[ClipScene]:
     """List every clip of two different things."""
-    pairs = itertools.permutations(all_things(), 2)
+    pairs = itertools.permutations(world.things, 2)
     return [ClipScene(mover, other, action) for mover, other in pairs for action in ACTIONS]
 
 
-def split_scenes(scenes: Sequence[AnyScene], held_out: int, rng: np.random.Generator) -> dict[str, list[AnyScene]]:
+def split_scenes(
+    scenes: Sequence[AnyScene], held_out: int, rng: np.random.Generator, unseen_things: frozenset[Thing] = UNSEEN_THINGS
+) -> dict[str, list[AnyScene]]:
     """Deal scenes to the splits; no scene is in two of them.
 
     Args:
         scenes: All scenes of one kind.
         held_out: Scenes of each of val, test and test_unseen.
         rng: Decides the order.
+        unseen_things: Those that only test_unseen shows.
 
     Returns:
         Split -> its scenes: ``held_out`` of the seen things each for val and test, all others of the seen things for
         train, and ``held_out`` for test_unseen with at least one thing that the other splits never show.
     """
     shuffled = [scenes[index] for index in rng.permutation(len(scenes))]
-    seen = in_turn([scene for scene in shuffled if UNSEEN_THINGS.isdisjoint(scene.things)])
-    unseen = in_turn([scene for scene in shuffled if not UNSEEN_THINGS.isdisjoint(scene.things)])
+    seen = in_turn([scene for scene in shuffled if unseen_things.isdisjoint(scene.things)])
+    unseen = in_turn([scene for scene in shuffled if not unseen_things.isdisjoint(scene.things)])
     return {
         'train': seen[2 * held_out :],
         'val': seen[:held_out],

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.models.tokenizers.text import WordPieceTokenizer, train_vocabulary
-from projects.demo.corpus.manifest import SMOKE_PARAMETERS, CorpusParameters, fingerprint
+from projects.demo.corpus.manifest import SMOKE_PARAMETERS, CorpusParameters, fingerprint, told
 from projects.demo.corpus.plan import plan_corpus
 from projects.demo.corpus.questions import ask_clip, ask_picture, ten_answers
 from projects.demo.corpus.render import (
@@ -28,6 +29,8 @@ from projects.demo.corpus.world import (
     ACTION_PAIRS,
     ACTIONS,
     COLOURS,
+    DIAGONALS,
+    HARD_WORLD,
     RELATIONS,
     SHAPES,
     SPLITS,
@@ -317,3 +320,28 @@ def test_the_tool_reports_and_refuses(corpus, tmp_path):
     wrong = run('--out', str(tmp_path / 'wrong'), '--num-eval', '1000')
     assert wrong.returncode != 0 and 'num_eval is 1000' in wrong.stderr
     assert not (tmp_path / 'wrong').exists()
+
+
+def test_the_harder_world_keeps_its_unseen_things_out_of_training_and_shows_all_else(tmp_path):
+    """More of everything; the usual corpus is made as before, manifest and all."""
+    parameters = replace(SMOKE_PARAMETERS, hard=1, num_images=8000)
+    world = parameters.world
+    for items in ([item for item in plan_corpus(parameters) if item.split == split] for split in SPLITS):
+        shown = {thing for item in items for thing in item.scene.things}
+        assert (shown & world.unseen != set()) == (items[0].split == 'test_unseen')
+        if items[0].split == 'train':
+            assert shown == set(world.things) - world.unseen
+            assert {thing.colour for thing in shown} == set(world.colours)
+            assert {thing.shape for thing in shown} == set(world.shapes)
+    assert told(SMOKE_PARAMETERS) == {k: v for k, v in told(parameters).items() if k != 'hard'} | {'num_images': 32}
+    assert set(world.things) > set(all_things()) and set(world.relations) > set(RELATIONS)
+
+
+@pytest.mark.parametrize('relation', DIAGONALS)
+def test_diagonal_relations_are_true_on_both_axes(relation):
+    scenes = [scene for scene in picture_scenes(HARD_WORLD) if scene.relation == relation]
+    for scene, rng in sample_of(scenes, 50):
+        first, second = layout_picture(scene, rng)
+        assert (first.x < second.x) == ('west' in relation) and (first.y < second.y) == ('north' in relation)
+        reach = 1.12 * (first.radius + second.radius)
+        assert min(abs(first.x - second.x), abs(first.y - second.y)) > reach
