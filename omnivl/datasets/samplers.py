@@ -1,7 +1,7 @@
 """The order of the samples: seeded, independent of the number of processes, and resumable at any batch."""
 
 from collections.abc import Callable, Iterator, Mapping, Sized
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from mmengine.dist import get_dist_info
@@ -76,8 +76,8 @@ class EpochSampler(Sampler[SampleKey]):
         if ahead is not None and (window is None or ahead < 0):
             raise OmniVLValueError(f'EpochSampler: ahead={ahead} must not be negative, and needs window')
         self.ahead = (window or 0) if ahead is None else ahead
-        fetch = getattr(dataset, 'fetch_ahead', None)
-        self._fetch_ahead: Callable[[int], None] | None = fetch if self.ahead and cast(Any, dataset).is_served else None
+        served = self.ahead > 0 and getattr(dataset, 'is_served', False)
+        self._fetch_ahead: Callable[[int], None] | None = getattr(dataset, 'fetch_ahead', None) if served else None
         self.position = (0, 0)
         self.shift = 0
         self.global_batch = (batch_size or 1) * self.world_size

@@ -100,8 +100,8 @@ def test_a_run_that_a_launcher_starts_anew_resumes(monkeypatch, tmp_path, name):
         call_train(monkeypatch, config, *options)
     logs = [path.read_text() for path in sorted((tmp_path / 'run').glob('*/*.log'))]
     assert load_checkpoint(tmp_path / 'run/iter_5.pth')['train_loop']['iteration'] == 5
-    assert "resume = 'auto'" in load_checkpoint(tmp_path / 'run/iter_5.pth')['meta']['cfg']
-    assert "resume = '" + str(start) in load_checkpoint(tmp_path / 'run/iter_4.pth')['meta']['cfg'], logs
+    assert "resume='auto'" in load_checkpoint(tmp_path / 'run/iter_5.pth')['meta']['cfg']
+    assert "resume='" + str(start) in load_checkpoint(tmp_path / 'run/iter_4.pth')['meta']['cfg'], logs
 
 
 def test_a_run_that_died_before_its_first_checkpoint_does_not_take_an_older_one(monkeypatch, tmp_path):
@@ -120,8 +120,8 @@ def test_a_run_that_died_before_its_first_checkpoint_does_not_take_an_older_one(
     call_train(monkeypatch, config, '--cfg-options', 'train_cfg.max_iters=4', 'randomness.seed=2')
     again = load_checkpoint(run / 'iter_4.pth')
     assert (again['meta']['seed'], again['train_loop']['iteration']) == (2, 4)
-    assert "resume = 'auto'" in again['meta']['cfg']
-    assert "resume = 'auto'" not in load_checkpoint(run / 'iter_3.pth')['meta']['cfg']
+    assert "resume='auto'" in again['meta']['cfg']
+    assert "resume='auto'" not in load_checkpoint(run / 'iter_3.pth')['meta']['cfg']
 
 
 SRUN = """#!/bin/sh
