@@ -12,6 +12,8 @@ VERSION = re.search(r"__version__ = '(.+)'", (ROOT / 'omnivl/version.py').read_t
 
 # The official caption metrics; its tokenizer and METEOR run Java, which is looked for when they are asked for.
 CAPTION = ['pycocoevalcap>=1.2']
+# The files of Flowers-102.
+MATLAB = ['scipy>=1.10']
 # The tables of img2dataset.
 PARQUET = ['pyarrow>=15.0']
 # Images and videos at s3://, zip://...::https:// and so on; http:// and https:// alone need nothing.
@@ -28,7 +30,7 @@ LINT = ['mypy>=1.11', 'pydoclint>=0.6', 'ruff>=0.6']
 ONNX = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.5']
 # Playwright drives the chromium of the system (apt install chromium).
 TEST = ['playwright>=1.49', 'pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.5', 'scikit-learn>=1.3', *WEB]
-TEST += [*LINT, *DOCS, *PAGES, *DEMO, *ONNX]
+TEST += [*LINT, *DOCS, *PAGES, *DEMO, *MATLAB, *ONNX]
 
 
 class BuildWithConfigs(build_py):
@@ -93,6 +95,7 @@ setup(
         'caption': CAPTION,
         'demo': DEMO,
         'docs': DOCS,
+        'matlab': MATLAB,
         'onnx': ONNX,
         'parquet': PARQUET,
         'remote': REMOTE,

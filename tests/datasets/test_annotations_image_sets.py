@@ -237,7 +237,7 @@ def test_what_is_wrong_with_the_files_of_flowers(flowers):
     with pytest.raises(AnnotationError, match='no words for the classes'):
         assert flower_list(flowers, class_names_file=str(flowers / 'names.json')).class_names
     whole = (flowers / 'imagelabels.mat').read_bytes()
-    for content, message in ((b'text', 'is no MATLAB 5 file'), (whole[:150], 'cannot be read as a MATLAB 5 file')):
+    for content in (b'text', whole[:150]):
         (flowers / 'imagelabels.mat').write_bytes(content)
-        with pytest.raises(AnnotationError, match=message):
+        with pytest.raises(AnnotationError, match=r'imagelabels\.mat.* cannot be read as a MATLAB file: .'):
             list(flower_list(flowers))

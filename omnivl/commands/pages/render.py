@@ -59,4 +59,6 @@ def figure(value: float | None) -> str:
 def duration(seconds: float) -> str:
     """Write seconds as a person would say them."""
     minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 120:
+        return f'{minutes // 60} h {minutes % 60:02d} min'
     return f'{minutes} min {rest:02d} s' if minutes else f'{rest} s'

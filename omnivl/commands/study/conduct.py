@@ -8,10 +8,11 @@ from pathlib import Path
 
 from omnivl.storage.lock import lock_folder
 
+from ..pages.render import duration
 from .describe import FOLDER, Study, StudyError, find_study, load_study
 from .plan import Plan, Planner, Run
 from .report import write_results
-from .runs import Conductor, duration, is_done, is_prepared
+from .runs import Conductor, is_done, is_prepared
 
 
 def conduct(arguments: argparse.Namespace) -> None:

@@ -58,6 +58,11 @@ class Measure:
     after: Stage | None = None
     higher_is_better: bool = True
 
+    @property
+    def label(self) -> str:
+        """Its title, with the direction where less is better."""
+        return self.title + ('' if self.higher_is_better else ' (less is better)')
+
 
 @dataclass(frozen=True)
 class Preparation:

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
 from omnivl.places import PROJECTS, home
 from omnivl.storage.hashes import content_sha256, file_sha256
 
+PACKAGE = Path(__file__).resolve().parents[3]  # the folder that holds omnivl/
 # All that may change a weight, and all that may change a figure.
 TRAINING = ('datasets', 'engine', 'models', 'storage', 'structures', 'weights')
 TRAINING_CODE = ('omnivl/*.py', *(f'omnivl/{name}/**/*.py' for name in TRAINING))
@@ -36,12 +38,10 @@ def code_key(patterns: tuple[str, ...]) -> str:
         Sixteen hexadecimal digits.
     """
     root = home()
-    # In a wheel the package is above the folder of what lies beside it in a checkout.
-    package = root if (root / 'omnivl').is_dir() else root.parent.parent
     files = {
         str(path.relative_to(base)): file_sha256(path)
         for pattern in patterns
-        for base in [package if pattern.startswith('omnivl/') else root]
+        for base in [PACKAGE if pattern.startswith('omnivl/') else root]
         for path in base.glob(pattern)
         if path.is_file() and 'tests' not in path.parts
     }

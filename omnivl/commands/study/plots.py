@@ -83,6 +83,6 @@ def _draw_panels(measures: Sequence[Measure], draw: Callable[[Any, Measure], Non
     figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows), layout='constrained')
     for number, measure in enumerate(measures):
         axes = figure.add_subplot(rows, columns, number + 1)
-        axes.set_title(measure.title + ('' if measure.higher_is_better else ' (less is better)'), fontsize=9)
+        axes.set_title(measure.label, fontsize=9)
         draw(axes, measure)
     figure.savefig(path, dpi=110, metadata={'Software': None})

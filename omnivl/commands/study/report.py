@@ -8,11 +8,12 @@ from typing import Any
 
 from omnivl.storage.files import write_json, write_text
 
+from ..pages.render import duration
 from .describe import Measure, Study, StudyError
 from .figures import Spread, difference, spread
 from .plan import Cell, Plan, Run
 from .plots import plot_bars, plot_curves
-from .runs import duration, folder_of, is_done, read_done
+from .runs import folder_of, is_done, read_done
 
 
 @dataclass
@@ -175,13 +176,13 @@ def table_lines(study: Study, results: Mapping[str, Any]) -> list[str]:
         lines += [f'## Budget {budget:g}', '', *_head(head)]
         for measure in study.measures:
             cells = [_shown(known.get((arm, budget, measure.title))) for arm in study.arms]
-            lines.append(_row([_name(measure), *cells]))
+            lines.append(_row([measure.label, *cells]))
         lines.append('')
         if study.pairs:
             lines += _head(['difference by seed', *(f'{first} - {second}' for first, second in study.pairs)])
             for measure in study.measures:
                 cells = [_judged(compared.get((*pair, budget, measure.title))) for pair in study.pairs]
-                lines.append(_row([_name(measure), *cells]))
+                lines.append(_row([measure.label, *cells]))
             lines.append('')
     return lines
 
@@ -192,10 +193,6 @@ def _head(names: list[str]) -> list[str]:
 
 def _row(cells: list[str]) -> str:
     return f'| {" | ".join(cells)} |'
-
-
-def _name(measure: Measure) -> str:
-    return measure.title + ('' if measure.higher_is_better else ' (less is better)')
 
 
 def _shown(row: Mapping[str, Any] | None, sign: str = '') -> str:

@@ -18,11 +18,12 @@ from omnivl.errors import OmniVLRuntimeError
 from omnivl.storage.checkpoint import find_checkpoints, number_in
 from omnivl.storage.files import write_json, write_text
 
+from ..pages.render import duration
 from .describe import Preparation
+from .keys import PACKAGE
 from .plan import Plan, Run
 
 DONE = 'done.json'
-PACKAGE = Path(__file__).resolve().parents[3]  # the folder that holds omnivl/
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -49,8 +50,7 @@ def is_prepared(key: str, preparation: Preparation, out: Path) -> bool:
 
 def last_checkpoint(run: Run, out: Path) -> Path | None:
     """Find the last checkpoint of a training."""
-    found = find_checkpoints(folder_of(run, out))
-    return max(found, key=lambda path: number_in(path)[1]) if found else None
+    return next(iter(find_checkpoints(folder_of(run, out))), None)
 
 
 def commit() -> str:
@@ -63,14 +63,6 @@ def commit() -> str:
     except OSError:  # there is no git
         return ''
     return '' if answers[0].returncode else answers[0].stdout.strip() + ('+' if answers[1].stdout.strip() else '')
-
-
-def duration(seconds: float) -> str:
-    """Write a time for people."""
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f'{seconds:.0f} s'
-    return f'{minutes} min' if minutes < 120 else f'{minutes // 60} h {minutes % 60:02d} min'
 
 
 @dataclass

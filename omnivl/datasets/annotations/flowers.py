@@ -1,23 +1,19 @@
 """Oxford Flowers-102 as published: one folder of pictures, and two small files of MATLAB that say what they are."""
 
+import importlib
 import os
-import struct
-import zlib
 from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
 
+from omnivl.errors import OmniVLImportError
 from omnivl.registry import ANNOTATIONS
 
 from ..errors import AnnotationError
 from .base import AnnotationReader, Record
 from .files import read_json, require_file
 
-HEADER = 128  # bytes
-# Kinds of elements of a MATLAB 5 file that hold whole numbers, and the two that hold others.
-NUMBERS = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 9: 'f8', 12: 'i8', 13: 'u8'}
-MATRIX, COMPRESSED = 14, 15
 SETS = {'train': 'trnid', 'val': 'valid', 'test': 'tstid'}
 
 
@@ -79,35 +75,19 @@ class Flowers102(AnnotationReader):
 
 
 def read_matlab(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Read the arrays of whole numbers of a MATLAB 5 file, name -> int64 (N,), whatever their shape.
+    """Read the arrays of numbers of a MATLAB file, name -> int64 (N,), whatever their shape.
 
-    The format is published (MAT-File Format, The MathWorks); structures and strings are left out.
+    Raises:
+        AnnotationError: It cannot be read.
+        OmniVLImportError: scipy is not installed.
     """
-    with open(path, 'rb') as file:
-        data = file.read()
-    if len(data) <= HEADER or data[126:HEADER] != b'IM':
-        raise AnnotationError(os.fspath(path), None, None, 'is no MATLAB 5 file as published')
-    found = {}
     try:
-        for kind, content in _elements(data[HEADER:]):
-            if kind == COMPRESSED:
-                ((kind, content),) = _elements(zlib.decompress(content))
-            parts = list(_elements(content)) if kind == MATRIX else []
-            if len(parts) == 4 and parts[3][0] in NUMBERS:  # flags, shape, name, values
-                found[parts[2][1].decode()] = np.frombuffer(parts[3][1], '<' + NUMBERS[parts[3][0]]).astype(np.int64)
-    except (struct.error, zlib.error, ValueError) as error:
-        raise AnnotationError(os.fspath(path), None, None, f'cannot be read as a MATLAB 5 file: {error}') from error
-    return found
-
-
-def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield kind and bytes of the elements that lie one after the other; small ones have both in one word."""
-    place = 0
-    while place < len(data):
-        kind, size = struct.unpack_from('<II', data, place)
-        if kind >> 16:
-            yield kind & 0xFFFF, data[place + 4 : place + 4 + (kind >> 16)]
-            place += 8
-        else:
-            yield kind, data[place + 8 : place + 8 + size]
-            place += 8 + (size if kind == COMPRESSED else -(-size // 8) * 8)
+        matlab = importlib.import_module('scipy.io')
+    except ImportError as error:
+        raise OmniVLImportError("Flowers102 needs scipy: pip install 'omnivl[matlab]'") from error
+    try:
+        found = matlab.loadmat(path)
+    except Exception as error:  # scipy raises whatever a damaged file leads to
+        raise AnnotationError(os.fspath(path), None, None, f'cannot be read as a MATLAB file: {error}') from error
+    numbers = {name: values for name, values in found.items() if getattr(values, 'dtype', np.dtype('O')).kind in 'iuf'}
+    return {name: values.ravel().astype(np.int64) for name, values in numbers.items()}

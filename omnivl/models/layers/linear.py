@@ -149,6 +149,7 @@ class _After(torch.autograd.Function):
     def forward(
         context: Any, layer: Linear, function: Callable, values: Tensor, weight: Tensor, bias: Tensor, *trained: Tensor
     ) -> Tensor:
+        """Map float (..., J) to float (..., O), keeping ``values`` and what is trained alone."""
         device = values.device.type
         context.function, context.device = function, device
         context.autocast = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
@@ -157,6 +158,7 @@ class _After(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Make the output of the function again, and return the gradients of the arguments of ``forward``."""
         values, weight, *trained = context.saved_tensors
         enabled, dtype = context.autocast
         wanted = context.needs_input_grad

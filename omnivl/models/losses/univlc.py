@@ -91,6 +91,7 @@ class _WithGradients(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, loss: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+        """Compute ``loss(*tensors)``, a scalar, and keep its gradients alone."""
         context.wanted = context.needs_input_grad[1:]
         with torch.enable_grad():
             sources = [one.detach().requires_grad_(wanted) for one, wanted in zip(tensors, context.wanted)]
@@ -101,6 +102,7 @@ class _WithGradients(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Scale the gradients."""
         found = iter(context.saved_tensors)
         return None, *(gradient * next(found) if wanted else None for wanted in context.wanted)
 
