@@ -77,7 +77,7 @@ def test_what_is_missing_runs_once_and_equal_stages_are_shared(tmp_path, started
 
 def test_a_killed_run_and_a_stopped_study_go_on(tmp_path, started, monkeypatch, capsys):
     path, out = study_toys.write_study(tmp_path), tmp_path / 'out'
-    text = (tmp_path / 'toy.py').read_text().replace("'size': 13", "'size': 13, 'pause': 0.04")
+    text = (tmp_path / 'toy.py').read_text().replace("'type': 'ToyDataset'", "'type': 'ToyDataset', 'pause': 0.1")
     (tmp_path / 'toy.py').write_text(text)
     command = ['study', str(path), '--out', str(out), '--only', 'quick']
 
