@@ -75,7 +75,13 @@ class Flowers102(AnnotationReader):
 
 
 def read_matlab(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Read the arrays of numbers of a MATLAB file, name -> int64 (N,), whatever their shape.
+    """Read the arrays of numbers of a MATLAB file, whatever their shape.
+
+    Args:
+        path: File.
+
+    Returns:
+        dict: Name -> values, int64 (N,).
 
     Raises:
         AnnotationError: It cannot be read.
