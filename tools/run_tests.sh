@@ -20,20 +20,23 @@ echo '== lint'
     set -x
     "$PYTHON" -m ruff check .
     "$PYTHON" -m ruff format --check .
-    "$PYTHON" -m mypy
     "$PYTHON" -m pydoclint.main --quiet omnivl
 )
 
-echo '== documentation'
-(
-    set -x
-    "$PYTHON" -m sphinx -W --keep-going -q -b html docs docs/_build/html
-)
+# Each keeps one core busy for minutes.
+echo '== types and documentation, side by side'
+(set -x && exec "$PYTHON" -m mypy) &
+types=$!
+failed=0
+(set -x && exec "$PYTHON" -m sphinx -W --keep-going -q -b html docs docs/_build/html) || failed=$?
+wait "$types" || failed=$?
+[ "$failed" -eq 0 ] || exit "$failed"
 
 echo '== tests'
 # One thread is faster for models as small as those of the tests, and their sums then do not depend on the machine.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-# Side by side, a test at a time: on two busy cores two thirds of the time (of the tests of models, engine and weights);
-# whole files at a time (loadfile) leave one process waiting for the other. -n 0 runs them one after the other.
+# Side by side, a test at a time (whole files at a time leave one process waiting for the other), and one more at once
+# than there are cores, since many tests wait for processes that they have started. -n 0: one after the other.
+workers=$(($(nproc) + 1))
 set -x
-exec "$PYTHON" -m pytest -n auto --maxprocesses 8 --dist worksteal -rs --durations=5 "$@"
+exec "$PYTHON" -m pytest -n "$workers" --maxprocesses 8 --dist worksteal -rs --durations=5 "$@"
