@@ -1,6 +1,7 @@
 from . import decoders, encoders, losses, tokenizers
 from .data_preprocessor import VLDataPreprocessor
 from .momentum import FeatureQueues, MomentumEncoder
+from .normalizers import WaveformNormalizer
 from .omnivl import OmniVL
 from .tasks import OmniVLCaption, OmniVLClassifier, OmniVLPretrain, OmniVLQA, OmniVLRetrieval, TrunkModel
 from .trunk import VisualTrunk
@@ -17,6 +18,7 @@ __all__ = [
     'TrunkModel',
     'VLDataPreprocessor',
     'VisualTrunk',
+    'WaveformNormalizer',
     'decoders',
     'encoders',
     'losses',

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from omnivl.errors import OmniVLValueError
 
 FRAMES = 'frames'  # the kind of pixels in clips; an image is a clip of one frame
+WAVEFORM = 'waveform'  # the kind of sound: samples of one channel in [-1, 1]
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Modality:
         suffixes: How names of its files end, in lower case, with the dot.
         loader: The transform that loads its files (registry ``TRANSFORMS``).
         tokenizer: What makes tokens of it where a config does not say (registry ``MODELS``).
-        templates: The prompts that classes are put into where a config does not say (see ``datasets/prompts.py``).
+        templates: The prompts that classes are put into where a config does not say, themselves or their name (see
+            ``datasets/prompts.py``).
         kind: What its values are: the name of its entries in ``PACKERS``, ``NORMALIZERS`` and ``PICTURES``.
         has_time: Whether its values have time stamps, and models look for what changes between them.
     """
@@ -34,7 +36,7 @@ class Modality:
     suffixes: tuple[str, ...]
     loader: str
     tokenizer: str
-    templates: str
+    templates: str | tuple[str, ...]
     kind: str = FRAMES
     has_time: bool = True
 
@@ -58,7 +60,18 @@ VIDEO = Modality(
     tokenizer='VideoTokenizer',
     templates='actionclip',
 )
-MODALITIES: dict[str, Modality] = {modality.name: modality for modality in (IMAGE, VIDEO)}
+AUDIO = Modality(
+    name='audio',
+    plural='sounds',
+    letter='a',
+    suffixes=('.wav', '.flac', '.mp3', '.m4a', '.aac', '.oga', '.opus', '.ogg', '.mka', '.weba'),
+    loader='LoadAudio',
+    tokenizer='SpectrogramTokenizer',
+    templates=('the sound of {}', 'a recording of {}', '{}'),
+    kind=WAVEFORM,
+    has_time=False,  # its values are evenly spaced, so time stamps would say nothing
+)
+MODALITIES: dict[str, Modality] = {modality.name: modality for modality in (IMAGE, VIDEO, AUDIO)}
 
 
 def register_modality(modality: Modality) -> Modality:

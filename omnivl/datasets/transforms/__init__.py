@@ -9,6 +9,7 @@ from .sampling import clip_indices, segment_indices
 from .text import CleanCaption, CleanQuestion, TokenizeText, clean_caption, clean_question
 from .views import AugmentedViews, ShuffleFrames, ThreeCrop
 from .visual import CenterCrop, ColorContrast, RandomFlip, RandomResizedCrop, RandomShift, Resize
+from .waveforms import WaveformPacker
 
 __all__ = [
     'AugmentedViews',
@@ -35,6 +36,7 @@ __all__ = [
     'TokenizeText',
     'VideoDecoder',
     'VideoReader',
+    'WaveformPacker',
     'build_decoder',
     'clean_caption',
     'clean_question',

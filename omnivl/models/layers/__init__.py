@@ -10,6 +10,7 @@ from .blocks import (
 )
 from .drop_tokens import drop_tokens
 from .factorised_positions import FactorisedPositions
+from .log_mel import LogMel, mel_filters
 from .pooling import AttentionalPooler
 from .pos_embed import fit_space_embedding, resize_space_embedding, resize_time_embedding
 
@@ -20,6 +21,7 @@ __all__ = [
     'FactorisedPositions',
     'FeedForward',
     'FeedForwardBlock',
+    'LogMel',
     'SelfAttention',
     'SelfAttentionBlock',
     'SpaceTimeBlock',
@@ -27,6 +29,7 @@ __all__ = [
     'drop_tokens',
     'fit_space_embedding',
     'make_drop_path',
+    'mel_filters',
     'resize_space_embedding',
     'resize_time_embedding',
 ]

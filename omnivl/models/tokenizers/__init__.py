@@ -1,3 +1,4 @@
+from .audio import SpectrogramTokenizer, WaveformTokenizer
 from .byte_pair import BytePairTokenizer
 from .image import ImageTokenizer
 from .text import PretrainedTokenizer, TextTokenizer, WordPieceTokenizer
@@ -7,7 +8,9 @@ __all__ = [
     'BytePairTokenizer',
     'ImageTokenizer',
     'PretrainedTokenizer',
+    'SpectrogramTokenizer',
     'TextTokenizer',
     'VideoTokenizer',
+    'WaveformTokenizer',
     'WordPieceTokenizer',
 ]
