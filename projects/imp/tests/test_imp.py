@@ -20,7 +20,7 @@ from omnivl.engine.compilation import compile_model
 from omnivl.evaluation.base import serving
 from omnivl.models.interfaces import Contrasts
 from omnivl.registry import MODELS
-from projects.imp.model import ExpertFeedForward, IMPPretrain, Pair, choose_tokens, pair_loss
+from projects.imp.model import EncoderLayer, ExpertFeedForward, IMPPretrain, Pair, choose_tokens, pair_loss
 from projects.imp.model.experts import group_sizes
 
 
@@ -86,7 +86,7 @@ def test_groups_do_not_depend_on_each_other_and_samples_of_one_do():
 def test_a_token_that_no_expert_takes_goes_by_the_residual_alone():
     model = make_model(experts=dict(capacity_factor=0.25))  # an expert in four tokens
     layer, tokens = model.trunk.encoder.layers[1], torch.randn(2, 8, WIDTH)
-    gates, index = layer.feed_forward.experts.route(layer.feed_forward.norm(tokens).view(1, 16, WIDTH), 1)
+    _, index = layer.feed_forward.experts.route(layer.feed_forward.norm(tokens).view(1, 16, WIDTH), 1)
     left = sorted(set(range(16)) - set(index.flatten().tolist()))
     assert len(left) >= 12
     out = layer.feed_forward(tokens)
@@ -193,11 +193,9 @@ def test_spaces_are_one_or_one_for_each_pair():
 
 def test_one_set_of_layers_reads_everything():
     model = make_model()
-    layers = [module for module in model.modules() if type(module).__name__ == 'EncoderLayer']
-    assert len(layers) == 2
-    assert not any(
-        'layers' in name for part in ('visual', 'text', 'audio') for name in dir(model.trunk.parts[f'{part}_encoder'])
-    )
+    assert sum(isinstance(module, EncoderLayer) for module in model.modules()) == 2
+    for part in ('visual_encoder', 'text_encoder', 'audio_encoder'):
+        assert not any(isinstance(module, EncoderLayer) for module in model.trunk.parts[part].modules())
 
 
 @pytest.mark.skipif('recompile_limit' not in torch.compile.__kwdefaults__, reason='an older torch has no such option')
@@ -229,7 +227,7 @@ def test_what_is_wrong_has_its_line(tmp_path):
         experts(capacity_factor=5)
     with pytest.raises(ValueError, match='num_sparse must be from 0 to depth=2, got 3'):
         MODELS.build(dict(trunk_config(), encoder=dict(width=8, depth=2, num_heads=2, num_sparse=3)))
-    with pytest.raises(ValueError, match="common_space must be one of .*, got 'one'"):
+    with pytest.raises(ValueError, match=r"common_space must be one of .*, got 'one'"):
         make_model(common_space='one')
     with pytest.raises(ValueError, match=r"factors of pairs must not be negative, got \{'audio_text': -1\}"):
         make_model(options=dict(pairs=dict(audio_text=-1)))
@@ -240,11 +238,11 @@ def test_what_is_wrong_has_its_line(tmp_path):
     model = make_model(options=dict(tasks=dict(some={})))
     with pytest.raises(ValueError, match=r"the task 'other' of train_dataloader has no settings .* \['some'\]"):
         model.loss(make_batch(task='other', losses=('contrast',)))
-    with pytest.raises(ValueError, match="the task 'some' has the loss class, and model.tasks no classes for it"):
+    with pytest.raises(ValueError, match=r"the task 'some' has the loss class, and model.tasks no classes for it"):
         make_model(options=dict(tasks=dict(some={})), vocab_file=write_vocabulary(tmp_path)).loss(
             make_batch(task='some', losses=('class',))
         )
-    with pytest.raises(ValueError, match='classifies among 3 names of model.tasks, and its batch has the label 3'):
+    with pytest.raises(ValueError, match=r'classifies among 3 names of model.tasks, and its batch has the label 3'):
         class_model(tmp_path).loss(make_batch(task='labels', losses=('class',), labels=torch.tensor([0, 3, 1, 1])))
     with pytest.raises(ValueError, match='has samples without a label'):
         class_model(tmp_path).loss(make_batch(task='labels', losses=('class',)))
