@@ -44,7 +44,8 @@ def read(path):
 def loaders(cfg):
     """All loaders of a config, those that an evaluation trains a probe on included."""
     roles = [cfg.get(f'{role}_dataloader') or {} for role in ('train', 'val', 'test')]
-    found = [loader for role in roles for loader in role.values()]
+    # A stream of several tasks has the loader of each.
+    found = [one for role in roles for loader in role.values() for one in loader.get('tasks', dict(_=loader)).values()]
     for evaluator in (
         evaluator for role in ('val', 'test') for evaluator in (cfg.get(f'{role}_evaluator') or {}).values()
     ):
@@ -94,8 +95,9 @@ def test_every_pipeline_makes_pictures_the_size_of_the_model(path, odd):
             if not getattr(step, 'text_only', False) and not isinstance(step, PackSample):
                 results = step(results)
         sizes.add(results['frames'].shape[1:3])
-    size = cfg.model.trunk.visual_encoder.get('image_size', min(sizes, default=(0,))[0])
-    assert sizes == {(size, size)} or 'cifar' in path.stem
+    made_for = cfg.model.trunk.visual_encoder.get('image_size', min(sizes, default=(0,))[0])
+    several = made_for if isinstance(made_for, list | tuple) else [made_for]
+    assert sizes == {(size, size) for size in several} or 'cifar' in path.stem
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=names(CONFIGS))
@@ -143,7 +145,8 @@ def test_model_and_data_share_their_tokenizer_and_resolution(path):
                 # Classes need no text; a captioned set without word pieces is a slip.
                 assert getattr(source.type, '__name__', str(source.type)).endswith('LabelDataset')
             for name in {'RandomResizedCrop', 'Resize', 'CenterCrop'} & steps.keys():
-                assert steps[name].size == cfg.model.trunk.visual_encoder.get('image_size', 64)
+                made_for = cfg.model.trunk.visual_encoder.get('image_size', 64)
+                assert steps[name].size in (made_for if isinstance(made_for, list | tuple) else [made_for])
             if 'LoadVideo' in steps and 'num_frames' in cfg.model.trunk.visual_encoder:
                 assert steps['LoadVideo'].num_frames == cfg.model.trunk.visual_encoder.num_frames
             if 'CleanQuestion' in steps:
