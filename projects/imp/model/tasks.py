@@ -71,13 +71,7 @@ class IMPStep(TrainingStep):
     def vector(self, source: str) -> Tensor:
         """Encode a modality of the batch: float (B, D)."""
         if source not in self._vectors:
-            trunk, batch = self.model.trunk, self.batch
-            if source == VISUAL:
-                features = trunk.encode_frames(batch.frames, self.drop.get(source, 0.0))
-            elif source == TEXT:
-                features = trunk.encode_text(*batch.texts)
-            else:
-                features = trunk.encode_audio(batch.inputs[SOUND], batch.masks.get(SOUND), self.drop.get(source, 0.0))
+            features = self.model.trunk.encode_source(self.batch, source, self.drop.get(source, 0.0))
             self._vectors[source] = features.pooled
         return self._vectors[source]
 
@@ -120,8 +114,9 @@ class IMPStep(TrainingStep):
 
     @property
     def labels(self) -> Tensor:
-        """The true classes, int64 (B,)."""
-        return cast(Tensor, self.batch.labels)  # see ``IMPPretrain.loss``
+        """The true classes, int64 (B,); of samples with several the share of each, float (B, C), as published."""
+        labels = cast(Tensor, self.batch.labels)  # see ``IMPPretrain.loss``
+        return labels if labels.ndim == 1 else labels / labels.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 @MODELS.register_module()
@@ -210,8 +205,11 @@ class IMPPretrain(TrunkModel):
 
     def _check_labels(self, batch: VLBatch) -> None:
         classes = self.class_texts(batch)[0].shape[0]
-        if batch.labels is None or int(batch.labels.max()) >= classes:
-            got = 'samples without a label' if batch.labels is None else f'the label {int(batch.labels.max())}'
+        labels = batch.labels
+        several = labels is not None and labels.ndim == 2
+        if labels is None or (labels.shape[1] != classes if several else int(labels.max()) >= classes):
+            got = 'samples without a label' if labels is None else f'the label {int(labels.max())}'
+            got = f'{labels.shape[1]} classes' if several else got
             raise OmniVLValueError(
                 f'the task {batch.task!r} classifies among {classes} names of model.tasks, and its batch has {got}: '
                 'take LabelDatasets, and the names of their classes'

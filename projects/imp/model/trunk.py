@@ -39,6 +39,7 @@ class IMP(VisualTrunk):
             vector for visuals and another for sounds; ``'joint'``: there is one for all.
         temperature: Initial temperature of each pair (published: 0.2, and 1.0 with experts).
         temperature_range: The temperatures are clamped to it before every training step.
+        shown: What evaluations and inference compare texts with: ``'visual'``, or ``'audio'`` for a test of sounds.
         parts: What a task asks for; all is there.
     """
 
@@ -55,6 +56,7 @@ class IMP(VisualTrunk):
         common_space: str = 'disjoint',
         temperature: float = 0.2,
         temperature_range: tuple[float, float] = (0.005, 2.0),
+        shown: str = VISUAL,
         parts: Collection[str] = (),
     ) -> None:
         width = encoder['width']
@@ -70,6 +72,12 @@ class IMP(VisualTrunk):
         if audio_encoder is not None:
             self.audio_encoder = MODELS.build(dict(type='AudioEmbedding') | dict(audio_encoder, width=width))
             sources.append(SOUND)
+        if shown not in sources or shown == TEXT:
+            raise OmniVLValueError(
+                f'shown must be {VISUAL!r}, or {SOUND!r} of a model with an audio_encoder, got {shown!r} (set '
+                'model.trunk.shown)'
+            )
+        self.shown = shown
         self.common_space = common_space
         pairs = list(combinations(sources, 2))
         ways = [way for pair in pairs for way in (pair, pair[::-1])]
@@ -94,11 +102,19 @@ class IMP(VisualTrunk):
         return self._tokenizer
 
     def encode(self, batch: VLBatch) -> VisualFeatures:
-        """Encode the visuals of a batch to tokens (B, S, D) and one vector each (B, D), their mean."""
-        return self.encode_frames(batch.frames)
+        """Encode what is ``shown`` of a batch to tokens (B, S, D) and one vector each (B, D), their mean."""
+        return VisualFeatures(*self.encode_source(batch, self.shown))
+
+    def encode_source(self, batch: VLBatch, source: str, drop: float = 0.0) -> TextFeatures | VisualFeatures:
+        """Encode a modality of a batch, ``'visual'``, ``'audio'`` or ``'text'``, with a share ``drop`` left out."""
+        if source == VISUAL:
+            return self.encode_frames(batch.frames, drop)
+        if source == TEXT:
+            return self.encode_text(*batch.texts)
+        return self.encode_audio(batch.inputs[SOUND], batch.masks.get(SOUND), drop)
 
     def encode_frames(self, frames: Tensor, drop: float = 0.0) -> VisualFeatures:
-        """Encode normalised pixels, float (B, T, 3, H, W), as ``encode``, with a share ``drop`` of tokens left out."""
+        """Encode normalised pixels, float (B, T, 3, H, W), as ``encode`` does visuals."""
         return VisualFeatures(*self._through(self.visual_encoder, *self.visual_encoder(frames, drop)))
 
     def encode_text(self, text_ids: Tensor, text_mask: Tensor) -> TextFeatures:
@@ -124,13 +140,21 @@ class IMP(VisualTrunk):
         return self.heads[self._head_name(source, target)](pooled)
 
     def project_visual(self, pooled: Tensor) -> Tensor:
-        """Map the vectors of visuals (B, D) to unit vectors of the space with texts, float32 (B, E)."""
-        return self.project(pooled, VISUAL, TEXT)
+        """Map the vectors of what is ``shown`` (B, D) to unit vectors of its space with texts, float32 (B, E)."""
+        return self.project(pooled, self.shown, TEXT)
 
     def embed_text(self, text_ids: Tensor, text_mask: Tensor) -> Tensor:
-        """Encode texts, int64 (B, L) with mask, to unit vectors of the space with visuals, float32 (B, E)."""
-        return self.project(self.encode_text(text_ids, text_mask).pooled, TEXT, VISUAL)
+        """Encode texts, int64 (B, L) with mask, to unit vectors of the space with what is ``shown``, float32 (B, E)."""
+        return self.project(self.encode_text(text_ids, text_mask).pooled, TEXT, self.shown)
+
+    def embed_pair(self, batch: VLBatch, first: str, second: str) -> tuple[Tensor, Tensor]:
+        """Map two modalities of a batch, by their names, to unit vectors of their space, float32 (B, E) each."""
+        one, other = (SOUND if name == SOUND else VISUAL for name in (first, second))
+        return (
+            self.project(self.encode_source(batch, one).pooled, one, other),
+            self.project(self.encode_source(batch, other).pooled, other, one),
+        )
 
     def temperature_value(self) -> float:
-        """Return the temperature between visuals and texts."""
-        return self.temperatures[pair_name(VISUAL, TEXT)]().item()
+        """Return the temperature between texts and what is ``shown``."""
+        return self.temperatures[pair_name(self.shown, TEXT)]().item()

@@ -174,6 +174,31 @@ def test_classes_are_told_by_their_embedded_names(tmp_path):
     assert losses['loss_class'] > 0 and losses['loss_contrast'] > 0
 
 
+def test_several_classes_share_the_probability(tmp_path):
+    model = class_model(tmp_path)
+    rows = torch.tensor([[1, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]])
+    batch = make_batch(labels=rows, task='labels', losses=('class',))
+    log = model.step_type(model, batch).class_logits.log_softmax(1)
+    expected = -((log[0, 0] + log[0, 1]) / 2 + log[1, 2] + log[3, 0]) / 4
+    assert torch.allclose(model.loss(batch)['loss_class'], expected, atol=1e-5)
+    batch.labels = rows[:, :2]
+    with pytest.raises(ValueError, match='classifies among 3 names of model.tasks, and its batch has 2 classes'):
+        model.loss(batch)
+
+
+def test_what_is_shown_is_compared_with_texts():
+    batch = make_batch()
+    seen, heard = make_model().trunk, make_model(shown='audio').trunk
+    assert torch.equal(seen.encode(batch).pooled, heard.encode_source(batch, 'visual').pooled)
+    texts = heard.encode_text(*batch.texts).pooled
+    assert torch.equal(heard.embed_text(*batch.texts), heard.project(texts, 'text', 'audio'))
+    sounds = heard.encode(batch).pooled
+    assert torch.equal(heard.project_visual(sounds), heard.project(sounds, 'audio', 'text'))
+    first, second = seen.embed_pair(batch, 'video', 'audio')
+    assert torch.equal(first, seen.project(seen.encode(batch).pooled, 'visual', 'audio'))
+    assert torch.equal(second, seen.project(sounds, 'audio', 'visual'))
+
+
 def test_tokens_are_dropped_by_the_task_and_in_training_alone():
     model = make_model(options=dict(tasks=dict(half=dict(drop=dict(visual=0.5, audio=0.25)), whole={})))
     seen = []
@@ -227,6 +252,8 @@ def test_what_is_wrong_has_its_line(tmp_path):
         experts(capacity_factor=5)
     with pytest.raises(ValueError, match='num_sparse must be from 0 to depth=2, got 3'):
         MODELS.build(dict(trunk_config(), encoder=dict(width=8, depth=2, num_heads=2, num_sparse=3)))
+    with pytest.raises(ValueError, match="shown must be 'visual', or 'audio' of a model with an audio_encoder"):
+        make_model(shown='audio', audio_encoder=None)
     with pytest.raises(ValueError, match=r"common_space must be one of .*, got 'one'"):
         make_model(common_space='one')
     with pytest.raises(ValueError, match=r"factors of pairs must not be negative, got \{'audio_text': -1\}"):
