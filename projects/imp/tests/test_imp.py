@@ -182,7 +182,7 @@ def test_several_classes_share_the_probability(tmp_path):
     expected = -((log[0, 0] + log[0, 1]) / 2 + log[1, 2] + log[3, 0]) / 4
     assert torch.allclose(model.loss(batch)['loss_class'], expected, atol=1e-5)
     batch.labels = rows[:, :2]
-    with pytest.raises(ValueError, match='classifies among 3 names of model.tasks, and its batch has 2 classes'):
+    with pytest.raises(ValueError, match=r'classifies among 3 names of model.tasks, and its batch has 2 classes'):
         model.loss(batch)
 
 
