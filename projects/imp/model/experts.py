@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.models.layers.blocks import Residual, ResidualOptions
+from omnivl.models.losses.univlc import full_precision
 
 GROUPS = ('batch', 'sample')
 ROUTER_STD = 0.02  # of the router's weights at their start, as in IMP's code
@@ -113,7 +114,7 @@ class ExpertFeedForward(nn.Module):
 
     def route(self, tokens: Tensor, capacity: int, real: Tensor | None = None) -> Choice:
         """Let the experts choose among the tokens of each group, float (G, n, D); always in float32."""
-        with torch.autocast(tokens.device.type, enabled=False):
+        with full_precision(tokens.device.type):
             probabilities = F.linear(tokens.float(), self.router.float()).softmax(dim=-1)
             return choose_tokens(probabilities, capacity, real)
 

@@ -1,7 +1,7 @@
 """Training IMP (2305.06324): each step is one task, with its own modalities, dropped tokens and losses."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import combinations
 from typing import cast
@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 from omnivl.datasets.prompts import fill_prompt
 from omnivl.errors import OmniVLValueError
 from omnivl.models.data_preprocessor import pad_text
+from omnivl.models.losses.univlc import full_precision
 from omnivl.models.tasks.base import ModelOptions, TrainingStep, TrunkModel
 from omnivl.registry import ANNOTATIONS, MODELS
 from omnivl.structures import FRAMES, MODALITIES, VLBatch
@@ -50,6 +51,14 @@ class TaskSettings:
         return list(ANNOTATIONS.build(dict(self.classes)).class_names or ())
 
 
+def make_settings(task: str, settings: Mapping) -> TaskSettings:
+    """Make the settings of a task of what a config says of it; a name that none has is refused."""
+    known = [one.name for one in fields(TaskSettings)]
+    if unknown := sorted(set(settings) - set(known)):
+        raise OmniVLValueError(f'model.tasks.{task} has {unknown}; allowed are {known}')
+    return TaskSettings(**settings)
+
+
 class IMPStep(TrainingStep):
     """A step over the modalities that its batch has, each encoded at most once."""
 
@@ -76,11 +85,12 @@ class IMPStep(TrainingStep):
         return self._vectors[source]
 
     def has(self, source: str) -> Tensor:
-        """Tell which samples have a modality, bool (B,): those with real samples of sound or real words."""
-        mask = self.batch.masks.get(SOUND) if source == SOUND else self.batch.text_mask if source == TEXT else None
-        if mask is None:
-            return torch.ones(len(self.batch), dtype=torch.bool, device=self.vector(source).device)
-        return mask.any(dim=1)
+        """Tell which samples have a modality, bool (B,): those with real samples of sound, or with words."""
+        if source == TEXT:
+            return self.batch.texts[1].sum(dim=1) > 2  # more than [CLS] and [SEP]
+        if source == SOUND and SOUND in self.batch.masks:
+            return self.batch.masks[SOUND].any(dim=1)
+        return torch.ones(len(self.batch), dtype=torch.bool, device=self.vector(source).device)
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -109,7 +119,7 @@ class IMPStep(TrainingStep):
         trunk = self.model.trunk
         names = trunk.project(trunk.encode_text(*self.model.class_texts(self.batch)).pooled, TEXT, source)
         own = trunk.project(self.vector(source), source, TEXT)
-        with torch.autocast(own.device.type, enabled=False):  # bf16 has 3 digits, as in ``univlc_loss``
+        with full_precision(own.device.type):  # bf16 has 3 digits, as in ``univlc_loss``
             return own @ names.T / trunk.temperatures[pair_name(source, TEXT)]()
 
     @property
@@ -157,7 +167,7 @@ class IMPPretrain(TrunkModel):
         ]
         super().__init__(trunk=trunk, losses=losses, **options)
         self.use_labels = use_labels
-        self.tasks = {name: TaskSettings(**settings) for name, settings in (tasks or {}).items()}
+        self.tasks = {name: make_settings(name, settings) for name, settings in (tasks or {}).items()}
         self._class_texts: dict[str | None, tuple[Tensor, Tensor]] = {}
 
     @classmethod

@@ -49,7 +49,7 @@ def make_model(seed=0, options=None, **changes):
 def make_batch(count=4, modality='video', frames=4, sound=True, seed=0, **fields):
     """Visuals with sound, of which the second one has none and the third one half, and texts of several lengths."""
     draw = torch.Generator().manual_seed(seed)
-    text_mask = torch.arange(6) < torch.randint(2, 7, (count, 1), generator=draw)
+    text_mask = torch.arange(6) < torch.randint(3, 7, (count, 1), generator=draw)
     text_mask[0] = True
     inputs = {modality: torch.randn(count, frames, 3, SIDE, SIDE, generator=draw)}
     masks = {}

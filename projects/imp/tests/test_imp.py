@@ -118,6 +118,24 @@ def test_the_contrast_is_its_loop_and_leaves_out_who_lacks_one_of_the_two():
     assert torch.allclose(factors.loss(replace(batch, losses=('contrast',)))['loss_contrast'], by_factor, atol=1e-5)
 
 
+def test_a_text_without_words_is_no_text():
+    model, batch = make_model(), make_batch(sound=False, losses=('contrast',))
+    batch.text_mask[1, 2:] = False
+    (pair,) = model.step_type(model, batch).pairs
+    assert pair.real.tolist() == [True, False, True, True]
+
+
+def test_a_spectrogram_has_positions_in_time_and_over_its_bins():
+    spectrogram = dict(
+        type='SpectrogramTokenizer', patch_size=(4, 4), log_mel=dict(rate=160, bins=8, frame_length=16, hop_length=8)
+    )
+    trunk = make_model(audio_encoder=dict(tokenizer=spectrogram, grid=(6, 2))).trunk
+    batch = make_batch()
+    tokens, real = trunk.audio_encoder(batch.inputs['audio'], batch.masks['audio'])
+    assert tokens.shape == (4, 6, WIDTH)  # 12 windows of 8 samples, in three patches over time and two over the bins
+    assert real.sum(dim=1).tolist() == [6, 0, 4, 6]
+
+
 def test_a_batch_without_any_sound_has_a_contrast_of_zero_and_finite_gradients():
     one, other = (torch.randn(3, 8, requires_grad=True) for _ in range(2))
     loss = pair_loss(Pair('audio_text', one, other, torch.tensor(0.2), torch.zeros(3, dtype=torch.bool)))
@@ -234,6 +252,8 @@ def test_layers_are_compiled_once_for_each_shape():
     torch.compiler.reset()
     model = make_model()
     plain = [model.loss(make_batch(count=count, losses=('contrast',)))['loss_contrast'] for count in range(3, 8)]
+    shapes = set()
+    model.trunk.encoder.register_forward_pre_hook(lambda _, given: shapes.add((given[0].shape, given[1] is None)))
     compile_model(model, dict(scope='blocks', backend=backend, dynamic=False, recompile_limit=64))
     made = []
     for _ in range(2):
@@ -242,7 +262,7 @@ def test_layers_are_compiled_once_for_each_shape():
             assert torch.allclose(loss, expected, atol=1e-5)
         made.append(len(graphs))
     torch.compiler.reset()
-    assert made[0] == made[1] == 5 * 3 * 2  # tasks of a shape, modalities, layers with and without experts
+    assert made[0] == made[1] == 2 * len(shapes) == 20  # layers with and without experts; texts are as long as sounds
 
 
 def test_what_is_wrong_has_its_line(tmp_path):
@@ -263,6 +283,10 @@ def test_what_is_wrong_has_its_line(tmp_path):
     with pytest.raises(ValueError, match='patches must have as many rows as columns'):
         make_model(visual_encoder=dict(patch_size=(1, 8, 16)))
     model = make_model(options=dict(tasks=dict(some={})))
+    with pytest.raises(
+        ValueError, match=r"model.tasks.some has \['dropped'\]; allowed are \['drop', 'classes', 'prompt'"
+    ):
+        make_model(options=dict(tasks=dict(some=dict(dropped=0.5))))
     with pytest.raises(ValueError, match=r"the task 'other' of train_dataloader has no settings .* \['some'\]"):
         model.loss(make_batch(task='other', losses=('contrast',)))
     with pytest.raises(ValueError, match=r"the task 'some' has the loss class, and model.tasks no classes for it"):
