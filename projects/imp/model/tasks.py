@@ -95,12 +95,12 @@ class IMPStep(TrainingStep):
     @cached_property
     def pairs(self) -> list[Pair]:
         """All pairs of modalities of the batch."""
-        project = self.model.trunk.project
+        project, vectors = self.model.trunk.project, {source: self.vector(source) for source in self.sources}
         return [
             Pair(
                 name=pair_name(one, other),
-                one=project(self.vector(one), one, other),
-                other=project(self.vector(other), other, one),
+                one=project(vectors[one], one, other),
+                other=project(vectors[other], other, one),
                 temperature=self.model.trunk.temperatures[pair_name(one, other)](),
                 real=self.has(one) & self.has(other),
             )

@@ -80,7 +80,7 @@ def naive_choice(probabilities, capacity, real=None):
     chosen = []
     for expert in range(probabilities.shape[1]):
         wanted = [
-            (float(probabilities[token, expert]) if real is None or real[token] else -1.0, token)
+            (probabilities[token, expert].item() if real is None or real[token] else -1.0, token)
             for token in range(len(probabilities))
         ]
         best = sorted(wanted, key=lambda one: -one[0])[:capacity]

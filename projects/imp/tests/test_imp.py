@@ -251,18 +251,18 @@ def test_layers_are_compiled_once_for_each_shape():
 
     torch.compiler.reset()
     model = make_model()
-    plain = [model.loss(make_batch(count=count, losses=('contrast',)))['loss_contrast'] for count in range(3, 8)]
+    plain = [model.loss(make_batch(count=count, losses=('contrast',)))['loss_contrast'] for count in range(3, 6)]
     shapes = set()
     model.trunk.encoder.register_forward_pre_hook(lambda _, given: shapes.add((given[0].shape, given[1] is None)))
     compile_model(model, dict(scope='blocks', backend=backend, dynamic=False, recompile_limit=64))
     made = []
     for _ in range(2):
-        for count, expected in zip(range(3, 8), plain):
+        for count, expected in zip(range(3, 6), plain):
             loss = model.loss(make_batch(count=count, losses=('contrast',)))['loss_contrast']
             assert torch.allclose(loss, expected, atol=1e-5)
         made.append(len(graphs))
     torch.compiler.reset()
-    assert made[0] == made[1] == 2 * len(shapes) == 20  # layers with and without experts; texts are as long as sounds
+    assert made[0] == made[1] == 2 * len(shapes) == 12  # layers with and without experts; texts are as long as sounds
 
 
 def test_what_is_wrong_has_its_line(tmp_path):
