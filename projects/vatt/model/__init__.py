@@ -1,0 +1,19 @@
+from .bridge import CrossReplicaBatchNorm, FACBridge
+from .encoders import VATTAudioEncoder, VATTTextEncoder, VATTVideoEncoder
+from .losses import VideoAudioNCE, VideoTextNCE
+from .t5 import VATTT5Encoder
+from .tasks import VATTPretrain
+from .trunk import VATT
+
+__all__ = [
+    'VATT',
+    'CrossReplicaBatchNorm',
+    'FACBridge',
+    'VATTAudioEncoder',
+    'VATTPretrain',
+    'VATTT5Encoder',
+    'VATTTextEncoder',
+    'VATTVideoEncoder',
+    'VideoAudioNCE',
+    'VideoTextNCE',
+]
