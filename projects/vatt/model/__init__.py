@@ -1,6 +1,6 @@
+from ..losses import VideoAudioNCE, VideoTextNCE
 from .bridge import CrossReplicaBatchNorm, FACBridge
 from .encoders import VATTAudioEncoder, VATTTextEncoder, VATTVideoEncoder
-from .losses import VideoAudioNCE, VideoTextNCE
 from .t5 import VATTT5Encoder
 from .tasks import VATTPretrain
 from .trunk import VATT

@@ -10,9 +10,9 @@ from omnivl.models.interfaces import Contrasts, offered_by
 from omnivl.registry import MODELS
 from omnivl.structures import VLBatch
 from projects.vatt.data import CandidatePreprocessor
+from projects.vatt.losses import nce_loss
 from projects.vatt.model import VATTPretrain
 from projects.vatt.model.layers import FactorisedPositions, drop_tokens, resize_table, spline_weights
-from projects.vatt.model.losses import nce_loss
 from projects.vatt.model.t5 import relative_buckets
 
 

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from omnivl.structures import VLBatch
+from projects.vatt.data import WordTokenizer
 from projects.vatt.model import VATTPretrain
 
 WIDTH, HEADS, LENGTH, SIZE, FRAMES, SAMPLES, WORDS = 24, 4, 6, 32, 8, 40, 50
@@ -23,7 +24,7 @@ def trunk_config(shared=False, drop_token=0.5, **changes):
     return (
         dict(
             type='VATT',
-            tokenizer=dict(type='WordTokenizer', vocab_file='nowhere'),
+            tokenizer=dict(type=WordTokenizer, vocab_file='nowhere'),
             visual_encoder=dict(
                 type='VATTVideoEncoder', image_size=SIZE, num_frames=FRAMES, **common, backbone=BACKBONE
             ),
