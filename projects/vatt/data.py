@@ -1,8 +1,7 @@
 """Texts for VATT: words, the sentences said around a clip, and several candidates of them in a batch."""
 
 import shutil
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,53 +74,56 @@ class WordTokenizer(TextTokenizer):
 
 
 @DATASETS.register_module()
-class NarratedDataset(VisualDataset):
-    """Clips of narrated videos, each with its own sentence and those that are said nearest to it.
+class CandidateDataset(VisualDataset):
+    """Parts of videos with all texts that may belong to them, or with none; in each epoch another moment of the part.
 
-    ``results``: ``visual, modality, clip, captions, sample_id, source, rng``, the own sentence first, then the others
-    by how far the middles of both are apart. Speech and what it is about are seldom at the same time, so any of them
-    may be the right one (MIL-NCE, 1912.06430, section 3.2).
+    ``results``: ``visual, modality, clip, captions, sample_id, source, rng``, the texts in the order of the reader: of
+    a narrated video (``NarratedVideos``) first what is said, then what is said nearest to it. Speech and what it is
+    about are seldom at the same time, so any of them may be the right one (MIL-NCE, 1912.06430, section 3.2).
 
     Args:
-        annotations: See VisualDataset; a reader of one sentence per part of a video, those of a video in a row.
+        annotations: See VisualDataset; a reader of any kind.
         pipeline: See VisualDataset.
         name: See VisualDataset.
-        context: Number of sentences beside the own one, 4 in the published code.
+        seconds: Length of the moment; None = the whole part.
+        file_seconds: Length of files whose part is not told, as AudioSet's segments of 10 s; None = they are not cut.
         **options: See VisualDataset.
     """
 
     def __init__(
         self,
         annotations: dict | AnnotationReader,
-        pipeline: Iterable,
+        pipeline: Sequence[dict | Callable],
         name: str,
-        context: int = 4,
+        seconds: float | None = None,
+        file_seconds: float | None = None,
         **options: Unpack[DatasetOptions],
     ) -> None:
-        if context < 0:
-            raise OmniVLValueError(f'NarratedDataset {name!r}: context must be 0 or more sentences, got {context}')
-        self.context = context
-        super().__init__(annotations, list(pipeline), name, **options)
+        for argument, value in dict(seconds=seconds, file_seconds=file_seconds).items():
+            if value is not None and value <= 0:
+                raise OmniVLValueError(f'CandidateDataset {name!r}: {argument} must be above 0 or None, got {value}')
+        self.seconds, self.file_seconds = seconds, file_seconds
+        super().__init__(annotations, pipeline, name, **options)
 
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
-        """One row per sentence, with the nearest of the same video."""
-        for visual, group in groupby(records, key=lambda record: record.visual):
-            spoken = list(group)
-            if any(record.clip is None or not record.text for record in spoken):
-                raise OmniVLValueError(
-                    f'NarratedDataset {self.name!r}: {visual} has parts without times or without a sentence; give a '
-                    'reader of narrated videos'
-                )
-            middles = np.array([sum(record.clip) / 2 for record in spoken if record.clip])
-            for middle, record in zip(middles, spoken):
-                nearest = np.argsort(np.abs(middles - middle), kind='stable')
-                others = [spoken[index].text[0] for index in nearest if spoken[index] is not record]
-                yield visual, record.clip, record.id, [record.text[0], *others[: self.context]]
+        """One row per record."""
+        for record in records:
+            yield record.visual, record.clip, record.id, record.text
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """Return a clip with its sentences."""
+        """Return a part of a video with its texts."""
         visual, clip, record_id, texts = self._full_rows()[index]
+        if clip is None and self.file_seconds is not None:
+            clip = (0.0, self.file_seconds)
         return self._base_info(visual, clip, f'{record_id}#{index}') | dict(captions=texts)
+
+    def draw_text(self, info: dict[str, Any], rng: np.random.Generator) -> None:
+        """Draw the moment, where the part is longer."""
+        if self.seconds is not None and info['clip'] is not None:
+            start, end = info['clip']
+            if end - start > self.seconds:
+                start += rng.random() * (end - start - self.seconds)
+                info['clip'] = (start, start + self.seconds)
 
 
 @MODELS.register_module()

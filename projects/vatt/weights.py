@@ -17,6 +17,7 @@ from omnivl.weights.files import find_file
 from omnivl.weights.label_map import select_classes
 
 from .model import VATTT5Encoder
+from .tensor_bundle import read_floats
 
 VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
 # Of a training: what the optimizer keeps, counters, and the graph of objects.
@@ -85,10 +86,9 @@ DISTANCES = '0/self_attention/attention/relative_attention_bias/embeddings'
 class VATTReader(WeightReader):
     """A published checkpoint of VATT (google-research, vatt).
 
-    It is the ``.index`` file of a TensorFlow checkpoint, with its data beside it and ``tensorflow`` installed, or an
-    ``.npz`` of its variables under their names (``projects/vatt/README.md`` shows how to write one). What of it the
-    model does not hold stays in the file; positions of another grid are interpolated. Of a pretraining with a shared
-    transformer, that goes into the first encoder of the model, and into all where they share it. Arguments as
+    It is the ``.index`` file of a TensorFlow checkpoint, with its data beside it; TensorFlow is not needed. What of it
+    the model does not hold stays in the file; positions of another grid are interpolated. Of a pretraining with a
+    shared transformer, that goes into the first encoder of the model, and into all where they share it. Arguments as
     ``WeightReader``.
     """
 
@@ -97,17 +97,14 @@ class VATTReader(WeightReader):
     def read_file(self) -> tuple[dict[str, Tensor], Path]:
         """See ``WeightReader.read_file``."""
         path = find_file(self.file)
-        if path.suffix == '.npz':
-            with np.load(path, allow_pickle=False) as content:
-                arrays = {name: content[name] for name in content.files}
-        elif path.suffix == '.index':
-            arrays = read_tensorflow(path)
-        else:
-            raise OmniVLValueError(f'{self.file} is neither the .index of a TensorFlow checkpoint nor an .npz')
+        if path.suffix != '.index':
+            raise OmniVLValueError(
+                f'{self.file} is not the .index file of a TensorFlow checkpoint, as ckpt-500000.index is'
+            )
         found = {
-            name.removesuffix(VALUE): torch.from_numpy(np.ascontiguousarray(array))
-            for name, array in arrays.items()
-            if not OF_TRAINING.search(name) and array.dtype.kind == 'f'
+            name.removesuffix(VALUE): torch.from_numpy(np.array(values))
+            for name, values in read_floats(path).items()
+            if not OF_TRAINING.search(name)
         }
         return found, path
 
@@ -138,19 +135,6 @@ class VATTReader(WeightReader):
             if part not in model.parts:
                 patterns += [f'*unified_transformer/*/{modality}/*', f'*unified_transformer/{short[part]}_agg_*']
         return tuple(patterns)
-
-
-def read_tensorflow(path: Path) -> dict[str, np.ndarray]:
-    """Read all variables of a TensorFlow checkpoint, whose ``.index`` file is given, by their names."""
-    try:
-        from tensorflow import train  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise OmniVLValueError(
-            f'{path} is a TensorFlow checkpoint: pip install tensorflow, or write its variables to an .npz where that '
-            'is installed (projects/vatt/README.md)'
-        ) from error
-    reader = train.load_checkpoint(str(path.with_suffix('')))
-    return {name: np.asarray(reader.get_tensor(name)) for name in reader.get_variable_to_shape_map()}
 
 
 def own_name(name: str, model: HasParts) -> str | None:

@@ -1,5 +1,7 @@
 """Weights of our models under the names and in the shapes of the published checkpoints, made by hand."""
 
+import struct
+
 import numpy as np
 
 VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
@@ -124,12 +126,60 @@ def finetuned(state):
     return found | layers(state, 'visual_encoder.backbone.', 'mha', '_base/tx')
 
 
-def write(path, found):
-    """Write an ``.npz`` with what a training has beside."""
-    arrays = {f'{TOP}{name}{VALUE}': value.numpy() for name, value in found.items()}
+def varint(value):
+    """Seven bits a byte, the lowest first."""
+    found = b''
+    while value > 0x7F:
+        found, value = found + bytes([value & 0x7F | 0x80]), value >> 7
+    return found + bytes([value])
+
+
+def field(number, value):
+    """A field of a message: a number, or bytes."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def block(entries):
+    """A block of a table, in which every second key leans on the one before."""
+    found, before = b'', b''
+    for number, (key, value) in enumerate(entries):
+        shared = 0
+        while number % 2 and key[: shared + 1] == before[: shared + 1] and shared < len(before):
+            shared += 1
+        found += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
+        before = key
+    return found + struct.pack('<II', 0, 1)
+
+
+def write_bundle(prefix, arrays):
+    """Write an index and its data as TensorFlow does, in blocks of seven entries; return the path of the index."""
+    data, entries = b'', [(b'', field(1, 1))]
+    for name, array in sorted(arrays.items()):
+        kind = dict(f=1, i=9)[array.dtype.kind]
+        shape = b''.join(field(2, field(1, size)) for size in array.shape)
+        place = field(4, len(data)) + field(5, array.nbytes) + b'\x35abcd'  # and a checksum of a fixed width
+        entries.append((name.encode(), field(1, kind) + field(2, shape) + place))
+        data += array.tobytes()
+    content, index = b'', []
+    for first in range(0, len(entries), 7):
+        part = block(entries[first : first + 7])
+        index.append((entries[first : first + 7][-1][0], varint(len(content)) + varint(len(part))))
+        content += part + b'\0crc.'
+    listed = block(index)
+    places = varint(0) + varint(0) + varint(len(content)) + varint(len(listed))
+    content += listed + b'\0crc.' + places.ljust(40, b'\0') + struct.pack('<Q', 0xDB4775248B80FB57)
+    prefix.with_name(f'{prefix.name}.index').write_bytes(content)
+    prefix.with_name(f'{prefix.name}.data-00000-of-00001').write_bytes(data)
+    return f'{prefix}.index'
+
+
+def write(prefix, found):
+    """Write a checkpoint with what a training has beside."""
+    arrays = {f'{TOP}{name}{VALUE}': np.ascontiguousarray(value) for name, value in found.items()}
     slot = next(iter(found))
     arrays[f'{TOP}{slot}/.OPTIMIZER_SLOT/optimizer/m{VALUE}'] = np.zeros(3, np.float32)
     arrays |= {f'optimizer/iter{VALUE}': np.array(7), f'save_counter{VALUE}': np.array(1)}
     arrays[f'optimizer/beta_1{VALUE}'] = np.array(0.9, np.float32)
-    np.savez(path, **arrays)
-    return str(path)
+    return write_bundle(prefix, arrays)
