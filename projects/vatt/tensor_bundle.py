@@ -17,6 +17,9 @@ MAGIC = 0xDB4775248B80FB57
 FOOTER = 48  # bytes: two places in the file, padding, the magic number
 TYPES = {1: np.dtype('<f4'), 2: np.dtype('<f8'), 19: np.dtype('<f2')}  # of tensorflow/core/framework/types.proto
 BYTES = 2  # the wire type of what has a length
+CRC32C = list(range(256))  # for a byte at a time, of the polynomial 0x1EDC6F41 from its other end
+for _ in range(8):
+    CRC32C = [value >> 1 ^ (0x82F63B78 if value & 1 else 0) for value in CRC32C]
 
 
 def read_floats(path: Path) -> dict[str, np.ndarray]:
@@ -70,18 +73,27 @@ def read_table(content: bytes) -> Iterator[tuple[str, bytes]]:
 
 def read_block(content: bytes, first: int, size: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield the entries of a block, whose keys say how much of the one before they begin with."""
-    block = content[first : first + size]
+    block, kept = content[first : first + size], content[first + size : first + size + 5]
+    if len(kept) < 5 or struct.unpack('<I', kept[1:])[0] != masked_crc32c(block + kept[:1]):
+        raise IndexError(f'the checksum of the block at byte {first} is another')
     end = size - 4 * (struct.unpack('<I', block[-4:])[0] + 1)
     place, key = 0, b''
     while place < end:
         shared, place = varint(block, place)
         own, place = varint(block, place)
         length, place = varint(block, place)
-        if shared > len(key) or place + own + length > end:
-            raise IndexError('an entry goes beyond its block')
         key = key[:shared] + block[place : place + own]
         yield key, block[place + own : place + own + length]
         place += own + length
+
+
+def masked_crc32c(data: bytes) -> int:
+    """Compute the checksum that stands behind a block: CRC-32C, turned and shifted as LevelDB does."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value = value >> 8 ^ CRC32C[(value ^ byte) & 0xFF]
+    value ^= 0xFFFFFFFF
+    return ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def describe(entry: bytes) -> tuple[int, tuple[int, ...], int, int, int]:

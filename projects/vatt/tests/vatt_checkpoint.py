@@ -4,6 +4,8 @@ import struct
 
 import numpy as np
 
+from projects.vatt.tensor_bundle import masked_crc32c
+
 VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
 TOP = 'model/layer_with_weights-0/'
 SHORT = dict(visual='vid', audio='aud', text='txt')
@@ -153,6 +155,10 @@ def block(entries):
     return found + struct.pack('<II', 0, 1)
 
 
+def with_checksum(part):
+    return part + b'\0' + struct.pack('<I', masked_crc32c(part + b'\0'))
+
+
 def write_bundle(prefix, arrays):
     """Write an index and its data as TensorFlow does, in blocks of seven entries; return the path of the index."""
     data, entries = b'', [(b'', field(1, 1))]
@@ -166,10 +172,10 @@ def write_bundle(prefix, arrays):
     for first in range(0, len(entries), 7):
         part = block(entries[first : first + 7])
         index.append((entries[first : first + 7][-1][0], varint(len(content)) + varint(len(part))))
-        content += part + b'\0crc.'
+        content += with_checksum(part)
     listed = block(index)
     places = varint(0) + varint(0) + varint(len(content)) + varint(len(listed))
-    content += listed + b'\0crc.' + places.ljust(40, b'\0') + struct.pack('<Q', 0xDB4775248B80FB57)
+    content += with_checksum(listed) + places.ljust(40, b'\0') + struct.pack('<Q', 0xDB4775248B80FB57)
     prefix.with_name(f'{prefix.name}.index').write_bytes(content)
     prefix.with_name(f'{prefix.name}.data-00000-of-00001').write_bytes(data)
     return f'{prefix}.index'
