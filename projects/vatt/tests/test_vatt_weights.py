@@ -99,7 +99,7 @@ def test_a_damaged_checkpoint_gets_its_line(tmp_path):
         with pytest.raises(OmniVLError, match='index of a TensorFlow checkpoint'):
             read_floats(file)
     file.write_bytes(content)
-    data.write_bytes(data.read_bytes()[:-8])
+    data.write_bytes(data.read_bytes()[:-20])
     with pytest.raises(OmniVLError, match='cut short'):
         read_floats(file)
     data.unlink()
