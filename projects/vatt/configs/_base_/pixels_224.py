@@ -1,4 +1,4 @@
-"""From files to model inputs: clips of 32 frames at 224 pixels in [-1, 1], sentences of 16 words.
+"""From files to model inputs: clips of 32 frames at 224 pixels in [-1, 1], 3.2 s of sound at 48 kHz, 16 words.
 
 Differs from the published pipeline: frames are spread over the part of the video that is meant (of 3.2 s in
 pretraining, about the published 10 a second), rather than each second one of the file; crops are of the usual kind,
@@ -9,9 +9,11 @@ from omnivl.datasets.transforms import (
     CenterCrop,
     CleanCaption,
     ColorContrast,
+    LoadSoundtrack,
     LoadVideo,
     PackSample,
     RandomFlip,
+    RandomNoise,
     RandomResizedCrop,
     Resize,
     ThreeCrop,
@@ -29,6 +31,14 @@ middle = [shorter_side, dict(type=CenterCrop, size=224)]
 pack = dict(type=PackSample)
 words = [dict(type=CleanCaption, max_words=16), dict(type=TokenizeText, max_length=16)]
 
+video_and_sound_pipeline = [
+    dict(load, random=True),
+    dict(type=LoadSoundtrack, seconds=3.2, rate=48000),
+    *augment,
+    dict(type=RandomNoise, std=0.01),
+    *words,
+    dict(type=PackSample, beside=['audio']),
+]
 video_test_pipeline = [load, *middle, *words, pack]
 video_classes_pipeline = [dict(load, random=True), *augment, pack]
 video_one_view_pipeline = [load, *middle, pack]

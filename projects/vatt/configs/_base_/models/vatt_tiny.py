@@ -1,0 +1,36 @@
+"""VATT at the size of a laptop's CPU: clips of 8 frames of 64 pixels, 2 s of sound at 8 kHz.
+
+Patches are those of the paper, 4 x 16 x 16 and 128 samples. Words are the word pieces of the demo, whose embeddings are
+trained, as there are none of word2vec; no dropout, since a few hundred steps fit little too well.
+"""
+
+from mmengine.config import read_base
+
+from omnivl.models.tokenizers import WordPieceTokenizer
+from projects.vatt.data import CandidatePreprocessor
+from projects.vatt.model import VATT, VATTAudioEncoder, VATTPretrain, VATTT5Encoder, VATTVideoEncoder
+
+with read_base():
+    from .....demo.configs._base_.datasets.paths import *
+
+tiny = dict(width=128, depth=3, num_heads=4, mlp_ratio=2.0, dropout=0.0)
+trunk = dict(
+    type=VATT,
+    tokenizer=dict(type=WordPieceTokenizer, vocab_file=vocab_file),
+    visual_encoder=dict(type=VATTVideoEncoder, image_size=64, num_frames=8, dropout=0.0, drop_token=0.5, backbone=tiny),
+    audio_encoder=dict(type=VATTAudioEncoder, grid=(125,), dropout=0.0, drop_token=0.5, backbone=tiny),
+    text_encoder=dict(
+        type=VATTT5Encoder,
+        vocab_size=128,
+        width=128,
+        depth=2,
+        num_heads=4,
+        mlp_ratio=2.0,
+        max_length=32,
+        embed_width=64,
+        train_embeddings=True,
+        dropout=0.0,
+    ),
+    bridge=dict(fine_width=128, coarse_width=64),
+)
+model = dict(type=VATTPretrain, trunk=trunk, data_preprocessor=dict(type=CandidatePreprocessor, num_texts=5))
