@@ -1,7 +1,8 @@
 """Demo: a tiny VATT on the clips of the demo corpus, with their sound where they have one, and their captions.
 
-After pretrain_bbs.py for a CPU core: 600 steps of 16 clips of 8 frames. Data: 2800 captioned clips. The learning rate is
-that of the demo, as are words and crops: no flip, since 'left' has to stay true. On a corpus without sound, whose mask says so, video and text alone are trained.
+After pretrain_bbs.py for a CPU core: 600 steps of 16 clips of 8 frames. Data: 2800 captioned clips. The learning rate
+is that of the demo, as are words and crops: no flip, since 'left' has to stay true. On a corpus without sound, of which
+the mask tells, video and text alone are trained.
 """
 
 from mmengine.config import read_base

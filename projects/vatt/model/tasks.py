@@ -40,13 +40,7 @@ class VATTStep(TrainingStep):
     @cached_property
     def audio(self) -> Tensor:
         """Vectors of the sounds in the fine space, float (B, E)."""
-        if AUDIO.name not in self.batch.inputs:
-            raise OmniVLValueError(
-                'the loss of video and sound has no sound: load it (LoadAudio and PackSample(beside=["audio"]) in the '
-                'pipeline), or set model.video_audio_weight=0'
-            )
-        waveform, mask = self.batch.inputs[AUDIO.name], self.batch.masks.get(AUDIO.name)
-        return self.model.trunk.bridge.audio_to_fine(self.model.trunk.encode_audio(waveform, mask).pooled)
+        return self.model.trunk.bridge.audio_to_fine(self.model.trunk.encode_audio(self.batch).pooled)
 
     @property
     def real_audio(self) -> Tensor:

@@ -3,19 +3,20 @@
 No loss, no task.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
 from omnivl.models.interfaces import Contrasts, FitsPositions, TextTokenizer, offered_by
 from omnivl.models.trunk import VisualTrunk
 from omnivl.registry import MODELS, TOKENIZERS
-from omnivl.structures import TextFeatures
+from omnivl.structures import AUDIO, FRAMES, MODALITIES, TextFeatures, VisualFeatures, VLBatch
 
 from .bridge import FACBridge
-from .encoders import AudioFeatures, ModalityEncoder
+from .encoders import AudioFeatures
+from .layers import Backbone
 
 PARTS = ('visual_encoder', 'audio_encoder', 'text_encoder', 'bridge')
 
@@ -47,30 +48,27 @@ class VATT(VisualTrunk):
         temperature: float = 0.07,
         parts: Collection[str] = PARTS,
     ) -> None:
-        super().__init__(visual_encoder)
+        nn.Module.__init__(self)  # not every task has a visual encoder
         if unknown := sorted(set(parts) - set(PARTS)):
             raise OmniVLValueError(f'a VATT has no parts {unknown}; there are {PARTS}')
         if temperature <= 0:
             raise OmniVLValueError(f'temperature must be above 0, got {temperature} (set model.trunk.temperature)')
         self._tokenizer = TOKENIZERS.build(tokenizer)
         self.shared, self.temperature = shared, float(temperature)
-        for name, config in dict(audio_encoder=audio_encoder, text_encoder=text_encoder).items():
+        encoders = dict(visual_encoder=visual_encoder, audio_encoder=audio_encoder, text_encoder=text_encoder)
+        backbone = share_backbone(encoders) if shared else None
+        for name, config in encoders.items():
             if name in parts:
-                setattr(self, name, MODELS.build(self._with_backbone(name, config)))
+                setattr(self, name, MODELS.build(dict(config, backbone=backbone) if backbone else config))
         if 'bridge' in parts:
             widths = [encoder.width if (encoder := getattr(self, name, None)) else None for name in PARTS[1:3]]
             self.bridge = FACBridge(self.visual_encoder.width, *widths, **(bridge or {}))
 
-    def _with_backbone(self, name: str, config: dict) -> dict:
-        """Hand the transformer of the visual encoder over, where all share it."""
-        if not self.shared:
-            return config
-        if 'backbone' in config or not isinstance(self.visual_encoder, ModalityEncoder) or 'projected' not in config:
-            raise OmniVLValueError(
-                f'with shared=True {name} goes through the transformer of the visual encoder: it takes no backbone of '
-                'its own and needs its projections (VATTAudioEncoder or VATTTextEncoder with projected=1024)'
-            )
-        return dict(config, backbone=self.visual_encoder.backbone)
+    def encode(self, batch: VLBatch) -> VisualFeatures:
+        """Encode what a batch shows, or where it shows nothing, its sounds: tokens (B, S, D) and a vector each (B, D)."""
+        if AUDIO.name in batch.inputs and not any(MODALITIES[name].kind == FRAMES for name in batch.inputs):
+            return VisualFeatures(*self.encode_audio(batch))
+        return super().encode(batch)
 
     @property
     def lacks(self) -> dict[type, str]:
@@ -91,15 +89,19 @@ class VATT(VisualTrunk):
 
     def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Fit the positions of weights about to be loaded to this model's resolution, clip length and sound length."""
-        super().adapt_state_dict(state_dict)
-        audio = self.parts.get('audio_encoder')
-        if (fits := offered_by(audio, FitsPositions)) is not None:
-            for prefix in ('audio_encoder.', 'trunk.audio_encoder.'):
-                fits.fit_position_embeddings(state_dict, prefix)
+        for name in ('visual_encoder', 'audio_encoder'):
+            if (fits := offered_by(self.parts.get(name), FitsPositions)) is not None:
+                for prefix in (f'{name}.', f'trunk.{name}.'):
+                    fits.fit_position_embeddings(state_dict, prefix)
 
-    def encode_audio(self, waveform: Tensor, mask: Tensor | None = None) -> AudioFeatures:
-        """Encode sounds, float (B, N) with mask, bool (B, N): tokens (B, 1 + S, D) and a vector each (B, D)."""
-        return self.audio_encoder(waveform, mask)
+    def encode_audio(self, batch: VLBatch) -> AudioFeatures:
+        """Encode the sounds of a batch: tokens (B, 1 + S, D) and a vector each (B, D)."""
+        if AUDIO.name not in batch.inputs:
+            raise OmniVLValueError(
+                "the batch has no sound: load it (LoadSoundtrack and PackSample(beside=['audio']) in the pipeline, or "
+                'LoadAudio), or leave out what needs it (model.video_audio_weight=0)'
+            )
+        return self.audio_encoder(batch.inputs[AUDIO.name], batch.masks.get(AUDIO.name))
 
     def encode_text(self, text_ids: Tensor, text_mask: Tensor) -> TextFeatures:
         """Encode texts, int64 (B, L) with mask, bool (B, L): tokens (B, 1 + L, D) and a vector each (B, D)."""
@@ -121,6 +123,28 @@ class VATT(VisualTrunk):
         """Map texts, int64 (B, L) with mask, to unit vectors of the space that they share with video, (B, E')."""
         return F.normalize(self.bridge.text_to_coarse(self.encode_text(text_ids, text_mask).pooled).float(), dim=-1)
 
+    def embed_pair(self, batch: VLBatch, first: str, second: str) -> tuple[Tensor, Tensor]:
+        """Map video and sound of a batch, in either order, to unit vectors of the space they share, float32 (B, E)."""
+        if sorted((MODALITIES[first].kind, MODALITIES[second].kind)) != sorted((FRAMES, AUDIO.kind)):
+            raise OmniVLValueError(f'a VATT embeds pairs of frames and sound, got {first!r} and {second!r}')
+        found = {
+            FRAMES: self.video_to_fine(super().encode(batch).pooled),
+            AUDIO.kind: self.bridge.audio_to_fine(self.encode_audio(batch).pooled),
+        }
+        one, other = (F.normalize(found[MODALITIES[name].kind].float(), dim=-1) for name in (first, second))
+        return one, other
+
     def temperature_value(self) -> float:
         """Return the temperature of the contrast."""
         return self.temperature
+
+
+def share_backbone(encoders: Mapping[str, dict]) -> Backbone:
+    """Build the transformer of the visual encoder for all, whose configs are given by their names."""
+    for name, config in encoders.items():
+        if ('backbone' in config) != (name == 'visual_encoder') or config.get('projected') is None:
+            raise OmniVLValueError(
+                f'with shared=True {name} goes through the transformer of the visual encoder, which alone has a '
+                'backbone, and needs its projections (VATTAudioEncoder or VATTTextEncoder with projected=1024)'
+            )
+    return Backbone(**encoders['visual_encoder']['backbone'])

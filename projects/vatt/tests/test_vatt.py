@@ -26,7 +26,7 @@ def test_every_vector_is_that_of_the_naive_reference(shared):
     model, batch = make_model(shared=shared), make_batch()
     trunk, naive = model.trunk, Naive(model.trunk)
     video = trunk.encode(batch).pooled
-    sound = trunk.encode_audio(batch.inputs['audio'], batch.masks['audio']).pooled
+    sound = trunk.encode_audio(batch).pooled
     texts = trunk.encode_text(*batch.texts).pooled
     for index, frames in enumerate(batch.frames):
         expected = naive.video(frames)
@@ -72,7 +72,7 @@ def test_the_shared_model_has_one_set_of_encoder_weights():
     assert len(layers(separate)) > 2 * one
     # What is learned of sound is learned of video.
     model, batch = without_dropout(make_model(shared=True)), make_batch()
-    model.trunk.encode_audio(batch.inputs['audio']).pooled.sum().backward()
+    model.trunk.audio_encoder(batch.inputs['audio']).pooled.sum().backward()
     assert all(one.grad is not None for one in model.trunk.visual_encoder.backbone.parameters())
 
 
@@ -211,6 +211,7 @@ def test_what_no_loss_needs_is_not_built():
         (dict(parts=('visual_encoder', 'nose')), 'no parts'),
         (dict(shared=True, audio_encoder=dict(backbone=BACKBONE)), 'with shared=True audio_encoder'),
         (dict(visual_encoder=dict(type='VATTVideoEncoder')), 'has no transformer'),
+        (dict(shared=True, audio_encoder=dict(type='VATTAudioEncoder')), 'audio_encoder goes through'),
         (dict(visual_encoder=dict(type='VATTVideoEncoder', drop_token=1.0, backbone=BACKBONE)), 'drop_token'),
         (dict(audio_encoder=dict(type='VATTAudioEncoder', grid=(), backbone=BACKBONE)), 'positions need'),
         (dict(text_encoder=dict(type='VATTTextEncoder', backbone=BACKBONE)), 'needs its projections'),

@@ -225,7 +225,7 @@ def compare_outputs(theirs: Any, ours: VATTPretrain, size: dict[str, int]) -> di
     with torch.no_grad():
         encoded = dict(
             video=trunk.encode(batch),
-            audio=trunk.encode_audio(batch.inputs['audio']),
+            audio=trunk.audio_encoder(batch.inputs['audio']),
             text=trunk.encode_text(*batch.texts),
         )
         found = {}
