@@ -12,7 +12,7 @@ from torch.optim import AdamW
 from omnivl.datasets.samplers import EpochSampler
 from omnivl.datasets.transforms import LoadSoundtrack
 from omnivl.engine import AlternatingTrainLoop, DecayGroupsConstructor, EvaluationLoop, PrecisionOptimWrapper
-from omnivl.evaluation import RetrievalEvaluation, ZeroShotEvaluation
+from omnivl.evaluation import PairRetrievalEvaluation, RetrievalEvaluation, ZeroShotEvaluation
 from projects.vatt.data import CandidateDataset
 
 with read_base():
@@ -51,10 +51,12 @@ default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=600, max
 
 video_loader = dict(batch_size=25, num_workers=0, sampler=dict(type=EpochSampler, shuffle=False))
 test_dataloader = {
+    'video.audio': dict(video_loader, dataset=dict(video_text['test'], pipeline=test_pipeline)),
     'video.retrieval': dict(video_loader, dataset=dict(video_text['test'], pipeline=test_pipeline)),
     'video.zero_shot': dict(video_loader, dataset=dict(video_label['test'], pipeline=test_pipeline)),
 }
 test_evaluator = {
+    'video.audio': dict(type=PairRetrievalEvaluation, first='video', second='audio'),
     'video.retrieval': dict(type=RetrievalEvaluation, rerank_k=None),
     'video.zero_shot': dict(type=ZeroShotEvaluation, templates=video_templates),
 }

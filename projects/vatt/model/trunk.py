@@ -32,7 +32,7 @@ class VATT(VisualTrunk):
         tokenizer: Config of the text tokenizer; its file is read at first use only.
         bridge: Widths of the two spaces, see ``FACBridge``.
         shared: Whether all modalities go through the transformer of the visual encoder (modality-agnostic VATT); the
-            others then have no ``backbone`` of their own.
+            others then need not say what theirs is.
         temperature: What similarities are divided by; it is not learned.
         parts: Which of ``PARTS`` to build; the others are not there, and what needs them is refused by name.
     """
@@ -65,7 +65,7 @@ class VATT(VisualTrunk):
             self.bridge = FACBridge(self.visual_encoder.width, *widths, **(bridge or {}))
 
     def encode(self, batch: VLBatch) -> VisualFeatures:
-        """Encode what a batch shows, or where it shows nothing, its sounds: tokens (B, S, D) and a vector each (B, D)."""
+        """Encode what a batch shows, or its sounds where it shows nothing: tokens (B, S, D), vectors (B, D)."""
         if AUDIO.name in batch.inputs and not any(MODALITIES[name].kind == FRAMES for name in batch.inputs):
             return VisualFeatures(*self.encode_audio(batch))
         return super().encode(batch)
@@ -141,10 +141,11 @@ class VATT(VisualTrunk):
 
 def share_backbone(encoders: Mapping[str, dict]) -> Backbone:
     """Build the transformer of the visual encoder for all, whose configs are given by their names."""
+    shared = encoders['visual_encoder'].get('backbone', {})
     for name, config in encoders.items():
-        if ('backbone' in config) != (name == 'visual_encoder') or config.get('projected') is None:
+        if config.get('backbone', shared) != shared or config.get('projected') is None:
             raise OmniVLValueError(
-                f'with shared=True {name} goes through the transformer of the visual encoder, which alone has a '
-                'backbone, and needs its projections (VATTAudioEncoder or VATTTextEncoder with projected=1024)'
+                f'with shared=True {name} goes through the transformer of the visual encoder: it can have no other '
+                'backbone and needs its projections (VATTAudioEncoder or VATTTextEncoder with projected=1024)'
             )
-    return Backbone(**encoders['visual_encoder']['backbone'])
+    return Backbone(**shared)
