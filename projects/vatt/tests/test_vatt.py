@@ -209,9 +209,9 @@ def test_what_no_loss_needs_is_not_built():
     [
         (dict(temperature=0.0), 'temperature must be above 0'),
         (dict(parts=('visual_encoder', 'nose')), 'no parts'),
-        (dict(shared=True, audio_encoder=dict(backbone=BACKBONE)), 'with shared=True audio_encoder'),
+        (dict(shared=True, audio_encoder=dict(backbone=dict(depth=3), projected=16)), 'with shared=True audio_encoder'),
         (dict(visual_encoder=dict(type='VATTVideoEncoder')), 'has no transformer'),
-        (dict(shared=True, audio_encoder=dict(type='VATTAudioEncoder')), 'visual_encoder goes through'),
+        (dict(shared=True, audio_encoder=dict(type='VATTAudioEncoder')), 'audio_encoder goes through'),
         (dict(visual_encoder=dict(type='VATTVideoEncoder', drop_token=1.0, backbone=BACKBONE)), 'drop_token'),
         (dict(audio_encoder=dict(type='VATTAudioEncoder', grid=(), backbone=BACKBONE)), 'positions need'),
         (dict(text_encoder=dict(type='VATTTextEncoder', backbone=BACKBONE)), 'needs its projections'),

@@ -1,7 +1,7 @@
 """VATT at the size of a laptop's CPU: clips of 8 frames of 64 pixels, 2 s of sound at 8 kHz, a caption of 32 pieces.
 
-Patches are those of the paper, 4 x 16 x 16 and 128 samples. Words are the word pieces of the demo, whose embeddings are
-trained, as there are none of word2vec; no dropout, since a few hundred steps fit little too well. All three transformers
+Patches are those of the paper, 4 x 16 x 16 and 128 samples. Words are word pieces of the demo, whose embeddings are
+trained, as there are none of word2vec; no dropout, since a few hundred steps fit little too well. The transformers
 are alike and have projections at both ends, so that ``trunk.shared=True`` changes nothing else.
 """
 
