@@ -50,8 +50,8 @@ def write_world(root):
     (root / 'segments.csv').write_text('\n'.join(segments) + '\n')
     (root / 'clips.txt').write_text('\n'.join(f'{name}.mp4 {place % 2}' for place, name in enumerate(COLOURS)))
     (root / 'names.txt').write_text('even\nodd')
-    write_table(root / 'captions.csv', ('key', 'vid_key', 'video_id', 'sentence'),
-                *((f'ret{place}', f'msr{place}', name, f'here is {name}') for place, name in enumerate(COLOURS)))  # fmt: skip
+    captions = [(f'ret{place}', f'msr{place}', name, f'here is {name}') for place, name in enumerate(COLOURS)]
+    write_table(root / 'captions.csv', ('key', 'vid_key', 'video_id', 'sentence'), *captions)
     (root / 'words.txt').write_text('\n'.join(WORDS))
 
 
