@@ -20,7 +20,7 @@ model = dict(
     num_classes=400,
     label_smoothing=0.1,
     dropout=0.5,
-    data_preprocessor=dict(mean=[0.5] * 3, std=[0.5] * 3),
+    data_preprocessor=dict(type=VLDataPreprocessor, mean=[0.5] * 3, std=[0.5] * 3),
 )
 load_from = dict(type=StageReader, file='work_dirs/vatt_pretrain_bbs')
 train_dataloader = dict(

@@ -12,7 +12,7 @@ from torch.optim import SGD
 from omnivl.datasets.samplers import EpochSampler
 from omnivl.engine import AlternatingTrainLoop, EvaluationLoop, PrecisionOptimWrapper
 from omnivl.evaluation import ClassificationEvaluation
-from omnivl.models import OmniVLClassifier, VisualTrunk
+from omnivl.models import OmniVLClassifier, VisualTrunk, VLDataPreprocessor
 
 with read_base():
     from .pixels_224 import *
