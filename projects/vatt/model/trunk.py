@@ -6,6 +6,7 @@ No loss, no task.
 from collections.abc import Collection, Mapping
 
 import torch.nn.functional as F
+from omnivl.evaluation.pair_retrieval import EmbedsPairs
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
@@ -73,8 +74,10 @@ class VATT(VisualTrunk):
     @property
     def lacks(self) -> dict[type, str]:
         """Interfaces that this trunk cannot serve, each with the reason."""
-        missing = [name for name in ('text_encoder', 'bridge') if name not in self.parts]
-        return {Contrasts: f'its trunk was built without {", ".join(missing)}'} if missing else {}
+        needed = {Contrasts: ('visual_encoder', 'text_encoder', 'bridge')}
+        needed |= {EmbedsPairs: ('visual_encoder', 'audio_encoder', 'bridge')}
+        missing = {one: [name for name in names if name not in self.parts] for one, names in needed.items()}
+        return {one: f'its trunk was built without {", ".join(names)}' for one, names in missing.items() if names}
 
     @property
     def tokenizer(self) -> TextTokenizer:

@@ -3,11 +3,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from vatt_world import make_batch, make_model, trunk_config, without_dropout
+from omnivl.evaluation.pair_retrieval import EmbedsPairs
+from vatt_world import BACKBONE, make_batch, make_model, trunk_config, without_dropout
 
 from omnivl.errors import OmniVLError
+from omnivl.models.interfaces import offered_by
 from omnivl.structures import VLBatch
-from projects.vatt.model import VATTAudioClassifier
+from projects.vatt.model import VATTAudioClassifier, VATTAudioEncoder
 from projects.vatt.model.sounds import rare_classes_loss
 
 
@@ -83,6 +85,27 @@ def test_pairs_of_video_and_sound_are_embedded_in_one_space():
     assert torch.allclose(video, F.normalize(fine, dim=1))
     with pytest.raises(OmniVLError, match='pairs of frames and sound'):
         model.trunk.embed_pair(batch, 'video', 'image')
+    assert offered_by(model, EmbedsPairs) is model.trunk
+    assert offered_by(make_model(options=dict(video_audio_weight=0.0)), EmbedsPairs) is None
+
+
+@torch.no_grad()
+def test_patches_of_a_spectrogram_have_positions_in_time_and_frequency():
+    torch.manual_seed(0)
+    tokenizer = dict(
+        type='SpectrogramTokenizer',
+        patch_size=(4, 8),
+        log_mel=dict(rate=8000, bins=16, frame_length=160, hop_length=80),
+    )
+    encoder = VATTAudioEncoder(grid=(5, 2), tokenizer=tokenizer, backbone=dict(BACKBONE)).eval()
+    waveform, mask = torch.rand(2, 1600), torch.ones(2, 1600, dtype=torch.bool)
+    assert encoder.tokenizer(waveform)[0].shape[1:3] == (5, 2)
+    whole = encoder(waveform, mask)
+    assert whole.tokens.shape == (2, 11, 24)
+    mask[0] = False  # of a silent clip nothing is attended to
+    silent = encoder(waveform, mask).pooled
+    assert torch.allclose(silent[1], whole.pooled[1], atol=1e-6)
+    assert torch.allclose(encoder(waveform.flip(1), mask).pooled[0], silent[0], atol=1e-6)
 
 
 def test_bad_arguments_and_labels_get_their_line():
