@@ -7,6 +7,7 @@ from torch import Tensor
 
 from omnivl.models.distributed import gather_batch, gather_with_gradient, mean_over_ranks
 from omnivl.models.losses import StepLoss
+from omnivl.models.losses.univlc import full_precision
 from omnivl.registry import MODELS
 
 
@@ -27,18 +28,18 @@ def nce_loss(video: Tensor, other: Tensor, real: Tensor, temperature: float) -> 
     Returns:
         Scalar, float32; averaged over ranks it is that of their joined batch. 0 where nothing is real.
     """
-    video, other = F.normalize(video.float(), dim=-1), F.normalize(other.float(), dim=-1)
-    all_video, all_other, all_real = gather_with_gradient(video), gather_with_gradient(other), gather_batch(real)
-    to_all = torch.einsum('be,nce->bnc', video, all_other) / temperature
-    from_all = torch.einsum('bce,ne->bnc', other, all_video) / temperature
+    with full_precision(video.device.type):  # bf16 has 3 digits; similarities are divided by 0.07
+        video, other = F.normalize(video.float(), dim=-1), F.normalize(other.float(), dim=-1)
+        all_video, all_other, all_real = gather_with_gradient(video), gather_with_gradient(other), gather_batch(real)
+        to_all = torch.einsum('be,nce->bnc', video, all_other) / temperature
+        from_all = torch.einsum('bce,ne->bnc', other, all_video) / temperature
     # Far below all others rather than infinite: of a video without any counterpart, whose loss is not counted, neither
     # sum may become NaN, which would spoil the gradients.
     lowest = torch.finfo(torch.float32).min / 4
     to_all = to_all.masked_fill(~all_real[None], lowest)
     from_all = from_all.masked_fill(~real[:, None], lowest)
-    first = dist.get_rank() * video.shape[0]
     own = torch.arange(video.shape[0], device=video.device)
-    positive = to_all[own, own + first].logsumexp(dim=1)
+    positive = to_all[own, own + dist.get_rank() * video.shape[0]].logsumexp(dim=1)
     losses = torch.cat([to_all, from_all], dim=1).flatten(1).logsumexp(dim=1) - positive
     counted = real.any(dim=1)
     return torch.where(counted, losses, 0.0).sum() / mean_over_ranks(counted.sum().float()).clamp(min=1e-6)
