@@ -5,6 +5,7 @@ from .collate import collate_samples
 from .errors import AnnotationError, BrokenVisualError
 from .labels import LabelDataset
 from .mixed import MixedDataset
+from .multi_labels import MultiLabelDataset
 from .pairs import PairDataset
 from .qa import QADataset
 from .retrieval import CaptionDataset, RetrievalDataset
@@ -22,6 +23,7 @@ __all__ = [
     'EpochSampler',
     'LabelDataset',
     'MixedDataset',
+    'MultiLabelDataset',
     'PairDataset',
     'QADataset',
     'RetrievalDataset',

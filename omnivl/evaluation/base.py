@@ -23,7 +23,7 @@ from omnivl.models.decoders.generation import packed_decoders
 from omnivl.models.interfaces import Encodes, serving
 from omnivl.models.mode import evaluation_mode
 from omnivl.storage.progress import track
-from omnivl.structures import VLBatch, VLDataSample
+from omnivl.structures import FRAMES, MODALITIES, VLBatch, VLDataSample
 
 from .annotation_files import describe_annotations
 
@@ -186,16 +186,20 @@ def batches(model: nn.Module, dataloader: Iterable, name: str) -> Iterator[tuple
 def describe(sample: VLDataSample, batch: VLBatch) -> dict[str, Any]:
     """Write the part of a row that all tasks share: the sample, and the shape of what the model saw of it.
 
-    These are ``sample_id, source, visual, modality``, ``clip`` if a part of the video is meant, and ``shape`` with
-    ``frames, height, width``.
+    These are ``sample_id, source, visual, modality``, ``clip`` if a part of the video is meant, and ``shape``: of
+    frames ``frames, height, width``, of other values how many ``values`` there are.
     """
-    _, frames, _, height, width = batch.frames.shape
+    if MODALITIES[sample.modality].kind == FRAMES:
+        _, frames, _, height, width = batch.frames.shape
+        shape = {'frames': frames, 'height': height, 'width': width}
+    else:
+        shape = {'values': batch.inputs[sample.modality].shape[1]}
     row = {
         'sample_id': sample.sample_id,
         'source': sample.source,
         'visual': str(sample.visual),
         'modality': sample.modality,
-        'shape': {'frames': frames, 'height': height, 'width': width},
+        'shape': shape,
     }
     return row | ({'clip': list(sample.clip)} if 'clip' in sample else {})
 

@@ -25,14 +25,16 @@ class VLBatch:
 
     Attributes:
         inputs: Modality -> its values, the same modalities in every sample and on every rank. Of images and videos
-            normalised pixels, float (B, T, 3, H, W); an image is a clip of one frame.
+            normalised pixels, float (B, T, 3, H, W); an image is a clip of one frame. Of sounds samples of one channel
+            in [-1, 1], float (B, N).
         masks: Modality -> bool (B, N), True = real value; only of modalities that are padded or may be missing.
         pts_seconds: Modality -> time stamp of each value of a clip or sound, in seconds from the start of the file;
             float32 (B, T), NaN where it is not known.
         text_ids: Word-piece ids, [CLS] first and [SEP] last, padded to the longest of the batch; int64 (B, L).
         text_mask: bool (B, L), True = real token.
         target_ids: Samples with equal ids are positives of each other; int64 (B,).
-        labels: Index of the class of each sample among those of its source; int64 (B,).
+        labels: Index of the class of each sample among those of its source; int64 (B,). Of samples with any number of
+            C classes 1 for each that is there; int64 (B, C).
         has_label: Samples that are labelled visuals, whose text is made of their class; bool (B,).
         answer_ids: Answers to the questions that ``text_ids`` then holds, those of one sample after the other, [CLS]
             first and [SEP] last, padded; int64 (A, L).

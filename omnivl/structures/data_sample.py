@@ -16,7 +16,8 @@ class VLDataSample(BaseDataElement):
     - ``answer_ids``: word-piece ids of the distinct answers to the question, list of numpy int64 (L_ij,).
     - ``answer_weights``: what each of these counts in the loss, list of float.
     - ``target_id``: samples with the same id are positives of each other in UniVLC; int in [0, 2**63).
-    - ``label``: index of the class among the classes of its source; int.
+    - ``label``: index of the class among the classes of its source; int. Of a source whose samples have any number of
+      classes 1 for each that is there and 0 for the others; tuple of int.
 
     Meta fields:
 

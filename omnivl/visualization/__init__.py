@@ -1,1 +1,5 @@
-"""What a person looks at, of any model: contact sheets, and the attention of a word over image and frames."""
+"""Pictures of frames and of sound, contact sheets, attention maps, and what a validation shows of them."""
+
+from .sounds import draw_waveforms
+
+__all__ = ['draw_waveforms']

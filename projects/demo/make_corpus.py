@@ -3,6 +3,7 @@
 Examples:
     python -m projects.demo.make_corpus --out data/demo
     python -m projects.demo.make_corpus --out data/demo_smoke --smoke
+    python -m projects.demo.make_corpus --out data/demo_sound --sound 1
 """
 
 from projects.demo.corpus.command import make_corpus
@@ -17,6 +18,7 @@ HELPS = {
     'num_eval': 'scenes of each of val, test and test_unseen',
     'num_frames': 'frames of a clip',
     'fps': 'frames per second of a clip',
+    'sound': '1 = clips have a sound, and some videos of several clips a narration',
     'hard': '1 = more colours, shapes and relations, and two shapes of each colour never seen in training',
 }
 

@@ -126,6 +126,19 @@ def test_a_command_that_cannot_be_is_refused_in_one_line(name, here, capsys):
     assert said in text and '\n' not in text
 
 
+def test_sounds_are_left_out_and_a_folder_of_them_is_refused(here, capsys):
+    for folder in (world.texts(here / 'own'), here / 'noises'):
+        folder.mkdir(exist_ok=True)
+        (folder / 'bark.wav').write_bytes(b'RIFF')
+        (folder / 'bark.txt').write_text('a dog barks')
+    main(['finetune', 'own', '--dry-run', *LOADING])
+    said = capsys.readouterr().out
+    assert 'left out: 1 sounds: only images and videos are trained on: bark' in said and 'steps: 4, as asked' in said
+    with pytest.raises(SystemExit) as ended:
+        main(['finetune', 'noises'])
+    assert 'there are 1 sound only, and this command trains on images and videos' in str(ended.value.code)
+
+
 def test_a_dry_run_leaves_nothing(here, capsys):
     world.texts(here / 'own')
     main(['finetune', 'own', '--dry-run', *LOADING])

@@ -9,7 +9,7 @@ from omnivl.structures import MODALITIES, VIDEO, Modality, VLBatch
 @pytest.fixture
 def sound(monkeypatch):
     """A modality that is no picture."""
-    fields = dict(plural='sounds', letter='s', suffixes=('.wav',), loader='LoadSound', tokenizer='SoundTokenizer')
+    fields = dict(plural='sounds', letter='s', suffixes=('.sound',), loader='LoadSound', tokenizer='SoundTokenizer')
     monkeypatch.setitem(MODALITIES, 'sound', Modality('sound', templates=VIDEO.templates, kind='waves', **fields))
     return 'sound'
 

@@ -47,18 +47,19 @@ def test_files_tell_their_modality():
         == modality_of_path('zip://a.mp4::https://x.org/b.zip')
         == 'video'
     )
+    assert modality_of_path('speech.FLAC') == modality_of_path('tar://a.wav?0+9::x.tar') == 'audio'
     assert modality_of_path('notes.txt') is modality_of_path('folder.mp4/file') is None
 
 
 def test_names_that_are_taken_or_unknown():
-    assert register_modality(IMAGE) is IMAGE and len(MODALITIES) == 2
+    assert register_modality(IMAGE) is IMAGE and len(MODALITIES) == 3
     depth = replace(IMAGE, name='depth', letter='d', suffixes=('.exr',))
     for other in (replace(depth, name='image'), replace(depth, letter='v'), replace(depth, suffixes=('.mp4', '.exr'))):
         with pytest.raises(
             OmniVLValueError, match=r"its name, its letter '\w' or one of its suffixes is that of '(image|video)'"
         ):
             register_modality(other)
-    with pytest.raises(OmniVLValueError, match=r"Reader: modality='depth'; allowed are \('image', 'video'\)"):
+    with pytest.raises(OmniVLValueError, match=r"Reader: modality='depth'; allowed are \('image', 'video', 'audio'\)"):
         check_modality('depth', 'Reader')
 
 

@@ -43,6 +43,17 @@ def test_a_label_is_shown_with_its_class_and_all_captions_of_a_visual_are_shown(
     assert lines[:2] == ['w0 w0', 'w9  (+ 1 unknown)'] and lines[2].startswith('unknown to the vocabulary: ')
 
 
+def test_several_labels_are_shown_with_their_classes(config):
+    dataset, tokenizer = built(config, 'train', 'image')
+    sample = dataset[NUM_IMAGES + 1]['data_samples'].clone()
+    classes = next(part for part in dataset.datasets if part.name == sample.source).classes
+    sample.label = tuple(number < 2 for number in range(len(classes)))
+    lines = [line.text for line in TOOL['describe'](sample, dataset, tokenizer)]
+    assert f'labels 0, 1: {classes[0]}, {classes[1]}' in lines
+    sample.label = (0,) * len(classes)
+    assert 'labels : none' in [line.text for line in TOOL['describe'](sample, dataset, tokenizer)]
+
+
 def test_the_true_one_of_several_choices_is_named(config):
     dataset, tokenizer = built(config, 'test', 'image.retrieval')
     sample = dataset[0]['data_samples'].clone()

@@ -135,7 +135,10 @@ def describe(sample: VLDataSample, dataset: Dataset, tokenizer: Any) -> list[Lin
         lines.append(Line(f'true: {sample.captions[sample.answer_index]}', GOOD))
     if 'label' in sample:
         source = next(part for part in getattr(dataset, 'datasets', [dataset]) if part.name == sample.source)
-        lines.append(Line(f'label {sample.label}: {source.classes[sample.label]}', GOOD))
+        one = isinstance(sample.label, int)
+        labels = [sample.label] if one else np.flatnonzero(sample.label).tolist()
+        names = ', '.join(source.classes[label] for label in labels) or 'none'
+        lines.append(Line(f'label{"" if one else "s"} {", ".join(map(str, labels))}: {names}', GOOD))
     if 'target_id' in sample:
         lines.append(Line(f'target id {sample.target_id}', SOFT, 12))
     lines += [Line(f'in the place of {file.path}: {file.reason}', BAD, 12) for file in sample.get('broken', [])]

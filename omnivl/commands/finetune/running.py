@@ -92,9 +92,15 @@ def _tell(lines: Iterable[str]) -> None:
 
 def _of_modality(items: list[Item], wanted: str | None, found: Found) -> list[Item]:
     """Take the items of the modality that was asked for."""
+    unseen = [item for item in items if MODALITIES[item.modality].kind != IMAGE.kind]
+    for item in unseen:
+        found.leave_out(f'{MODALITIES[item.modality].plural}: only images and videos are trained on', item.record.id)
+    items = [item for item in items if MODALITIES[item.modality].kind == IMAGE.kind]
+    if unseen and not items:
+        raise OwnDataError(f'there are {counted(unseen)} only, and this command trains on images and videos')
     there = kinds_of(items)
     if wanted in (None, 'both'):
-        if wanted == 'both' and len(there) < len(MODALITIES):
+        if wanted == 'both' and len(there) < 2:
             raise OwnDataError(f'--modality both: there are {" and ".join(there)} files only')
         return items
     kept = [item for item in items if item.modality == wanted]

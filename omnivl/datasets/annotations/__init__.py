@@ -1,3 +1,4 @@
+from .audioset import AudioSetCSV, MultiLabelRecord
 from .base import AnnotationReader, Record
 from .blip import BLIPCaptionJSON, CaptionDictJSON
 from .choices import MultipleChoiceList
@@ -14,10 +15,12 @@ from .mapped import MappedClasses, read_label_map
 from .movies import ActivityNetCaptions, LSMDCTable
 from .msrvtt import MSRVTTJSON, MSRVTTTestCSV
 from .msvd import MSVDText
+from .narrations import NarratedVideos
 from .parquet import FetchedParquet
 from .record_list import RecordList
 from .shards import ShardIndex
 from .something_something import SomethingSomethingJSON
+from .sound_classes import ESC50CSV, SpeechCommandsFolder, VGGSoundCSV
 from .tsv import CaptionTSV
 from .ucf101 import UCF101List
 from .video_qa import VideoQAList
@@ -27,9 +30,11 @@ from .webvid import WebVidCSV
 from .youcook2 import VideoSegmentList, YouCook2JSON
 
 __all__ = [
+    'ESC50CSV',
     'MSRVTTJSON',
     'ActivityNetCaptions',
     'AnnotationReader',
+    'AudioSetCSV',
     'BLIPCaptionJSON',
     'BLIPQuestionJSON',
     'CIFARBinary',
@@ -50,14 +55,18 @@ __all__ = [
     'MSRVTTTestCSV',
     'MSVDText',
     'MappedClasses',
+    'MultiLabelRecord',
     'MultipleChoiceList',
+    'NarratedVideos',
     'OxfordPetsList',
     'ParagraphCaptions',
     'Record',
     'RecordList',
     'ShardIndex',
     'SomethingSomethingJSON',
+    'SpeechCommandsFolder',
     'UCF101List',
+    'VGGSoundCSV',
     'VQAv2JSON',
     'VideoQAList',
     'VideoSegmentList',

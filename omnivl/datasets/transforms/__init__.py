@@ -1,3 +1,4 @@
+from .audio import LoadAudio, LoadSoundtrack
 from .backends import DecordDecoder, OpenCVDecoder, PyAVDecoder
 from .cifar import LoadCIFAR
 from .decoders import VideoDecoder, VideoReader, build_decoder
@@ -9,7 +10,7 @@ from .sampling import clip_indices, segment_indices
 from .text import CleanCaption, CleanQuestion, TokenizeText, clean_caption, clean_question
 from .views import AugmentedViews, ShuffleFrames, ThreeCrop
 from .visual import CenterCrop, ColorContrast, RandomFlip, RandomResizedCrop, RandomShift, Resize
-from .waveforms import WaveformPacker
+from .waveforms import MaskTime, RandomGain, RandomNoise, WaveformPacker
 
 __all__ = [
     'AugmentedViews',
@@ -19,15 +20,20 @@ __all__ = [
     'ColorContrast',
     'DecordDecoder',
     'FramePacker',
+    'LoadAudio',
     'LoadCIFAR',
     'LoadImage',
+    'LoadSoundtrack',
     'LoadVideo',
+    'MaskTime',
     'OpenCVDecoder',
     'PackSample',
     'Packer',
     'PyAVDecoder',
     'RandAugment',
     'RandomFlip',
+    'RandomGain',
+    'RandomNoise',
     'RandomResizedCrop',
     'RandomShift',
     'Resize',

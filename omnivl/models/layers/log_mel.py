@@ -50,8 +50,8 @@ def mel_filters(
     Returns:
         float32 (fft_length // 2 + 1, bins).
     """
-    ends = hz_to_mel(torch.tensor([low_hz, high_hz], dtype=torch.float64), scale).tolist()
-    points = mel_to_hz(torch.linspace(*ends, bins + 2, dtype=torch.float64), scale)
+    low, high = hz_to_mel(torch.tensor([low_hz, high_hz], dtype=torch.float64), scale).tolist()
+    points = mel_to_hz(torch.linspace(low, high, bins + 2, dtype=torch.float64), scale)
     frequencies = torch.linspace(0.0, rate / 2, fft_length // 2 + 1, dtype=torch.float64)[:, None]
     left, centre, right = points[:-2], points[1:-1], points[2:]
     rising, falling = (frequencies - left) / (centre - left), (right - frequencies) / (right - centre)

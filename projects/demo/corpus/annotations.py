@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from .manifest import CorpusParameters
-from .plan import Item, page_dir, youtube_id
+from .plan import Item, is_silent, page_dir, purpose_rng, youtube_id
 from .questions import QUESTIONS_PER_VISUAL, ask_clip, ask_picture, ten_answers
+from .sound import narrate
 from .world import ACTIONS, SPLITS, WORLD, World
 
 # What the tool was called at first: the files stay the same to the byte.
@@ -48,6 +49,41 @@ def write_annotations(root: Path, items: Sequence[Item], parameters: CorpusParam
             ranked = sorted(Counter(row['answer'] for row in rows).items(), key=lambda pair: (-pair[1], pair[0]))
             _write_json(folder / 'msrvtt_qa_answer_list.json', [answer for answer, _ in ranked])
     _write_json(folder / 'slots.json', slots(parameters.world))
+    if parameters.sound:
+        write_sound_annotations(folder, items, parameters)
+
+
+def write_sound_annotations(folder: Path, items: Sequence[Item], parameters: CorpusParameters) -> None:
+    """Write what is said of sounds: narrations in the form of HowTo100M, classes in that of AudioSet.
+
+    The classes of a labelled clip that is not silent are its action and the shape of what moves.
+
+    Args:
+        folder: That of the annotations.
+        items: The whole plan.
+        parameters: Sizes and seed.
+    """
+    seconds, seed = parameters.num_frames / parameters.fps, parameters.seed
+    narrations = {
+        Path(item.path).stem: narrate(
+            [clip.caption for clip in item.scene.clips], purpose_rng(seed, 'narration', item.number), seconds
+        )
+        for item in items
+        if item.kind == 'narrated'
+    }
+    _write_json(folder / 'narrations_train.json', narrations)
+    names = (*parameters.world.shapes, *ACTIONS)
+    mids = {name: f'/m/{number:05d}' for number, name in enumerate(names)}
+    rows = [(number, mids[name], name) for number, name in enumerate(names)]
+    _write_csv(folder / 'class_labels_indices.csv', ('index', 'mid', 'display_name'), rows)
+    for split in SPLITS[:3]:
+        lines = ['# Segments csv of the demo corpus', '# YTID, start_seconds, end_seconds, positive_labels']
+        for item in items:
+            if item.kind == 'video_labels' and item.split == split and not is_silent(item, seed):
+                name = item.path.removeprefix('video_labels/').removesuffix('.mp4')
+                labels = f'{mids[item.scene.mover.shape]},{mids[item.scene.action]}'
+                lines.append(f'{name}, 0.000, {seconds:.3f}, "{labels}"')
+        (folder / f'audioset_{split}.csv').write_text('\n'.join(lines) + '\n', encoding='utf-8')
 
 
 def slots(world: World = WORLD) -> dict[str, dict[str, tuple[str, ...]]]:

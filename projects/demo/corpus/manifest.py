@@ -63,13 +63,14 @@ class CorpusParameters(Parameters):
         fps: Frames per second of a clip.
         hard: 1 = a world with more colours, shapes and relations, of which training never shows two shapes of each
             colour.
+        sound: 1 = most clips have a sound that follows what they show, and there are narrated videos.
 
     Raises:
         OmniVLValueError: A number is outside what the world can give.
     """
 
     format: ClassVar[int] = 2
-    folders: ClassVar[tuple[str, ...]] = ('annotations', 'image_labels', 'images', 'video_labels', 'videos')
+    folders: ClassVar[tuple[str, ...]] = ('annotations', 'image_labels', 'images', 'narrated', 'video_labels', 'videos')
     allowed: ClassVar[dict[str, tuple[int, int]]] = {
         'seed': (0, 2**32 - 1),
         'size': (16, 1024),
@@ -79,8 +80,9 @@ class CorpusParameters(Parameters):
         'num_frames': (8, 64),
         'fps': (1, 60),
         'hard': (0, 1),
+        'sound': (0, 1),
     }
-    later: ClassVar[dict[str, int]] = {'hard': 0}
+    later: ClassVar[dict[str, int]] = {'hard': 0, 'sound': 0}
 
     num_images: int = 8000
     num_videos: int = 4000
@@ -88,6 +90,7 @@ class CorpusParameters(Parameters):
     num_frames: int = 16
     fps: int = 8
     hard: int = 0
+    sound: int = 0
 
     @property
     def world(self) -> World:

@@ -11,12 +11,14 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from .manifest import CorpusParameters
+from .sound import SILENT
 from .world import (
     SPLITS,
     WORLD,
     AnyScene,
     ClipScene,
     LoneScene,
+    LongScene,
     PictureScene,
     Scene,
     World,
@@ -32,6 +34,9 @@ CAPTIONED_VIDEOS = 0.7
 # Share of the scenes of lone shapes that go to each of val and test.
 HELD_OUT_LONE = 0.15
 VIDEOS_PER_FOLDER = 500
+# Of a narrated video, and the training clips for each of them.
+CLIPS_PER_NARRATION = 6
+VIDEOS_PER_NARRATION = 8
 Shown = TypeVar('Shown')
 
 
@@ -40,7 +45,8 @@ class Item(Generic[Shown]):
     """One file of the corpus.
 
     Attributes:
-        kind: ``'images'``, ``'image_labels'``, ``'videos'`` or ``'video_labels'``; other corpora have other kinds.
+        kind: ``'images'``, ``'image_labels'``, ``'videos'`` or ``'video_labels'``, in a world with sound ``'narrated'``
+            too; other corpora have other kinds.
         split: One of :data:`~projects.demo.corpus.world.SPLITS`.
         number: Unique within its kind, from 1.
         path: Relative to the root of the corpus.
@@ -92,7 +98,34 @@ def plan_corpus(parameters: CorpusParameters) -> list[Item]:
                 number += 1
                 path = _path(kind, split, number, scene, parameters.seconds)
                 items.append(Item(kind, split, number, path, scene))
+    return items + (plan_narrated(parameters, clips['train']) if parameters.sound else [])
+
+
+def plan_narrated(parameters: CorpusParameters, scenes: Sequence[ClipScene]) -> list[Item]:
+    """List the videos that have a narration, all of them for training.
+
+    Args:
+        parameters: Sizes and seed.
+        scenes: The clips that they may be made of.
+
+    Returns:
+        Items of kind ``narrated``, each of ``CLIPS_PER_NARRATION`` clips.
+    """
+    count = max(parameters.num_videos // VIDEOS_PER_NARRATION, 1)
+    drawn = draw_scenes(scenes, count * CLIPS_PER_NARRATION, purpose_rng(parameters.seed, 'narrated'))
+    order = purpose_rng(parameters.seed, 'order of the narrated').permutation(len(drawn))
+    shuffled = [drawn[place] for place in order]
+    items: list[Item] = []
+    for number in range(1, count + 1):
+        mine = tuple(shuffled[(number - 1) * CLIPS_PER_NARRATION : number * CLIPS_PER_NARRATION])
+        scene = LongScene(mine, (parameters.seconds,) * len(mine))
+        items.append(Item('narrated', 'train', number, f'narrated/{number:05d}.mp4', scene))
     return items
+
+
+def is_silent(item: Item, seed: int) -> bool:
+    """Say whether a clip of a world with sound has none; ``seed`` is that of the corpus."""
+    return bool(purpose_rng(seed, f'silence of {item.kind}', item.number).random() < SILENT)
 
 
 def split_world(

@@ -42,6 +42,9 @@ def training_texts(root: str | Path) -> Iterator[str]:
         yield row['multiple_choice_answer']
     for row in _read_json(folder / 'msrvtt_qa_train.json'):
         yield from (row['question'], row['answer'])
+    if (folder / 'narrations_train.json').is_file():  # of a world with sound
+        for narration in _read_json(folder / 'narrations_train.json').values():
+            yield from narration['text']
     shapes = _read_json(folder / 'slots.json')['image']['shape']
     yield from (prompt.format(shape) for prompt in IMAGE_PROMPTS for shape in shapes)
     yield from (prompt.format(action) for prompt in VIDEO_PROMPTS for action in ACTIONS)

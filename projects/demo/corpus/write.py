@@ -8,6 +8,7 @@ import math
 import multiprocessing
 import shutil
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,9 +20,10 @@ from omnivl.errors import OmniVLRuntimeError
 
 from .annotations import write_annotations
 from .manifest import MANIFEST, CorpusParameters, Parameters, is_finished, write_manifest
-from .plan import Item, count_items, plan_corpus
+from .plan import Item, count_items, is_silent, plan_corpus, purpose_rng
 from .render import render_clip, render_picture
-from .world import ClipScene, Scene
+from .sound import RATE, render_sound
+from .world import ClipScene, LongScene, Scene
 
 if TYPE_CHECKING:
     from omnivl.storage.progress import ProgressBar
@@ -112,8 +114,17 @@ def write_item(root: Path, item: Item, parameters: CorpusParameters) -> None:
         item: What to write, and where.
         parameters: Sizes and seed.
     """
-    rng = item.rng(parameters.seed)
-    write_scene(root / item.path, item.scene, rng, parameters.size, parameters.num_frames, parameters.fps)
+    rng, path = item.rng(parameters.seed), root / item.path
+    clips = item.scene.clips if isinstance(item.scene, LongScene) else [item.scene]
+    if not parameters.sound or not isinstance(clips[0], ClipScene):
+        write_scene(path, item.scene, rng, parameters.size, parameters.num_frames, parameters.fps)
+        return
+    frames = [render_clip(clip, rng, parameters.size, parameters.num_frames) for clip in clips]
+    # Draws of their own, so that the frames are those of a world without sound.
+    heard = purpose_rng(parameters.seed, f'sound of {item.kind}', item.number)
+    sounds = [render_sound(clip, heard, parameters.num_frames / parameters.fps) for clip in clips]
+    silent = is_silent(item, parameters.seed)
+    write_clip(path, np.concatenate(frames), parameters.fps, None if silent else np.concatenate(sounds))
 
 
 def write_scene(path: Path, scene: Scene, rng: np.random.Generator, size: int, num_frames: int, fps: int) -> None:
@@ -125,13 +136,14 @@ def write_scene(path: Path, scene: Scene, rng: np.random.Generator, size: int, n
         Image.fromarray(render_picture(scene, rng, size)).save(path, quality=92, subsampling=0)
 
 
-def write_clip(path: Path, frames: np.ndarray, fps: int) -> None:
-    """Encode a clip as H.264 in MP4, the same bytes for the same frames.
+def write_clip(path: Path, frames: np.ndarray, fps: int, sound: np.ndarray | None = None) -> None:
+    """Encode a clip as H.264 and AAC in MP4, the same bytes for the same frames and sound.
 
     Args:
         path: The file to write.
         frames: RGB uint8 (T, H, W, 3), H and W even.
         fps: Frames per second.
+        sound: What is heard, float32 (N,) in [-1, 1] at ``RATE`` samples per second; None = no audio stream.
     """
     import av
 
@@ -144,9 +156,32 @@ def write_clip(path: Path, frames: np.ndarray, fps: int) -> None:
         stream = container.add_stream('libx264', rate=fps, options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = 'yuv420p'
+        audio = None if sound is None else _add_sound(container)
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format='rgb24')))
         container.mux(stream.encode())
+        if audio is not None and sound is not None:
+            _mux_sound(container, audio, sound)
+
+
+def _add_sound(container: Any) -> Any:
+    """Add a stream of AAC to a container of PyAV that nothing has been written to."""
+    audio = container.add_stream('aac', rate=RATE, layout='mono', options={'flags': '+bitexact', 'threads': '1'})
+    audio.bit_rate = 64_000
+    return audio
+
+
+def _mux_sound(container: Any, audio: Any, sound: np.ndarray) -> None:
+    """Encode a sound, float32 (N,), frame after frame, the last one filled with zeros."""
+    import av
+
+    length = audio.codec_context.frame_size or 1024
+    for start in range(0, len(sound), length):
+        part = np.ascontiguousarray(np.pad(sound[start : start + length], (0, max(start + length - len(sound), 0))))
+        frame = av.AudioFrame.from_ndarray(part[None], format='fltp', layout='mono')
+        frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), start
+        container.mux(audio.encode(frame))
+    container.mux(audio.encode())
 
 
 def _clear(root: Path, folders: Sequence[str]) -> None:
