@@ -40,8 +40,9 @@ class VisualTrunk(nn.Module):
         Those of the momentum encoder, whose names end alike, too.
         """
         if (fits := offered_by(self.visual_encoder, FitsPositions)) is not None:  # a matter of each encoder
-            for key in [key for key in state_dict if key.endswith('visual_encoder.pos_embed')]:
-                fits.fit_position_embeddings(state_dict, key.removesuffix('pos_embed'))
+            part = 'visual_encoder.'
+            for prefix in sorted({key[: key.index(part) + len(part)] for key in state_dict if part in key}):
+                fits.fit_position_embeddings(state_dict, prefix)
 
     def encode(self, batch: VLBatch) -> VisualFeatures:
         """Encode the visuals of a batch to tokens (B, S, D) and one vector each (B, D)."""

@@ -20,7 +20,8 @@ CHUNK = 2**21
 
 
 def full_precision(device: str) -> AbstractContextManager:
-    """Turn autocast off on a kind of device; the meta device, on which ``omnivl flops`` counts, has none."""
+    """Switch mixed precision off inside, on this type of device."""
+    # The meta device, on which omnivl flops counts, has no autocast to turn off.
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
