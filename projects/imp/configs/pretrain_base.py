@@ -1,4 +1,4 @@
-"""IMP-B, dense, on images, videos, their labels and texts; one task a step.
+"""IMP-B, dense, on images, videos, sounds, their labels and texts; one task a step.
 
 Published: 500,000 steps, learning rate 1e-3 after a warm-up of 25,000. Zero-shot top-1 of the published model, on data
 that nobody else has: ImageNet 80.5, Kinetics-400 63.6.

@@ -1,4 +1,4 @@
-"""From files to model inputs at 256 pixels: clips of 16 frames, and of 4 where they are classified.
+"""From files to model inputs at 256 pixels: clips of 16 frames, and of 4 where they are classified; 8.192 s of sound.
 
 Published: sizes and numbers of frames, texts of at most 16 tokens, a random crop in training. The range of the crop,
 and that classes are mirrored and captions not, are ours.
@@ -7,7 +7,9 @@ and that classes are mirrored and captions not, are ours.
 from omnivl.datasets.transforms import (
     CenterCrop,
     CleanCaption,
+    LoadAudio,
     LoadImage,
+    LoadSoundtrack,
     LoadVideo,
     PackSample,
     RandomFlip,
@@ -26,5 +28,9 @@ image_pipeline = [dict(type=LoadImage), crop, *describe]
 image_label_pipeline = [dict(type=LoadImage), *mirrored, *describe]
 video_pipeline = [dict(load_clip, random=True), crop, *describe]
 video_label_pipeline = [dict(load_clip, random=True, num_frames=4), *mirrored, *describe]
+soundtrack = dict(type=LoadSoundtrack, seconds=8.192, rate=16000)
+heard = [*describe[:-1], dict(type=PackSample, beside=['audio'])]
+video_audio_pipeline = [dict(load_clip, random=True), soundtrack, crop, *heard]
+audio_label_pipeline = [dict(type=LoadAudio, seconds=8.192, rate=16000, random=True), dict(type=PackSample)]
 image_test_pipeline = [dict(type=LoadImage), *resize, *describe]
 video_test_pipeline = [load_clip, *resize, *describe]

@@ -18,6 +18,7 @@ with read_base():
     from .....configs._base_.datasets.kinetics400 import *
     from .....configs._base_.datasets.web_images import *
     from .....configs._base_.datasets.webvid import *
+    from .datasets.sounds import *
     from .pixels_256 import *
 
 loader = dict(num_workers=12, pin_memory=True, sampler=dict(type=EpochSampler))
@@ -44,11 +45,21 @@ train_dataloader = dict(
         losses=('contrast', 'class'),
         dataset=dict(kinetics400_train, pipeline=video_label_pipeline),
     ),
+    video_audio_text=dict(
+        loader, batch_size=128, losses=('contrast',), dataset=dict(howto100m_train, pipeline=video_audio_pipeline)
+    ),
+    audio_label=dict(
+        loader, batch_size=32, losses=('class',), dataset=dict(audioset_train, pipeline=audio_label_pipeline)
+    ),
 )
-proportions = dict(image_text=1, image_label=1, video_text=1 / 12, video_label=1 / 5)
+proportions = dict(
+    image_text=1, image_label=1, video_text=1 / 12, video_label=1 / 5, video_audio_text=1 / 12, audio_label=1 / 8
+)
 tasks = dict(
     image_text=dict(),
     image_label=dict(classes=imagenet_train.annotations, prompt='a photo of a {}'),
     video_text=dict(drop=dict(visual=0.75)),
     video_label=dict(classes=kinetics400_train.annotations, prompt='a video of {}'),
+    video_audio_text=dict(drop=dict(visual=0.75)),
+    audio_label=dict(classes=audioset_train.annotations, prompt='the sound of {}'),
 )
