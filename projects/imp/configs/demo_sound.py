@@ -1,4 +1,4 @@
-"""Demo: as ``demo_pretrain.py``, with the sound of the clips: contrasted with frames and texts, and told by its classes.
+"""Demo: as ``demo_pretrain.py``, with the sound of the clips: contrasted with frames and texts, and told by classes.
 
 It needs the corpus with sound, ``python -m projects.demo.make_corpus --sound 1 --out FOLDER`` (see
 ``OMNIVL_DEMO_DATA``). A tenth of the clips is silent. A clip of 16 frames lasts 2 s; a sound has two classes, what it
@@ -38,7 +38,7 @@ train_dataloader.update(
 )
 tasks.update(
     video_audio_text=dict(drop=dict(visual=0.25)),
-    audio_label=dict(classes=audio_label_train.annotations),
+    audio_label=dict(classes=audio_label_train['annotations']),
 )
 model.tasks = tasks
 train_cfg.proportions = dict(
