@@ -20,7 +20,8 @@ def train(folder, rank=None):
     batch = make_batch(count=COUNT, labels=torch.tensor([0, 2, 1, 1, 0, 2]), task='labels')
     half = COUNT // 2
     own = batch if rank is None else part_of(batch, slice(half * rank, half * (rank + 1)))
-    losses = (model if rank is None else DistributedDataParallel(model))(own, mode='loss')
+    wrapped = model if rank is None else DistributedDataParallel(model)
+    losses = wrapped(own, mode='loss')
     sum(value for name, value in losses.items() if name.startswith('loss_')).backward()
     return {name: value.detach() for name, value in losses.items()}, {n: p.grad for n, p in model.named_parameters()}
 

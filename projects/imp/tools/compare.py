@@ -127,11 +127,12 @@ def norm(layer: nn.LayerNorm) -> dict[str, jax.Array]:
 
 
 def shaken(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Give a module random weights; no norm is the identity."""
+    """Give a module random weights; no norm is the identity and no bias zero."""
     torch.manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+            if parameter.ndim < 2:  # the others are drawn when they are made
+                parameter.add_(0.1 * torch.randn_like(parameter))
     return module.eval()
 
 
