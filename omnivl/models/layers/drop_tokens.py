@@ -13,7 +13,7 @@ def drop_tokens(
 
     Args:
         tokens: float (B, S, D).
-        rate: Share of the tokens to leave out, in [0, 1); at least one stays.
+        rate: Share of the tokens to leave out, in [0, 1); S * (1 - rate), rounded down, stay, one at least.
         real: bool (B, S), True = real token; None = all are.
         shared: Whether all samples of the batch lose the same places, as in VATT's code.
 
@@ -29,5 +29,5 @@ def drop_tokens(
         return tokens, real
     batch, length = tokens.shape[:2]
     draws = torch.rand(1 if shared else batch, length, device=tokens.device)
-    kept = draws.argsort(dim=1)[:, : max(1, round(length * (1 - rate)))].sort(dim=1).values.expand(batch, -1)
+    kept = draws.argsort(dim=1)[:, : max(1, int(length * (1 - rate)))].sort(dim=1).values.expand(batch, -1)
     return tokens.take_along_dim(kept[:, :, None], dim=1), None if real is None else real.take_along_dim(kept, dim=1)
