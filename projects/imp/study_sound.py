@@ -49,6 +49,7 @@ study = Study(
     ],
     environment={'OMNIVL_DEMO_DATA': '{out}/data'},
     text="""
-Every arm has as many steps of each of its tasks as `all` has: what is missing where tasks are left out is what they gave.
+Every arm has as many steps of each of its tasks as `all` has: what is missing where tasks are left out is what they
+gave.
 """,
 )

@@ -22,6 +22,7 @@ from omnivl.models.interfaces import Contrasts
 from omnivl.registry import MODELS
 from projects.imp.model import EncoderLayer, ExpertFeedForward, IMPPretrain, Pair, choose_tokens, pair_loss
 from projects.imp.model.experts import group_sizes
+from projects.imp.summed import SummedIMPPretrain
 
 
 @pytest.fixture(autouse=True)
@@ -307,6 +308,21 @@ def test_what_is_wrong_has_its_line(tmp_path):
         make_model(audio_encoder=None).loss(make_batch(losses=('contrast',)))
     with pytest.raises(ValueError, match='the tokenizer has 14 tokens, the model has embeddings for 5'):
         _ = make_model(vocab_file=write_vocabulary(tmp_path), text_encoder=dict(vocab_size=5)).trunk.tokenizer
+
+
+def test_summed_losses_are_the_sums_of_the_tasks(tmp_path):
+    options = dict(tasks=dict(labels=dict(classes=['red', 'green']), pairs=dict()))
+    torch.manual_seed(0)
+    config = dict(trunk=trunk_config(write_vocabulary(tmp_path)), **options)
+    model = SummedIMPPretrain(**config).eval()
+    tasks = [
+        make_batch(task='labels', labels=torch.tensor([0, 1, 1, 0])),
+        make_batch(task='pairs', losses=('contrast',), seed=1),
+    ]
+    alone, together = [model.loss(batch) for batch in tasks], model.loss(tasks)
+    assert torch.allclose(together['loss_contrast'], alone[0]['loss_contrast'] + alone[1]['loss_contrast'])
+    assert torch.equal(together['loss_class'], alone[0]['loss_class'])
+    assert together['temperature_text_visual'] == alone[0]['temperature_text_visual']
 
 
 def test_settings_of_tasks_stay_where_the_model_was_trained():

@@ -74,7 +74,7 @@ def tiny(world, work_dir, name='demo_pretrain_moe', **changes):
             settings['classes'] = records(dict(name=task))
     cfg.model.trunk.encoder.update(width=16, depth=2, num_heads=2, num_sparse=1, experts=dict(num_experts=2))
     cfg.allow_train_test_overlap = True
-    cfg.train_cfg.update(max_iters=6, proportions=SHARES)
+    cfg.train_cfg.update(max_iters=6, **(dict(proportions=SHARES) if 'proportions' in cfg.train_cfg else {}))
     cfg.param_scheduler = []
     cfg.default_hooks.checkpoint.interval = 3
     cfg.work_dir = str(work_dir)
@@ -120,6 +120,18 @@ def test_tasks_come_by_their_shares_and_go_on_where_they_were(world, tmp_path, m
     out = ['--out', tmp_path / 'classes.json']
     run_command_with(monkeypatch, 'classify', tmp_path / 'exported', world / 'red.png', world / 'red.mp4', *named, *out)
     assert all(row['predicted'] in COLOURS for row in json.loads((tmp_path / 'classes.json').read_text()))
+
+
+def test_summed_tasks_are_one_step_and_know_their_places(world, tmp_path):
+    runner = OmniVLRunner.from_cfg(tiny(world, tmp_path, 'demo_summed'))
+    runner.train()
+    assert {'train/loss_contrast', 'train/loss_class'} <= set(runner.message_hub.log_scalars)
+    stream = runner.train_loop.streams['all']
+    state = load_checkpoint(tmp_path / 'iter_3.pth')['train_loop']['streams']['all']
+    assert state['given'] == 3 and set(state['streams']) == set(SHARES)
+    stream.load_state_dict(state)
+    assert stream.batches_given == 3
+    assert all((one.epoch, one.batches_done) == (1, 1) for one in stream.streams.values())  # two batches an epoch
 
 
 def run_command_with(monkeypatch, *arguments):
