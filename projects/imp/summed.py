@@ -82,8 +82,8 @@ class SummedIMPPretrain(IMPPretrain):
         """Add up ``loss_contrast`` and ``loss_class`` over the batches of a step."""
         if isinstance(batch, VLBatch):
             return super().loss(batch)
-        total: dict[str, Tensor] = {}
-        for one in batch:
-            for name, value in super().loss(one).items():
+        total = super().loss(batch[0])
+        for one in batch[1:]:
+            for name, value in self.task_loss(one).items():
                 total[name] = total[name] + value if name.startswith('loss') and name in total else value
         return total

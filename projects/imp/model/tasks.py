@@ -206,10 +206,14 @@ class IMPPretrain(TrunkModel):
 
     def loss(self, batch: VLBatch) -> dict[str, Tensor]:
         """Compute ``loss_contrast`` and ``loss_class``, those that the task has, and for the log the temperatures."""
-        if any(loss.name == 'class' for loss in self.losses_of(batch)):
-            self._check_labels(batch)
         for temperature in self.trunk.temperatures.values():
             temperature.clamp()
+        return self.task_loss(batch)
+
+    def task_loss(self, batch: VLBatch) -> dict[str, Tensor]:
+        """Do as ``loss`` and change nothing, so that several batches may be of one step."""
+        if any(loss.name == 'class' for loss in self.losses_of(batch)):
+            self._check_labels(batch)
         shown = {f'temperature_{name}': one().detach().clone() for name, one in self.trunk.temperatures.items()}
         return super().loss(batch) | shown
 
