@@ -115,7 +115,8 @@ def test_tasks_come_by_their_shares_and_go_on_where_they_were(world, tmp_path, m
 
     # What is exported knows no task and no annotations, and is used by the interfaces that it serves.
     run_command_with(monkeypatch, 'export', tmp_path / 'whole', '--out', tmp_path / 'exported')
-    assert 'records.jsonl' not in (tmp_path / 'exported' / 'config.json').read_text()
+    exported = json.loads((tmp_path / 'exported' / 'config.json').read_text())
+    assert 'tasks' not in exported['model'] and exported['model']['use_labels']
     named = [word for name in COLOURS for word in ('--text', name)]
     out = ['--out', tmp_path / 'classes.json']
     run_command_with(monkeypatch, 'classify', tmp_path / 'exported', world / 'red.png', world / 'red.mp4', *named, *out)
@@ -127,11 +128,11 @@ def test_summed_tasks_are_one_step_and_know_their_places(world, tmp_path):
     runner.train()
     assert {'train/loss_contrast', 'train/loss_class'} <= set(runner.message_hub.log_scalars)
     stream = runner.train_loop.streams['all']
-    state = load_checkpoint(tmp_path / 'iter_3.pth')['train_loop']['streams']['all']
-    assert state['given'] == 3 and set(state['streams']) == set(SHARES)
+    state = load_checkpoint(tmp_path / 'iter_6.pth')['train_loop']['streams']['all']
+    assert state['given'] == 6 and set(state['streams']) == set(SHARES)
     stream.load_state_dict(state)
-    assert stream.batches_given == 3
-    assert all((one.epoch, one.batches_done) == (1, 1) for one in stream.streams.values())  # two batches an epoch
+    assert stream.batches_given == 6
+    assert all((one.epoch, one.batches_done) == (2, 2) for one in stream.streams.values())  # two batches an epoch
 
 
 def run_command_with(monkeypatch, *arguments):
