@@ -37,7 +37,7 @@ class VisualTrunk(nn.Module):
     def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Fit the position embeddings of weights about to be loaded to this model's resolution and clip length.
 
-        Those of the momentum encoder, whose names end alike, too.
+        Those of the momentum encoder, which has a copy of each part, too.
         """
         if (fits := offered_by(self.visual_encoder, FitsPositions)) is not None:  # a matter of each encoder
             part = 'visual_encoder.'

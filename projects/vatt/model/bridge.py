@@ -1,6 +1,5 @@
 """From the vectors of the encoders to two spaces: fine, of video and sound, and coarse, of video and text (FAC)."""
 
-import torch.nn.functional as F
 from mmengine import dist
 from torch import Tensor, nn
 
@@ -10,25 +9,20 @@ from omnivl.registry import MODELS
 from .layers import init_glorot
 
 
-class CrossReplicaBatchNorm(nn.SyncBatchNorm):
+class CrossReplicaBatchNorm(nn.BatchNorm1d):
     """Batch norm over the samples of all ranks, in every training.
 
-    ``SyncBatchNorm`` works on GPUs alone. Elsewhere the vectors of all ranks, a few hundred numbers each, are gathered
-    with their gradient, normalised as one batch, and each rank takes its own; running statistics are the same on all.
+    The vectors of all ranks, a few hundred numbers each, are gathered with their gradient and normalised as one batch,
+    of which each rank takes its own; running statistics are the same on all. PyTorch's ``SyncBatchNorm`` exchanges
+    statistics alone, but works on GPUs only: elsewhere a distributed wrapper refuses a model that has one.
     """
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Normalise float (B, D), B being the same on all ranks."""
-        if not self.training or vectors.is_cuda:
+        if not self.training or dist.get_world_size() == 1:
             return super().forward(vectors)
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        joined = gather_with_gradient(vectors.float())
-        factor = self.momentum or 0.0
-        normed = F.batch_norm(
-            joined, self.running_mean, self.running_var, self.weight, self.bias, True, factor, self.eps
-        )
-        return normed[dist.get_rank() * len(vectors) :][: len(vectors)].to(vectors.dtype)
+        normed = super().forward(gather_with_gradient(vectors))
+        return normed[dist.get_rank() * vectors.shape[0] :][: vectors.shape[0]]
 
 
 def batch_norm(width: int) -> CrossReplicaBatchNorm:

@@ -40,6 +40,14 @@ def relative_buckets(length: int, count: int, farthest: int) -> Tensor:
     return torch.where(distance < single, distance, far) + half * (ahead > 0)
 
 
+class T5Norm(nn.RMSNorm):
+    """T5's norm, without mean and bias, in full precision as a layer norm is."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Normalise float (..., D)."""
+        return super().forward(tokens.float())
+
+
 @MODELS.register_module()
 class VATTT5Encoder(nn.Module):
     """T5's encoder over the embeddings of words, the aggregation token first; relative positions, no others.
@@ -96,9 +104,9 @@ class VATTT5Encoder(nn.Module):
         self.distance = nn.Embedding(num_buckets, num_heads)
         nn.init.uniform_(self.distance.weight, -0.05, 0.05)
         self.backbone = Backbone(width, depth, num_heads, mlp_ratio, dropout, eps, activation_checkpointing)
-        self.backbone.norm = nn.RMSNorm(width, eps=eps)  # type: ignore[assignment]
+        self.backbone.norm = T5Norm(width, eps=eps)  # type: ignore[assignment]
         for layer in self.backbone.layers:
-            cast(TransformerLayer, layer).self_attention.norm = nn.RMSNorm(width, eps=eps)  # type: ignore[assignment]
+            cast(TransformerLayer, layer).self_attention.norm = T5Norm(width, eps=eps)  # type: ignore[assignment]
         for part in self.backbone.modules():
             if isinstance(part, nn.Linear):
                 part.register_parameter('bias', None)

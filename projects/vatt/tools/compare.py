@@ -24,7 +24,6 @@ os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')  # their Keras is the second
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 import numpy as np
-import tensorflow as tf
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +33,8 @@ from projects.vatt.data import WordTokenizer
 from projects.vatt.losses import nce_loss
 from projects.vatt.model import VATTPretrain
 from projects.vatt.weights import VATTReader
+
+import tensorflow as tf  # isort: skip  # behind torch: the other way round both may look for a GPU and crash
 
 SMALL = dict(
     width=96, heads=3, hidden=192, depth=2, frames=8, side=48, patches=10, words=6, vocabulary=120, embedding=20,
@@ -304,7 +305,7 @@ def compare_gradients(ours: VATTPretrain, expected: dict[str, Tensor]) -> float:
         if name.startswith('text_encoder.') and name.endswith('.qkv.weight') and not ours.trunk.shared:
             head = ours.trunk.text_encoder.backbone.layers[0].self_attention.attention.head_width
             theirs[: len(theirs) // 3] /= head  # the reader multiplied by its root, as for weights
-        if theirs.abs().max() > 1e-8:  # biases of keys have no gradient but by rounding
+        if theirs.abs().max() > 1e-6:  # biases of keys, and of a norm before a batch norm, have one by rounding alone
             own = parameter.grad
             if name.endswith('qkv.bias'):
                 own, theirs = (torch.cat([one.chunk(3)[0], one.chunk(3)[2]]) for one in (own, theirs))
