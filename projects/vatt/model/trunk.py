@@ -6,10 +6,10 @@ No loss, no task.
 from collections.abc import Collection, Mapping
 
 import torch.nn.functional as F
-from omnivl.evaluation.pair_retrieval import EmbedsPairs
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
+from omnivl.evaluation.pair_retrieval import EmbedsPairs
 from omnivl.models.interfaces import Contrasts, FitsPositions, TextTokenizer, offered_by
 from omnivl.models.trunk import VisualTrunk
 from omnivl.registry import MODELS, TOKENIZERS

@@ -3,10 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from omnivl.evaluation.pair_retrieval import EmbedsPairs
 from vatt_world import BACKBONE, make_batch, make_model, trunk_config, without_dropout
 
 from omnivl.errors import OmniVLError
+from omnivl.evaluation.pair_retrieval import EmbedsPairs
 from omnivl.models.interfaces import offered_by
 from omnivl.structures import VLBatch
 from projects.vatt.model import VATTAudioClassifier, VATTAudioEncoder
