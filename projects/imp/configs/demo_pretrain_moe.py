@@ -8,5 +8,5 @@ from mmengine.config import read_base
 with read_base():
     from .demo_pretrain import *
 
-trunk.encoder.update(num_sparse=2, experts=dict(num_experts=8, group_size=2048))
+trunk.encoder.update(num_sparse=2, experts=dict(num_experts=8, group_size=2048, groups='batch'))
 model.trunk = trunk
