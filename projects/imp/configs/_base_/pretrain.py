@@ -2,7 +2,8 @@
 
 Published: AdamW 0.9/0.999, eps 1e-7, weight decay 1e-4, gradients clipped at 1.0, cosine decay; 500,000 steps, small
 200,000. Warm-up and learning rate are in the config of each size. The published schedule begins with 2000 to 5000 steps
-at a rate near 0 before its warm-up, which is left out here. A step is compiled layer by layer, once for each shape.
+at a rate near 0 before its warm-up, which is left out here. A step is compiled layer by layer, once for each shape
+(leave ``recompile_limit`` out where PyTorch does not know it).
 """
 
 from mmengine.config import read_base
