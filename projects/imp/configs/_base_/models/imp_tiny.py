@@ -1,8 +1,8 @@
 """IMP at the size of a laptop's CPU: 64-pixel pictures, under a million parameters.
 
 Patches are of 2 frames of 8 x 8 pixels, so that a picture has 64 tokens and a clip of 4 frames 128; the published ones,
-of 4 frames of 16 x 16, would leave 16. Sound is cut into 512 samples. One space for all modalities; the temperature is
-CLIP's, as from 0.2 on nothing is learnt for half of the demo's steps.
+of 4 frames of 16 x 16, would leave 16. Sound is cut into 512 samples. One space for all modalities; the temperature
+begins at CLIP's, since from 0.2 nothing was learnt for half of the demo's steps.
 """
 
 from mmengine.config import read_base
