@@ -120,7 +120,9 @@ class PairRetrievalEvaluation(Evaluation):
         self, rows: Sequence[dict[str, Any]]
     ) -> tuple[dict[str, float], dict[str, float], dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Rank both ways: metrics, their chance, and by direction the ranks (Q,) and first items (Q, 5)."""
-        metrics, chance, ranks, top = {}, {}, {}, {}
+        metrics: dict[str, float] = {}
+        chance: dict[str, float] = {}
+        ranks, top = {}, {}
         features = [np.stack([row['vectors'][side] for row in rows]) for side in (0, 1)]
         letters = [MODALITIES[one].letter for one in (self.first, self.second)]
         truth = np.stack([np.arange(len(rows))] * 2, axis=1)

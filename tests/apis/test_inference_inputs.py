@@ -40,7 +40,7 @@ def test_folders_are_searched_in_order(tmp_path):
     visuals, single = read_visuals([tmp_path, 'c.png'])
     assert [Path(visual.name).name for visual in visuals] == ['10.jpg', '2.mp4', 'b.png', 'c.png'] and not single
     (tmp_path / 'empty').mkdir()
-    with pytest.raises(ValueError, match='has no image or video; looked for are'):
+    with pytest.raises(ValueError, match='has no image or video or audio; looked for are'):
         read_visuals(tmp_path / 'empty')
 
 

@@ -86,7 +86,7 @@ def test_rows_of_no_use_are_counted(folder):
         'rows without the name of a file': 1,
         'rows whose file is an address of the network (download it first)': 1,
         'rows that say nothing of their file': 1,
-        'rows whose file is none of image and video': 1,
+        'rows whose file is none of image and video and audio': 1,
     }
     assert 'left out: 1 rows whose file is missing: gone.png' in found.lines()
 

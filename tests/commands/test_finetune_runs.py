@@ -136,7 +136,7 @@ def test_sounds_are_left_out_and_a_folder_of_them_is_refused(here, capsys):
     assert 'left out: 1 sounds: only images and videos are trained on: bark' in said and 'steps: 4, as asked' in said
     with pytest.raises(SystemExit) as ended:
         main(['finetune', 'noises'])
-    assert 'there are 1 sound only, and this command trains on images and videos' in str(ended.value.code)
+    assert 'there are only sounds, and this command trains on images and videos' in str(ended.value.code)
 
 
 def test_a_dry_run_leaves_nothing(here, capsys):

@@ -97,7 +97,8 @@ def _of_modality(items: list[Item], wanted: str | None, found: Found) -> list[It
         found.leave_out(f'{MODALITIES[item.modality].plural}: only images and videos are trained on', item.record.id)
     items = [item for item in items if MODALITIES[item.modality].kind == IMAGE.kind]
     if unseen and not items:
-        raise OwnDataError(f'there are {counted(unseen)} only, and this command trains on images and videos')
+        kinds = ' and '.join(MODALITIES[name].plural for name in kinds_of(unseen))
+        raise OwnDataError(f'there are only {kinds}, and this command trains on images and videos')
     there = kinds_of(items)
     if wanted in (None, 'both'):
         if wanted == 'both' and len(there) < 2:

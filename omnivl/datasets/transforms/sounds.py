@@ -26,6 +26,7 @@ GUESSED = ('mp3', 'aac')  # whose length the container may only guess, by the si
 MOST_RATE, MOST_CHANNELS = 384_000, 32  # samples per second and channel
 PREROLL = 1.0  # seconds before a segment that are decoded: codecs need what came before to sound right
 MARGIN = 0.04  # seconds around a segment that are resampled with it; a whole number of samples at all usual rates
+JUMP = 0.01  # seconds between two frames that are no rounding of their stamps (1 ms in Matroska), but a gap
 LEAST_LOSS = 0.5  # seconds of a sound that may lack at its end, as encoders round
 
 
@@ -117,7 +118,10 @@ class SoundFile(AbstractContextManager):
         if self.stream.duration:
             return float(self.stream.duration * self.stream.time_base)
         if self.container.duration:
-            return float(self.container.duration) / 1_000_000 - max(self.start, 0.0)
+            # Of the longest stream, which may be another one.
+            self.is_guess |= len(self.container.streams) > 1
+            end = (self.container.start_time or 0) + self.container.duration
+            return end / 1_000_000 - self.origin - self.start
         self.is_guess = True
         end = 0.0
         for packet in self.container.demux(self.stream):
@@ -169,33 +173,69 @@ class SoundFile(AbstractContextManager):
         if seeks:
             assert seek_to is not None
             self.container.seek(int((seek_to + self.origin) / self.time_base), stream=self.stream)
-        place: int | None = None
+        run = _Run(samples, first, JUMP * self.rate)
+        place: float = self.start * self.rate  # of what comes next
+        broken: Exception | None = None
         for packet in self.container.demux(self.stream):
             try:
                 frames = packet.decode()
-            except av.error.InvalidDataError:
-                if place is None or place < first:  # the first packets may lean on what was not decoded
-                    continue
-                raise
+            except av.error.InvalidDataError as error:
+                if run.parts and place >= first:
+                    raise
+                broken = error  # the first packets may lean on what was not decoded
+                continue
             for frame in frames:
                 if frame.pts is not None:
-                    place = round((frame.pts * self.time_base - self.origin) * self.rate)
-                elif place is None:
-                    place = round(self.start * self.rate)
-                values = _mono(frame)
+                    place = (frame.pts * self.time_base - self.origin) * self.rate
                 if seeks and place > first:
                     return False
                 seeks = False
-                low, high = max(place, first), min(place + len(values), first + len(samples))
-                if low < high:
-                    samples[low - first : high - first] = values[low - place : high - place]
+                values = _mono(frame)
+                run.add(place, values)
                 place += len(values)
-                if place >= first + len(samples):
-                    return True
+            if place >= first + len(samples) + JUMP * self.rate:
+                break
+        if broken is not None and not run.parts:
+            raise broken
+        run.write()
         return not seeks
 
     def __exit__(self, *exception: object) -> None:
         self.container.close()
+
+
+class _Run:
+    """Frames that follow each other without a gap, laid end to end where their stamps say on the average.
+
+    Args:
+        samples: What they are written into, float32 (N,).
+        first: Number of its first sample.
+        jump: A stamp that is farther off than so many samples begins another run.
+    """
+
+    def __init__(self, samples: np.ndarray, first: int, jump: float) -> None:
+        self.samples, self.first, self.jump = samples, first, jump
+        self.parts: list[np.ndarray] = []
+        self.begins: list[float] = []  # where the run begins by the stamp of each
+        self.count = 0
+
+    def add(self, place: float, values: np.ndarray) -> None:
+        """Add a frame whose first sample has about this number."""
+        if self.parts and abs(place - self.count - self.begins[0]) > self.jump:
+            self.write()
+            self.parts, self.begins, self.count = [], [], 0
+        self.parts.append(values)
+        self.begins.append(place - self.count)
+        self.count += len(values)
+
+    def write(self) -> None:
+        """Write the run."""
+        if not self.parts:
+            return
+        values, place = np.concatenate(self.parts), round(float(np.mean(self.begins)))
+        low, high = max(place, self.first), min(place + len(values), self.first + len(self.samples))
+        if low < high:
+            self.samples[low - self.first : high - self.first] = values[low - place : high - place]
 
 
 def _mono(frame: Any) -> np.ndarray:
