@@ -37,11 +37,12 @@ class VisualTrunk(nn.Module):
     def adapt_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Fit the position embeddings of weights about to be loaded to this model's resolution and clip length.
 
-        Those of the momentum encoder, whose names end alike, too.
+        Those of the momentum encoder, which has a copy of each part, too.
         """
         if (fits := offered_by(self.visual_encoder, FitsPositions)) is not None:  # a matter of each encoder
-            for key in [key for key in state_dict if key.endswith('visual_encoder.pos_embed')]:
-                fits.fit_position_embeddings(state_dict, key.removesuffix('pos_embed'))
+            part = 'visual_encoder.'
+            for prefix in sorted({key[: key.index(part) + len(part)] for key in state_dict if part in key}):
+                fits.fit_position_embeddings(state_dict, prefix)
 
     def encode(self, batch: VLBatch) -> VisualFeatures:
         """Encode the visuals of a batch to tokens (B, S, D) and one vector each (B, D)."""

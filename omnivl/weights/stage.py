@@ -91,7 +91,7 @@ class StageReader(WeightReader):
 
     def finish(self, model: HasParts) -> None:
         """Start the video path from the image path, if asked for."""
-        starts = offered_by(model.parts['visual_encoder'], StartsVideoFromImage)
+        starts = offered_by(model.parts.get('visual_encoder'), StartsVideoFromImage)
         if self.start_video_from_image and starts is not None:
             starts.start_video_from_image()
 

@@ -8,6 +8,8 @@ from .blocks import (
     TransformerLayer,
     make_drop_path,
 )
+from .drop_tokens import drop_tokens
+from .factorised_positions import FactorisedPositions
 from .log_mel import LogMel, mel_filters
 from .pooling import AttentionalPooler
 from .pos_embed import fit_space_embedding, resize_space_embedding, resize_time_embedding
@@ -16,6 +18,7 @@ __all__ = [
     'AttentionalPooler',
     'CrossAttention',
     'CrossAttentionBlock',
+    'FactorisedPositions',
     'FeedForward',
     'FeedForwardBlock',
     'LogMel',
@@ -23,6 +26,7 @@ __all__ = [
     'SelfAttentionBlock',
     'SpaceTimeBlock',
     'TransformerLayer',
+    'drop_tokens',
     'fit_space_embedding',
     'make_drop_path',
     'mel_filters',

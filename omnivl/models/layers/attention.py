@@ -26,15 +26,19 @@ class SelfAttention(nn.Module):
         width: Width D of the tokens.
         num_heads: Number of heads h; D must be a multiple of it.
         dropout: Dropout rate of the attention weights, in training only.
+        qk_norm: Whether queries and keys have a layer norm over the width of a head, the same for all heads, so that
+            scores cannot grow without bound (ViT-22B, 2302.05442, section 2).
     """
 
-    def __init__(self, width: int, num_heads: int, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, num_heads: int, dropout: float = 0.0, qk_norm: bool = False) -> None:
         super().__init__()
         self.head_width = check_heads(width, num_heads)
         self.num_heads = num_heads
         self.dropout = dropout
         self.qkv = Linear(width, 3 * width)
         self.proj = Linear(width, width)
+        self.norm_query = nn.LayerNorm(self.head_width, eps=1e-6) if qk_norm else nn.Identity()
+        self.norm_key = nn.LayerNorm(self.head_width, eps=1e-6) if qk_norm else nn.Identity()
 
     def forward(
         self,
@@ -59,6 +63,7 @@ class SelfAttention(nn.Module):
         length = tokens.shape[-2]
         qkv = self.qkv(tokens) if norm is None else self.qkv.after(norm, tokens)
         query, key, value = split_heads(qkv.flatten(0, -3), 3, self.num_heads)
+        query, key = self.norm_query(query), self.norm_key(key)
         if past is not None:
             key = torch.cat([past[0], key], dim=2)
             value = torch.cat([past[1], value], dim=2)
@@ -89,6 +94,7 @@ class SelfAttention(nn.Module):
         query = F.linear(tokens[:, :1], weight[:width], bias[:width])
         query = query.view(batch, 1, self.num_heads, self.head_width).transpose(1, 2)  # (N, h, 1, d)
         key, value = split_heads(F.linear(tokens, weight[width:], bias[width:]), 2, self.num_heads)
+        query, key = self.norm_query(query), self.norm_key(key)
         rate = self.dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=rate)
         return self.proj(attended.transpose(1, 2).reshape(batch, 1, width))

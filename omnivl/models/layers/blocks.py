@@ -1,6 +1,7 @@
 """The blocks that encoders and decoders are made of: pre-norm (ViT, CLIP, GPT) or post-norm (BERT)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypedDict
 
 import torch
@@ -20,7 +21,11 @@ def quick_gelu(values: Tensor) -> Tensor:
     return F.silu(1.702 * values) / 1.702  # written so, training keeps one tensor of the hidden width less
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {'gelu': F.gelu, 'quick_gelu': quick_gelu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    'gelu': F.gelu,
+    'gelu_tanh': partial(F.gelu, approximate='tanh'),
+    'quick_gelu': quick_gelu,
+}
 
 
 def make_drop_path(rate: float) -> nn.Module:
@@ -40,7 +45,7 @@ class FeedForward(nn.Module):
     Args:
         width: Width D of the tokens.
         hidden: Width between the layers.
-        activation: ``'gelu'``, the exact one, or ``'quick_gelu'``, CLIP's.
+        activation: ``'gelu'``, the exact one, ``'gelu_tanh'``, GPT-2's and JAX's, or ``'quick_gelu'``, CLIP's.
         dropout: Rate between the layers, in training only.
     """
 
@@ -184,14 +189,22 @@ class SelfAttentionBlock(Residual):
         width: Width D of the tokens.
         num_heads: Number of heads.
         dropout: Dropout rate of the attention weights and of the output.
+        qk_norm: See ``SelfAttention``.
         **residual: See ``Residual``.
     """
 
     entries = ('forward', 'first')
 
-    def __init__(self, width: int, num_heads: int, dropout: float = 0.1, **residual: Unpack[ResidualOptions]) -> None:
+    def __init__(
+        self,
+        width: int,
+        num_heads: int,
+        dropout: float = 0.1,
+        qk_norm: bool = False,
+        **residual: Unpack[ResidualOptions],
+    ) -> None:
         super().__init__(width, dropout, **residual)
-        self.attention = SelfAttention(width, num_heads, dropout)
+        self.attention = SelfAttention(width, num_heads, dropout, qk_norm)
 
     def forward(
         self, tokens: Tensor, mask: Tensor | None = None, causal: bool = False, past: KeyValue | None = None

@@ -128,8 +128,9 @@ class LogMel(nn.Module):
         self.frame_length, self.hop_length, self.fft_length = frame_length, hop_length, fft_length
         self.power, self.floor, self.log, self.pad = power, floor, log, pad
         self.register_buffer('window', torch.hann_window(frame_length), persistent=False)
-        filters = mel_filters(rate, fft_length, bins, low_hz, high_hz, scale, norm)
-        self.register_buffer('filters', filters, persistent=False)
+        with torch.device('cpu'):  # of which values are read on the way; a model may be built on meta
+            filters = mel_filters(rate, fft_length, bins, low_hz, high_hz, scale, norm)
+        self.register_buffer('filters', filters.to(self.window.device), persistent=False)
 
     def num_frames(self, num_samples: int) -> int:
         """Count the windows of N samples; a waveform shorter than it takes counts as one of that length."""

@@ -19,7 +19,8 @@ POSITIVES = ('mean', 'sum')
 CHUNK = 2**21
 
 
-def _full_precision(device: str) -> AbstractContextManager:
+def full_precision(device: str) -> AbstractContextManager:
+    """Switch mixed precision off inside, on this type of device."""
     # The meta device, on which omnivl flops counts, has no autocast to turn off.
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
@@ -73,7 +74,7 @@ def univlc_loss(
     """
     if positives not in POSITIVES:
         raise OmniVLValueError(f'positives must be one of {POSITIVES}, got {positives!r}')
-    with _full_precision(visual.device.type):  # bf16 has 3 digits; logits are divided by tau = 0.07
+    with full_precision(visual.device.type):  # bf16 has 3 digits; logits are divided by tau = 0.07
         total = torch.zeros((), device=visual.device)
         rows = max(1, CHUNK // candidates.target_ids.shape[0])
         for anchors, others in ((visual.float(), candidates.text.float()), (text.float(), candidates.visual.float())):

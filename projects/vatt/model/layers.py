@@ -1,0 +1,191 @@
+"""What VATT's encoders share: positions, DropToken and the transformer (2104.11178, section 3)."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from omnivl.errors import OmniVLValueError
+from omnivl.models.layers import FeedForward, TransformerLayer
+from omnivl.models.layers.attention import SelfAttention
+from omnivl.models.layers.recompute import Recompute, check_recompute, run_layers
+
+
+@lru_cache(maxsize=32)
+def spline_weights(count: int, length: int) -> Tensor:
+    """Weigh values at i / count, i = 0 .. count - 1, to those at j / length of the natural cubic spline through them.
+
+    The published code interpolates with a polyharmonic spline of order 3, which on a line is that one.
+
+    Args:
+        count: Number of values that there are.
+        length: Number of values wanted.
+
+    Returns:
+        float64 (length, count); one value is repeated.
+    """
+    if count == 1:
+        return torch.ones(length, 1, dtype=torch.float64)
+    known = torch.arange(count, dtype=torch.float64)[:, None] / count
+    wanted = torch.arange(length, dtype=torch.float64)[:, None] / length
+
+    def basis(at: Tensor) -> Tensor:
+        """Cubes of the distances to the known places, and a line: (n, 1) to (n, count + 2)."""
+        return torch.cat([(at - known.T).abs() ** 3, at, torch.ones_like(at)], dim=1)
+
+    system = torch.zeros(count + 2, count + 2, dtype=torch.float64)
+    system[:count] = basis(known)
+    system[count:, :count] = system[:count, count:].T  # the cubes must not contain a line of their own
+    return torch.linalg.solve(system, basis(wanted), left=False)[:, :count]
+
+
+def resize_table(table: Tensor, length: int) -> Tensor:
+    """Fit positions, float (n, D), to another number of them, (length, D); the same tensor where it is the same."""
+    if table.shape[0] == length:
+        return table
+    return (spline_weights(table.shape[0], length).to(table.device) @ table.double()).to(table.dtype)
+
+
+class FactorisedPositions(nn.Module):
+    """Learned positions, one table for each axis; their sum is what is added.
+
+    The layer norm of the sum and the dropout behind it are those of the published code; the paper (section 3.1) has
+    neither. Tokens of a grid of another size get interpolated tables, as there.
+
+    Args:
+        width: Width D of the tokens.
+        grid: Number of positions of each axis, such as time, rows and columns.
+        dropout: Rate of the tokens with their positions.
+        eps: Of the layer norm.
+    """
+
+    def __init__(self, width: int, grid: Sequence[int], dropout: float = 0.1, eps: float = 1e-6) -> None:
+        super().__init__()
+        if not grid or min(grid) < 1:
+            raise OmniVLValueError(f'positions need 1 place or more on each axis, got a grid of {tuple(grid)}')
+        self.tables = nn.ParameterList(nn.Parameter(torch.empty(length, width)) for length in grid)
+        for table in self.tables:
+            nn.init.trunc_normal_(table, std=width**-0.5, a=-2 * width**-0.5, b=2 * width**-0.5)
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.dropout = nn.Dropout(dropout)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Number of positions of each axis."""
+        return tuple(table.shape[0] for table in self.tables)
+
+    def forward(self, tokens: Tensor, cut: bool = False) -> Tensor:
+        """Add positions to tokens.
+
+        Args:
+            tokens: float (B, *grid, D).
+            cut: Take the first positions of the only axis where there are fewer tokens, rather than all, squeezed: a
+                text of few words is no faster than others.
+
+        Returns:
+            float (B, S, D), the last axis running fastest.
+
+        Raises:
+            OmniVLValueError: The tokens have another number of axes than there are tables.
+        """
+        sizes = tokens.shape[1:-1]
+        if len(sizes) != len(self.tables):
+            raise OmniVLValueError(
+                f'tokens of a grid {tuple(sizes)} have positions for {len(self.tables)} axes, {self.grid} (grid of the '
+                'encoder, and its tokenizer)'
+            )
+        total = tokens.new_zeros(())
+        for axis, (size, table) in enumerate(zip(sizes, self.tables)):
+            fitted = table[:size] if cut else resize_table(table, size)
+            total = total + fitted.view(*(size if other == axis else 1 for other in range(len(sizes))), -1)
+        return self.dropout((tokens + self.norm(total)).flatten(1, -2))
+
+
+def drop_tokens(
+    tokens: Tensor, rate: float, per_sample: bool = False, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Keep a random share of the tokens, which carry their positions already (DropToken, section 3.2).
+
+    Args:
+        tokens: float (B, S, D).
+        rate: Share that is dropped; S * (1 - rate), rounded down, stay, one at least.
+        per_sample: Whether each sample has a permutation of its own. The published code draws one for the batch.
+        mask: bool (B, S), which goes the same way.
+
+    Returns:
+        float (B, K, D), in the order of the permutation, and the mask (B, K).
+    """
+    batch, length, width = tokens.shape
+    keep = max(1, int(length * (1 - rate)))
+    kept = torch.rand(batch if per_sample else 1, length, device=tokens.device).argsort(dim=1)[:, :keep]
+    kept = kept.expand(batch, -1)
+    mask = None if mask is None else mask.gather(1, kept)
+    return tokens.gather(1, kept[:, :, None].expand(-1, -1, width)), mask
+
+
+def init_glorot(module: nn.Module) -> None:
+    """Initialise as Keras does: uniform weights by the sum of both widths, each of a fused projection, zero biases."""
+    fused = {id(part.qkv) for part in module.modules() if isinstance(part, SelfAttention)}
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.Conv3d):
+            for weight in part.weight.data.chunk(3) if id(part) in fused else (part.weight,):
+                nn.init.xavier_uniform_(weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+def pre_norm_layer(width: int, num_heads: int, mlp_ratio: float, dropout: float, eps: float) -> TransformerLayer:
+    """Build a layer whose dropout is where the published code has it: in the feed-forward layer, too."""
+    mlp = FeedForward(width, int(width * mlp_ratio), dropout=dropout)
+    return TransformerLayer(width, num_heads, dropout=dropout, mlp=mlp, eps=eps, norm_first=True)
+
+
+class Backbone(nn.Module):
+    """The transformer (section 3.2): pre-norm layers with exact GELU, then a norm and dropout.
+
+    Args:
+        width: Width D of the tokens.
+        depth: Number of layers.
+        num_heads: Number of heads.
+        mlp_ratio: Hidden width of the feed-forward layers over D.
+        dropout: Rate of attention weights, hidden values and outputs.
+        eps: Of the layer norms.
+        activation_checkpointing: What of the layers is computed again in the backward pass, see ``run_block``.
+    """
+
+    def __init__(
+        self,
+        width: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.1,
+        eps: float = 1e-6,
+        activation_checkpointing: Recompute = False,
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.activation_checkpointing = check_recompute(activation_checkpointing)
+        self.layers = nn.ModuleList(pre_norm_layer(width, num_heads, mlp_ratio, dropout, eps) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.dropout = nn.Dropout(dropout)
+        init_glorot(self)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Map float (B, S, D) to float (B, S, D).
+
+        Args:
+            tokens: float (B, S, D).
+            mask: What may be attended to, bool (B, S), or what is added to the scores, float (B, h, S, S); None =
+                everything.
+
+        Returns:
+            float (B, S, D).
+        """
+        mask = mask[:, None, None] if mask is not None and mask.ndim == 2 else mask
+        recompute = self.training and self.activation_checkpointing
+        layers = cast(Sequence[TransformerLayer], self.layers)
+        tokens, _ = run_layers(layers, tokens, recompute=recompute, mask=mask)
+        return self.dropout(self.norm(tokens))
