@@ -8,7 +8,7 @@
 Their model, with a transformer for each modality and with one for all, gets random weights and writes a checkpoint,
 which our reader reads. tensorflow_addons, which nothing of this needs, and their configs, which newer Pythons do not
 read, are stood in for; the gathering over TPUs is that of one replica. Exit status 1 if vectors, tokens or losses
-differ by more than 1e-4, or gradients by more than 1e-2 of the largest of their tensor.
+differ by more than 1e-4, or gradients by more than 1e-3 of the largest of their tensor.
 """
 
 import argparse
@@ -45,7 +45,7 @@ BASE = dict(
     embedding=300, projected=1024, text_width=512, text_heads=8, text_depth=6, batch=2, candidates=2,
 )  # fmt: skip
 SIZES = dict(small=SMALL, base=BASE)
-VALUES, GRADIENTS = 1e-4, 1e-2
+VALUES, GRADIENTS = 1e-4, 1e-3
 TEMPERATURE = 0.07
 
 
@@ -259,6 +259,11 @@ def without_dropout(theirs: Any, ours: nn.Module) -> None:
             part.dropout = 0.0
 
 
+def our_softplus(_: nn.Module, values: Tensor) -> Tensor:
+    """Give what stands for a ReLU in the comparison of gradients."""
+    return nn.functional.softplus(values)
+
+
 def same_order(length: int) -> np.ndarray:
     """Give the permutation that both draw of so many tokens."""
     return np.random.default_rng(length).permutation(length)
@@ -275,10 +280,12 @@ def compare_training(theirs: Any, ours: VATTPretrain, size: dict[str, int], fold
     def our_draw(rows: int, length: int, **_: Any) -> Tensor:
         return torch.from_numpy(same_order(length)).argsort()[None].float().expand(rows, -1)
 
-    with mock.patch.object(tf.random, 'shuffle', their_shuffle), tf.GradientTape() as tape:
+    # A kink has two slopes, and rounding may choose: the bridge's gets a smooth function in its place.
+    smooth = mock.patch.object(tf.nn, 'relu', tf.nn.softplus), mock.patch.object(nn.ReLU, 'forward', our_softplus)
+    with smooth[0], mock.patch.object(tf.random, 'shuffle', their_shuffle), tf.GradientTape() as tape:
         made = theirs(inputs, training=True)
         loss = theirs.loss_fn(labels, made, SimpleNamespace(num_replicas=1))['model_loss']
-    with mock.patch.object(torch, 'rand', our_draw):
+    with smooth[1], mock.patch.object(torch, 'rand', our_draw):
         total = sum(ours.loss(batch).values())
     total.backward()
     found = {'training: loss': abs(total.item() - float(loss))}
