@@ -1,5 +1,6 @@
 """What every test may use: one thread, the tiny model, a vocabulary, random batches."""
 
+import gc
 import os
 import random
 import sys
@@ -17,6 +18,12 @@ torch.set_num_threads(1)
 
 WORDS = 27  # beside the five special tokens of the file; [DEC] and [ENC] make 34
 VOCAB_SIZE = 34
+
+
+def pytest_collection_finish():
+    """Let the collector of garbage pass by all that was imported: half a second each time that it is asked for."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):
@@ -58,8 +65,8 @@ def each_flip():
 def tiny_trunk(vocab_file):
     """A function that makes the config of a trunk of width 16, depth 2, for 32-pixel pictures."""
 
-    def make(stem_channels=(), time_stride=1, encoder=None, **options):
-        text = dict(vocab_size=VOCAB_SIZE, width=16, depth=2, num_heads=2, max_length=24, dropout=0.0)
+    def make(stem_channels=(), time_stride=1, encoder=None, depth=2, **options):
+        text = dict(vocab_size=VOCAB_SIZE, width=16, depth=depth, num_heads=2, max_length=24, dropout=0.0)
         return dict(
             type='OmniVL',
             visual_encoder=dict(
@@ -68,7 +75,7 @@ def tiny_trunk(vocab_file):
                 video_tokenizer=dict(
                     type='VideoTokenizer', patch_size=8, stem_channels=stem_channels, time_stride=time_stride
                 ),
-                **(dict(width=16, depth=2, num_heads=2, image_size=32, num_frames=4) | (encoder or {})),
+                **(dict(width=16, depth=depth, num_heads=2, image_size=32, num_frames=4) | (encoder or {})),
             ),
             text_encoder=dict(type='TextEncoder', **text),
             alignment_decoder=dict(type='AlignmentDecoder', **text),

@@ -101,6 +101,7 @@ def _be_program(words: list[str], cwd: str, env: dict[str, str], output: str | P
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    tempfile.tempdir = None  # which the server may have looked up with variables of its own
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(int(env.get('OMP_NUM_THREADS', '1')))
     if output is not None:

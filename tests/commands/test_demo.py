@@ -3,8 +3,9 @@
 import base64
 import io
 import os
+import re
+import signal
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ import av
 import numpy as np
 import pytest
 from demo_world import load, write_model
+from forked import Program
 from PIL import Image
 
 from omnivl.apis import StaleIndexError
@@ -350,19 +352,20 @@ def test_a_signal_ends_it_and_nothing_is_left(tmp_path):
     pytest.importorskip('gradio')
     (tmp_path / 'temporary').mkdir()
     config, weights = write_model(tmp_path / 'model')
-    words = [sys.executable, '-m', 'omnivl', 'demo', config, weights, '--port', '0', '--host', '0.0.0.0']
-    variables = dict(os.environ, TMPDIR=str(tmp_path / 'temporary'), PYTHONPATH=str(ROOT), PYTHONUNBUFFERED='1')
-    with subprocess.Popen(
-        list(map(str, words)), cwd=tmp_path, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as page:
-        lines = []
-        while not lines or not lines[-1].startswith('http://'):
-            lines.append(page.stdout.readline())
-            assert lines[-1], lines
+    words = ['-m', 'omnivl', 'demo', config, weights, '--port', '0', '--host', '0.0.0.0']
+    variables = dict(os.environ, TMPDIR=str(tmp_path / 'temporary'), PYTHONPATH=str(ROOT))
+    output = tmp_path / 'output.txt'
+    page = Program(*words, cwd=tmp_path, env=variables, output=output)
+    try:
+        while not re.search('^http://', said := output.read_text() if output.exists() else '', re.M):
+            assert page.poll() is None, said
+            time.sleep(0.05)
         time.sleep(0.5)
+        said = output.read_text()
         assert [path.name[:12] for path in (tmp_path / 'temporary').iterdir()].count('omnivl-demo-') == 1
-        page.terminate()
-        rest = page.stdout.read()
-    assert page.returncode == 0 and rest == '', rest
+    finally:
+        page.send_signal(signal.SIGTERM)
+        code = page.wait(60)
+    assert code == 0 and output.read_text() == said, output.read_text()
     assert not [path for path in (tmp_path / 'temporary').iterdir() if path.name.startswith('omnivl-demo-')]
-    assert 'warning: whoever reaches port' in ''.join(lines) and 'no Match: ' in ''.join(lines)
+    assert 'warning: whoever reaches port' in said and 'no Match: ' in said

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +41,7 @@ from projects.demo.corpus.world import (
     lone_scenes,
     picture_scenes,
 )
+from tests.forked import run_program
 
 av = pytest.importorskip('av', reason='PyAV writes the clips of the demo corpus')
 
@@ -304,21 +303,15 @@ def test_training_texts_are_those_of_the_training_split(corpus, tmp_path):
 
 def test_the_tool_reports_and_refuses(corpus, tmp_path):
     def run(*options):
-        return subprocess.run(
-            [sys.executable, '-m', 'projects.demo.make_corpus', *options],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
+        return run_program('-m', 'projects.demo.make_corpus', *options, cwd=ROOT)
 
-    done = run('--out', str(tmp_path / 'new'), '--smoke', '--processes', '1')
-    assert done.returncode == 0 and '100%' in done.stderr and 'written in' in done.stdout
+    code, said = run('--out', tmp_path / 'new', '--smoke', '--processes', '1')
+    assert code == 0 and '100%' in said and 'written in' in said
     assert fingerprint(tmp_path / 'new') == fingerprint(corpus)
-    again = run('--out', str(tmp_path / 'new'), '--smoke')
-    assert again.returncode == 0 and 'there already' in again.stdout
-    wrong = run('--out', str(tmp_path / 'wrong'), '--num-eval', '1000')
-    assert wrong.returncode != 0 and 'num_eval is 1000' in wrong.stderr
+    code, said = run('--out', tmp_path / 'new', '--smoke')
+    assert code == 0 and 'there already' in said
+    code, said = run('--out', tmp_path / 'wrong', '--num-eval', '1000')
+    assert code != 0 and 'num_eval is 1000' in said
     assert not (tmp_path / 'wrong').exists()
 
 

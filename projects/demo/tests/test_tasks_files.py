@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -35,6 +33,7 @@ from projects.demo.corpus.world import (
     all_things,
 )
 from projects.demo.corpus.write import UNFINISHED
+from tests.forked import run_program
 
 pytest.importorskip('av', reason='PyAV writes the clips of the demo corpus')
 
@@ -251,10 +250,9 @@ def test_impossible_parameters_are_refused(wrong, message):
 
 def test_the_tool_makes_a_corpus_once(tmp_path):
     def run(*options):
-        command = [sys.executable, '-m', 'projects.demo.make_tasks', '--out', str(tmp_path / 'tasks'), *options]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        return run_program('-m', 'projects.demo.make_tasks', '--out', tmp_path / 'tasks', *options, cwd=ROOT)
 
-    made, again, wrong = run('--smoke'), run('--smoke'), run('--num-lone', '3')
-    assert made.returncode == 0 and 'written in' in made.stdout, made.stderr
-    assert again.returncode == 0 and 'there already, whole and unchanged' in again.stdout
-    assert wrong.returncode == 1 and 'make_tasks: num_lone is 3; the demo corpus allows 20' in wrong.stderr
+    (made, said), again, wrong = run('--smoke', '--processes', '1'), run('--smoke'), run('--num-lone', '3')
+    assert made == 0 and 'written in' in said, said
+    assert again[0] == 0 and 'there already, whole and unchanged' in again[1]
+    assert wrong[0] == 1 and 'make_tasks: num_lone is 3; the demo corpus allows 20' in wrong[1]
