@@ -129,7 +129,7 @@ def test_config_is_whole(path, tmp_path):
     for source in [sources] if isinstance(sources, dict) else sources:
         WEIGHT_READERS.build(source)
     for scheduler in loaded.get('param_scheduler') or ():
-        end = scheduler.get('begin', 0) + scheduler.get('T_max', 0)
+        end = scheduler.get('end', scheduler.get('begin', 0) + scheduler.get('T_max', 0))
         assert end <= loaded.train_cfg.get('max_iters', float('inf'))
 
 

@@ -31,7 +31,7 @@ SMOKE_NOTE = ('--note', 'A smoke run: a tiny corpus and a handful of steps. The 
 SMOKE_TRAINING = (
     '--cfg-options',
     *('train_cfg.max_iters=8', 'default_hooks.logger.interval=2'),
-    *('param_scheduler.0.end=2', 'param_scheduler.1.begin=2', 'param_scheduler.1.T_max=6'),
+    *('param_scheduler.0.end=2', 'param_scheduler.1.begin=4', 'param_scheduler.1.end=8'),
 )
 
 

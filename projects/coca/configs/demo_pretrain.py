@@ -8,6 +8,7 @@ loss alone (demo_contrast.py, demo_captions.py) and with a single pooler.
 """
 
 from mmengine.config import read_base
+from mmengine.optim import CosineAnnealingLR
 
 from omnivl.evaluation import RetrievalEvaluation, ZeroShotEvaluation
 

@@ -5,7 +5,7 @@ Data: 6000 image-text pairs and 2000 labelled images. Batch 16 x 1 process.
 """
 
 from mmengine.config import read_base
-from mmengine.optim import CosineAnnealingLR, LinearLR
+from mmengine.optim import LinearLR
 from torch.optim import AdamW
 
 from omnivl.datasets import MixedDataset
@@ -17,7 +17,7 @@ with read_base():
     from ._base_.datasets.evaluation import *
     from ._base_.models.omnivl_tiny import *
 
-max_iters = 900
+max_iters = 800
 warmup = 100
 
 train_dataloader = dict(
@@ -43,9 +43,10 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
-    dict(type=CosineAnnealingLR, by_epoch=False, begin=warmup, T_max=max_iters - warmup, eta_min_ratio=0.05),
+    # From half-way down to zero: after 700 steps 74 % of images are found, with a cosine from the warm-up on 64 %.
+    dict(type=LinearLR, start_factor=1.0, end_factor=0.0, by_epoch=False, begin=max_iters // 2, end=max_iters),
 ]
-default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=450, max_keep_ckpts=2))
+default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=400, max_keep_ckpts=2))
 
 # The image stage is scored on images.
 val_dataloader = {

@@ -14,4 +14,4 @@ train_dataloader = dict(image=train_dataloader.image)
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
 load_from = None
 optim_wrapper.optimizer.lr = image_lr
-param_scheduler[1].T_max = max_iters - warmup
+param_scheduler[1].update(begin=max_iters // 2, end=max_iters)

@@ -13,4 +13,4 @@ max_iters = round((budget - image_stage * image_cost) / video_cost)
 
 train_dataloader = dict(video=train_dataloader.video)
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
-param_scheduler[1].T_max = max_iters - warmup
+param_scheduler[1].update(begin=max_iters // 2, end=max_iters)

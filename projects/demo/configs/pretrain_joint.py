@@ -30,7 +30,7 @@ train_dataloader.video = dict(
     ),
 )
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, proportions=dict(image=1, video=1))
-param_scheduler[1].T_max = max_iters - warmup
+param_scheduler[1].update(begin=max_iters // 2, end=max_iters)
 optim_wrapper.optimizer.lr = 8e-4
 default_hooks.checkpoint.interval = 350
 load_from = dict(type=StageReader, file=f'{demo_work_dir}/stage1')

@@ -14,4 +14,4 @@ max_iters = 2 * round(budget / (image_cost + video_cost))
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, proportions=dict(image=1, video=1))
 load_from = None
 optim_wrapper.optimizer.lr = image_lr
-param_scheduler[1].T_max = max_iters - warmup
+param_scheduler[1].update(begin=max_iters // 2, end=max_iters)

@@ -7,6 +7,7 @@ is one of a few.
 """
 
 from mmengine.config import read_base
+from mmengine.optim import CosineAnnealingLR
 
 from omnivl.evaluation import RetrievalEvaluation
 

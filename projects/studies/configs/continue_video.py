@@ -10,5 +10,4 @@ max_iters = max_iters // 2  # half of the joint stage's steps are on videos
 train_dataloader = dict(video=train_dataloader.video)
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
 param_scheduler[0].end = warmup // 2
-param_scheduler[1].begin = warmup // 2
-param_scheduler[1].T_max = max_iters - warmup // 2
+param_scheduler[1].update(begin=max_iters // 2, end=max_iters)

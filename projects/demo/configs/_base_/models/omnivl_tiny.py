@@ -19,7 +19,7 @@ with read_base():
 text_model = dict(
     vocab_size=128, width=128, depth=2, num_heads=4, mlp_ratio=2.0, max_length=32, dropout=0.0, init_std=0.08
 )
-stem = (32, 64, 128, 128)
+stem = (24, 48, 96, 192)
 
 trunk = dict(
     type=OmniVL,
@@ -29,7 +29,7 @@ trunk = dict(
         image_tokenizer=dict(type=ImageTokenizer, patch_size=16, stem_channels=stem),
         video_tokenizer=dict(type=VideoTokenizer, patch_size=16, time_kernel=3, time_stride=2, stem_channels=stem),
         width=128,
-        depth=3,
+        depth=2,
         num_heads=4,
         mlp_ratio=2.0,
         image_size=64,
