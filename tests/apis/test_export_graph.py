@@ -30,7 +30,7 @@ def files(tiny_config, world, tmp_path_factory):
     """A function that writes config and checkpoint of a task, with pipelines that end at 32 pixels."""
 
     def make(task, modalities=('image',), size=(dict(type='Resize', size=32),)):
-        trunk = dict(encoder=dict(depth=1), time_stride=2 if task == 'captions' else 1)
+        trunk = dict(depth=1, time_stride=2 if task == 'captions' else 1)
         model = tiny_config(**TASKS[task], trunk=trunk)
         tokenize = dict(type='TokenizeText', tokenizer=model['trunk']['tokenizer'], max_length=9)
         text = [dict(type='CleanQuestion' if task == 'answers' else 'CleanCaption', max_words=10), tokenize]

@@ -4,8 +4,8 @@ import csv
 import json
 import shutil
 import sys
-from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from omnivl.apis import OmniVLInferencer
 from omnivl.commands import finetune
 from omnivl.commands.export import folder
 from omnivl.commands.export.graphs import Graph
+from omnivl.commands.flops import counting
 from omnivl.commands.main import main
 from omnivl.commands.plan import planning
 from omnivl.engine.loops import AlternatingTrainLoop
@@ -51,17 +52,18 @@ def shorten_trainings(patch: Any) -> None:
 
 
 def flatten_plans(patch: Any) -> None:
-    """Let plans go through models of one block a part: one of twelve takes twelve times as long."""
-    original = planning.read_changed_config
+    """Let plans and counts go through models of one block a part: one of twelve takes twelve times as long."""
+    for module, name in ((planning, 'read_changed_config'), (counting, 'read_config')):
+        patch.setattr(module, name, partial(flat_config, getattr(module, name)))
 
-    def flat(arguments: Namespace) -> Config:
-        cfg = original(arguments)
-        for part in cfg.model.trunk.values():
-            if isinstance(part, dict) and 'depth' in part:
-                part['depth'] = 1
-        return cfg
 
-    patch.setattr(planning, 'read_changed_config', flat)
+def flat_config(read: Callable[..., Config], *arguments: Any) -> Config:
+    """Read a config and leave of its parts one block each."""
+    cfg = read(*arguments)
+    for part in cfg.model.get('trunk', {}).values():
+        if isinstance(part, dict) and 'depth' in part:
+            part['depth'] = 1
+    return cfg
 
 
 def leave_out_graphs(patch: Any) -> None:

@@ -62,7 +62,7 @@ def on_ranks(folder: Path, config: dict, batches: list) -> None:
 @pytest.mark.slow
 def test_any_number_of_processes_has_the_losses_of_one(tiny_config, random_batch, tmp_path):
     """With negatives drawn from all ranks the draws are those of one process, too."""
-    config = tiny_config(negatives=dict(type='HardNegatives', all_ranks=True))
+    config = tiny_config(trunk=dict(depth=1), negatives=dict(type='HardNegatives', all_ranks=True))
     tasks = ['image'] * STEPS + ['video', 'image'] * (STEPS // 2)
     targets = [0, 1, 2, 1, 3, 4, 5, 6, 4, 7, 8, 9]
     batches = [

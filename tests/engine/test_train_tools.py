@@ -365,13 +365,10 @@ def run_script(script, *arguments):
 
 
 @pytest.mark.slow
-def test_two_processes_on_a_cpu(tmp_path, config_file):
-    run = tmp_path / 'run'
-    train = ('--work-dir', run, '--cfg-options', 'train_cfg.max_iters=2', 'train_dataloader.image.dataset.size=24')
-    run_script('dist_train.sh', config_file, 2, *train)
-    content = load_checkpoint(run / 'iter_2.pth')
-    assert content['meta']['world_size'] == 2
-    run_script('dist_test.sh', config_file, run / 'iter_2.pth', 2, '--work-dir', tmp_path / 'test')
+def test_two_processes_on_a_cpu(monkeypatch, tmp_path, config_file):
+    """Of a test; those of a training are in test_launchers.py."""
+    call(monkeypatch, 'train.py', config_file, '--cfg-options', 'train_cfg.max_iters=2')
+    run_script('dist_test.sh', config_file, tmp_path / 'run/iter_2.pth', 2, '--work-dir', tmp_path / 'test')
     assert json.loads((tmp_path / 'test/metrics.json').read_text())['run']['stage'] == 'test'
 
 
