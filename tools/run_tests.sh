@@ -37,6 +37,6 @@ echo '== tests'
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 # Side by side, a test at a time (whole files at a time leave one process waiting for the other), and one more at once
 # than there are cores, since many tests wait for processes that they have started. -n 0: one after the other.
-workers=$(($(nproc) + 1))
+workers=$(($(env -u OMP_NUM_THREADS nproc) + 1)) # nproc would take that variable for the number of cores
 set -x
 exec "$PYTHON" -m pytest -n "$workers" --maxprocesses 8 --dist worksteal -rs --durations=5 "$@"
