@@ -87,10 +87,11 @@ def register_modality(modality: Modality) -> Modality:
     return modality
 
 
-def check_modality(name: str, owner: str) -> str:
-    """Return a name if a modality has it; ``owner`` is whose argument it is, for the message."""
-    if name not in MODALITIES:
-        raise OmniVLValueError(f'{owner}: modality={name!r}; allowed are {tuple(MODALITIES)}')
+def check_modality(name: str, owner: str, kind: str | None = None) -> str:
+    """Return a name if a modality, of this ``kind``, has it; ``owner`` is whose argument it is, for the message."""
+    allowed = tuple(other.name for other in MODALITIES.values() if kind in (None, other.kind))
+    if name not in allowed:
+        raise OmniVLValueError(f'{owner}: modality={name!r}; allowed are {allowed}')
     return name
 
 

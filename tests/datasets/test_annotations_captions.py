@@ -104,8 +104,8 @@ def test_blip_fields_can_be_named(build):
     )
     (record,) = reader
     assert (reader.modality, record.id) == ('video', '12')
-    with pytest.raises(ValueError, match=r"modality='audio'; allowed are \('image', 'video'\)"):
-        build('BLIPCaptionJSON', rows, modality='audio')
+    with pytest.raises(ValueError, match=r"modality='sound'; allowed are \('image', 'video', 'audio'\)"):
+        build('BLIPCaptionJSON', rows, modality='sound')
 
 
 @pytest.mark.parametrize(

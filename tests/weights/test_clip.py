@@ -51,5 +51,7 @@ def test_the_encoder_must_be_clips(vocab_file, tmp_path):
         load_weights(omnivl(vocab_file, encoder=dict(pre_norm=True, norm_eps=1e-5)), source)
     with pytest.raises(ValueError, match=r'layer norm before its first block: set pre_norm=True'):
         load_weights(omnivl(vocab_file, encoder=dict(activation='quick_gelu', norm_eps=1e-5)), source)
-    with pytest.raises(ValueError, match=r"activation must be one of \['gelu', 'quick_gelu'\], got 'swish'"):
+    with pytest.raises(
+        ValueError, match=r"activation must be one of \['gelu', 'gelu_tanh', 'quick_gelu'\], got 'swish'"
+    ):
         omnivl(vocab_file, encoder=dict(activation='swish'))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from omnivl.registry import MODELS
-from omnivl.structures import IMAGE, VisualFeatures, check_modality
+from omnivl.structures import FRAMES, IMAGE, VisualFeatures, check_modality
 
 from ..layers import FeedForward, TransformerLayer, fit_space_embedding, resize_space_embedding
 from ..layers.recompute import Recompute, check_recompute, run_layers
@@ -89,7 +89,7 @@ class ImageEncoder(nn.Module):
             Tokens (B, T * (1 + P), D), frame after frame with [CLS] first in each, and the mean of the [CLS] tokens
             (B, D).
         """
-        check_modality(modality, type(self).__name__)
+        check_modality(modality, type(self).__name__, FRAMES)
         tokens = self.pre_norm(self.embed(frames))  # (B * T, 1 + P, D)
         tokens, _ = run_layers(self.blocks, tokens, recompute=self.training and self.activation_checkpointing)
         tokens = self.norm(tokens).unflatten(0, frames.shape[:2])  # (B, T, 1 + P, D)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
-from omnivl.structures import IMAGE, MODALITIES, VIDEO, VisualFeatures, check_modality
+from omnivl.structures import FRAMES, IMAGE, MODALITIES, VIDEO, VisualFeatures, check_modality
 
 from ..layers import SpaceTimeBlock, fit_space_embedding, resize_space_embedding, resize_time_embedding
 from ..layers.recompute import Recompute, check_recompute, run_block
@@ -139,7 +139,7 @@ class UnifiedVisualEncoder(nn.Module):
             OmniVLValueError: There is no such modality, or an image has several frames, or H, W, T do not fit the
                 tokenizer.
         """
-        temporal = MODALITIES[check_modality(modality, type(self).__name__)].has_time
+        temporal = MODALITIES[check_modality(modality, type(self).__name__, FRAMES)].has_time
         tokens = self.pre_norm(self.embed(frames, temporal))  # (B, T', 1 + P, D)
         recompute = self.training and self.activation_checkpointing
         for block in self.blocks:

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from omnivl.errors import OmniVLValueError
 from omnivl.models.tokenizers.image import check_divisible
 from omnivl.registry import MODELS
-from omnivl.structures import MODALITIES, TextFeatures, VisualFeatures, check_modality
+from omnivl.structures import FRAMES, MODALITIES, TextFeatures, VisualFeatures, check_modality
 
 from .layers import Backbone, FactorisedPositions, drop_tokens, init_glorot, resize_table
 
@@ -171,7 +171,7 @@ class VATTVideoEncoder(ModalityEncoder):
         Raises:
             OmniVLValueError: T, H or W is no multiple of the patch, or an image has several frames.
         """
-        if not MODALITIES[check_modality(modality, type(self).__name__)].has_time:
+        if not MODALITIES[check_modality(modality, type(self).__name__, FRAMES)].has_time:
             if frames.shape[1] != 1:
                 raise OmniVLValueError(f'an image is a clip of one frame, got {frames.shape[1]} (is this a video?)')
             frames = frames.expand(-1, self.patch_frames, -1, -1, -1)
