@@ -47,6 +47,7 @@ def with_exit_code(work: Callable[[argparse.Namespace], int]) -> Callable[[argpa
 
     @functools.wraps(work)
     def run(arguments: argparse.Namespace) -> int:
+        """Do the work, and return the code."""
         try:
             return work(arguments)
         except (OmniVLError, *WRONG_PLACES) as error:

@@ -56,6 +56,7 @@ class MultiLabelDataset(VisualDataset):
         super().full_init()
 
     def make_rows(self, records: Iterator[Record]) -> Iterable[tuple]:
+        """One row per record, with the numbers of its classes; a record of one class is an ``OmniVLValueError``."""
         index = {label: number for number, label in enumerate(self.reader.classes or ())}
         for record in records:
             if not isinstance(record, MultiLabelRecord):
@@ -66,6 +67,7 @@ class MultiLabelDataset(VisualDataset):
             yield record.visual, record.clip, record.id, tuple(sorted(index[label] for label in record.labels))
 
     def get_data_info(self, index: int) -> dict[str, Any]:
+        """Return a visual with 1 for each of its classes and 0 for the others."""
         visual, clip, record_id, labels = self._full_rows()[index]
         row = [0] * len(self.classes)
         for label in labels:
@@ -73,6 +75,7 @@ class MultiLabelDataset(VisualDataset):
         return self._base_info(visual, clip, record_id) | dict(label=tuple(row))
 
     def draw_text(self, info: dict[str, Any], rng: np.random.Generator) -> None:
+        """Fill a template that is drawn anew with the names of the classes."""
         if self.templates is not None:
             template = self.templates[rng.integers(len(self.templates))]
             names = [self.classes[place] for place in rng.permutation(np.flatnonzero(info['label']))]

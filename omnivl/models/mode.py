@@ -1,7 +1,7 @@
-"""The mode of a model that is used and not trained."""
+"""The mode of a model that is used and not trained, and what is computed in float32 in any mode."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -19,3 +19,9 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def full_precision(device: str) -> AbstractContextManager:
+    """Switch mixed precision off inside, on this type of device."""
+    # The meta device, on which omnivl flops counts, has no autocast to turn off.
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()

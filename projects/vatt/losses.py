@@ -7,7 +7,7 @@ from torch import Tensor
 
 from omnivl.models.distributed import gather_batch, gather_with_gradient, mean_over_ranks
 from omnivl.models.losses import StepLoss
-from omnivl.models.losses.univlc import full_precision
+from omnivl.models.mode import full_precision
 from omnivl.registry import MODELS
 
 

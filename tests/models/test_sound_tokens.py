@@ -141,3 +141,10 @@ def test_spectrogram_patches_and_what_is_real(wave):
     assert torch.allclose(tokenizer(quiet)[0], tokens, atol=1e-5)
     with pytest.raises(OmniVLValueError, match='the 8 bins of log_mel a multiple of 3'):
         MODELS.build(dict(type='SpectrogramTokenizer', width=6, patch_size=(4, 3), log_mel=log_mel))
+
+
+def test_operations_are_counted_on_tensors_without_values():
+    with torch.device('meta'):
+        tokenizer = MODELS.build(dict(type='SpectrogramTokenizer', width=8))
+        tokens, real = tokenizer(torch.empty(2, 16000))
+    assert tokens.shape == (2, *tokenizer.num_positions(16000), 8) and real.shape == tokens.shape[:3]

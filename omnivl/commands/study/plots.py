@@ -31,6 +31,7 @@ def plot_bars(study: Study, table: 'Table', budget: float, path: Path) -> None:
     """
 
     def draw(axes: Any, measure: Measure) -> None:
+        """Draw the bar and the points of each arm."""
         for place, arm in enumerate(study.arms):
             values = list(table.values(arm, budget, measure).values())
             if values:
@@ -56,6 +57,7 @@ def plot_curves(study: Study, table: 'Table', path: Path) -> None:
     """
 
     def draw(axes: Any, measure: Measure) -> None:
+        """Draw the line and the band of each arm."""
         for arm in study.arms:
             found = {budget: list(table.values(arm, budget, measure).values()) for budget in sorted(study.budgets)}
             points = {budget: spread(values) for budget, values in found.items() if values}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
+from omnivl.models.mode import full_precision
 
 SCALES, NORMS, PADS, LOGS = ('slaney', 'htk'), ('slaney', None), ('centre', 'end', None), ('natural', 'log10')
 BREAK_HZ, BREAK_MEL = 1000.0, 15.0  # where Slaney's scale turns from a line to a logarithm
@@ -163,7 +164,7 @@ class LogMel(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Map waveforms, float (B, N) in [-1, 1], to float32 (B, T, bins) with T of :meth:`num_frames`."""
-        with torch.autocast(waveform.device.type, enabled=False):
+        with full_precision(waveform.device.type):
             frames = self.frames_of(waveform.float()) * self.window
             magnitude = torch.fft.rfft(frames, n=self.fft_length).abs()
             mel = (magnitude if self.power == 1 else magnitude**self.power) @ self.filters

@@ -1,7 +1,6 @@
 """Unified vision-language contrast: visual, label and text in one space (OmniVL, 2209.07526, section 3.2)."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -11,18 +10,13 @@ from torch import Tensor
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS
 
+from ..mode import full_precision
 from ..momentum import Candidates
 from .base import StepLoss
 
 POSITIVES = ('mean', 'sum')
 # Similarities that are made at a time, anchors times candidates: they take 8 MB.
 CHUNK = 2**21
-
-
-def full_precision(device: str) -> AbstractContextManager:
-    """Switch mixed precision off inside, on this type of device."""
-    # The meta device, on which omnivl flops counts, has no autocast to turn off.
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def _one_way(

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
 from omnivl.models.layers.blocks import Residual, ResidualOptions
-from omnivl.models.losses.univlc import full_precision
+from omnivl.models.mode import full_precision
 
 GROUPS = ('batch', 'sample')
 ROUTER_STD = 0.02  # of the router's weights at their start, as in IMP's code

@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 from omnivl.datasets.prompts import fill_prompt
 from omnivl.errors import OmniVLValueError
 from omnivl.models.data_preprocessor import pad_text
-from omnivl.models.losses.univlc import full_precision
+from omnivl.models.mode import full_precision
 from omnivl.models.tasks.base import ModelOptions, TrainingStep, TrunkModel
 from omnivl.registry import ANNOTATIONS, MODELS
 from omnivl.structures import FRAMES, MODALITIES, VLBatch

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
+from omnivl.models.layers import drop_tokens
 from omnivl.models.tokenizers.image import check_divisible
 from omnivl.registry import MODELS
 from omnivl.structures import FRAMES, MODALITIES, TextFeatures, VisualFeatures, check_modality
 
-from .layers import Backbone, FactorisedPositions, drop_tokens, init_glorot, resize_table
+from .layers import Backbone, FactorisedPositions, init_glorot, resize_table
 
 
 class EncoderOptions(TypedDict, total=False):
@@ -52,7 +53,7 @@ class ModalityEncoder(nn.Module):
             published code).
         dropout: Rate of the tokens with their positions.
         drop_token: Share of the tokens that are dropped in training, 0 to below 1.
-        drop_per_sample: See ``drop_tokens``.
+        drop_per_sample: Whether each sample has a draw of its own; the published code has one for the batch.
         eps: Of the layer norm of the positions.
     """
 
@@ -119,7 +120,7 @@ class ModalityEncoder(nn.Module):
         """
         tokens = self.positions(self.before(tokens), cut)
         if self.training and drop and self.drop_token:
-            tokens, mask = drop_tokens(tokens, self.drop_token, self.drop_per_sample, mask)
+            tokens, mask = drop_tokens(tokens, self.drop_token, mask, shared=not self.drop_per_sample)
         mask = None if mask is None else F.pad(mask, (1, 0), value=True)
         agg = self.agg_token.expand(tokens.shape[0], 1, -1)
         return self.after(self.backbone(torch.cat([agg, tokens], dim=1), mask))

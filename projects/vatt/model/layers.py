@@ -1,4 +1,4 @@
-"""What VATT's encoders share: positions, DropToken and the transformer (2104.11178, section 3)."""
+"""What VATT's encoders share: positions and the transformer (2104.11178, section 3)."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -101,28 +101,6 @@ class FactorisedPositions(nn.Module):
             fitted = table[:size] if cut else resize_table(table, size)
             total = total + fitted.view(*(size if other == axis else 1 for other in range(len(sizes))), -1)
         return self.dropout((tokens + self.norm(total)).flatten(1, -2))
-
-
-def drop_tokens(
-    tokens: Tensor, rate: float, per_sample: bool = False, mask: Tensor | None = None
-) -> tuple[Tensor, Tensor | None]:
-    """Keep a random share of the tokens, which carry their positions already (DropToken, section 3.2).
-
-    Args:
-        tokens: float (B, S, D).
-        rate: Share that is dropped; S * (1 - rate), rounded down, stay, one at least.
-        per_sample: Whether each sample has a permutation of its own. The published code draws one for the batch.
-        mask: bool (B, S), which goes the same way.
-
-    Returns:
-        float (B, K, D), in the order of the permutation, and the mask (B, K).
-    """
-    batch, length, width = tokens.shape
-    keep = max(1, int(length * (1 - rate)))
-    kept = torch.rand(batch if per_sample else 1, length, device=tokens.device).argsort(dim=1)[:, :keep]
-    kept = kept.expand(batch, -1)
-    mask = None if mask is None else mask.gather(1, kept)
-    return tokens.gather(1, kept[:, :, None].expand(-1, -1, width)), mask
 
 
 def init_glorot(module: nn.Module) -> None:

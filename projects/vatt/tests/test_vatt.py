@@ -7,12 +7,13 @@ from vatt_world import BACKBONE, SIZE, Naive, make_batch, make_model, naive_nce,
 
 from omnivl.errors import OmniVLError
 from omnivl.models.interfaces import Contrasts, offered_by
+from omnivl.models.layers import drop_tokens
 from omnivl.registry import MODELS
 from omnivl.structures import VLBatch
 from projects.vatt.data import CandidatePreprocessor
 from projects.vatt.losses import nce_loss
 from projects.vatt.model import VATTPretrain
-from projects.vatt.model.layers import FactorisedPositions, drop_tokens, resize_table, spline_weights
+from projects.vatt.model.layers import FactorisedPositions, resize_table, spline_weights
 from projects.vatt.model.t5 import relative_buckets
 
 
@@ -118,7 +119,7 @@ def test_dropped_tokens_keep_their_positions():
     for per_sample in (False, True):
         torch.manual_seed(0)
         mask = torch.arange(6).expand(4, -1) % 2 == 0
-        kept, kept_mask = drop_tokens(whole, 0.5, per_sample, mask)
+        kept, kept_mask = drop_tokens(whole, 0.5, mask, shared=not per_sample)
         assert kept.shape == (4, 3, 6)
         places = [[next(i for i in range(6) if torch.equal(one, whole[0, i])) for one in row] for row in kept]
         assert all(len(set(row)) == 3 for row in places)
