@@ -9,6 +9,8 @@
 # QUICKSTART_DATA=DIR       where the corpus goes (default data/demo, data/demo_smoke)
 # QUICKSTART_WORK_DIR=DIR   where everything else goes (default work_dirs/demo, work_dirs/demo_smoke)
 # OMNIVL_VENV, OMNIVL_PYTHON  see tools/environment.sh
+# QUICKSTART_MINUTES=N      what all but the installation should take (default 6): as many steps of training as fit, at most
+#                           those of the configs; 0: all of them, however long they take (projects/demo/lengths.py)
 # OMP_NUM_THREADS=N         threads of every process (default: measured in seconds and printed, see projects/demo/threads.py)
 set -euo pipefail
 

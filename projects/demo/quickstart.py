@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .steps import Step, StepRunner, find_folder, last_checkpoint, read_settings, say
+from .lengths import Lengths, shortened
+from .steps import Step, StepRunner, count_steps, find_folder, last_checkpoint, read_settings, say
 from .threads import choose_threads
 
 STAGE1 = 'projects/demo/configs/pretrain_image.py'
@@ -27,12 +28,8 @@ TEST_CODE = (*TRAINING_CODE, 'tools/test.py', 'omnivl/commands/test/*.py', 'omni
 PAGE_CODE = ('projects/demo/report/*.py', 'projects/demo/report/templates/**/*.*', 'omnivl/commands/pages/**/*.*')
 REPORT_CODE = ('projects/demo/make_report.py', *PAGE_CODE)
 SMOKE_NOTE = ('--note', 'A smoke run: a tiny corpus and a handful of steps. The figures mean nothing.')
-# The warm-up (the first scheduler) and the decay (the second) have to fit into eight steps, too.
-SMOKE_TRAINING = (
-    '--cfg-options',
-    *('train_cfg.max_iters=8', 'default_hooks.logger.interval=2'),
-    *('param_scheduler.0.end=2', 'param_scheduler.1.begin=4', 'param_scheduler.1.end=8'),
-)
+SMOKE_STEPS = 8
+MINUTES = 6.0  # all but the installation, unless QUICKSTART_MINUTES says otherwise
 
 
 @dataclass(frozen=True)
@@ -44,12 +41,14 @@ class Quickstart:
         work_dir: Folder of everything else.
         smoke: Whether the corpus is tiny and the training a handful of steps.
         settings: Config -> its settings with all that it inherits.
+        lengths: How many steps a stage takes.
     """
 
     data: Path
     work_dir: Path
     smoke: bool
     settings: Mapping[str, str]
+    lengths: Lengths
 
     def steps(self) -> Iterator[Step]:
         """Plan the steps in their order, each when the one before it has run."""
@@ -66,6 +65,10 @@ class Quickstart:
         test = self.test(stage2)
         yield test
         yield self.write_report(test)
+
+    def stage2(self) -> Step:
+        """Return the joint stage, as far as is known how long it is."""
+        return next(step for step in self.steps() if step.name == 'stage2')
 
     def draw_corpus(self) -> Step:
         """Draw the corpus."""
@@ -99,6 +102,11 @@ class Quickstart:
     def pretrain(self, name: str, title: str, what: str, config: str, minutes: int, start: Step) -> Step:
         """Train one stage, from what the step before it has left."""
         output = self.work_dir / name
+        options = ()
+        if self.smoke:
+            options = (*shortened(SMOKE_STEPS), 'default_hooks.logger.interval=2')
+        elif self.lengths.of(name) < self.lengths.full[name]:
+            options = shortened(self.lengths.of(name))
         return Step(
             name,
             title,
@@ -106,7 +114,7 @@ class Quickstart:
             minutes=1 if self.smoke else minutes,
             command=(sys.executable, 'tools/train.py', config, '--work-dir', str(output)),
             output=output,
-            options=SMOKE_TRAINING if self.smoke else (),
+            options=options,
             code=TRAINING_CODE,
             settings=self.settings[config],
             needs=(start.key,),
@@ -140,7 +148,7 @@ class Quickstart:
             minutes=1,
             command=(sys.executable, '-m', 'projects.demo.make_report', *folders),
             output=self.work_dir / 'report.html',
-            options=SMOKE_NOTE if self.smoke else (),
+            options=SMOKE_NOTE if self.smoke else self.lengths.note(),
             code=REPORT_CODE,
             needs=(test.key,),
         )
@@ -158,12 +166,38 @@ def main() -> None:
     say(f'OmniVL quickstart: corpus in {data}, everything else in {work_dir}')
     # Read first: a config that cannot be read stops it before anything is set aside.
     settings = {config: read_settings(config) for config in (STAGE1, STAGE2)}
+    lengths = find_lengths(work_dir, smoke)
     runner = StepRunner('quickstart', 6, work_dir, data)
-    for step in Quickstart(data, work_dir, smoke, settings).steps():
-        if step.name == 'stage1':  # the model cannot be measured before it has its vocabulary
-            say(choose_threads(work_dir, STAGE1))
+    for step in Quickstart(data, work_dir, smoke, settings, lengths).steps():
         runner.run(step)
+        if step.name == 'vocabulary':  # which the model needs before it can be measured
+            threads = choose_threads(work_dir, STAGE1, is_timed=lengths.minutes > 0)
+            say(threads.line)
+        following = {'vocabulary': 'stage1', 'stage1': 'stage2'}.get(step.name)
+        if following and lengths.minutes:
+            say(lengths.decide(following, threads.step_seconds))
     say(f'\nFinished.\n  report:  {work_dir / "report.html"}\n  figures: {work_dir / "metrics.json"}')
+
+
+def find_lengths(work_dir: Path, smoke: bool) -> Lengths:
+    """Read how long the quickstart may take; the program ends where that is no number.
+
+    Args:
+        work_dir: Keeps what was decided.
+        smoke: Whether a handful of steps is taken whatever the time.
+    """
+    given = os.environ.get('QUICKSTART_MINUTES', '')
+    try:
+        minutes = float(given or MINUTES)
+    except ValueError:
+        minutes = -1.0
+    if not 0 <= minutes < float('inf'):
+        sys.exit(
+            f'error: QUICKSTART_MINUTES is {given}; allowed is a number of minutes, such as {MINUTES:g}, or 0 for all '
+            'steps of the configs'
+        )
+    steps = {'stage1': count_steps(STAGE1), 'stage2': count_steps(STAGE2)}
+    return Lengths(work_dir, 0.0 if smoke else minutes, steps)
 
 
 if __name__ == '__main__':

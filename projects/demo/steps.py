@@ -20,6 +20,7 @@ from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
@@ -220,10 +221,12 @@ def read_settings(config: str) -> str:
     Returns:
         Its settings as text.
     """
-    from mmengine.config import Config
+    return repr(sorted(_read_config(config).to_dict().items()))
 
-    with contextlib.redirect_stdout(sys.stderr):  # MMEngine may log while it reads
-        return repr(sorted(Config.fromfile(config).to_dict().items()))
+
+def count_steps(config: str) -> int:
+    """Read how many steps a training takes by its config."""
+    return int(_read_config(config).train_cfg.max_iters)
 
 
 def set_aside(step: Step) -> None:
@@ -283,6 +286,13 @@ def explain(what: str, minutes: int) -> None:
 def say(text: str, end: str = '\n') -> None:
     """Print at once, in the right order with what the commands print."""
     print(text, end=end, flush=True)
+
+
+def _read_config(config: str) -> Any:
+    from mmengine.config import Config
+
+    with contextlib.redirect_stdout(sys.stderr):  # MMEngine may log while it reads
+        return Config.fromfile(config)
 
 
 def _stamp(step: Step, work_dir: Path, kind: str) -> Path:

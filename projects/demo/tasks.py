@@ -9,7 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .quickstart import CORPUS_CODE, PAGE_CODE, SMOKE_NOTE, STAGE1, STAGE2, TEST_CODE, TRAINING_CODE, Quickstart
+from .quickstart import (
+    CORPUS_CODE,
+    PAGE_CODE,
+    SMOKE_NOTE,
+    STAGE1,
+    STAGE2,
+    TEST_CODE,
+    TRAINING_CODE,
+    Quickstart,
+    find_lengths,
+)
 from .steps import Step, StepRunner, explain, find_folder, is_done, last_checkpoint, read_settings, say
 from .threads import choose_threads
 
@@ -160,15 +170,17 @@ def chosen_tasks() -> list[str]:
     return tasks
 
 
-def pretrain(runner: StepRunner, stage2: Step, minutes: int) -> None:
-    """Run the quickstart, unless its joint stage is finished."""
+def pretrain(runner: StepRunner, quickstart: Quickstart, minutes: int) -> Step:
+    """Run the quickstart, unless its joint stage is finished; returns that stage."""
     runner.say_title('The pretrained model')
+    stage2 = quickstart.stage2()
     if is_done(stage2, stage2.output.parent):
         say(f'      {stage2.output} is finished, skipped')
-        return
+        return stage2
     what = 'Both stages of pretraining, as bash tools/quickstart.sh does them; it can be stopped and goes on, too.'
     explain(what, minutes)
     runner.execute('quickstart', [sys.executable, '-m', 'projects.demo.quickstart'])
+    return quickstart.stage2()  # only now is known how long it is
 
 
 def main() -> None:
@@ -185,15 +197,14 @@ def main() -> None:
     if smoke:
         os.environ['QUICKSTART_SMOKE'] = '1'
     settings = {config: read_settings(config) for config in (STAGE1, STAGE2)}
-    quickstart = Quickstart(start_data, start, smoke, settings)
-    stage2 = next(step for step in quickstart.steps() if step.name == 'stage2')
+    quickstart = Quickstart(start_data, start, smoke, settings, find_lengths(start, smoke))
     trained = {owner for task in tasks if (owner := TRAINED_BY[task]) is not None}
     # Pretraining, corpus, report; and of each variant the trainings and the tests.
     runner = StepRunner('demo_tasks', 3 + len(VARIANTS) * (len(trained) + len(tasks)), work_dir, data)
     say(f"OmniVL's downstream tasks: corpus in {data}, everything else in {work_dir}\nTasks: {' '.join(tasks)}")
     settings = {task: read_settings(config_of(task)) for task in {*tasks, *trained}}
-    pretrain(runner, stage2, minutes=2 if smoke else 5)
-    say(choose_threads(start, STAGE1))
+    stage2 = pretrain(runner, quickstart, minutes=2 if smoke else 6)
+    say(choose_threads(start, STAGE1, is_timed=False).line)
     for step in DemoTasks(tasks, data, work_dir, stage2, smoke, settings).steps():
         runner.run(step)
     names = {'report': 'report.html', 'table': 'table.md', 'figures': 'metrics.json'}

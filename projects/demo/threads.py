@@ -1,6 +1,6 @@
 """How many threads the steps compute with: one, unless a few steps of the demo's model are clearly faster with more.
 
-Two cores are left to the workers of the loaders and to whatever else runs, so on two cores nothing is measured: threads
+Two cores are left to the workers of the loaders and to whatever else runs, so on two cores there is no choice: threads
 that wait for one that has lost its core spin, and a step that takes 0.06 s with two threads on two free cores takes
 3.6 s beside two busy processes (0.09 s and 0.14 s with one; 0.10 s and 0.18 s with two and OMP_WAIT_POLICY=passive).
 
@@ -13,57 +13,89 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 FASTER = 1.15  # more threads have to gain so much
 OTHERS = 2  # cores that are left to others: stage 2 has two workers
-STEPS = 7
+STEPS = 12
 
 # Number of threads -> seconds of a training step.
 Seconds = dict[int, float]
 
 
-def choose_threads(work_dir: Path, config: str, measure: Callable[[str, int], Seconds] | None = None) -> str:
+@dataclass(frozen=True)
+class Threads:
+    """How many threads, and what a training step takes with them.
+
+    Attributes:
+        line: What was chosen and why.
+        step_seconds: Median of a training step of the demo on images; 0.0 where none was measured.
+    """
+
+    line: str
+    step_seconds: float
+
+
+def choose_threads(
+    work_dir: Path, config: str, is_timed: bool = True, measure: Callable[[str, Iterable[int]], Seconds] | None = None
+) -> Threads:
     """Set ``OMP_NUM_THREADS`` for what this process starts, unless it is set.
 
     Args:
         work_dir: Keeps the measurement.
         config: Path of a config whose model is measured.
+        is_timed: Whether the time of a step is of use where there is nothing to choose.
         measure: Measures it; by default :func:`measure_steps`.
 
     Returns:
-        The line that says what was chosen and why.
+        What was chosen.
     """
-    given = os.environ.get('OMP_NUM_THREADS')
-    if given:
-        return f'threads: {given} (OMP_NUM_THREADS)'
+    given = os.environ.get('OMP_NUM_THREADS', '')
     cores = len(os.sched_getaffinity(0))
-    machine = f'{platform.node()}, {cores} cores'
-    file = work_dir / 'threads.json'
-    known = json.loads(file.read_text()) if file.is_file() else {}
-    if known.get('machine') != machine:
-        seconds = (measure or measure_steps)(config, cores - OTHERS) if cores - OTHERS > 1 else {}
-        load = os.getloadavg()[0]
-        known = dict(machine=machine, load=round(load, 1), seconds=[list(pair) for pair in seconds.items()])
-        work_dir.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(known, indent=1) + '\n')
+    candidates = [int(given)] if given.isdigit() else sorted({1, max(1, cores - OTHERS)})
+    known = {'seconds': []}
+    if is_timed or len(candidates) > 1:
+        known = _measured(work_dir / 'threads.json', config, candidates, measure or measure_steps)
     seconds = dict(known['seconds'])
-    most = max(seconds, default=1)
+    if given:
+        return Threads(f'threads: {given} (OMP_NUM_THREADS)', seconds.get(candidates[0], 0.0))
+    most = candidates[-1]
     chosen = most if seconds and seconds[most] * FASTER < seconds[1] else 1
     os.environ['OMP_NUM_THREADS'] = str(chosen)
     steps = ', '.join(f'{value:.3f} s with {count}' for count, value in seconds.items())
-    why = f'a step takes {steps}; load {known["load"]}' if seconds else "the other cores are for the loaders' workers"
-    return f'threads: {chosen} of {cores} ({why}; OMP_NUM_THREADS=N takes N)'
+    why = [f'a step takes {steps}; load {known["load"]}'] if seconds else []
+    why += ["the other cores are for the loaders' workers"] if len(candidates) == 1 else []
+    line = f'threads: {chosen} of {cores} ({"; ".join(why)}; OMP_NUM_THREADS=N takes N)'
+    return Threads(line, seconds.get(chosen, 0.0))
 
 
-def measure_steps(config: str, most: int) -> Seconds:
-    """Time training steps of a model on random images, in turn with one thread and with several.
+def _measured(file: Path, config: str, candidates: list[int], measure: Callable[..., Seconds]) -> dict[str, Any]:
+    """Read a measurement of this machine and these numbers of threads, or make it."""
+    machine = machine_of(candidates)
+    known = json.loads(file.read_text()) if file.is_file() else {}
+    if known.get('machine') != machine:
+        seconds = measure(config, candidates)
+        load = os.getloadavg()[0]
+        known = dict(machine=machine, load=round(load, 1), seconds=[list(pair) for pair in seconds.items()])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(known, indent=1) + '\n')
+    return known
+
+
+def machine_of(candidates: list[int]) -> str:
+    """Say what a measurement is of: a machine, and the numbers of threads that were tried."""
+    return f'{platform.node()}, {candidates} threads, {len(os.sched_getaffinity(0))} cores'
+
+
+def measure_steps(config: str, candidates: Iterable[int]) -> Seconds:
+    """Time training steps of a model on random images, in turn with each number of threads.
 
     Args:
         config: Path of its config.
-        most: How many several are.
+        candidates: Numbers of threads.
 
     Returns:
         The median step of each; empty where a GPU computes.
@@ -78,7 +110,7 @@ def measure_steps(config: str, most: int) -> Seconds:
     before = torch.get_num_threads()
     model = MODELS.build(Config.fromfile(config).model)
     batch = random_images()
-    taken: dict[int, list[float]] = {1: [], most: []}
+    taken: dict[int, list[float]] = {count: [] for count in candidates}
     for _ in range(STEPS):
         for count, seconds in taken.items():
             torch.set_num_threads(count)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from projects.demo.threads import machine_of
+
 ROOT = Path(__file__).parents[3]
 
 # Notes its call and leaves what the real tool would leave.
@@ -61,22 +63,29 @@ class Checkout:
         (self.root / 'omnivl/models/omnivl.py').write_text('width = 1\n')
         for name in ('tools/quickstart.sh', 'tools/demo_tasks.sh', 'tools/environment.sh', 'tools/torch_wheel.sh'):
             shutil.copy(ROOT / name, self.root / name)
-        for name in ('steps', 'quickstart', 'tasks', 'threads'):
+        for name in ('steps', 'quickstart', 'tasks', 'threads', 'lengths'):
             shutil.copy(ROOT / f'projects/demo/{name}.py', self.root / 'projects/demo')
         for name in TOOLS:
             (self.root / f'tools/{name}.py').write_text(STAND_IN)
         for name in DEMO_TOOLS:
             (self.root / f'projects/demo/{name}.py').write_text(STAND_IN)
         for name in configs:
-            self.config(name).write_text('train_cfg = dict(max_iters=10)\n')
+            self.config(name).write_text('train_cfg = dict(max_iters=1000)\n')
         self.calls_file = root / 'calls'
         ours = ('DEMO_TASKS', 'QUICKSTART', 'OMNIVL', 'PYTHONPATH')
         self.env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         self.env |= {'OMNIVL_VENV': sys.prefix, 'OMP_NUM_THREADS': '1', 'CALLS': str(self.calls_file)}
+        self.env['QUICKSTART_MINUTES'] = '0'  # there is no model to measure
 
     def config(self, name: str) -> Path:
         """Return the file of a config."""
         return self.root / f'projects/demo/configs/{name}.py'
+
+    def measured(self, step_seconds: float) -> None:
+        """Leave a measurement of a training step with one thread on this machine."""
+        self.work_dir.mkdir(parents=True)
+        known = dict(machine=machine_of([1]), load=0.1, seconds=[[1, step_seconds]])
+        (self.work_dir / 'threads.json').write_text(json.dumps(known))
 
     def start(self, **env: str) -> subprocess.Popen:
         """Start the script, as the leader of its own process group."""

@@ -207,7 +207,7 @@ def test_torch_comes_without_cuda_where_there_is_no_gpu(checkout, tmp_path, sett
 
 @pytest.mark.parametrize(
     ('cores', 'seconds', 'threads'),
-    [(8, {1: 0.062, 6: 0.055}, '1'), (8, {1: 0.089, 6: 0.061}, '6'), (4, {1: 0.06, 2: 0.1}, '1'), (2, {}, '1')],
+    [(8, {1: 0.062, 6: 0.055}, 1), (8, {1: 0.089, 6: 0.061}, 6), (4, {1: 0.06, 2: 0.1}, 1), (2, {1: 0.1}, 1)],
     ids=['hardly faster', 'faster', 'slower', 'two cores'],
 )
 def test_one_thread_is_taken_unless_more_are_measured_to_be_clearly_faster(
@@ -215,19 +215,30 @@ def test_one_thread_is_taken_unless_more_are_measured_to_be_clearly_faster(
 ):
     measured = []
 
-    def measure(config, most):
-        measured.append((config, most))
+    def measure(config, candidates):
+        measured.append((config, candidates))
         return seconds
 
     monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(cores)))
     for _ in range(2):
         monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
-        line = choose_threads(tmp_path, 'a.py', measure)
-        assert os.environ['OMP_NUM_THREADS'] == threads and line.startswith(f'threads: {threads} of {cores} (')
-        assert all(f'{value:.3f} s with {count}' in line for count, value in seconds.items())
-    assert measured == ([('a.py', cores - 2)] if cores > 2 else [])  # once
+        chosen = choose_threads(tmp_path, 'a.py', measure=measure)
+        assert os.environ['OMP_NUM_THREADS'] == str(threads)
+        assert chosen.line.startswith(f'threads: {threads} of {cores} (')
+        assert all(f'{value:.3f} s with {count}' in chosen.line for count, value in seconds.items())
+        assert chosen.step_seconds == seconds[threads]
+    assert measured == [('a.py', list(seconds))]  # once
+
+
+def test_threads_that_are_given_are_measured_only_where_the_time_is_of_use(tmp_path, monkeypatch):
     monkeypatch.setenv('OMP_NUM_THREADS', '3')
-    assert choose_threads(tmp_path / 'other', 'a.py', measure) == 'threads: 3 (OMP_NUM_THREADS)'
+    chosen = choose_threads(tmp_path, 'a.py', is_timed=False, measure=None)
+    assert (chosen.line, chosen.step_seconds) == ('threads: 3 (OMP_NUM_THREADS)', 0.0)
+    chosen = choose_threads(tmp_path, 'a.py', measure=lambda config, candidates: dict.fromkeys(candidates, 0.2))
+    assert (chosen.line, chosen.step_seconds) == ('threads: 3 (OMP_NUM_THREADS)', 0.2)
+    monkeypatch.delenv('OMP_NUM_THREADS')
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {0, 1})
+    assert choose_threads(tmp_path / 'other', 'a.py', is_timed=False).line.startswith('threads: 1 of 2 (')
 
 
 def test_a_step_of_the_demo_is_timed_with_one_thread_and_with_several(tmp_path, monkeypatch):
@@ -235,7 +246,7 @@ def test_a_step_of_the_demo_is_timed_with_one_thread_and_with_several(tmp_path, 
     (tmp_path / 'vocab.txt').write_text('\n'.join([*special, *(f'w{word}' for word in range(100))]))
     monkeypatch.setenv('OMNIVL_DEMO_DATA', str(tmp_path))
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    seconds = measure_steps(str(ROOT / quickstart.STAGE1), 2)
+    seconds = measure_steps(str(ROOT / quickstart.STAGE1), [1, 2])
     assert set(seconds) == {1, 2} and all(value > 0 for value in seconds.values())
 
 
