@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from omnivl.commands.study.describe import Stage, Study
-from projects.studies._common import DEMO, ENVIRONMENT, JOINT, MEASURES, PREPARATIONS, SEEDS
+from projects.studies._common import BUDGETS, DEMO, ENVIRONMENT, JOINT, MEASURES, PREPARATIONS, SEEDS
 
 VIDEO_TOKENS = 'model.trunk.visual_encoder.video_tokenizer'
 # Arm -> what is changed in both stages; the demo has blip, kernel 3, stride 2, mean, 1024 places.
@@ -33,6 +33,7 @@ study = Study(
     },
     measures=MEASURES,
     seeds=SEEDS,
+    budgets=BUDGETS,
     pairs=[(name, 'demo') for name in CHOICES],
     preparations=PREPARATIONS,
     environment=ENVIRONMENT,

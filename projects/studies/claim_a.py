@@ -1,7 +1,17 @@
 """Does decoupled joint pretraining help images and videos alike, against the other paradigms at equal operations?"""
 
 from omnivl.commands.study.describe import Stage, Study
-from projects.studies._common import DEMO, ENVIRONMENT, FINETUNED, IMAGE_STAGE, JOINT, MEASURES, PREPARATIONS, SEEDS
+from projects.studies._common import (
+    BUDGETS,
+    DEMO,
+    ENVIRONMENT,
+    FINETUNED,
+    IMAGE_STAGE,
+    JOINT,
+    MEASURES,
+    PREPARATIONS,
+    SEEDS,
+)
 
 study = Study(
     'Claim A: five paradigms at equal operations',
@@ -14,7 +24,7 @@ study = Study(
     },
     measures=(*MEASURES, *FINETUNED),
     seeds=SEEDS,
-    budgets=(0.5, 1, 2),
+    budgets=(BUDGETS[0] / 2, BUDGETS[0], BUDGETS[0] * 2),
     pairs=[('decoupled', other) for other in ('image_only', 'video_only', 'joint_from_scratch', 'image_then_video')],
     preparations=PREPARATIONS,
     environment=ENVIRONMENT,

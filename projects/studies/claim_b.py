@@ -1,7 +1,7 @@
 """Do labels inside the contrast (UniVLC) help, and how many labelled examples does that take?"""
 
 from omnivl.commands.study.describe import Stage, Study
-from projects.studies._common import DEMO, ENVIRONMENT, JOINT, MEASURES, OWN, PREPARATIONS, SEEDS
+from projects.studies._common import BUDGETS, DEMO, ENVIRONMENT, JOINT, MEASURES, OWN, PREPARATIONS, SEEDS
 
 # Labelled items of each modality: a quarter of the pictures and three tenths of the clips of the corpus.
 LABELLED = {'image': 1500, 'video': 900}
@@ -31,6 +31,7 @@ study = Study(
     },
     measures=MEASURES,
     seeds=SEEDS,
+    budgets=BUDGETS,
     pairs=[('univlc', 'plain_contrast'), ('univlc', 'without_label_data')]
     + [(f'labels_{part}', 'without_label_data') for part in (10, 25, 50)],
     preparations=PREPARATIONS,

@@ -1,7 +1,17 @@
 """What does the joint stage do to image tasks, against images alone, and to video tasks, against videos alone?"""
 
 from omnivl.commands.study.describe import Stage, Study
-from projects.studies._common import ENVIRONMENT, FINETUNED, IMAGE_STAGE, JOINT, MEASURES, OWN, PREPARATIONS, SEEDS
+from projects.studies._common import (
+    BUDGETS,
+    ENVIRONMENT,
+    FINETUNED,
+    IMAGE_STAGE,
+    JOINT,
+    MEASURES,
+    OWN,
+    PREPARATIONS,
+    SEEDS,
+)
 
 study = Study(
     'Claim C: the help goes both ways',
@@ -12,6 +22,7 @@ study = Study(
     },
     measures=(*MEASURES, *FINETUNED),
     seeds=SEEDS,
+    budgets=BUDGETS,
     pairs=[('joint', 'images_alone'), ('joint', 'videos_alone')],
     preparations=PREPARATIONS,
     environment=ENVIRONMENT,

@@ -17,7 +17,7 @@ with read_base():
     from ._base_.datasets.evaluation import *
     from ._base_.models.omnivl_tiny import *
 
-max_iters = 800
+max_iters = 1400
 warmup = 100
 
 train_dataloader = dict(
@@ -46,7 +46,7 @@ param_scheduler = [
     # From half-way down to zero: after 700 steps 74 % of images are found, with a cosine from the warm-up on 64 %.
     dict(type=LinearLR, start_factor=1.0, end_factor=0.0, by_epoch=False, begin=max_iters // 2, end=max_iters),
 ]
-default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=400, max_keep_ckpts=2))
+default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=350, max_keep_ckpts=2))
 
 # The image stage is scored on images.
 val_dataloader = {

@@ -14,7 +14,7 @@ with read_base():
     from .pretrain_image import *
 
 image_stage, image_lr = max_iters, optim_wrapper.optimizer.lr  # of stage 1
-max_iters = 700
+max_iters = 2000
 budget = image_stage * image_cost + max_iters / 2 * (image_cost + video_cost)  # of both stages
 
 train_dataloader.video = dict(
@@ -32,7 +32,7 @@ train_dataloader.video = dict(
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters, proportions=dict(image=1, video=1))
 param_scheduler[1].update(begin=max_iters // 2, end=max_iters)
 optim_wrapper.optimizer.lr = 8e-4
-default_hooks.checkpoint.interval = 350
+default_hooks.checkpoint.interval = 250
 load_from = dict(type=StageReader, file=f'{demo_work_dir}/stage1')
 
 val_dataloader |= {
