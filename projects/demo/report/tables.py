@@ -28,10 +28,8 @@ class Bar(NamedTuple):
     def notes(self) -> list[str]:
         """What the marks on the bar say, in words."""
         notes = [] if self.chance is None else [f'chance {percent(self.chance)}']
-        if self.measure.target is not None:
-            verdict = 'reached' if self.value >= self.measure.target else 'not reached'
-            notes.append(f'target {self.measure.target:.0f}% {verdict}')
-        return notes
+        verdict = 'reached' if self.value >= self.measure.target else 'not reached'
+        return [*notes, f'target {self.measure.target:.0f}% {verdict}']
 
 
 class BarGroup(NamedTuple):

@@ -60,7 +60,7 @@ def test_page_shows_every_part(page):
     assert page.count('<svg') == 6
     assert 'numbers &lt;made up&gt;' in page
     assert '82.0%' in page and 'chance 25.0%' in page  # four pictures: one in four by chance
-    assert 'target 75% reached' in page and 'target 75% not reached' in page
+    assert 'target 97% reached' in page and 'target 92% not reached' in page
 
 
 def test_curves_take_their_colours_from_the_page(page):
