@@ -21,9 +21,9 @@ from typing import Any
 import torch
 
 PROCESSES = multiprocessing.get_context('forkserver')
-# What the registries, MMEngine and the modules of tests import, too: each process would do it anew.
+# What the registries, MMEngine, optimizers (torch._dynamo) and tests import, too: each process would do it anew.
 OWN = ('omnivl.engine', 'omnivl.apis', 'omnivl.visualization.validation')
-PROCESSES.set_forkserver_preload([*OWN, 'matplotlib.pyplot', 'pytest', 'setuptools', 'torchvision'])
+PROCESSES.set_forkserver_preload([*OWN, 'matplotlib.pyplot', 'pytest', 'setuptools', 'torch._dynamo', 'torchvision'])
 
 
 def start_process(function: Callable[..., Any], *arguments: Any, **options: Any) -> BaseProcess:
