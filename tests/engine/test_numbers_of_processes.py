@@ -15,7 +15,7 @@ from omnivl.engine.optim import PrecisionOptimWrapper
 from omnivl.models.losses import MatchingPairs, matching_pairs
 from omnivl.storage import load_checkpoint, save_checkpoint
 
-SIZE, STEPS = 12, 10  # samples of a global batch, steps of each stage
+SIZE, STEPS = 12, 4  # samples of a global batch, steps of each stage
 # Partners that are in one rank's part, whether there are two, three or four; the samples 3 and 8 have none.
 PARTNERS = torch.tensor([1, 2, 0, 0, 5, 4, 7, 6, 0, 10, 11, 9])
 
