@@ -29,7 +29,7 @@ BESIDE = ('configs', 'tools', 'projects')
 LINT = ['mypy>=1.11', 'pydoclint>=0.6', 'ruff>=0.6']
 ONNX = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.5']
 # Playwright drives the chromium of the system (apt install chromium).
-TEST = ['playwright>=1.49', 'pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.5', 'scikit-learn>=1.3', *WEB]
+TEST = ['playwright>=1.49', 'pytest>=8.0', 'pytest-timeout>=2.2', 'pytest-xdist>=3.8', 'scikit-learn>=1.3', *WEB]
 TEST += [*LINT, *DOCS, *PAGES, *DEMO, *MATLAB, *ONNX]
 
 

@@ -27,7 +27,9 @@ def pytest_collection_finish():
 
 
 def pytest_collection_modifyitems(items):
-    """Skip what needs a GPU where there is none, with the reason."""
+    """Begin with the files that have slow tests, and skip what needs a GPU where there is none, with the reason."""
+    slow = {item.path for item in items if item.get_closest_marker('slow')}
+    items.sort(key=lambda item: item.path not in slow)
     if torch.cuda.is_available():
         return
     for item in items:

@@ -5,6 +5,8 @@ what earlier tests started there: after a backward pass on autograd's own thread
 refuses any other in a fork.
 """
 
+import contextlib
+import json
 import multiprocessing
 import os
 import runpy
@@ -12,8 +14,10 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -21,9 +25,9 @@ from typing import Any
 import torch
 
 PROCESSES = multiprocessing.get_context('forkserver')
-# What the registries, MMEngine and the modules of tests import, too: each process would do it anew.
+# What the registries, MMEngine, optimizers (torch._dynamo) and tests import, too: each process would do it anew.
 OWN = ('omnivl.engine', 'omnivl.apis', 'omnivl.visualization.validation')
-PROCESSES.set_forkserver_preload([*OWN, 'matplotlib.pyplot', 'pytest', 'setuptools', 'torchvision'])
+PROCESSES.set_forkserver_preload([*OWN, 'matplotlib.pyplot', 'pytest', 'setuptools', 'torch._dynamo', 'torchvision'])
 
 
 def start_process(function: Callable[..., Any], *arguments: Any, **options: Any) -> BaseProcess:
@@ -94,6 +98,63 @@ def run_program(*words: Any, seconds: float = 600, **options: Any) -> tuple[int 
     with tempfile.NamedTemporaryFile('r') as said:
         code = Program(*words, output=said.name, **options).wait(seconds)
         return code, said.read()
+
+
+# In the place of python for scripts that start it: asks a ``forking_python`` for a process, and does as that one does.
+STAND_IN = """#!{python} -SE
+import json, os, signal, socket, sys
+
+line = socket.socket(socket.AF_UNIX)
+line.connect({address!r})
+words = sys.argv[2:] if sys.argv[1] == '-u' else sys.argv[1:]
+line.sendall(json.dumps([words, os.getcwd(), dict(os.environ), os.getpid()]).encode() + b'\\n')
+said = line.makefile()
+process = int(said.readline())
+passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+for number in passed_on:
+    signal.signal(number, lambda number, _: os.kill(process, number))
+code = int(said.readline())
+if code < 0:
+    for number in passed_on:
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+sys.exit(code)
+"""
+
+
+@contextlib.contextmanager
+def forking_python() -> Iterator[dict[str, str]]:
+    """Make a program that is used as ``python FILE ...`` and forks, for scripts and launchers that start processes.
+
+    What it starts says all to its standard output, and is killed when it is. Gives the variables that make
+    ``tools/dist_*.sh`` and torchrun take it.
+    """
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        program, address = Path(folder, 'python'), f'{folder}/forks'  # short, as addresses have to be
+        program.write_text(STAND_IN.format(python=sys.executable, address=address))
+        program.chmod(0o755)
+        listener.bind(address)
+        listener.listen()
+        threading.Thread(target=_answer, args=(listener,), daemon=True).start()
+        yield dict(PYTHON=str(program), PYTHON_EXEC=str(program))
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def _answer(listener: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # the listener is closed
+        while True:
+            threading.Thread(target=_fork_for, args=(listener.accept()[0],), daemon=True).start()
+
+
+def _fork_for(asking: socket.socket) -> None:
+    with contextlib.suppress(OSError), asking, asking.makefile('rw') as line:  # it may be gone before it is told
+        words, cwd, variables, pid = json.loads(line.readline())
+        program = Program(*words, cwd=cwd, env=variables, output=f'/proc/{pid}/fd/1')
+        print(program.pid, file=line, flush=True)
+        ended = program.process.sentinel
+        if ended not in wait([ended, asking]):
+            program.send_signal(signal.SIGKILL)
+        print(program.wait(), file=line, flush=True)
 
 
 def _be_program(words: list[str], cwd: str, env: dict[str, str], output: str | Path | None) -> None:

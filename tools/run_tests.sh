@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Lint and tests in one command: bash tools/run_tests.sh [arguments of pytest]
 #
-# Makes .venv (or uses the environment OMNIVL_VENV), installs omnivl with the extra `test`, runs ruff, mypy and pydoclint
-# (their settings are in pyproject.toml), builds the documentation (docs/_build/html) with warnings as errors, then runs
-# pytest on all cores. Tests that need a GPU are skipped without one, and the summary says so. The exit code is that of
-# what failed.
+# Makes .venv (or uses the environment OMNIVL_VENV), installs omnivl with the extra `test`, runs ruff and pydoclint, then
+# pytest on all cores and beside it mypy and Sphinx (the documentation in docs/_build/html, with warnings as errors).
+# Settings are in pyproject.toml. Tests that need a GPU are skipped without one, and the summary says so. The exit code is
+# that of what failed.
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -23,20 +23,32 @@ echo '== lint'
     "$PYTHON" -m pydoclint.main --quiet omnivl
 )
 
-# Each keeps one core busy for minutes.
-echo '== types and documentation, side by side'
-(set -x && exec "$PYTHON" -m mypy) &
-types=$!
+# Both keep a core busy for minutes and wait for nothing: they take what the tests leave of the cores.
+echo '== tests, and beside them types and documentation'
+beside="$(mktemp)"
+trap 'rm -f "$beside"' EXIT
+(
+    set -x
+    failed=0
+    nice -n 5 "$PYTHON" -m mypy || failed=1
+    nice -n 5 "$PYTHON" -m sphinx -W --keep-going -q -b html docs docs/_build/html || failed=1
+    exit "$failed"
+) >"$beside" 2>&1 &
+checks=$!
 failed=0
-(set -x && exec "$PYTHON" -m sphinx -W --keep-going -q -b html docs docs/_build/html) || failed=$?
-wait "$types" || failed=$?
-[ "$failed" -eq 0 ] || exit "$failed"
 
-echo '== tests'
 # One thread is faster for models as small as those of the tests, and their sums then do not depend on the machine.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-# Side by side, a test at a time (whole files at a time leave one process waiting for the other), and one more at once
-# than there are cores, since many tests wait for processes that they have started. -n 0: one after the other.
+# A file at a time, those with slow tests first (tests/conftest.py), so that little is left for one process in the end and
+# what the tests of a file share is made once; and one more at once than there are cores, since many tests wait for
+# processes that they have started. -n 0: one after the other.
 workers=$(($(env -u OMP_NUM_THREADS nproc) + 1)) # nproc would take that variable for the number of cores
-set -x
-exec "$PYTHON" -m pytest -n "$workers" --maxprocesses 8 --dist worksteal -rs --durations=5 "$@"
+(
+    set -x
+    exec "$PYTHON" -m pytest -n "$workers" --maxprocesses 8 --dist loadfile --no-loadscope-reorder -rs --durations=5 "$@"
+) || failed=$?
+
+echo '== types and documentation'
+wait "$checks" || failed="$(($failed ? $failed : $?))"
+cat "$beside"
+exit "$failed"

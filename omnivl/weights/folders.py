@@ -124,7 +124,7 @@ class BLIPFolder(FolderKind):
 
     @staticmethod
     def _trunk(folder: Path, content: Mapping[str, Any], tokenizer: dict[str, Any], share: str) -> dict[str, Any]:
-        from transformers import BlipConfig  # knows what a config leaves out
+        from transformers import BlipConfig  # type: ignore[attr-defined]  # knows what a config leaves out
 
         try:
             config = BlipConfig.from_dict(dict(content))

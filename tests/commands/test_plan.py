@@ -24,10 +24,11 @@ from omnivl.engine import read_config
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(path.stem for path in (ROOT / 'configs/omnivl').glob('*.py'))
-# One of each kind: a rehearsal takes seconds.
-KINDS = ('pretrain_joint', 'vqa_v2', 'probe_pets', 'caption_coco_server', 'action_kinetics400')
+# One of each kind beside those that docs/guides/plan_run.md plans: a rehearsal takes seconds.
+KINDS = ('pretrain_image', 'vqa_v2', 'caption_coco_server', 'action_kinetics400')
 PARTS = ('visual_encoder', 'text_encoder', 'alignment_decoder', 'generation_decoder')
-FLAT = dict(depth=1)  # of the toy: a rehearsal takes as long as it has blocks
+# The toy: a rehearsal takes as long as there are blocks and losses.
+TOY = dict(trunk=dict(depth=1), losses=[dict(type='UniVLCLoss')])
 SHALLOW = [f'model.trunk.{part}.depth=1' for part in PARTS]
 CONFIG = """
 default_scope = 'omnivl'
@@ -66,7 +67,7 @@ def config(tmp_path, tiny_config):
     for number in range(10):
         (tmp_path / f'{number}.jpg').write_bytes(bytes(1000))
     path = tmp_path / 'own.py'
-    path.write_text(CONFIG.format(model=tiny_config(trunk=FLAT), folder=tmp_path))
+    path.write_text(CONFIG.format(model=tiny_config(**TOY), folder=tmp_path))
     return path
 
 
@@ -126,7 +127,7 @@ def test_memory_is_that_of_a_real_step(modality, precision, checkpointing):
 
 
 def test_recomputing_takes_less_and_accumulating_more(tiny_config):
-    rehearsal = Rehearsal(tiny_config(), dict(optimizer=dict(type='AdamW', lr=1e-3)))
+    rehearsal = Rehearsal(tiny_config(**TOY), dict(optimizer=dict(type='AdamW', lr=1e-3)))
     load = Load('video', flops.Sizes(32, 4, 9), 8)
     plain = rehearsal.step(load)
     assert rehearsal.recomputed(load).activations < plain.activations
@@ -139,13 +140,12 @@ def test_recomputing_takes_less_and_accumulating_more(tiny_config):
 
 
 def test_what_lasts_is_worked_out_by_hand(tiny_model, tiny_config):
-    model = tiny_model()
+    model = tiny_model(trunk=TOY['trunk'])
     momentum = sum(one.numel() for one in model.momentum_encoder.parameters())
     trained = sum(one.numel() for one in model.parameters()) - momentum
     tensors = sum(one.requires_grad for one in model.parameters())
-    memory = Rehearsal(tiny_config(), dict(optimizer=dict(type='AdamW', lr=1e-3))).step(
-        Load('video', flops.Sizes(32, 4, 9), 2)
-    )
+    rehearsal = Rehearsal(tiny_config(trunk=TOY['trunk']), dict(optimizer=dict(type='AdamW', lr=1e-3)))
+    memory = rehearsal.step(Load('video', flops.Sizes(32, 4, 9), 2))
     unused = sum(one.numel() for one in model.trunk.visual_encoder.image_tokenizer.parameters())  # by a step of clips
     assert memory.weights == 4 * trained and memory.gradients == 4 * (trained - unused)
     assert memory.optimizer == 8 * trained + 4 * tensors  # two moments, and a count of steps for each tensor
@@ -153,9 +153,10 @@ def test_what_lasts_is_worked_out_by_hand(tiny_model, tiny_config):
     assert memory.batch == 4 * 2 * 4 * 3 * 32**2 + 2 * 9 * (8 + 1) + 3 * 2 * 8 + 2 * 4
 
 
+@pytest.mark.slow
 def test_steps_and_sums_are_worked_out_by_hand(own, tiny_config):
     found = own('--gpus', 2, '--gpus-per-node', 1, '--measured', 'image=2', 'video=3', '--file-kb', 'video=500')
-    counted = flops.measure(flops.build_model(tiny_config(trunk=FLAT)), flops.Sizes(32, 4, 9))
+    counted = flops.measure(flops.build_model(tiny_config(**TOY)), flops.Sizes(32, 4, 9))
     total = counted.pop('total')
     for modality, task in found['tasks'].items():
         column = f'{modality} step'
@@ -220,12 +221,14 @@ def test_sharding_by_hand():
 def test_a_way_that_is_given_is_one(config, plan):
     """What does not fit, fits after the changes that are named."""
     leave_images_out(config)
-    tight = ['--memory-gb', 0.00098, '--margin', 0, '--samples', 'clips=33']
+    options = ['--margin', 0, '--samples', 'clips=33']
+    limit = 0.99 * plan(config, *options)['plans']['h100']['memory']['video']['step_bytes']
+    tight = [*options, '--memory-gb', limit / 2**30]
     found = plan(config, *tight)
     video = found['plans']['h100']['memory']['video']
     smaller = [way for way in video['ways'] if 'batch_size' in way['change']]
     assert not video['fits'] and 'does NOT fit' in show(found)
-    assert smaller and all(way['fits'] and way['bytes'] <= 0.00098 * 2**30 for way in smaller)
+    assert smaller and all(way['fits'] and way['bytes'] <= limit for way in smaller)
     changes = re.findall(r'\S+=\d+', smaller[0]['change'])
     again = plan(config, *tight, '--cfg-options', *changes)
     assert len(changes) == 2 and again['plans']['h100']['memory']['video']['step_bytes'] == smaller[0]['bytes']

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -17,6 +18,27 @@ from PIL import Image, ImageDraw
 from omnivl.version import __version__
 
 ROOT = Path(__file__).parents[2]
+# Runs each command line that it is told in a fork of itself: a new Python takes ten seconds to read the libraries.
+PROMPT = """
+import json, os, sys
+import omnivl.apis, omnivl.engine, torch._dynamo
+from omnivl.commands.main import main
+
+for line in sys.stdin:
+    words, folder, variables, output = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+else:
+    sys.exit()
+os.chdir(folder)
+os.environ.update(variables)
+file = os.open(output, os.O_WRONLY | os.O_CREAT)
+for number in (1, 2):
+    os.dup2(file, number)
+main(words)
+"""
 
 
 def clean_environment():
@@ -53,6 +75,25 @@ def installed(tmp_path_factory):
     return wheel, root / 'env'
 
 
+@pytest.fixture(scope='module')
+def omnivl(installed, tmp_path_factory):
+    """A function that runs a command of the wheel, and returns what it says."""
+    root = tmp_path_factory.mktemp('said')
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = [str(installed[1] / 'bin/python'), '-c', PROMPT]
+    with subprocess.Popen(command, cwd=root, env=clean_environment(), **pipes) as process:
+
+        def call(*words, cwd, **variables):
+            output = root / f'{len(list(root.iterdir()))}.txt'
+            print(json.dumps([list(map(str, words)), str(cwd), variables, str(output)]), file=process.stdin, flush=True)
+            code = process.stdout.readline()
+            assert code == '0\n', output.read_text()
+            return output.read_text()
+
+        yield call
+        process.stdin.close()
+
+
 @pytest.fixture
 def empty(tmp_path):
     (tmp_path / 'empty').mkdir()
@@ -73,29 +114,28 @@ def test_it_holds_what_the_checkout_has(installed):
 
 
 @pytest.mark.slow
-def test_it_works_from_an_empty_folder(installed, empty):
-    omnivl = installed[1] / 'bin/omnivl'
-    assert 'omnivl COMMAND' in run(omnivl, '--help', cwd=empty)
+def test_it_works_from_an_empty_folder(installed, omnivl, empty):
+    assert 'omnivl COMMAND' in run(installed[1] / 'bin/omnivl', '--help', cwd=empty)
     assert run(installed[1] / 'bin/python', '-m', 'omnivl', '--version', cwd=empty) == f'omnivl {__version__}\n'
-    text = run(omnivl, 'doctor', cwd=empty)
+    text = omnivl('doctor', cwd=empty)
     assert f'imported from    {installed[1]}' in text and f'{installed[1]}' in text.partition('configs ')[2]
-    lines = run(omnivl, 'configs', cwd=empty).splitlines()
+    lines = omnivl('configs', cwd=empty).splitlines()
     assert any(line.startswith('omnivl/pretrain_joint ') for line in lines)
-    assert '116.25 M parameters are trained' in run(omnivl, 'flops', 'action_kinetics400', cwd=empty)
+    assert '116.25 M parameters are trained' in omnivl('flops', 'action_kinetics400', cwd=empty)
     assert list(empty.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_a_training_finds_its_data_by_the_root(installed, empty, tmp_path):
+def test_a_training_finds_its_data_by_the_root(omnivl, empty, tmp_path):
     spec = importlib.util.spec_from_file_location('chaos_config', ROOT / 'tools/chaos_config.py')
     tiny = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tiny)
     corpus = tmp_path / 'corpora/tiny'
     config = Path(tiny.write_tiny_config(corpus))
     config.write_text(config.read_text().replace(str(corpus), 'data/tiny'))
-    words = [installed[1] / 'bin/omnivl', 'train', config, '--cfg-options', 'train_cfg.max_iters=2']
+    words = ['train', config, '--cfg-options', 'train_cfg.max_iters=2']
     words += ['train_dataloader.image.num_workers=0', 'param_scheduler=[]']
-    run(*words, cwd=empty, OMNIVL_DATA=str(tmp_path / 'corpora'))
+    omnivl(*words, cwd=empty, OMNIVL_DATA=str(tmp_path / 'corpora'))
     assert (empty / 'work_dirs/tiny/iter_2.pth').is_file()
 
 
@@ -132,16 +172,15 @@ def page_of(command, model, cwd):
 
 
 @pytest.mark.slow
-def test_photos_become_a_page_in_three_commands(installed, empty, browser, screenshots):
+def test_photos_become_a_page_in_three_commands(installed, omnivl, empty, browser, screenshots):
     # The first of the three is the installation.
     pytest.importorskip('gradio', reason="the page needs gradio: pip install 'omnivl[web]'")
-    omnivl = installed[1] / 'bin/omnivl'
     write_photos(empty / 'photos')
-    text = run(omnivl, 'finetune', 'photos', '--task', 'caption', '--minutes', '0.02', cwd=empty)
+    text = omnivl('finetune', 'photos', '--task', 'caption', '--minutes', '0.02', cwd=empty)
     assert 'understood: pictures and clips with .txt beside them: 24 images, 24 captions' in text
     work_dir = 'work_dirs/finetune/photos-caption'
     assert f'omnivl demo {work_dir}' in text.rpartition('Next')[2]
-    with page_of(omnivl, work_dir, empty) as address:
+    with page_of(installed[1] / 'bin/omnivl', work_dir, empty) as address:
         for name, size, scheme in (('desktop', 1280, 'light'), ('phone', 390, 'dark')):
             context = browser.new_context(viewport=dict(width=size, height=860), color_scheme=scheme)
             page = context.new_page()

@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from forked import Program
 
 MAIN = """
 import time
@@ -43,10 +44,17 @@ if __name__ == '__main__':
 def test_killing_the_main_process_leaves_no_workers(tmp_path, method, seconds, load):
     script = tmp_path / 'main.py'
     script.write_text(MAIN.format(method=method, seconds=seconds, load=load))
-    process = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    workers = [int(pid) for pid in process.stdout.readline().split()]
+    output = tmp_path / 'output.txt'
+    output.touch()
+    if method == 'fork':
+        process = Program(script, output=output)
+    else:  # workers import the program, and find none where it was forked
+        with output.open('w') as file:
+            process = subprocess.Popen([sys.executable, str(script)], stdout=file, stderr=subprocess.DEVNULL)
+    while not output.read_text().endswith('\n'):
+        assert process.poll() is None
+        time.sleep(0.05)
+    workers = [int(pid) for pid in output.read_text().splitlines()[-1].split()]
     assert len(workers) == 2 and all(map(alive, workers))
     process.send_signal(signal.SIGKILL)
     process.wait()

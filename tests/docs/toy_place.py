@@ -67,11 +67,11 @@ def flat_config(read: Callable[..., Config], *arguments: Any) -> Config:
 
 
 def leave_out_graphs(patch: Any) -> None:
-    """Let exports write the graphs of pictures and texts alone: each takes seconds (tests/apis has them all)."""
+    """Let exports write the graph of texts alone: each takes seconds (tests/apis has them all)."""
     original = folder.graphs_of
 
     def few(inferencer: OmniVLInferencer) -> Iterator[Graph]:
-        return (graph for graph in original(inferencer) if graph.name in ('image', 'text'))
+        return (graph for graph in original(inferencer) if graph.name == 'text')
 
     patch.setattr(folder, 'graphs_of', few)
 

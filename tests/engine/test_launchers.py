@@ -11,6 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 import toys
+from forked import forking_python
 from runs import assert_same_run, run_ranks, train
 
 import omnivl.commands.train as train_command
@@ -51,10 +52,10 @@ def dist_train(*arguments) -> subprocess.CompletedProcess:
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = str(probe.getsockname()[1])
-    paths = dict(PYTHON=sys.executable, PYTHONPATH=str(Path(__file__).parent))
-    environment = dict(os.environ, PORT=port, OMP_NUM_THREADS='1', **paths)
+    own = dict(PORT=port, OMP_NUM_THREADS='1', PYTHONPATH=str(Path(__file__).parent))
     command = ['bash', str(ROOT / 'tools/dist_train.sh'), *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    with forking_python() as python:
+        return subprocess.run(command, env=os.environ | own | python, capture_output=True, text=True, timeout=600)
 
 
 def ranks(work_dir: Path, name: str, resume: bool) -> None:

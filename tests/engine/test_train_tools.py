@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import toys
+from forked import forking_python
 
 from omnivl.commands.errors import one_line_errors
 from omnivl.datasets import AnnotationError, BrokenVisualError
@@ -352,23 +353,18 @@ def run_script(script, *arguments):
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
-    environment = dict(
-        os.environ,
-        PYTHON=sys.executable,
-        PORT=str(port),
-        PYTHONPATH=str(Path(__file__).parent),
-        OMP_NUM_THREADS='1',
-    )
+    own = dict(PORT=str(port), PYTHONPATH=str(Path(__file__).parent), OMP_NUM_THREADS='1')
     command = ['bash', str(ROOT / 'tools' / script), *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    with forking_python() as python:
+        done = subprocess.run(command, env=os.environ | own | python, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_two_processes_on_a_cpu(monkeypatch, tmp_path, config_file):
-    """Of a test; those of a training are in test_launchers.py."""
+def test_the_script_for_tests_starts_processes(monkeypatch, tmp_path, config_file):
+    """One: several are in test_launchers.py, and their evaluation in test_distributed_evaluation.py."""
     call(monkeypatch, 'train.py', config_file, '--cfg-options', 'train_cfg.max_iters=2')
-    run_script('dist_test.sh', config_file, tmp_path / 'run/iter_2.pth', 2, '--work-dir', tmp_path / 'test')
+    run_script('dist_test.sh', config_file, tmp_path / 'run/iter_2.pth', 1, '--work-dir', tmp_path / 'test')
     assert json.loads((tmp_path / 'test/metrics.json').read_text())['run']['stage'] == 'test'
 
 

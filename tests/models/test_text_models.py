@@ -42,7 +42,7 @@ def padded_texts(vocab_size, lengths):
     [
         (SMALL, 0),
         (SMALL, 1),
-        pytest.param(dict(width=768, depth=12, num_heads=12, max_length=64), 0, marks=pytest.mark.slow),
+        (dict(width=768, depth=2, num_heads=12, max_length=64), 0),  # BERT-base has twelve layers, which are alike
     ],
 )
 def test_text_encoder_is_hugging_faces_bert(size, seed, tmp_path):

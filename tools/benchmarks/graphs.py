@@ -21,6 +21,8 @@ from omnivl.commands.export.formats import FORMATS
 from omnivl.commands.export.graphs import Graph, floats, text_graphs_of, tower_of
 from omnivl.structures import IMAGE, VIDEO
 
+NAMES = (IMAGE.name, VIDEO.name, 'text', 'matcher', 'writer')
+
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -28,6 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch', type=int, default=4, help='pictures, or texts (default: 4); of clips one')
     parser.add_argument('--frames', type=int, default=8, help='frames of a clip (default: 8)')
     parser.add_argument('--length', type=int, default=16, help='word pieces of a text (default: 16)')
+    parser.add_argument('--graphs', nargs='+', choices=NAMES, default=NAMES, help='which ones (default: all)')
     add_size_options(parser)
     return parser.parse_args()
 
@@ -68,7 +71,8 @@ def main() -> None:
         tower_of(model, VIDEO.name, picture.expand(args.frames, -1, -1, -1)),
     ]
     tokens = floats('tokens', 'those of a tower', 'visual_tokens', args.width)
-    figures = {graph.name: measure(graph, args) for graph in (*towers, *text_graphs_of(model, tokens))}
+    graphs = (graph for graph in (*towers, *text_graphs_of(model, tokens)) if graph.name in args.graphs)
+    figures = {graph.name: measure(graph, args) for graph in graphs}
     print(f'\n{"":10} {"torch":>9} {"onnxruntime":>12} {"ratio":>7} {"of fastest":>11} {"difference":>11}')
     for name, figure in figures.items():
         seconds = figure['seconds']

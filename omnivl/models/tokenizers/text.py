@@ -226,7 +226,7 @@ class PretrainedTokenizer(TextTokenizer):
         self._read_pretrained().save_pretrained(folder)
 
     def _read_pretrained(self) -> 'PreTrainedTokenizerFast':
-        from transformers import AutoTokenizer, PreTrainedTokenizerFast
+        from transformers import AutoTokenizer, PreTrainedTokenizerFast  # type: ignore[attr-defined]
 
         if not Path(self.vocab_folder).is_dir():
             raise OmniVLFileNotFoundError(

@@ -4,18 +4,18 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from stand_ins import QUICKSTART, ROOT, Checkout
 
-from projects.demo import quickstart, tasks
-from projects.demo.steps import find_code
+from projects.demo import quickstart, tasks, threads
+from projects.demo.steps import StepRunner, find_code
 from projects.demo.threads import choose_threads, measure_steps
+from tests.forked import Program
 
 
 @pytest.fixture
@@ -246,6 +246,8 @@ def test_a_step_of_the_demo_is_timed_with_one_thread_and_with_several(tmp_path, 
     (tmp_path / 'vocab.txt').write_text('\n'.join([*special, *(f'w{word}' for word in range(100))]))
     monkeypatch.setenv('OMNIVL_DEMO_DATA', str(tmp_path))
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    monkeypatch.setattr(threads, 'STEPS', 3)
+    monkeypatch.setattr(threads, 'random_images', partial(threads.random_images, size=2))
     seconds = measure_steps(str(ROOT / quickstart.STAGE1), [1, 2])
     assert set(seconds) == {1, 2} and all(value > 0 for value in seconds.values())
 
@@ -256,24 +258,30 @@ def test_nothing_sets_a_wait_policy():
     assert 'OMP_WAIT_POLICY' not in (ROOT / 'projects/demo/steps.py').read_text()
 
 
+@pytest.fixture
+def smoke(tmp_path, monkeypatch):
+    """The folders of a smoke run, whose steps are forked: six new Pythons would take a minute to read the libraries."""
+    folders = {name: str(tmp_path / f'the {name}') for name in ('data', 'work_dir')}  # with spaces in their paths
+    variables = {f'QUICKSTART_{name.upper()}': folder for name, folder in folders.items()}
+    for name, value in (variables | dict(QUICKSTART_SMOKE='1')).items():
+        monkeypatch.setenv(name, value)
+    for name in ('OMNIVL_DEMO_DATA', 'OMNIVL_DEMO_WORK_DIR', 'PYTHONUNBUFFERED'):
+        monkeypatch.setenv(name, '')  # which main sets
+    monkeypatch.setattr(
+        StepRunner, '_run_child', lambda self, command, log: Program(*command[1:], cwd=ROOT, output=log).wait()
+    )
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield Path(folders['work_dir'])
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_smoke_run_of_the_real_thing(tmp_path):
+def test_smoke_run_of_the_real_thing(smoke, capsys):
     """Corpus, vocabulary, both stages, evaluation and report with the real tools, then once more with nothing to do."""
-    link = tmp_path / 'a checkout'  # the script has to live with spaces in its path
-    link.symlink_to(ROOT)
-    work_dir = tmp_path / 'work dir'
-    env = {
-        **os.environ,
-        'OMNIVL_VENV': sys.prefix,
-        'QUICKSTART_SMOKE': '1',
-        'QUICKSTART_DATA': str(tmp_path / 'the data'),
-        'QUICKSTART_WORK_DIR': str(work_dir),
-    }
-    command = ['bash', str(link / 'tools/quickstart.sh')]
-    first = subprocess.run(command, env=env, capture_output=True, text=True)
-    assert first.returncode == 0, first.stdout[-6000:] + first.stderr[-3000:]
-    metrics = json.loads((work_dir / 'metrics.json').read_text())
+    quickstart.main()
+    metrics = json.loads((smoke / 'metrics.json').read_text())
     for modality, directions in (('image', 't2i i2t'), ('video', 't2v v2t')):
         for direction in directions.split():
             for k in (1, 5, 10):
@@ -283,8 +291,9 @@ def test_smoke_run_of_the_real_thing(tmp_path):
         assert 0 <= metrics[modality]['caption']['slots'] <= 100
         assert 0 <= metrics[modality]['zero_shot']['top1'] <= 100
     assert {'corpus', 'vocabulary', 'stage1', 'stage2', 'test'} <= set(metrics['seconds'])
-    page = (work_dir / 'report.html').read_text(encoding='utf-8')
+    page = (smoke / 'report.html').read_text(encoding='utf-8')
     assert page.count('<img') > 10 and page.count('<svg') > 3
 
-    second = subprocess.run(command, env=env, capture_output=True, text=True)
-    assert second.returncode == 0 and second.stdout.count('already done, skipped') == 6
+    assert 'already done' not in capsys.readouterr().out
+    quickstart.main()
+    assert capsys.readouterr().out.count('already done, skipped') == 6
