@@ -16,7 +16,7 @@ def of(*tasks: str, steps: int) -> Stage:
     """Return the training on some tasks alone, for the steps that these have when all are there."""
     names = ('image_text', 'image_label', 'video_text', 'video_label')
     changes = {f'train_cfg.proportions.{name}': 0 for name in names if name not in tasks}
-    length = {'train_cfg.max_iters': steps, 'param_scheduler.1.T_max': steps - 60}
+    length = {'train_cfg.max_iters': steps, 'param_scheduler.1.begin': steps // 2, 'param_scheduler.1.end': steps}
     return Stage(f'{CONFIGS}/demo_pretrain.py', changes | length | {'default_hooks.checkpoint.interval': steps})
 
 

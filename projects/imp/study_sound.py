@@ -13,7 +13,7 @@ SOUND = 'projects/imp/configs/demo_sound.py'
 def of(steps: int, **without: int) -> Stage:
     """Return the training for some steps, with the shares of some tasks changed."""
     changes = {f'train_cfg.proportions.{name}': share for name, share in without.items()}
-    length = {'train_cfg.max_iters': steps, 'param_scheduler.1.T_max': steps - 60}
+    length = {'train_cfg.max_iters': steps, 'param_scheduler.1.begin': steps // 2, 'param_scheduler.1.end': steps}
     return Stage(SOUND, changes | length | {'default_hooks.checkpoint.interval': steps})
 
 

@@ -7,7 +7,6 @@ is one of a few.
 """
 
 from mmengine.config import read_base
-from mmengine.optim import CosineAnnealingLR
 
 from omnivl.evaluation import RetrievalEvaluation
 
@@ -36,10 +35,8 @@ train_cfg = dict(
     max_iters=max_iters,
     proportions=dict(image_text=2, image_label=1, video_text=2, video_label=1),
 )
-param_scheduler = [
-    dict(type=LinearLR, start_factor=0.01, by_epoch=False, end=warmup),
-    dict(type=CosineAnnealingLR, by_epoch=False, begin=warmup, T_max=max_iters - warmup, eta_min_ratio=0.05),
-]
+param_scheduler[0].end = warmup
+param_scheduler[1].update(begin=max_iters // 2, end=max_iters)
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=max_iters, max_keep_ckpts=1))
 
 val_dataloader = val_evaluator = val_cfg = None
