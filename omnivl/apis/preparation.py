@@ -82,7 +82,8 @@ class Preparation:
         if visual.modality not in self.pipelines:
             raise BrokenVisualError(
                 visual.name,
-                f'the config has no test pipeline for a {visual.modality}, only for {sorted(self.pipelines)}',
+                f'the config has no test pipeline for {MODALITIES[visual.modality].plural}, only for '
+                f'{sorted(self.pipelines)}; set {visual.modality}_test_pipeline',
             )
         if visual.path is None:
             return self._run(visual, visual.name)

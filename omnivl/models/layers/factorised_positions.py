@@ -49,14 +49,15 @@ class FactorisedPositions(nn.Module):
             OmniVLValueError: There is another number of axes, or more positions on one than its table has.
         """
         sizes = tokens.shape[1:-1]
-        if len(sizes) != len(self.lengths):
-            raise self._misfit(sizes)
+        found = [self.entries(axis, size) for axis, size in enumerate(sizes[: len(self.lengths)])]
+        if len(sizes) != len(self.lengths) or any(one.shape[0] != size for one, size in zip(found, sizes)):
+            raise OmniVLValueError(
+                f'tokens on a grid of {tuple(sizes)} have no positions in tables of {self.lengths}: shorten or shrink '
+                'the input, or enlarge the tables in the config of the model'
+            )
         total: Tensor | float = 0.0
-        for axis, size in enumerate(sizes):
-            found = self.entries(axis, size)
-            if found.shape[0] != size:
-                raise self._misfit(sizes)
-            total = total + found.view(*(size if one == axis else 1 for one in range(len(sizes))), -1)
+        for axis, one in enumerate(found):
+            total = total + one.view(*(size if other == axis else 1 for other, size in enumerate(sizes)), -1)
         return self.dropout(tokens + self.norm(total))
 
     def entries(self, axis: int, size: int) -> Tensor:
@@ -65,9 +66,3 @@ class FactorisedPositions(nn.Module):
         if self.spread and size <= table.shape[0]:
             return table[torch.arange(size, device=table.device) * table.shape[0] // size]
         return table[:size]
-
-    def _misfit(self, sizes: Sequence[int]) -> OmniVLValueError:
-        return OmniVLValueError(
-            f'tokens on a grid of {tuple(sizes)} have no positions in tables of {self.lengths}: shorten or shrink the '
-            'input, or enlarge the tables in the config of the model'
-        )

@@ -214,7 +214,10 @@ def test_what_no_loss_needs_is_not_built():
         (dict(visual_encoder=dict(type='VATTVideoEncoder')), 'has no transformer'),
         (dict(shared=True, audio_encoder=dict(type='VATTAudioEncoder')), 'audio_encoder goes through'),
         (dict(visual_encoder=dict(type='VATTVideoEncoder', drop_token=1.0, backbone=BACKBONE)), 'drop_token'),
-        (dict(audio_encoder=dict(type='VATTAudioEncoder', grid=(), backbone=BACKBONE)), 'positions need'),
+        (
+            dict(audio_encoder=dict(type='VATTAudioEncoder', grid=(), backbone=BACKBONE)),
+            'need 1 place',
+        ),
         (dict(text_encoder=dict(type='VATTTextEncoder', backbone=BACKBONE)), 'needs its projections'),
         (dict(text_encoder=dict(type='VATTT5Encoder', num_buckets=6)), 'num_buckets'),
     ],

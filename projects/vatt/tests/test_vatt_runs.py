@@ -63,7 +63,7 @@ def test_pretraining_trains_tests_and_goes_on(name, world, tmp_path):
 def check_sounds(inferencer, world):
     """Clips are told by their sound, one of them has none, and sounds find clips and are found."""
     files, names = [world / f'{name}.mp4' for name in COLOURS], ['here', 'is']
-    rows = inferencer.classify(files, names, '{}', modality='audio')
+    rows = inferencer.classify(files, names, ['{}'], modality='audio')
     assert rows[-1]['error'] == NO_STREAM
     vector, texts = inferencer.features(files[0], 'audio')['feature'], inferencer.features(names)
     assert rows[0]['scores'] == pytest.approx({row['text']: row['feature'] @ vector for row in texts}, abs=1e-5)
@@ -90,6 +90,12 @@ def test_finetuning_starts_from_pretraining(name, metric, world, tmp_path):
     runner.train()
     assert 'train/loss_class' in runner.message_hub.log_scalars
     assert metric in runner.test()
+    if name.startswith('audio'):
+        inferencer = OmniVLInferencer.from_pretrained(tmp_path / 'tuned', 'cpu')
+        with torch.no_grad():
+            inferencer.model.head.bias += 3
+        (row,) = inferencer.classify([world / 'red.mp4'], modality='audio')
+        assert len(row['scores']) == 2 and min(row['scores'].values()) > 0.9  # each class by itself
 
 
 def test_the_study_is_planned(tmp_path, monkeypatch):
