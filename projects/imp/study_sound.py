@@ -20,10 +20,10 @@ def of(steps: int, **without: int) -> Stage:
 study = Study(
     'Sound in IMP on the demo',
     arms={
-        'all': of(800),
-        'without_sound': of(500, video_audio_text=0, audio_label=0),
-        'sound_alone': of(300, image_text=0, image_label=0, video_text=0, video_label=0),
-        'without_classes_of_sound': of(700, audio_label=0),
+        'all': of(480),
+        'without_sound': of(300, video_audio_text=0, audio_label=0),
+        'sound_alone': of(180, image_text=0, image_label=0, video_text=0, video_label=0),
+        'without_classes_of_sound': of(420, audio_label=0),
     },
     measures=[
         Measure('video.sound.v2a_r1', 'video to sound, R@1'),
