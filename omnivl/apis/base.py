@@ -108,7 +108,8 @@ class BatchRunner:
     def project(self, batch: VLBatch) -> list[Answer]:
         """Do the task of ``features``: the unit vector of each visual."""
         contrasts = serving(self.model, Contrasts, 'features')
-        return [dict(feature=vector) for vector in to_numpy(contrasts.project_visual(contrasts.encode(batch).pooled))]
+        vectors = contrasts.project_visual(contrasts.encode(batch).pooled, batch.modality)
+        return [dict(feature=vector) for vector in to_numpy(vectors)]
 
     def keep_tokens(self, batch: VLBatch) -> list[Answer]:
         """Do the first half of re-ranking: the visual tokens, float (S, D), in CPU memory."""
@@ -129,5 +130,5 @@ class BatchRunner:
 
 def _size_of(model: nn.Module) -> tuple[int, int] | None:
     """Return (height, width) in pixels that a visual encoder is made for, if it says so."""
-    encoder = offered_by(serving(model, HasParts, 'inference').parts['visual_encoder'], HasImageSize)
+    encoder = offered_by(serving(model, HasParts, 'inference').parts.get('visual_encoder'), HasImageSize)
     return None if encoder is None else encoder.image_size

@@ -25,8 +25,8 @@ from .preparation import Preparation
 INDEX_FILE = 'index.json'
 FEATURES_FILE = 'features.safetensors'
 VERSION = 2
-# What the features depend on; heads, decoders, momentum encoder and queues may differ.
-FEATURE_PARTS = ('visual_encoder.', 'text_encoder.', 'visual_proj.', 'text_proj.')
+# What no feature depends on, and so may differ.
+OTHER_PARTS = ('alignment_decoder.', 'generation_decoder.', 'text_decoder.', 'matching_head.', 'temperature')
 SHOWN = 5  # names in a message
 # What an index holds beside its entries; ``...`` stands for any name.
 INDEX = dict(
@@ -54,7 +54,7 @@ class Gallery:
         model: Checksum of the model and its preprocessing, see :func:`model_checksum`.
         visuals: The N visuals; empty for texts.
         files: Path -> size and time of change of each local file when it was encoded; in an index also its checksum.
-        folders: Folder -> number of images and videos it had, for folders that were indexed as a whole.
+        folders: Folder -> number of images, videos and sounds it had, for folders that were indexed as a whole.
         errors: ``input`` and ``error`` of what could not be used.
     """
 
@@ -129,7 +129,7 @@ class Gallery:
         for folder, count in self.folders.items():
             now = list_folder(folder) if os.path.isdir(folder) else []
             if len(now) != count:
-                changed.append(f'{folder} (had {count} images and videos, now has {len(now)})')
+                changed.append(f'{folder} (had {count} files, now has {len(now)})')
         if changed:
             more = f' and {len(changed) - SHOWN} more' if len(changed) > SHOWN else ''
             raise StaleIndexError(
@@ -167,7 +167,7 @@ def model_checksum(model: nn.Module, preparation: Preparation) -> str:
     digest = hashlib.sha256()
     contrasts = serving(model, Contrasts, 'an index')
     for key, value in sorted(part_state(serving(model, HasParts, 'an index')).items()):
-        if key.startswith(FEATURE_PARTS):
+        if not key.startswith(OTHER_PARTS):
             digest.update(f'{key} {value.dtype} {tuple(value.shape)}'.encode())
             digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     for _, statistics in sorted(cast(nn.Module, model.data_preprocessor).named_buffers()):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from omnivl.errors import OmniVLTypeError, OmniVLValueError
-from omnivl.evaluation import CaptionEvaluation
+from omnivl.evaluation import CaptionEvaluation, MultiLabelEvaluation
 from omnivl.evaluation.qa import QAEvaluation
 from omnivl.models.decoders.generation import packed_decoders
 from omnivl.models.interfaces import Answers, Classifies, HasParts, Matches, Writes, offered_by, serving
@@ -27,9 +27,9 @@ class OmniVLInferencer(GallerySearcher):
     """A model that takes files, URLs, pictures and arrays as they are.
 
     What ``x`` may be: a path; a URL of any scheme that fsspec knows; a PIL image; an array uint8 (H, W, 3), or
-    (T, H, W, 3) for a clip; a list of frames; or a list or a folder of any of these, images and videos mixed. In a list
-    a picture is an image and a list is the frames of one clip; alone, a list of pictures is the frames of one clip
-    with ``modality='video'``.
+    (T, H, W, 3) for a clip; a list of frames; or a list or a folder of any of these, images and videos mixed, and
+    sounds for a model that hears. In a list a picture is an image and a list is the frames of one clip; alone, a list
+    of pictures is the frames of one clip with ``modality='video'``, and a video is its sound with ``'audio'``.
 
     One ``x`` gives one dict, a list or folder a list of dicts in its order. Each has ``input`` (path, URL, or ``#`` and
     the place in the list), ``modality`` and the answer with its scores. What cannot be read has ``error`` instead, and
@@ -217,7 +217,8 @@ class OmniVLInferencer(GallerySearcher):
                 raise OmniVLValueError(
                     'an OmniVLClassifier has a head and needs no templates; prompts are for other models'
                 )
-            work = classifying_by_head(classifies, self.loaded.classes, names, top_k)
+            several = self.loaded.evaluation(MultiLabelEvaluation) is not None
+            work = classifying_by_head(classifies, self.loaded.classes, names, top_k, several)
         elif names is None:
             raise OmniVLValueError(
                 f'{type(self.model).__name__} has no head for classes: give the names of the classes'

@@ -14,7 +14,7 @@ from omnivl.datasets.transforms.decoders import reported_as_broken
 from omnivl.datasets.transforms.loading import to_rgb
 from omnivl.datasets.transforms.remote import Fetching, local_file
 from omnivl.errors import OmniVLTypeError, OmniVLValueError
-from omnivl.structures import IMAGE, MODALITIES, VIDEO, check_modality, modality_of_path
+from omnivl.structures import FRAMES, IMAGE, MODALITIES, VIDEO, check_modality, modality_of_path
 
 ALLOWED = (
     'a path, a URL, a PIL image, an array uint8 (H, W, 3) or (T, H, W, 3), a list of frames, '
@@ -159,6 +159,8 @@ def _as_visual(item: object, modality: str | None, number: int) -> Visual:
             visual.error = f'a list of frames is a {VIDEO.name}, but modality is {modality!r}'
     else:
         raise OmniVLTypeError(f'input {name} is a {type(item).__name__}; allowed is {ALLOWED}')
+    if visual.path is None and MODALITIES[visual.modality].kind != FRAMES:
+        visual.error = f'what is in memory is looked at; give {MODALITIES[visual.modality].plural} as files'
     is_empty = not len(item) if isinstance(item, list | tuple) else isinstance(item, np.ndarray) and not item.size
     if is_empty:
         visual.error = 'it has no frames'

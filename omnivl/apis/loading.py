@@ -150,8 +150,8 @@ def read_model_config(path: str | Path, trust_code: bool = False) -> Config:
 def read_protocols(cfg: Config) -> tuple[dict[str, list[Any]], list[tuple[str, Evaluation]]]:
     """Build the test pipelines and evaluations of a config.
 
-    The pipelines are those of ``test_dataloader``, then ``val_dataloader``, then the names ``image_test_pipeline`` and
-    ``video_test_pipeline``: what ``omnivl test`` uses goes first. None at all is an ``OmniVLValueError``.
+    The pipelines are those of ``test_dataloader``, then ``val_dataloader``, then the names ``image_test_pipeline``,
+    ``video_test_pipeline`` and so on: what ``omnivl test`` uses goes first. None at all is an ``OmniVLValueError``.
 
     The result: modality -> built pipeline, and (modality, built evaluation) of each evaluation of the test.
     """

@@ -82,7 +82,8 @@ class Preparation:
         if visual.modality not in self.pipelines:
             raise BrokenVisualError(
                 visual.name,
-                f'the config has no test pipeline for a {visual.modality}, only for {sorted(self.pipelines)}',
+                f'the config has no test pipeline for {MODALITIES[visual.modality].plural}, only for '
+                f'{sorted(self.pipelines)}; set {visual.modality}_test_pipeline',
             )
         if visual.path is None:
             return self._run(visual, visual.name)
@@ -112,6 +113,7 @@ class Preparation:
         key, other = ('question', CleanCaption) if are_questions else ('text', CleanQuestion)
         steps = [step for step in self.text_steps if not isinstance(step, other)]
         cleaned, ids = [], []
+        empty = len(tokenize.tokenizer.encode('', NO_LIMIT))
         for text in texts:
             if not isinstance(text, str):
                 raise OmniVLTypeError(f'a text must be a str, got a {type(text).__name__}: {text!r}')
@@ -121,7 +123,7 @@ class Preparation:
                     results = step(results)
             except BrokenVisualError as error:
                 raise OmniVLValueError(f'the text {text!r} cannot be used: {error.reason}') from error
-            if len(results['text_ids']) == 2:
+            if len(results['text_ids']) == empty:
                 raise OmniVLValueError(f'the text {text!r} cannot be used: there is no word in it')
             _warn_if_cut(text, results['text_ids'], steps, tokenize)
             if unknown := results.get('unknown_words'):

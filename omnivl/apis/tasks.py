@@ -71,7 +71,7 @@ def matching(model: nn.Module, texts: Sequence[str], ids: Sequence[np.ndarray], 
     def work(batch: VLBatch) -> list[Answer]:
         """Score the texts with each visual of a batch."""
         visual = contrasts.encode(batch)
-        similarity = to_numpy(contrasts.project_visual(visual.pooled)) @ features.T  # (B, G)
+        similarity = to_numpy(contrasts.project_visual(visual.pooled, batch.modality)) @ features.T  # (B, G)
         key_values = matches.matching_key_values(visual.tokens)
         group = max(PAIR_BATCH // len(batch), 1)
         scores = []
@@ -127,14 +127,15 @@ def classifying(
 
     def work(batch: VLBatch) -> list[Answer]:
         pooled = contrasts.encode(batch).pooled
-        scores = to_numpy(contrasts.project_visual(pooled)) @ class_features(batch.modality).T
+        vectors = to_numpy(contrasts.project_visual(pooled, batch.modality))
+        scores = vectors @ class_features(batch.modality).T
         return [_best_classes(of_visual, names, top_k) for of_visual in scores]
 
     return work
 
 
 def classifying_by_head(
-    model: Classifies, known: Sequence[str] | None, names: Sequence[str] | None, top_k: int
+    model: Classifies, known: Sequence[str] | None, names: Sequence[str] | None, top_k: int, several: bool
 ) -> Work:
     """Find the class of each visual with the head of a classifier.
 
@@ -143,6 +144,7 @@ def classifying_by_head(
         known: Names of its classes, if they are known.
         names: Names of all classes, in the order of the head; None = those that are known, or else ``class 0`` ...
         top_k: Classes in ``scores``.
+        several: Whether a visual may be of several classes, each of which has a probability of its own.
 
     Returns:
         The task: ``predicted``, ``score`` and ``scores``.
@@ -162,8 +164,9 @@ def classifying_by_head(
     names = distinct_names(names)
 
     def work(batch: VLBatch) -> list[Answer]:
-        probabilities = model.classify(batch).double().softmax(dim=1).cpu().numpy()
-        return [_best_classes(of_visual, names, top_k) for of_visual in probabilities]
+        logits = model.classify(batch).double()
+        probabilities = logits.sigmoid() if several else logits.softmax(dim=1)
+        return [_best_classes(of_visual, names, top_k) for of_visual in probabilities.cpu().numpy()]
 
     return work
 

@@ -1,11 +1,13 @@
-"""Say which class images and videos are of.
+"""Say which class images, videos and sounds are of.
 
 A classifier has classes of its own; any other model compares the inputs with the names that are given (zero-shot). What
-MODEL and INPUTS may be says omnivl caption --help.
+MODEL and INPUTS may be says omnivl caption --help; sounds are for models that hear, and a video is its sound with
+--modality audio.
 
 Examples:
     omnivl classify exported photos/ --text dog --text cat --templates "a photo of a {}"
     omnivl classify exported_classifier photos/ -k 3
+    omnivl classify work_dirs/vatt bark.wav clip.mp4 --modality audio --text dog --text cat
 """
 
 import argparse

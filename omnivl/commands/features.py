@@ -1,4 +1,4 @@
-"""Print the features of images and videos: unit vectors of the space that they share with texts.
+"""Print the features of images, videos and sounds: unit vectors of the space that they share with texts.
 
 What MODEL and INPUTS may be says omnivl caption --help.
 

@@ -1,4 +1,4 @@
-"""Encode images and videos once, and keep their features in a folder, to search in them again and again.
+"""Encode images, videos and sounds once, and keep their features in a folder, to search in them again and again.
 
 What MODEL and INPUTS may be says omnivl caption --help. The index is bound to the model and to the files: if one of
 them changes, a search in it is refused.

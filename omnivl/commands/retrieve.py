@@ -1,4 +1,4 @@
-"""Find the images and videos that fit a text, a picture or a clip best.
+"""Find the images, videos and sounds that fit a text, a picture, a clip or a sound best.
 
 To search in the same files again, make an index of them: omnivl index, then omnivl search. What MODEL and INPUTS may be
 says omnivl caption --help.

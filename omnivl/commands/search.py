@@ -1,4 +1,4 @@
-"""Search in an index that omnivl index has written, with texts, images or videos.
+"""Search in an index that omnivl index has written, with texts, images, videos or sounds.
 
 MODEL (omnivl caption --help says what it may be) is the one that the index was made with.
 

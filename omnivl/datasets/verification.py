@@ -1,4 +1,4 @@
-"""Reading every image and video of some datasets once, from the first to the last pixel, in parallel."""
+"""Reading every image, video and sound of some datasets once, from beginning to end, in parallel."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,8 @@ from .errors import BrokenVisualError
 from .guard import SampleGuard
 from .samplers import EpochSampler, SampleKey
 from .survival import batches_of
-from .transforms import AugmentedViews, LoadVideo
+from .transforms import AugmentedViews, LoadSoundtrack, LoadVideo
+from .transforms.audio import SoundLoader
 from .transforms.chatter import heard
 from .transforms.remote import local_copy
 from .workers import init_worker
@@ -33,11 +34,12 @@ class Visual(NamedTuple):
     source: str
     path: str
     clip: tuple[float, float] | None  # the part of a video that the dataset uses, in seconds; None = all of it
+    loads: str = ''  # names of what loads it: one dataset may see a clip, and another one hear it, too
 
     @property
     def key(self) -> int:
-        """A 64-bit number that stands for path and clip."""
-        name = f'{self.path}\0{list(self.clip) if self.clip else None}'
+        """A 64-bit number that stands for path, clip and what loads them."""
+        name = f'{self.path}\0{list(self.clip) if self.clip else None}\0{self.loads}'
         return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), 'big')
 
 
@@ -80,6 +82,7 @@ class VisualsLeft(Sequence[Visual]):
         self.datasets = datasets
         self.places = places
         self.ends = np.cumsum([len(dataset) for dataset in datasets])
+        self.loads = [' '.join(type(step).__name__ for step in loader_of(dataset)) for dataset in datasets]
 
     def __len__(self) -> int:
         return len(self.places)
@@ -89,38 +92,33 @@ class VisualsLeft(Sequence[Visual]):
         dataset = int(np.searchsorted(self.ends, place, side='right'))
         source = self.datasets[dataset]
         info = source.get_data_info(place - int(self.ends[dataset]) + len(source))
-        return Visual(dataset, source.name, str(info['visual']), info['clip'])
+        return Visual(dataset, source.name, str(info['visual']), info['clip'], self.loads[dataset])
 
 
 def loader_of(dataset: VisualDataset) -> list[Callable]:
-    """Return the beginning of a pipeline, up to the transform that loads the frames, which is named ``Load...``."""
+    """Return the beginning of a pipeline, up to the first transform that is named ``Load...``, and soundtracks."""
     steps: list[Callable] = []
     for step in dataset.transforms:  # each view of a visual may be loaded by itself
         steps += step.transforms if isinstance(step, AugmentedViews) else [step]
     names = [type(transform).__name__ for transform in steps]
     for place, name in enumerate(names):
         if name.startswith('Load'):
-            return steps[: place + 1]
+            return steps[: place + 1] + [step for step in steps[place + 1 :] if isinstance(step, LoadSoundtrack)]
     raise OmniVLValueError(f'the pipeline of {dataset.name!r} has no transform that is named Load...; it has {names}')
 
 
 def read_visual(loader: Loader, visual: Visual) -> str | None:
     """Decode a visual as a whole; return what is wrong with it, or None."""
-    load = loader[-1]
+    info = {'visual': visual.path, 'clip': visual.clip, 'rng': np.random.default_rng(0)}
     try:
-        if isinstance(load, LoadVideo):  # which decodes a few frames only
-            with (
-                local_copy(visual.path, load.remote, type(load).__name__) as path,
-                heard(visual.path),
-                load.decoder.open(path, load.short_side, load.limits) as video,
-            ):
-                first, count = video.window(visual.clip)
-                for start in range(first, first + count, CHUNK):
-                    video.frames(np.arange(start, min(start + CHUNK, first + count)))
-            return None
-        info = {'visual': visual.path, 'clip': visual.clip, 'rng': np.random.default_rng(0)}
-        for transform in loader:
-            info = transform(info)
+        for load in loader:
+            if isinstance(load, LoadVideo):  # which decodes a few frames only
+                _read_frames(load, visual)
+            elif isinstance(load, SoundLoader):  # a few seconds
+                with local_copy(visual.path, load.remote, type(load).__name__) as path:
+                    load.check_sound(path, visual.clip)
+            else:
+                info = load(info)
     except FAULTS:
         raise
     except BrokenVisualError as error:
@@ -130,6 +128,17 @@ def read_visual(loader: Loader, visual: Visual) -> str | None:
     except Exception as error:
         return f'{type(error).__name__}: {error}'
     return None
+
+
+def _read_frames(load: LoadVideo, visual: Visual) -> None:
+    with (
+        local_copy(visual.path, load.remote, type(load).__name__) as path,
+        heard(visual.path),
+        load.decoder.open(path, load.short_side, load.limits) as video,
+    ):
+        first, count = video.window(visual.clip)
+        for start in range(first, first + count, CHUNK):
+            video.frames(np.arange(start, min(start + CHUNK, first + count)))
 
 
 class Reading(Dataset):

@@ -32,6 +32,7 @@ from omnivl.storage.checkpoint import (
     weights_of,
 )
 from omnivl.storage.sums import SUMS, check_sums
+from omnivl.structures import MODALITIES
 from omnivl.weights.base import FOLLOWERS, load_weights
 from omnivl.weights.facts import KEY, OF_CONFIG, USE, check_facts, description_of, model_facts, tokenizer_of
 from omnivl.weights.folders import CONFIG, CONFIGS, FORMAT, foreign_config, read_content
@@ -46,7 +47,6 @@ TEST_KEYS = ('test_dataloader', 'test_evaluator', 'test_cfg')
 EXPORTED = 'model.safetensors'  # the weights of an exported folder
 WEIGHTS = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')  # how names of checkpoints end
 OF_ITSELF = 'the facts that it carries, which this version of omnivl reads otherwise: export it again'
-PIPELINES = ('image_test_pipeline', 'video_test_pipeline')
 
 
 def describe(cfg: Config, model: nn.Module) -> dict[str, Any]:
@@ -235,7 +235,8 @@ def used_parts(cfg: Config) -> dict[str, Any]:
     if loaders:
         evaluators = {name: value for name, value in (cfg.get('test_evaluator') or {}).items() if name in loaders}
         parts |= dict(test_dataloader=loaders, test_evaluator=evaluators)
-    parts |= {name: cfg[name] for name in PIPELINES if name in cfg}
+    pipelines = (f'{modality}_test_pipeline' for modality in MODALITIES)
+    parts |= {name: cfg[name] for name in pipelines if name in cfg}
     return plain(parts)
 
 

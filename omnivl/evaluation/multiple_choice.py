@@ -88,7 +88,7 @@ class MultipleChoiceEvaluation(Evaluation):
         scores = np.zeros(len(texts), dtype=np.float32)
         if 'similarity' in self.score_with:
             contrasts = serving(model, Contrasts, 'multiple choice')
-            vectors = contrasts.project_visual(features.pooled)
+            vectors = contrasts.project_visual(features.pooled, batch.modality)
             for part in parts:
                 text_vectors = contrasts.embed_text(*pad_texts(texts[part], contrasts.tokenizer, index.device))
                 scores[part] = to_numpy((vectors[index[part]] * text_vectors).sum(dim=-1))

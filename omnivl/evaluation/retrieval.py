@@ -130,7 +130,7 @@ class RetrievalEvaluation(Evaluation):
         contrasts = serving(model, Contrasts, name)
         for batch, samples in batches(model, dataloader, name):
             features = contrasts.encode(batch)
-            vectors = to_numpy(contrasts.project_visual(features.pooled))
+            vectors = to_numpy(contrasts.project_visual(features.pooled, batch.modality))
             new = [
                 describe(sample, batch) | _captions(sample, name) | {'feature': vector, 'rank': get_rank()}
                 for sample, vector in zip(samples, vectors)

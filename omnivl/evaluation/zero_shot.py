@@ -63,8 +63,9 @@ class ZeroShotEvaluation(Evaluation):
         rows: list[dict[str, Any]] = []
         for batch, samples in batches(model, dataloader, name):
             batch = batch.split_views()
-            scores = to_numpy(contrasts.project_visual(contrasts.encode(batch).pooled)) @ class_features.T
-            rows += class_rows(samples, batch, mean_over_views(scores, batch.views_in_row), classes, name)
+            vectors = contrasts.project_visual(contrasts.encode(batch).pooled, batch.modality)
+            scores = mean_over_views(to_numpy(vectors) @ class_features.T, batch.views_in_row)
+            rows += class_rows(samples, batch, scores, classes, name)
         protocol = dict(templates=list(self.templates))
         return class_result(gather_rows(rows, name), classes, self.top_k, name, 'zero_shot', protocol)
 

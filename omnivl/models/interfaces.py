@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from omnivl.errors import OmniVLTypeError
-from omnivl.structures import VisualFeatures, VLBatch
+from omnivl.structures import IMAGE, VisualFeatures, VLBatch
 
 from .generation import Writing
 from .tokenizers.text import TextTokenizer
@@ -36,8 +36,11 @@ class Contrasts(Encodes, Protocol):
     def temperature_value(self) -> float:
         """Return the temperature that similarities are divided by."""
 
-    def project_visual(self, pooled: Tensor) -> Tensor:
-        """Map the vectors of visuals (B, D), from ``encode``, to unit vectors, float32 (B, E)."""
+    def project_visual(self, pooled: Tensor, modality: str = IMAGE.name) -> Tensor:
+        """Map the vectors of visuals (B, D), from ``encode``, to unit vectors, float32 (B, E).
+
+        ``modality`` is ``VLBatch.modality``; only those who hear as well have to ask which way the vectors go.
+        """
 
     def embed_text(self, text_ids: Tensor, text_mask: Tensor) -> Tensor:
         """Map texts, int64 (B, L) with their mask, bool (B, L), to unit vectors, float32 (B, E)."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from omnivl.errors import OmniVLValueError
 from omnivl.registry import MODELS, TOKENIZERS
+from omnivl.structures import IMAGE
 
 from .decoders import share_like_blip
 from .decoders.base import GroundedDecoder
@@ -138,7 +139,7 @@ class OmniVL(VisualTrunk):
             )
         return self._tokenizer
 
-    def project_visual(self, pooled: Tensor) -> Tensor:
+    def project_visual(self, pooled: Tensor, modality: str = IMAGE.name) -> Tensor:
         """Map the [CLS] vector (B, D) of visuals to unit vectors of the shared space, float32 (B, E)."""
         return F.normalize(self.visual_proj(pooled).float(), dim=-1)
 

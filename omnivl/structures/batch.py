@@ -76,15 +76,17 @@ class VLBatch:
 
     @property
     def modality(self) -> str:
-        """Name of what there is to see; nothing, or both images and videos, is an error."""
+        """Name of what there is to see or, in a batch of sounds alone, to hear; none or several are an error."""
         visuals = [name for name in self.inputs if MODALITIES[name].kind == FRAMES]
-        if len(visuals) != 1:
+        if len(shown := visuals or list(self.inputs)) != 1:
             raise OmniVLValueError(f'a batch shows one modality, this one has frames of {visuals}: {list(self.inputs)}')
-        return visuals[0]
+        return shown[0]
 
     @property
     def frames(self) -> Tensor:
-        """What there is to see: normalised pixels, float (B, T, 3, H, W)."""
+        """What there is to see: normalised pixels, float (B, T, 3, H, W); it is an error if there is nothing."""
+        if MODALITIES[self.modality].kind != FRAMES:
+            raise OmniVLValueError(f'a model of images and videos got a batch of {MODALITIES[self.modality].plural}')
         return self.inputs[self.modality]
 
     def split_views(self) -> 'VLBatch':

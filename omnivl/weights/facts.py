@@ -59,7 +59,7 @@ def model_facts(model: nn.Module) -> dict[str, Any]:
         facts['image_size'] = list(sized.image_size)
     if isinstance(frames := getattr(encoder, 'num_frames', None), int):
         facts['num_frames'] = frames
-    if statistics := pixel_statistics(model):
+    if encoder is not None and (statistics := pixel_statistics(model)):
         facts['pixels'] = {name: [round(value, 4) for value in values] for name, values in statistics.items()}
     if (tokenizer := tokenizer_of(model)) is not None:
         if (digest := vocabulary_sha256(tokenizer)) is not None:

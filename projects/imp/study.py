@@ -16,7 +16,7 @@ def of(*tasks: str, steps: int) -> Stage:
     """Return the training on some tasks alone, for the steps that these have when all are there."""
     names = ('image_text', 'image_label', 'video_text', 'video_label')
     changes = {f'train_cfg.proportions.{name}': 0 for name in names if name not in tasks}
-    length = {'train_cfg.max_iters': steps, 'param_scheduler.1.T_max': steps - 60}
+    length = {'train_cfg.max_iters': steps, 'param_scheduler.1.begin': steps // 2, 'param_scheduler.1.end': steps}
     return Stage(f'{CONFIGS}/demo_pretrain.py', changes | length | {'default_hooks.checkpoint.interval': steps})
 
 
@@ -28,10 +28,10 @@ study = Study(
         'experts_by_sample': Stage(f'{CONFIGS}/demo_pretrain_moe.py', {'model.trunk.encoder.experts.groups': 'sample'}),
         'summed': Stage(f'{CONFIGS}/demo_summed.py'),
         'resolutions': Stage(f'{CONFIGS}/demo_resolutions.py'),
-        'images_alone': of('image_text', 'image_label', steps=300),
-        'videos_alone': of('video_text', 'video_label', steps=300),
-        'texts_alone': of('image_text', 'video_text', steps=400),
-        'labels_alone': of('image_label', 'video_label', steps=200),
+        'images_alone': of('image_text', 'image_label', steps=200),
+        'videos_alone': of('video_text', 'video_label', steps=200),
+        'texts_alone': of('image_text', 'video_text', steps=266),
+        'labels_alone': of('image_label', 'video_label', steps=134),
     },
     measures=[
         Measure('image.retrieval.t2i_r1', 'text to image, R@1'),

@@ -13,17 +13,17 @@ SOUND = 'projects/imp/configs/demo_sound.py'
 def of(steps: int, **without: int) -> Stage:
     """Return the training for some steps, with the shares of some tasks changed."""
     changes = {f'train_cfg.proportions.{name}': share for name, share in without.items()}
-    length = {'train_cfg.max_iters': steps, 'param_scheduler.1.T_max': steps - 60}
+    length = {'train_cfg.max_iters': steps, 'param_scheduler.1.begin': steps // 2, 'param_scheduler.1.end': steps}
     return Stage(SOUND, changes | length | {'default_hooks.checkpoint.interval': steps})
 
 
 study = Study(
     'Sound in IMP on the demo',
     arms={
-        'all': of(800),
-        'without_sound': of(500, video_audio_text=0, audio_label=0),
-        'sound_alone': of(300, image_text=0, image_label=0, video_text=0, video_label=0),
-        'without_classes_of_sound': of(700, audio_label=0),
+        'all': of(480),
+        'without_sound': of(300, video_audio_text=0, audio_label=0),
+        'sound_alone': of(180, image_text=0, image_label=0, video_text=0, video_label=0),
+        'without_classes_of_sound': of(420, audio_label=0),
     },
     measures=[
         Measure('video.sound.v2a_r1', 'video to sound, R@1'),

@@ -67,7 +67,7 @@ class WordTokenizer(TextTokenizer):
 
     def save(self, folder: Path) -> None:
         """See ``TextTokenizer.save``."""
-        shutil.copyfile(self.vocab_file, folder / 'words.txt')
+        shutil.copyfile(self.vocab_file, folder / 'vocab.txt')
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(vocab_file={self.vocab_file!r})'

@@ -57,9 +57,9 @@ OUTSIDE = {
     'embedding':                                          'word',
     'pre_proj':                                           'before.0',
     'post_proj':                                          'after.0',
-    'pos_embedding_lookup/temporal_position_embeddings':   'positions.tables.0',
-    'pos_embedding_lookup/vertical_position_embeddings':   'positions.tables.1',
-    'pos_embedding_lookup/horizontal_position_embeddings': 'positions.tables.2',
+    'pos_embedding_lookup/temporal_position_embeddings':   'positions.pos_embed.0',
+    'pos_embedding_lookup/vertical_position_embeddings':   'positions.pos_embed.1',
+    'pos_embedding_lookup/horizontal_position_embeddings': 'positions.pos_embed.2',
     'pos_embedding_lookup/layernorm':                     'positions.norm',
     'tx/final_layer_norm':                                'backbone.norm',
     'base_lm/final_layer_norm':                           'backbone.norm',
@@ -115,7 +115,7 @@ class VATTReader(WeightReader):
             found = own_name(name, model)
             if found is not None and found.split('.')[0] in model.parts:
                 value = weights.pop(name)
-                translated[found] = value if 'tables' in found or name.endswith('embeddings') else as_ours(value)
+                translated[found] = value if 'pos_embed' in found or name.endswith('embeddings') else as_ours(value)
         fuse_attention(translated)
         if isinstance(text := model.parts.get('text_encoder'), VATTT5Encoder):
             attention = cast(TransformerLayer, text.backbone.layers[0]).self_attention.attention
@@ -161,7 +161,7 @@ def own_name(name: str, model: HasParts) -> str | None:
         return None
     if layer is not None:
         return f'{part}.backbone.layers.{layer[1]}.{own}.{LEAVES[leaf]}'
-    return f'{part}.{own}' if 'tables' in own else f'{part}.{own}.{LEAVES[leaf]}'
+    return f'{part}.{own}' if 'pos_embed' in own else f'{part}.{own}.{LEAVES[leaf]}'
 
 
 def of_shared(path: str, model: HasParts) -> tuple[str, str]:

@@ -72,7 +72,7 @@ def test_changed_files_are_noticed(tmp_path, inferencer, files):
     (files / '0.png').write_bytes(content)
     inferencer.load_gallery(index)
     picture(5, 9, 9).save(files / 'new.png')
-    with pytest.raises(StaleIndexError, match='had 10 images and videos, now has 11'):
+    with pytest.raises(StaleIndexError, match='had 10 files, now has 11'):
         inferencer.load_gallery(index)
     gallery = inferencer.build_gallery(files)
     picture(6, 9, 9).save(files / 'new.png')

@@ -245,7 +245,9 @@ def test_a_modality_without_a_pipeline_is_an_error_of_the_entry(world, tiny_conf
     config = write_config(world.root, tiny_config(), image_test_pipeline=pipeline, **none)
     inferencer = OmniVLInferencer(config, world.checkpoint, device='cpu')
     rows = inferencer.caption([world.images[1], world.videos[0]])
-    assert rows[1]['error'] == "the config has no test pipeline for a video, only for ['image']"
+    assert rows[1]['error'] == (
+        "the config has no test pipeline for videos, only for ['image']; set video_test_pipeline"
+    )
     # This pipeline never changes the size: a picture of the model's size passes untouched, others are fitted to it.
     assert 'caption' in rows[0]
     with_resize = world.inferencer()

@@ -6,9 +6,9 @@ import string
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from config_nodes import dicts
 from mmengine.config import Config
 from PIL import Image
 
@@ -72,17 +72,6 @@ def shrink(cfg: Config, vocab_size: int) -> Config:
     if cfg.get('train_cfg'):
         cfg.train_cfg.update(dict(max_epochs=1) if 'max_epochs' in cfg.train_cfg else dict(max_iters=2))
     return cfg
-
-
-def dicts(value: Any) -> Iterator[dict]:
-    """Every dict in a config."""
-    if isinstance(value, dict):
-        yield value
-        for item in list(value.values()):
-            yield from dicts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from dicts(item)
 
 
 def write_vocabulary(path: Path) -> int:

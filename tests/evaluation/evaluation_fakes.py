@@ -54,7 +54,7 @@ class FakeModel(nn.Module):
         numbers = batch.frames[:, 0, 0, 0, 0]
         return VisualFeatures(numbers[:, None, None], numbers[:, None])
 
-    def project_visual(self, pooled):
+    def project_visual(self, pooled, modality=None):
         return self.visual_features[pooled[:, 0].long()]
 
     def embed_text(self, text_ids, text_mask):

@@ -1,21 +1,27 @@
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_config import CLIP_FRAMES, NUM_IMAGES, call_tool, make_data_config
+from data_config import CLIP_FRAMES, NUM_IMAGES, call_tool, make_data_config, write_clip
 from mmengine.config import Config
 
 from omnivl.commands.verify import reading as verify
 from omnivl.datasets import BrokenVisualError, PairDataset
-from omnivl.datasets.transforms import LoadVideo
+from omnivl.datasets.transforms import LoadAudio, LoadSoundtrack, LoadVideo
+from omnivl.datasets.transforms.audio import NO_STREAM, SILENT
 from omnivl.datasets.transforms.decoders import VideoDecoder, VideoReader
 from omnivl.datasets.verification import ReadingPlan, Visual, read_all, read_visual
 from omnivl.registry import DATASETS
 
+sys.path.insert(0, str(Path(__file__).parents[1] / 'datasets' / 'transforms'))
+from sound_toys import rising, write_sound
+
 TOOL = vars(verify)
+RATE = 8000
 NUM_FILES = NUM_IMAGES + 2 + 2  # images with captions, labelled images, clips
 ROLES = ('train', 'val', 'test')
 
@@ -127,6 +133,33 @@ def test_a_clip_is_decoded_to_its_last_frame():
     assert 'cannot be decoded: damage' in read_visual([loader], Visual(0, 'toy', 'x', None))
     assert asked[-1] == 'closed'
     assert 'outside the video' in read_visual([loader], Visual(0, 'toy', 'x', (9.0, 10.0)))
+
+
+def test_sounds_are_heard_to_their_end(tmp_path):
+    tone = rising(2.0, RATE)
+    write_sound(tmp_path / 'good.mp4', tone, RATE, 'aac', None, 20)
+    write_sound(tmp_path / 'silent.mp4', 0 * tone, RATE, 'aac', None, 20)
+    write_clip(tmp_path / 'absent.mp4', 100)
+    write_sound(tmp_path / 'late.wav', np.concatenate([np.zeros(61 * RATE, np.float32), tone]), RATE)
+    (tmp_path / 'cut.wav').write_bytes((tmp_path / 'late.wav').read_bytes()[:-5000])
+
+    def read(name, *loader, clip=None):
+        return read_visual(loader, Visual(0, 'toy', str(tmp_path / name), clip))
+
+    clips, sounds = (LoadVideo(1), LoadSoundtrack(1.0, RATE)), (LoadAudio(1.0, RATE),)
+    assert [read(f'{name}.mp4', *clips) for name in ('good', 'silent', 'absent')] == [None, SILENT, NO_STREAM]
+    assert read('late.wav', *sounds) is None and read('late.wav', *sounds, clip=(0.0, 60.0)) == SILENT
+    assert 'cut short' in read('cut.wav', *sounds) and read('absent.mp4', LoadVideo(1)) is None
+
+
+def test_clips_without_sound_may_stay(run, config):
+    load = "{'type': 'LoadVideo', 'num_frames': 3, 'random': True}"
+    heard = f"{load}, {{'type': 'LoadSoundtrack', 'seconds': 1.0}}"
+    assert load in config.read_text()
+    config.write_text(config.read_text().replace(load, heard))
+    code, text = run()
+    assert code == 1 and text.count(f'# clips: {NO_STREAM}\n') == 2
+    assert run('--allow-silent') == (0, '')
 
 
 @pytest.mark.parametrize('workers', [0, 2])

@@ -17,7 +17,7 @@ import argparse
 from pathlib import Path
 
 from ..main import UsageError
-from ..options import MODALITIES
+from ..options import SEEN
 from .columns import add_column_options
 
 TASKS = ('caption', 'retrieval', 'vqa', 'classify')
@@ -42,9 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--work-dir', help='folder of all results; by default work_dirs/finetune/<folder>-<task>')
     add_column_options(parser)
-    parser.add_argument(
-        '--modality', choices=(*MODALITIES, 'both'), help='what to train on; by default what the folder has'
-    )
+    parser.add_argument('--modality', choices=(*SEEN, 'both'), help='what to train on; by default what the folder has')
     parser.add_argument(
         '--held-out', type=float, default=0.2, metavar='SHARE', help='share of the files to test on (0.2)'
     )

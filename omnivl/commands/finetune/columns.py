@@ -2,13 +2,13 @@
 
 import argparse
 
-from ..options import MODALITIES
+from ..options import SEEN
 
 # What a column holds -> how it is usually called, the surest name first. Upper case and spaces make no difference.
 COLUMNS = {
     'file': (
         *('file_name', 'filename', 'filepath', 'file_path', 'path', 'file', 'image_path', 'video_path', 'image_file'),
-        *('video_file', *MODALITIES, 'picture', 'photo', 'img', 'clip', 'media', 'image_name', 'video_name'),
+        *('video_file', *SEEN, 'picture', 'photo', 'img', 'clip', 'media', 'image_name', 'video_name'),
     ),
     'text': ('caption', 'captions', 'text', 'texts', 'description', 'sentence', 'sentences', 'title', 'prompt'),
     'label': ('label', 'class', 'category', 'class_name', 'label_name', 'target', 'tag'),

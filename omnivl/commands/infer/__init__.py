@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='a question (answer), text (match, retrieve, attention) or class (classify, where a head has its own); '
         'may be given several times (not for attention); classes also as circle,square',
     )
-    parser.add_argument('--query', action='append', default=[], help='retrieve: an image or video to search with')
+    parser.add_argument('--query', action='append', default=[], help='retrieve: image, video or sound to search with')
     parser.add_argument('-k', type=int, default=5, help='retrieve, classify: number of results (default: 5)')
     parser.add_argument('--rerank', type=int, help='retrieve: first results that the alignment decoder orders anew')
     parser.add_argument('--index', help='retrieve: folder to save the features of the inputs in, to be searched again')
@@ -79,7 +79,7 @@ def add_model_options(parser: argparse.ArgumentParser, inputs: str = 'INPUTS') -
 def add_search_options(parser: argparse.ArgumentParser) -> None:
     """Add what is searched for, and how many results there are."""
     parser.add_argument('--text', action='append', help='a text to search with; may be given several times')
-    parser.add_argument('--query', action='append', help='an image or video to search with; the same')
+    parser.add_argument('--query', action='append', help='an image, video or sound to search with; the same')
     parser.add_argument('-k', type=int, default=5, help='results for each (default: 5)')
     parser.add_argument('--rerank', type=int, help='first results that the alignment decoder orders anew')
 

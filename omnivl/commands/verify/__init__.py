@@ -1,6 +1,7 @@
-"""Read every image and video of a config once and list the ones that are broken.
+"""Read every image, video and sound of a config once and list the ones that are broken.
 
-Each file is decoded from its first to its last pixel by the loader of its pipeline. The list has one path a line, with
+Each file is decoded from beginning to end by the loaders of its pipeline. A clip without sound, or with silence alone,
+counts as broken where the pipeline loads its sound, unless --allow-silent is given. The list has one path a line, with
 the reason as a comment above it, and goes into the datasets of the config: bad_files='bad_files.txt'. An interrupted
 run goes on where it was when it is started again. With --overlap files are compared, and the list has those of the
 training that an evaluation has too, whatever they are called. Exit code: 0 the list is empty, 1 it is not, 2 an error.
@@ -28,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--overlap',
         action='store_true',
         help='list files of the training that are byte for byte those of an evaluation',
+    )
+    parser.add_argument(
+        '--allow-silent',
+        action='store_true',
+        help='leave clips without sound, and with silence alone, out of the list: a model knows them by their mask',
     )
     parser.add_argument('--roles', nargs='+', choices=ROLES, default=ROLES, help='which data; by default all')
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1

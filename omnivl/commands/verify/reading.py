@@ -16,6 +16,7 @@ from mmengine.config import Config
 
 from omnivl.datasets import VisualDataset
 from omnivl.datasets.overlap import find_copies, trained_and_evaluated
+from omnivl.datasets.transforms.audio import NO_STREAM, SILENT
 from omnivl.datasets.verification import ReadingPlan, read_all
 from omnivl.engine import ConfigError, read_config
 from omnivl.registry import DATASETS
@@ -108,7 +109,12 @@ def _loaders(cfg: Config, role: str) -> Iterator[Mapping[str, Any]]:
 
 
 def verify(
-    plan: ReadingPlan, out: Path, workers: int, start_method: str = 'fork', max_seconds: float = MAX_SECONDS
+    plan: ReadingPlan,
+    out: Path,
+    workers: int,
+    start_method: str = 'fork',
+    max_seconds: float = MAX_SECONDS,
+    allowed: Sequence[str] = (),
 ) -> Tally:
     """Read everything that is left to read, and write the list.
 
@@ -118,6 +124,7 @@ def verify(
         workers: Number of processes.
         start_method: How they start.
         max_seconds: A file that takes longer is broken.
+        allowed: Reasons that make no file a bad one.
 
     Returns:
         What was read, by this run and by those before it.
@@ -130,6 +137,7 @@ def verify(
     bar = ProgressBar('files', len(plan), done=len(done), lines_every=LINES_EVERY)
     with log_path.open('a', encoding='utf-8') as log, bar:
         for visual, reason in read_all(plan.loaders, plan.visuals(done), workers, start_method, max_seconds):
+            reason = None if reason in allowed else reason
             tally.add(visual.source, visual.path, reason)
             log.write(json.dumps([visual.key, visual.source, visual.path, reason]) + '\n')
             bar.step(f'{len(tally.reasons)} bad')
@@ -204,7 +212,8 @@ def verify_config(arguments: argparse.Namespace) -> int:
         return _list_copies(cfg, arguments)
     plan = ReadingPlan(build_datasets(cfg, arguments.roles))
     start_method = cfg.get('env_cfg', {}).get('mp_cfg', {}).get('mp_start_method', 'fork')
-    tally = verify(plan, arguments.out, arguments.workers, start_method, arguments.max_seconds)
+    allowed = (NO_STREAM, SILENT) if arguments.allow_silent else ()
+    tally = verify(plan, arguments.out, arguments.workers, start_method, arguments.max_seconds, allowed)
     print(summary(plan, tally))
     use = f": put bad_files='{arguments.out}' into the datasets" if tally.reasons else ''
     print(f'{arguments.out}: {len(tally.reasons)} bad files{use}')

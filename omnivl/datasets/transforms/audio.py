@@ -17,6 +17,9 @@ from .sounds import SoundFile, open_sound
 
 PROVIDERS['waveform'] = 'LoadAudio or LoadSoundtrack'
 UNREADABLE = 'its sound cannot be read'
+NO_STREAM, SILENT = 'it has no audio stream', 'it has no sound but silence'
+SILENCE = 1e-4  # amplitudes below it are
+CHECKED_AT_ONCE = 60.0  # seconds
 
 
 class SoundLoader(VisualLoader):
@@ -66,6 +69,23 @@ class SoundLoader(VisualLoader):
         waveform = sound.segment(start, end, self.rate)
         return waveform if self.seconds is None else self._silent(waveform)
 
+    def check_sound(self, path: str, clip: tuple[float, float] | None) -> None:
+        """Decode all of a sound that is in a clip (None = all); raise BrokenVisualError if it is broken or no sound."""
+        with heard(path), reported_as_broken(path, UNREADABLE):
+            opened = open_sound(path)
+            if opened is None:
+                raise BrokenVisualError(path, NO_STREAM)
+            with opened as sound:
+                low, high = clip or (-math.inf, math.inf)
+                start, end = max(low, sound.start), min(high, sound.start + sound.seconds)
+                loudest = 0.0
+                while start < end:
+                    part = sound.segment(start, min(start + CHECKED_AT_ONCE, end), self.rate)
+                    loudest = max(loudest, float(np.abs(np.nan_to_num(part)).max(initial=0.0)))
+                    start += CHECKED_AT_ONCE
+            if loudest < SILENCE:
+                raise BrokenVisualError(path, SILENT)
+
     def _silent(self, waveform: np.ndarray | None = None) -> np.ndarray:
         """Make a waveform of ``seconds`` that begins with the one given; the rest is no sound."""
         count = round((self.seconds or 0.0) * self.rate)
@@ -98,7 +118,7 @@ class LoadAudio(SoundLoader):
         with heard(path), reported_as_broken(path, UNREADABLE):
             opened = open_sound(path)
             if opened is None:
-                raise BrokenVisualError(path, 'it has no audio stream')
+                raise BrokenVisualError(path, NO_STREAM)
             with opened as sound:
                 start, end = self._span(sound, results.get('clip'))
                 results['waveform'] = self._read(sound, start, end, results['rng'] if self.random else None)

@@ -12,7 +12,7 @@ class FactorisedPositions(nn.Module):
     """Adds to each token the sum of what its time, its row and its column have in tables of their own.
 
     VATT (2104.11178, section 3.1). The sum goes through a layer norm, and the tokens through dropout, in its code and
-    in that of IMP (2305.06324).
+    in that of IMP (2305.06324). Which entries are taken is a matter of ``entries``.
 
     Args:
         width: Width D of the tokens.
@@ -49,15 +49,20 @@ class FactorisedPositions(nn.Module):
             OmniVLValueError: There is another number of axes, or more positions on one than its table has.
         """
         sizes = tokens.shape[1:-1]
-        if len(sizes) != len(self.lengths) or any(size > length for size, length in zip(sizes, self.lengths)):
+        found = [self.entries(axis, size) for axis, size in enumerate(sizes[: len(self.lengths)])]
+        if len(sizes) != len(self.lengths) or any(one.shape[0] != size for one, size in zip(found, sizes)):
             raise OmniVLValueError(
                 f'tokens on a grid of {tuple(sizes)} have no positions in tables of {self.lengths}: shorten or shrink '
                 'the input, or enlarge the tables in the config of the model'
             )
         total: Tensor | float = 0.0
-        for axis, (size, table) in enumerate(zip(sizes, self.pos_embed)):
-            index = torch.arange(size, device=tokens.device)
-            if self.spread:
-                index = index * self.lengths[axis] // size
-            total = total + table[index].view(*(size if one == axis else 1 for one in range(len(sizes))), -1)
+        for axis, one in enumerate(found):
+            total = total + one.view(*(size if other == axis else 1 for other, size in enumerate(sizes)), -1)
         return self.dropout(tokens + self.norm(total))
+
+    def entries(self, axis: int, size: int) -> Tensor:
+        """Return what ``size`` positions of an axis have, float (size, D); fewer where its table has no more."""
+        table = self.pos_embed[axis]
+        if self.spread and size <= table.shape[0]:
+            return table[torch.arange(size, device=table.device) * table.shape[0] // size]
+        return table[:size]

@@ -15,7 +15,7 @@ from omnivl.models.losses.language import IGNORED
 from omnivl.models.omnivl import prompt_ids, reorder_cache
 from omnivl.models.trunk import VisualTrunk
 from omnivl.registry import MODELS, TOKENIZERS
-from omnivl.structures import TextFeatures, VisualFeatures, VLBatch
+from omnivl.structures import IMAGE, TextFeatures, VisualFeatures, VLBatch
 
 PARTS = ('visual_encoder', 'pooler', 'text_encoder', 'text_decoder', 'visual_proj', 'text_proj', 'temperature')
 # What each interface needs beside the visual encoder and the pooler.
@@ -130,7 +130,7 @@ class CoCa(VisualTrunk):
         tokens, vectors = self.pooler(features.tokens.unflatten(1, (time, -1)).flatten(0, 1))
         return VisualFeatures(tokens.unflatten(0, (-1, time)).flatten(1, 2), vectors.unflatten(0, (-1, time)).mean(1))
 
-    def project_visual(self, pooled: Tensor) -> Tensor:
+    def project_visual(self, pooled: Tensor, modality: str = IMAGE.name) -> Tensor:
         """Map the vectors of visuals (B, D) to unit vectors of the shared space, float32 (B, E)."""
         return F.normalize(self.visual_proj(pooled).float(), dim=-1)
 

@@ -6,6 +6,8 @@ import numpy as np
 from coca_world import write_byte_pairs
 from PIL import Image
 
+from tests.config_nodes import dicts
+
 SIZE = 36  # two patches of 18 pixels a side
 COLOURS = {'red': (220, 30, 30), 'green': (30, 220, 30), 'blue': (30, 30, 220), 'grey': (120, 120, 120)}
 SIZED = ('CenterCrop', 'RandomResizedCrop', 'Resize', 'ThreeCrop')
@@ -97,14 +99,3 @@ def shrink(cfg, root, vocab_size):
         cfg.param_scheduler = []
         cfg.default_hooks.checkpoint.interval = 1
     return cfg
-
-
-def dicts(value):
-    """Every dict in a config."""
-    if isinstance(value, dict):
-        yield value
-        for item in list(value.values()):
-            yield from dicts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from dicts(item)

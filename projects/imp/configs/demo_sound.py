@@ -20,6 +20,7 @@ soundtrack = dict(type=LoadSoundtrack, **sound)
 heard = [*describe[:-1], dict(type=PackSample, beside=['audio'])]
 video_audio_pipeline = [dict(type=LoadVideo, num_frames=4, random=True), soundtrack, *resize, *augment, *heard]
 video_audio_test_pipeline = [dict(type=LoadVideo, num_frames=4), soundtrack, *resize, *heard]
+audio_test_pipeline = [dict(type=LoadAudio, **sound), dict(type=PackSample)]
 audio_label_train = dict(
     type=MultiLabelDataset,
     name='demo_audio_label',
@@ -30,7 +31,7 @@ audio_label_train = dict(
         visual_root=f'{data_root}/video_labels',
         path_template='{youtube_id}.mp4',
     ),
-    pipeline=[dict(type=LoadAudio, **sound), dict(type=PackSample)],
+    pipeline=audio_test_pipeline,
 )
 train_dataloader.update(
     video_audio_text=dict(loader, losses=('contrast',), dataset=dict(video_text_train, pipeline=video_audio_pipeline)),

@@ -102,8 +102,11 @@ class IMP(VisualTrunk):
         return self._tokenizer
 
     def encode(self, batch: VLBatch) -> VisualFeatures:
-        """Encode what is ``shown`` of a batch to tokens (B, S, D) and one vector each (B, D), their mean."""
-        return VisualFeatures(*self.encode_source(batch, self.shown))
+        """Encode what is ``shown`` of a batch to tokens (B, S, D) and one vector each (B, D), their mean.
+
+        Of a batch of sounds alone it is these.
+        """
+        return VisualFeatures(*self.encode_source(batch, self._source(batch.modality)))
 
     def encode_source(self, batch: VLBatch, source: str, drop: float = 0.0) -> TextFeatures | VisualFeatures:
         """Encode a modality of a batch, ``'visual'``, ``'audio'`` or ``'text'``, with a share ``drop`` left out."""
@@ -139,9 +142,18 @@ class IMP(VisualTrunk):
         """Map vectors (B, D) of ``source`` into its space with ``target``: unit vectors, float32 (B, E)."""
         return self.heads[self._head_name(source, target)](pooled)
 
-    def project_visual(self, pooled: Tensor) -> Tensor:
-        """Map the vectors of what is ``shown`` (B, D) to unit vectors of its space with texts, float32 (B, E)."""
-        return self.project(pooled, self.shown, TEXT)
+    def _source(self, modality: str) -> str:
+        return SOUND if modality == SOUND else self.shown
+
+    def project_visual(self, pooled: Tensor, modality: str = VISUAL) -> Tensor:
+        """Map the vectors of ``encode`` (B, D) to unit vectors of their space with texts, float32 (B, E)."""
+        source = self._source(modality)
+        if source != self.shown and self.common_space == 'disjoint':
+            raise OmniVLValueError(
+                f'texts have another vector for {source} than for {self.shown}: set model.trunk.shown={source!r}, and '
+                f'use the model for {AUDIO.plural} alone'
+            )
+        return self.project(pooled, source, TEXT)
 
     def embed_text(self, text_ids: Tensor, text_mask: Tensor) -> Tensor:
         """Encode texts, int64 (B, L) with mask, to unit vectors of the space with what is ``shown``, float32 (B, E)."""

@@ -20,6 +20,7 @@ from omnivl.engine.compilation import compile_model
 from omnivl.evaluation.base import serving
 from omnivl.models.interfaces import Contrasts
 from omnivl.registry import MODELS
+from omnivl.structures import VLBatch
 from projects.imp.model import EncoderLayer, ExpertFeedForward, IMPPretrain, Pair, choose_tokens, pair_loss
 from projects.imp.model.experts import group_sizes
 from projects.imp.summed import SummedIMPPretrain
@@ -216,6 +217,17 @@ def test_what_is_shown_is_compared_with_texts():
     first, second = seen.embed_pair(batch, 'video', 'audio')
     assert torch.equal(first, seen.project(seen.encode(batch).pooled, 'visual', 'audio'))
     assert torch.equal(second, seen.project(sounds, 'audio', 'visual'))
+
+
+def test_sounds_alone_meet_the_texts_of_a_joint_space():
+    batch = make_batch()
+    alone = VLBatch(dict(audio=batch.inputs['audio']), masks=batch.masks)
+    joint, disjoint = make_model(common_space='joint').trunk, make_model().trunk
+    sounds = joint.encode(alone).pooled
+    assert torch.equal(sounds, joint.encode_source(batch, 'audio').pooled)
+    assert torch.equal(joint.project_visual(sounds, alone.modality), joint.project(sounds, 'audio', 'text'))
+    with pytest.raises(ValueError, match=r"another vector for audio than for visual: set model.trunk.shown='audio'"):
+        disjoint.project_visual(disjoint.encode(alone).pooled, alone.modality)
 
 
 def test_tokens_are_dropped_by_the_task_and_in_training_alone():

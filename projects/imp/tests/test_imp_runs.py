@@ -15,6 +15,7 @@ from omnivl.engine import OmniVLRunner, check_config, read_config
 from omnivl.registry import MODELS
 from omnivl.storage import load_checkpoint
 from projects.imp.model.trunk import SOUND, TEXT, VISUAL
+from tests.config_nodes import dicts
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = Path('projects/imp/configs')
@@ -80,17 +81,6 @@ def tiny(world, work_dir, name='demo_pretrain_moe', **changes):
     cfg.work_dir = str(work_dir)
     check_config(cfg)
     return cfg
-
-
-def dicts(value):
-    """Every dict in a config."""
-    if isinstance(value, dict):
-        yield value
-        for item in list(value.values()):
-            yield from dicts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from dicts(item)
 
 
 def test_tasks_come_by_their_shares_and_go_on_where_they_were(world, tmp_path, monkeypatch):

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from omnivl.errors import OmniVLValueError
-from omnivl.models.layers import drop_tokens
+from omnivl.models.layers import FactorisedPositions, drop_tokens
 from omnivl.models.tokenizers.image import check_divisible
 from omnivl.registry import MODELS
 from omnivl.structures import FRAMES, MODALITIES, TextFeatures, VisualFeatures, check_modality
 
-from .layers import Backbone, FactorisedPositions, init_glorot, resize_table
+from .layers import Backbone, SplinePositions, init_glorot, resize_table
 
 
 class EncoderOptions(TypedDict, total=False):
@@ -57,6 +57,8 @@ class ModalityEncoder(nn.Module):
         eps: Of the layer norm of the positions.
     """
 
+    positions_type: type[FactorisedPositions] = SplinePositions
+
     def __init__(
         self,
         grid: Sequence[int],
@@ -88,9 +90,14 @@ class ModalityEncoder(nn.Module):
             self.after = nn.Sequential(nn.Linear(width, projected), nn.GELU())
             init_glorot(self.before)
             init_glorot(self.after)
-        self.positions = FactorisedPositions(width, grid, dropout, eps)
+        if not grid or min(grid) < 1:
+            raise OmniVLValueError(
+                f'positions of {name} need 1 place or more on each axis, got a grid of {tuple(grid)}'
+            )
+        self.positions = self.positions_type(width, grid, dropout, eps=eps)
         self.agg_token = nn.Parameter(torch.empty(width))
-        nn.init.trunc_normal_(self.agg_token, std=width**-0.5, a=-2 * width**-0.5, b=2 * width**-0.5)
+        for learned in (*self.positions.pos_embed, self.agg_token):
+            nn.init.trunc_normal_(learned, std=width**-0.5, a=-2 * width**-0.5, b=2 * width**-0.5)
 
     def fit_position_embeddings(self, state_dict: dict[str, Tensor], prefix: str = '') -> None:
         """Interpolate, in place and with a line in the log, positions of a checkpoint made for another grid.
@@ -99,26 +106,25 @@ class ModalityEncoder(nn.Module):
             state_dict: Weights about to be loaded.
             prefix: What the names of this encoder begin with there.
         """
-        for axis, own in enumerate(self.positions.tables):
-            key = f'{prefix}positions.tables.{axis}'
+        for axis, own in enumerate(self.positions.pos_embed):
+            key = f'{prefix}positions.pos_embed.{axis}'
             stored = state_dict.get(key)
             if stored is not None and stored.shape != own.shape and stored.shape[-1] == own.shape[-1]:
                 print_log(f'{key}: interpolated from {len(stored)} to {len(own)} positions', 'current')
                 state_dict[key] = resize_table(stored, len(own))
 
-    def run(self, tokens: Tensor, mask: Tensor | None = None, cut: bool = False, drop: bool = True) -> Tensor:
+    def run(self, tokens: Tensor, mask: Tensor | None = None, drop: bool = True) -> Tensor:
         """Lead tokens through all of it.
 
         Args:
             tokens: Of the tokenizer, float (B, *grid, embed_width).
             mask: What may be attended to, bool (B, S); None = everything.
-            cut: See ``FactorisedPositions.forward``.
             drop: Whether tokens may be dropped in training.
 
         Returns:
             The aggregation token first, float (B, 1 + S, D); with fewer S where tokens were dropped.
         """
-        tokens = self.positions(self.before(tokens), cut)
+        tokens = self.positions(self.before(tokens)).flatten(1, -2)
         if self.training and drop and self.drop_token:
             tokens, mask = drop_tokens(tokens, self.drop_token, mask, shared=not self.drop_per_sample)
         mask = None if mask is None else F.pad(mask, (1, 0), value=True)
@@ -156,7 +162,7 @@ class VATTVideoEncoder(ModalityEncoder):
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width in pixels that the positions are made for."""
-        _, rows, columns = self.positions.grid
+        _, rows, columns = self.positions.lengths
         return rows * self.patch_size, columns * self.patch_size
 
     def forward(self, frames: Tensor, modality: str) -> VisualFeatures:
@@ -227,6 +233,8 @@ class VATTTextEncoder(ModalityEncoder):
         **options: See ``ModalityEncoder``. Words are never dropped.
     """
 
+    positions_type = FactorisedPositions  # a text of few words is no faster than others: it takes the first entries
+
     def __init__(
         self,
         vocab_size: int = 2**16,
@@ -247,7 +255,7 @@ class VATTTextEncoder(ModalityEncoder):
     def forward(self, text_ids: Tensor, text_mask: Tensor) -> TextFeatures:
         """Encode texts, int64 (B, L) with their mask, bool (B, L): tokens (B, 1 + L, D), and the first of them."""
         check_length(text_ids, self.max_length)
-        tokens = self.run(self.word(text_ids), text_mask, cut=True, drop=False)
+        tokens = self.run(self.word(text_ids), text_mask, drop=False)
         return TextFeatures(tokens, tokens[:, 0])
 
 

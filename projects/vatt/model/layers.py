@@ -7,8 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from omnivl.errors import OmniVLValueError
-from omnivl.models.layers import FeedForward, TransformerLayer
+from omnivl.models.layers import FactorisedPositions, FeedForward, TransformerLayer
 from omnivl.models.layers.attention import SelfAttention
 from omnivl.models.layers.recompute import Recompute, check_recompute, run_layers
 
@@ -48,59 +47,12 @@ def resize_table(table: Tensor, length: int) -> Tensor:
     return (spline_weights(table.shape[0], length).to(table.device) @ table.double()).to(table.dtype)
 
 
-class FactorisedPositions(nn.Module):
-    """Learned positions, one table for each axis; their sum is what is added.
+class SplinePositions(FactorisedPositions):
+    """Positions of a grid of any size: a table is interpolated where there are more or fewer than it has entries."""
 
-    The layer norm of the sum and the dropout behind it are those of the published code; the paper (section 3.1) has
-    neither. Tokens of a grid of another size get interpolated tables, as there.
-
-    Args:
-        width: Width D of the tokens.
-        grid: Number of positions of each axis, such as time, rows and columns.
-        dropout: Rate of the tokens with their positions.
-        eps: Of the layer norm.
-    """
-
-    def __init__(self, width: int, grid: Sequence[int], dropout: float = 0.1, eps: float = 1e-6) -> None:
-        super().__init__()
-        if not grid or min(grid) < 1:
-            raise OmniVLValueError(f'positions need 1 place or more on each axis, got a grid of {tuple(grid)}')
-        self.tables = nn.ParameterList(nn.Parameter(torch.empty(length, width)) for length in grid)
-        for table in self.tables:
-            nn.init.trunc_normal_(table, std=width**-0.5, a=-2 * width**-0.5, b=2 * width**-0.5)
-        self.norm = nn.LayerNorm(width, eps=eps)
-        self.dropout = nn.Dropout(dropout)
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Number of positions of each axis."""
-        return tuple(table.shape[0] for table in self.tables)
-
-    def forward(self, tokens: Tensor, cut: bool = False) -> Tensor:
-        """Add positions to tokens.
-
-        Args:
-            tokens: float (B, *grid, D).
-            cut: Take the first positions of the only axis where there are fewer tokens, rather than all, squeezed: a
-                text of few words is no faster than others.
-
-        Returns:
-            float (B, S, D), the last axis running fastest.
-
-        Raises:
-            OmniVLValueError: The tokens have another number of axes than there are tables.
-        """
-        sizes = tokens.shape[1:-1]
-        if len(sizes) != len(self.tables):
-            raise OmniVLValueError(
-                f'tokens of a grid {tuple(sizes)} have positions for {len(self.tables)} axes, {self.grid} (grid of the '
-                'encoder, and its tokenizer)'
-            )
-        total = tokens.new_zeros(())
-        for axis, (size, table) in enumerate(zip(sizes, self.tables)):
-            fitted = table[:size] if cut else resize_table(table, size)
-            total = total + fitted.view(*(size if other == axis else 1 for other in range(len(sizes))), -1)
-        return self.dropout((tokens + self.norm(total)).flatten(1, -2))
+    def entries(self, axis: int, size: int) -> Tensor:
+        """Return what ``size`` positions of an axis have, on the spline through its table; float (size, D)."""
+        return resize_table(self.pos_embed[axis], size)
 
 
 def init_glorot(module: nn.Module) -> None:

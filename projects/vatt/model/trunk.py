@@ -13,7 +13,7 @@ from omnivl.evaluation.pair_retrieval import EmbedsPairs
 from omnivl.models.interfaces import Contrasts, FitsPositions, TextTokenizer, offered_by
 from omnivl.models.trunk import VisualTrunk
 from omnivl.registry import MODELS, TOKENIZERS
-from omnivl.structures import AUDIO, FRAMES, MODALITIES, TextFeatures, VisualFeatures, VLBatch
+from omnivl.structures import AUDIO, FRAMES, MODALITIES, VIDEO, TextFeatures, VisualFeatures, VLBatch
 
 from .bridge import FACBridge
 from .encoders import AudioFeatures
@@ -67,7 +67,7 @@ class VATT(VisualTrunk):
 
     def encode(self, batch: VLBatch) -> VisualFeatures:
         """Encode what a batch shows, or its sounds where it shows nothing: tokens (B, S, D), vectors (B, D)."""
-        if AUDIO.name in batch.inputs and not any(MODALITIES[name].kind == FRAMES for name in batch.inputs):
+        if batch.modality == AUDIO.name:
             return VisualFeatures(*self.encode_audio(batch))
         return super().encode(batch)
 
@@ -118,9 +118,16 @@ class VATT(VisualTrunk):
         """Map what ``video_to_fine`` gives into the space that videos share with text, float (B, E')."""
         return self.bridge.fine_to_coarse(fine)
 
-    def project_visual(self, pooled: Tensor) -> Tensor:
-        """Map vectors of videos (B, D) to unit vectors of the space that they share with text, float32 (B, E')."""
-        return F.normalize(self.fine_to_coarse(self.video_to_fine(pooled)).float(), dim=-1)
+    def project_visual(self, pooled: Tensor, modality: str = VIDEO.name) -> Tensor:
+        """Map vectors of videos, or of sounds, (B, D) to unit vectors of the space with text, float32 (B, E').
+
+        No loss compares sounds with texts; they meet since what lies near a video in the fine space does so in the
+        coarse one, as the paper has it.
+        """
+        if modality == AUDIO.name and 'audio_encoder' not in self.parts:
+            raise OmniVLValueError('this VATT has no audio_encoder: it was trained without sound (video_audio_weight)')
+        to_fine = self.bridge.audio_to_fine if modality == AUDIO.name else self.video_to_fine
+        return F.normalize(self.fine_to_coarse(to_fine(pooled)).float(), dim=-1)
 
     def embed_text(self, text_ids: Tensor, text_mask: Tensor) -> Tensor:
         """Map texts, int64 (B, L) with mask, to unit vectors of the space that they share with video, (B, E')."""

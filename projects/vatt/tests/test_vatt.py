@@ -13,7 +13,7 @@ from omnivl.structures import VLBatch
 from projects.vatt.data import CandidatePreprocessor
 from projects.vatt.losses import nce_loss
 from projects.vatt.model import VATTPretrain
-from projects.vatt.model.layers import FactorisedPositions, resize_table, spline_weights
+from projects.vatt.model.layers import SplinePositions, resize_table, spline_weights
 from projects.vatt.model.t5 import relative_buckets
 
 
@@ -114,8 +114,8 @@ def test_nce_is_mil_nce_of_one_text():
 
 
 def test_dropped_tokens_keep_their_positions():
-    positions = FactorisedPositions(6, (2, 3), dropout=0.0)
-    whole = positions(torch.zeros(4, 2, 3, 6))
+    positions = SplinePositions(6, (2, 3), dropout=0.0)
+    whole = positions(torch.zeros(4, 2, 3, 6)).flatten(1, 2)
     for per_sample in (False, True):
         torch.manual_seed(0)
         mask = torch.arange(6).expand(4, -1) % 2 == 0
@@ -166,7 +166,7 @@ def test_weights_of_another_size_get_interpolated_positions():
     weights = small.state_dict()
     large.adapt_state_dict(weights)
     large.load_state_dict(weights)
-    key = 'trunk.visual_encoder.positions.tables'
+    key = 'trunk.visual_encoder.positions.pos_embed'
     assert [tuple(weights[f'{key}.{axis}'].shape) for axis in range(3)] == [(4, 24), (3, 24), (3, 24)]
     assert torch.allclose(weights[f'{key}.0'], resize_table(small.state_dict()[f'{key}.0'], 4))
     # Clips of the small one's size need no such weights: what they are shown at is fitted to them as well.
@@ -214,7 +214,10 @@ def test_what_no_loss_needs_is_not_built():
         (dict(visual_encoder=dict(type='VATTVideoEncoder')), 'has no transformer'),
         (dict(shared=True, audio_encoder=dict(type='VATTAudioEncoder')), 'audio_encoder goes through'),
         (dict(visual_encoder=dict(type='VATTVideoEncoder', drop_token=1.0, backbone=BACKBONE)), 'drop_token'),
-        (dict(audio_encoder=dict(type='VATTAudioEncoder', grid=(), backbone=BACKBONE)), 'positions need'),
+        (
+            dict(audio_encoder=dict(type='VATTAudioEncoder', grid=(), backbone=BACKBONE)),
+            'need 1 place',
+        ),
         (dict(text_encoder=dict(type='VATTTextEncoder', backbone=BACKBONE)), 'needs its projections'),
         (dict(text_encoder=dict(type='VATTT5Encoder', num_buckets=6)), 'num_buckets'),
     ],

@@ -24,7 +24,7 @@ def test_words_are_looked_up_without_marks(numbered, tmp_path):
     assert tokenizer.unknown_words('stir it') == ['it']
     (tmp_path / 'copy').mkdir()
     tokenizer.save(tmp_path / 'copy')
-    assert WordTokenizer(tmp_path / 'copy/words.txt').definition() == tokenizer.definition()
+    assert WordTokenizer(tmp_path / 'copy/vocab.txt').definition() == tokenizer.definition()
 
 
 def test_bad_vocabularies_get_their_line(tmp_path):

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from vatt_runs import shrink, write_world
+from vatt_runs import COLOURS, shrink, write_world
 
+from omnivl.apis import OmniVLInferencer
 from omnivl.commands.study.describe import load_study
 from omnivl.commands.study.plan import Planner
+from omnivl.datasets.transforms.audio import NO_STREAM
 from omnivl.engine import OmniVLRunner, check_config, read_config
 from omnivl.registry import EVALUATIONS
 from omnivl.storage import load_checkpoint
@@ -49,12 +51,32 @@ def test_pretraining_trains_tests_and_goes_on(name, world, tmp_path):
     assert moved == {'visual_encoder', 'audio_encoder', 'text_encoder', 'bridge'}
     metrics = whole.test()
     assert {'msrvtt.retrieval.t2v_r1', 'msrvtt.retrieval.v2t_r10'} <= metrics.keys()
+    check_sounds(OmniVLInferencer.from_pretrained(tmp_path / 'whole', 'cpu'), world)
 
     first = tiny(name, world, tmp_path / 'run', **{'train_cfg.max_iters': 1})
     OmniVLRunner.from_cfg(first).train()
     OmniVLRunner.from_cfg(tiny(name, world, tmp_path / 'run', resume=True)).train()
     weights = [load_checkpoint(tmp_path / folder / 'iter_2.pth')['state_dict'] for folder in ('whole', 'run')]
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
+def check_sounds(inferencer, world):
+    """Clips are told by their sound, one of them has none, and sounds find clips and are found."""
+    files, names = [world / f'{name}.mp4' for name in COLOURS], ['here is', 'is']
+    rows = inferencer.classify(files, names, ['{}'], modality='audio')
+    assert rows[-1]['error'] == NO_STREAM
+    vector, texts = inferencer.features(files[0], 'audio')['feature'], inferencer.features(names)
+    assert rows[0]['scores'] == pytest.approx({row['text']: row['feature'] @ vector for row in texts}, abs=1e-5)
+    sound = world / 'red.wav'
+    found = inferencer.retrieve(sound, [*files, sound])  # clips by their frames
+    assert found['modality'] == 'audio' and len(found['results']) == 5
+    near = {result['input']: result['similarity'] for result in found['results']}
+    assert near[str(sound)] == max(near.values()) and near[str(sound)] == pytest.approx(1.0, abs=1e-5)
+    before = inferencer.checksum
+    with torch.no_grad():
+        inferencer.model.parts['bridge'].audio_to_fine.bias += 1
+    del inferencer.checksum
+    assert inferencer.checksum != before  # an index would not hold for it any more
 
 
 @pytest.mark.parametrize(
@@ -70,6 +92,12 @@ def test_finetuning_starts_from_pretraining(name, metric, world, tmp_path):
     runner.train()
     assert 'train/loss_class' in runner.message_hub.log_scalars
     assert metric in runner.test()
+    if name.startswith('audio'):
+        inferencer = OmniVLInferencer.from_pretrained(tmp_path / 'tuned', 'cpu')
+        with torch.no_grad():
+            inferencer.model.head.bias += 3
+        (row,) = inferencer.classify([world / 'red.mp4'], modality='audio')
+        assert len(row['scores']) == 2 and min(row['scores'].values()) > 0.9  # each class by itself
 
 
 def test_the_study_is_planned(tmp_path, monkeypatch):

@@ -81,6 +81,12 @@ def test_pairs_of_video_and_sound_are_embedded_in_one_space():
     video, sound = model.trunk.embed_pair(batch, 'video', 'audio')
     assert torch.allclose(video.norm(dim=1), torch.ones(4)) and sound.shape == video.shape == (4, 10)
     assert torch.equal(model.trunk.embed_pair(batch, 'audio', 'video')[0], sound)
+    # Sounds go on to texts from the space that they share with video.
+    alone = VLBatch(dict(audio=batch.inputs['audio']), masks=batch.masks)
+    pooled, trunk = model.trunk.encode(alone).pooled, model.trunk
+    assert torch.equal(pooled, trunk.encode_audio(batch).pooled)
+    coarse = trunk.fine_to_coarse(trunk.bridge.audio_to_fine(pooled))
+    assert torch.allclose(trunk.project_visual(pooled, alone.modality), F.normalize(coarse, dim=-1))
     fine = model.trunk.video_to_fine(model.encode(batch).pooled)
     assert torch.allclose(video, F.normalize(fine, dim=1))
     with pytest.raises(OmniVLError, match='pairs of frames and sound'):

@@ -65,7 +65,7 @@ def test_positions_of_another_length_are_interpolated(tmp_path):
     audio = dict(trunk_config()['audio_encoder'], grid=(8,))
     target = make_model(seed=1, audio_encoder=audio)
     fill(target, file)
-    key = 'audio_encoder.positions.tables.0'
+    key = 'audio_encoder.positions.pos_embed.0'
     assert torch.allclose(part_state(target)[key], resize_table(part_state(source)[key], 8))
 
 

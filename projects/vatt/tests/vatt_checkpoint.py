@@ -58,7 +58,7 @@ def positions(state, own, theirs):
     tables = {
         f'{theirs}/{axis}_position_embeddings/embeddings': state[key]
         for number, axis in enumerate(axes)
-        if (key := f'{own}.tables.{number}') in state
+        if (key := f'{own}.pos_embed.{number}') in state
     }
     return tables | norm_of(state, f'{own}.norm', f'{theirs}/layernorm')
 

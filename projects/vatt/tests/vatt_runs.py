@@ -2,9 +2,12 @@
 
 import csv
 import json
+import wave
 
 import av
 import numpy as np
+
+from tests.config_nodes import dicts
 
 SIZE, FRAMES, RATE = 32, 8, 8000
 COLOURS = {'red': (220, 30, 30), 'green': (30, 220, 30), 'blue': (30, 30, 220), 'grey': (120, 120, 120)}
@@ -25,9 +28,9 @@ def write_clip(path, colour, pitch, seconds=2):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format='rgb24')))
         container.mux(stream.encode())
         if sound is not None:
-            wave = 0.5 * np.sin(2 * np.pi * pitch * np.arange(seconds * RATE) / RATE).astype(np.float32)
-            for first in range(0, len(wave) - 1023, 1024):
-                frame = av.AudioFrame.from_ndarray(wave[None, first : first + 1024], format='fltp', layout='mono')
+            tone = 0.5 * np.sin(2 * np.pi * pitch * np.arange(seconds * RATE) / RATE).astype(np.float32)
+            for first in range(0, len(tone) - 1023, 1024):
+                frame = av.AudioFrame.from_ndarray(tone[None, first : first + 1024], format='fltp', layout='mono')
                 frame.sample_rate, frame.pts = RATE, first
                 container.mux(sound.encode(frame))
             container.mux(sound.encode())
@@ -43,6 +46,10 @@ def write_world(root):
     for name, colour in COLOURS.items():
         pitch = None if name == 'grey' else 200 * (1 + list(COLOURS).index(name))
         write_clip(root / f'{name}.mp4', colour, pitch)
+    tone = (16384 * np.sin(2 * np.pi * 200 * np.arange(2 * RATE) / RATE)).astype(np.int16)
+    with wave.open(str(root / 'red.wav'), 'wb') as file:
+        file.setparams((1, 2, RATE, 0, 'NONE', ''))
+        file.writeframes(tone.tobytes())
     spoken = {name: dict(start=[0, 1], end=[1, 2], text=[f'here is {name}', 'is here']) for name in COLOURS}
     (root / 'narrations.json').write_text(json.dumps(spoken))
     write_table(root / 'classes.csv', ('index', 'mid', 'display_name'), (0, '/m/0', 'low'), (1, '/m/1', 'high'))
@@ -114,14 +121,3 @@ def shrink(cfg, root):
         cfg.param_scheduler = []
         cfg.default_hooks.checkpoint.interval = 1
     return cfg
-
-
-def dicts(value):
-    """Every dict in a config."""
-    if isinstance(value, dict):
-        yield value
-        for item in list(value.values()):
-            yield from dicts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from dicts(item)

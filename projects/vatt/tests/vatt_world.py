@@ -131,7 +131,9 @@ class Naive:
 
     def through(self, name, patches, places):
         """Lead patches with their places on the axes through an encoder; the vector of the aggregation token."""
-        tables = [self.weights[f'{name}.positions.tables.{axis}'] for axis in range(len(places[0]))] if places else []
+        tables = (
+            [self.weights[f'{name}.positions.pos_embed.{axis}'] for axis in range(len(places[0]))] if places else []
+        )
         tokens = [self.weights[f'{name}.agg_token']]
         for patch, place in zip(patches, places):
             position = sum(table[index] for table, index in zip(tables, place))

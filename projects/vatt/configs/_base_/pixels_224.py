@@ -9,6 +9,7 @@ from omnivl.datasets.transforms import (
     CenterCrop,
     CleanCaption,
     ColorContrast,
+    LoadAudio,
     LoadSoundtrack,
     LoadVideo,
     PackSample,
@@ -40,6 +41,7 @@ video_and_sound_pipeline = [
     dict(type=PackSample, beside=['audio']),
 ]
 video_test_pipeline = [load, *middle, *words, pack]
+audio_test_pipeline = [dict(type=LoadAudio, seconds=3.2, rate=48000), pack]
 video_classes_pipeline = [dict(load, random=True), *augment, pack]
 video_one_view_pipeline = [load, *middle, pack]
 video_4x3_pipeline = [dict(load, num_clips=4), shorter_side, dict(type=ThreeCrop, size=224), pack]

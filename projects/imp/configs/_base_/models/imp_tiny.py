@@ -2,7 +2,7 @@
 
 Patches are of 2 frames of 8 x 8 pixels, so that a picture has 64 tokens and a clip of 4 frames 128; the published ones,
 of 4 frames of 16 x 16, would leave 16. Sound is cut into 512 samples. One space for all modalities; the temperature
-begins at CLIP's, since from 0.2 nothing was learnt for half of the demo's steps.
+begins at CLIP's.
 """
 
 from mmengine.config import read_base

@@ -17,11 +17,10 @@ trunk = dict(
     bridge=dict(fine_width=512, coarse_width=256),
     temperature=0.07,
 )
-data_preprocessor = dict(type=CandidatePreprocessor, num_texts=5, mean=[0.5] * 3, std=[0.5] * 3)
 model = dict(
     type=VATTPretrain,
     trunk=trunk,
     video_audio_weight=1.0,
     video_text_weight=1.0,
-    data_preprocessor=data_preprocessor,
+    data_preprocessor=dict(type=CandidatePreprocessor, num_texts=5, mean=[0.5] * 3, std=[0.5] * 3),
 )
