@@ -25,6 +25,7 @@ from mmengine.registry import init_default_scope
 
 from omnivl.commands.errors import one_line_errors
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
+from omnivl.places import resolve_data_paths
 from omnivl.storage.lock import lock_folder
 from projects.video_star.cycle import CycleResult, Cycles, Settings
 from projects.video_star.labels import Question
@@ -40,6 +41,7 @@ def read_cycle_config(path: str, options: Mapping[str, Any] | None = None) -> Co
     if not Path(path).is_file():
         raise OmniVLFileNotFoundError(f'there is no config of cycles {path}; look at projects/video_star/cycles')
     cfg = Config.fromfile(path, format_python_code=False)
+    resolve_data_paths(cfg._cfg_dict)  # data/ is the data root, as in all configs
     cfg.merge_from_dict(dict(options or {}))
     missing = [key for key in ('generator', 'questions') if key not in cfg]
     if missing:

@@ -8,8 +8,10 @@ from star_world import COLORS, write_clip
 
 from omnivl.errors import OmniVLError
 from projects.video_star import study
+from projects.video_star.cycle import Settings
 from projects.video_star.demo_questions import ask, read_captions, write_questions
 from projects.video_star.generators import OmniVLAnswers, Prompt, Sample
+from projects.video_star.registry import GENERATORS, LABEL_READERS
 from projects.video_star.run import main, read_cycle_config, read_questions
 
 WORDS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *COLORS, 'a', 'circle', 'square', 'moving', 'left', 'near')
@@ -136,6 +138,20 @@ def test_the_config_of_the_demo_asks_two_kinds_and_holds_out_four(place, corpus)
     assert 'moving right' in held_out[0].verifiers[0]['classes']
     cfg.questions.action.update(first=1, count=1)
     assert len(read_questions(cfg, 'questions')) == 3
+
+
+@pytest.mark.parametrize('path', sorted(study.CYCLES.parent.glob('*.py')), ids=lambda path: path.stem)
+def test_every_config_of_cycles_is_whole(path, tmp_path):
+    """What it names is there, and takes the arguments; files are read, and models loaded, later."""
+    cfg = read_cycle_config(str(path))
+    cfg.dump(tmp_path / 'dumped.py')
+    assert read_cycle_config(str(tmp_path / 'dumped.py')).to_dict() == cfg.to_dict()
+    assert set(cfg.to_dict()) >= {'generator', 'questions', 'held_out', 'settings'}
+    GENERATORS.build(cfg.generator)
+    Settings(**cfg.settings)
+    for readers in (cfg.questions, cfg.held_out):
+        for reader in readers.values():
+            LABEL_READERS.build({key: value for key, value in reader.items() if key not in ('first', 'count')})
 
 
 def test_configs_of_cycles_that_are_none(tmp_path):

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 import yaml
 
-from omnivl.errors import OmniVLValueError
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 
 from ..verifiers import BoxOverlap, ClassSequence, Number, TimeRange, TimeStamp
 from ..verifiers.text import is_repetitive
@@ -98,6 +98,8 @@ def drawn_cases(rules: SimpleNamespace, count: int = 500) -> Iterator[Case]:
 
 def written_cases(rules: SimpleNamespace) -> Iterator[Case]:
     """Compare on the hand-written answers."""
+    if not TABLES.is_file():
+        raise OmniVLFileNotFoundError(f'{TABLES} is in a checkout only; run this from the root of one')
     tables = yaml.safe_load(TABLES.read_text(encoding='utf-8'))
     kinds: dict[str, tuple[Callable[..., Any], Callable[..., Any], Any]] = {
         'Number': (rules.extract_float, rules.abs_float, lambda options: Number(**{'tolerance': 0.1} | options)),
