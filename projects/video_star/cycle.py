@@ -155,7 +155,9 @@ class Cycles:
         folder = self.folder(number)
         merged = folder / 'provenance.jsonl'
         journal = Journal(folder, 'answers')
-        if not merged.is_file():
+        is_done = merged.is_file()
+        barrier()  # all have looked before anybody writes
+        if not is_done:
             if self.settings.keep == 'labels':
                 if is_main_process():
                     journal.append(
@@ -233,7 +235,9 @@ class Cycles:
         """Tune the pretrained model on what was kept, and return the weights."""
         folder = self.folder(number) / 'train'
         done = folder / 'weights.json'
-        if not done.is_file():
+        is_done = done.is_file()
+        barrier()
+        if not is_done:
             samples = [sample_of(row) for row in rows] + self._mixed_in(number)
             if not samples:
                 raise OmniVLValueError(

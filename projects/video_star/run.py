@@ -20,10 +20,11 @@ if __name__ == '__main__':
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmengine.config import Config, DictAction
-from mmengine.dist import init_dist, is_distributed, is_main_process
+from mmengine.dist import is_distributed, is_main_process
 from mmengine.registry import init_default_scope
 
 from omnivl.commands.errors import one_line_errors
+from omnivl.engine.distributed import init_process_group
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.places import resolve_data_paths
 from omnivl.storage.lock import lock_folder
@@ -33,6 +34,7 @@ from projects.video_star.page import write_page
 from projects.video_star.registry import GENERATORS, LABEL_READERS
 from projects.video_star.templates import Asker
 
+WAIT = 24 * 3600  # seconds that processes wait for the slowest, whose share of answers may be the longest
 KEYS = ('generator', 'questions', 'held_out', 'templates', 'verifiers', 'settings', 'out', 'custom_imports')
 
 
@@ -106,7 +108,7 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(words)
     with one_line_errors():
         if int(os.environ.get('WORLD_SIZE', '1')) > 1 and not is_distributed():
-            init_dist('pytorch')
+            init_process_group('pytorch', timeout=WAIT)
         cfg = read_cycle_config(arguments.config, arguments.cfg_options)
         out = Path(arguments.out or cfg.get('out') or f'work_dirs/{Path(arguments.config).stem}')
         out.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import is_distributed, is_main_process
+from mmengine.dist import barrier, is_distributed, is_main_process
 
 from omnivl.apis.loading import LoadedModel, load_model
 from omnivl.datasets.annotations import Record
@@ -134,6 +134,7 @@ class OmniVLAnswers:
                 for one in samples
             )  # fmt: skip
             write_records(file, ((VIDEO.name, record) for record in records))
+        barrier()
         loaders[0].dataset.annotations = dict(
             type='RecordList', ann_file=str(file.absolute()), visual_root='', modality=VIDEO.name
         )
@@ -150,6 +151,7 @@ class OmniVLAnswers:
             cfg.resume = 'auto'
         build_runner(cfg, None).train()
         self.loaded = None
+        barrier()  # the first process has saved
         return str(find_checkpoints(folder)[0])
 
 

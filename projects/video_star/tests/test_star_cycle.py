@@ -6,6 +6,7 @@ import pytest
 import star_world
 from star_world import COLORS, Parrot, calls, cycles
 
+from omnivl.engine.distributed import init_process_group
 from omnivl.errors import OmniVLError
 from projects.video_star.page import write_page
 from projects.video_star.records import Journal, read_instructions
@@ -108,6 +109,7 @@ def test_draws_depend_on_the_question_alone(tmp_path):
 
 
 def as_rank(folder, clips, held_out):
+    init_process_group('pytorch')
     run = cycles(folder, clips, held_out, out='both', cycles=2)
     list(run.run())
 
