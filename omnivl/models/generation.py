@@ -136,7 +136,7 @@ def nucleus(
     if not temperature > 0:
         raise OmniVLValueError(f'temperature must be above 0, got {temperature}; use greedy for the likeliest token')
     device = writing.start_ids.device
-    sources = list(generator) if isinstance(generator, Sequence) else [generator]
+    sources: Sequence[torch.Generator | None] = generator if isinstance(generator, Sequence) else [generator]
     if len(sources) not in (1, len(writing.start_ids)):
         raise OmniVLValueError(f'{len(sources)} generators for {len(writing.start_ids)} samples; give one, or one each')
     for one in sources:

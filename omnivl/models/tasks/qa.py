@@ -185,7 +185,7 @@ class AnsweringModel(TrunkModel):
         if method not in METHODS:
             raise OmniVLValueError(f'method must be one of {sorted(METHODS)}, got {method!r}')
         writing = self.begin(questions or self.read_questions(batch))
-        of_beam = dict(num_beams=num_beams, length_penalty=length_penalty) if method == 'beam' else {}
+        of_beam: dict[str, Any] = dict(num_beams=num_beams, length_penalty=length_penalty) if method == 'beam' else {}
         output = METHODS[method][0](writing, max_length, min_length, **of_beam, **sampling)
         return [(self.tokenizer.decode(ids), score) for ids, score in zip(output.ids, output.scores.tolist())]
 
