@@ -14,7 +14,7 @@ generator = dict(
     max_new_tokens=1024,
     dtype='bfloat16',
     lora=dict(r=128, lora_alpha=256, lora_dropout=0.05, target_modules=r'.*language_model.*\.(q|k|v|o)_proj'),
-    train=dict(lr=2e-4, epochs=1, batch_size=128, warmup=0.03),
+    train=dict(lr=2e-4, epochs=1, batch_size=128, warmup=0.03, recompute=True),
 )
 kinetics = dict(
     type='RecordLabels',

@@ -6,6 +6,7 @@ text with a place for a video and the frames of that video. Tuned as a whole, or
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,12 @@ class VideoLanguageModel:
         temperature: Of the draws (0.2 in Video-STaR).
         top_p: Share of the probability that is drawn from.
         max_new_tokens: Most tokens of an answer (1024 in Video-STaR).
-        dtype: Of the weights, as transformers takes it.
+        dtype: Of the weights, as transformers takes it. Where all are tuned they are float32 meanwhile, as small steps
+            would be lost in bfloat16.
         device: Where the model runs; None = a GPU for each process if there is one.
         lora: Options of peft's ``LoraConfig``; None = all weights are tuned.
-        train: Options of the training: ``lr, epochs, batch_size, warmup, weight_decay, save_every``.
+        train: Options of the training: ``lr, epochs, batch_size, warmup, weight_decay, save_every,
+            recompute``.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class VideoLanguageModel:
         self.lora = None if lora is None else dict(lora)
         self.training = Training(**dict(train or {}))
         self.model: Any = None
+        self.autocast: Any = nullcontext()
 
     @cached_property
     def processor(self) -> Any:
@@ -157,10 +161,16 @@ class VideoLanguageModel:
     def finetune(self, samples: Sequence[Sample], folder: Path, seed: int) -> str:
         """Tune the pretrained model on samples, each process on its share of a batch."""
         self.load(None)
+        dtype = self.model.dtype
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
         if self.lora is not None:
             peft = import_peft()
             torch.manual_seed(seed)  # of the adapter
             self.model = peft.get_peft_model(self.model, peft.LoraConfig(task_type='CAUSAL_LM', **self.lora))
+        else:
+            self.model.float()
+        if self.training.recompute:
+            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=dict(use_reentrant=False))
         weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         run = self.training.start(weights, len(samples))
         folder.mkdir(parents=True, exist_ok=True)
@@ -177,6 +187,8 @@ class VideoLanguageModel:
                 self.training.save(folder / STATE, run, self.model, step + 1)
         out = folder / 'model'
         if is_main_process():
+            if self.lora is None:
+                self.model.to(dtype)
             self.model.save_pretrained(out)
             self.processor.save_pretrained(out)
             (folder / STATE).unlink(missing_ok=True)
@@ -189,7 +201,8 @@ class VideoLanguageModel:
         own = batch[get_rank() :: get_world_size()]
         total = 0.0
         for sample in own:
-            loss = self.model(**self._example(sample)).loss / len(batch)
+            with self.autocast:
+                loss = self.model(**self._example(sample)).loss / len(batch)
             loss.backward()
             total += float(loss.detach())
         if is_distributed():
@@ -239,6 +252,7 @@ class Training:
         warmup: Share of the steps.
         weight_decay: Of AdamW.
         save_every: Updates after which the state is saved, to go on from.
+        recompute: Whether activations of layers are computed again in the backward pass.
     """
 
     def __init__(
@@ -249,6 +263,7 @@ class Training:
         warmup: float = 0.03,
         weight_decay: float = 0.0,
         save_every: int = 100,
+        recompute: bool = False,
     ) -> None:
         self.lr = lr
         self.epochs = epochs
@@ -256,6 +271,7 @@ class Training:
         self.warmup = warmup
         self.weight_decay = weight_decay
         self.save_every = save_every
+        self.recompute = recompute
 
     def steps(self, samples: int) -> int:
         """Return the number of updates."""

@@ -102,6 +102,17 @@ def test_a_training_that_was_killed_gives_the_same_weights(tmp_path, clips, vide
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
+def test_weights_of_bfloat16_take_small_steps(tmp_path, clips, video_llava):
+    """They are float32 while they are tuned, and bfloat16 again when they are saved."""
+    train = dict(lr=1e-4, batch_size=1, epochs=3, recompute=True)
+    model = generator(video_llava, dtype='bfloat16', train=train)
+    weights = model.finetune(samples_of(clips), tmp_path, seed=0)
+    before, after = (model._pretrained(path).state_dict() for path in (video_llava, weights))
+    assert {value.dtype for value in after.values()} == {torch.bfloat16}
+    changed = [(before[key] != after[key]).float().mean() for key in before if 'lm_head' in key]
+    assert min(changed) > 0
+
+
 def test_lora_tunes_an_adapter(tmp_path, clips, video_llava):
     if not HAS_PEFT:
         with pytest.raises(OmniVLError, match=r"LoRA needs peft, .*: pip install 'omnivl\[lora\]'"):
