@@ -44,8 +44,8 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 KINDS = ('action', 'color', 'shape', 'near')
 COLUMNS = ('seen', 'new', 'all', *KINDS)
-TUNING_STEPS = 180  # of an arm in all
-SEED_STEPS = 200
+TUNING_STEPS = 120  # of an arm in all
+SEED_STEPS = 150
 # A model of one step says nothing that a verifier keeps.
 SMOKE = dict(
     arms=('labels as answers', 'no verifier'), seed_clips=4, labelled=4, held_out=2, seed_steps=1, tuning_steps=3
@@ -125,8 +125,8 @@ def study(
     seeds: Sequence[int],
     arms: Sequence[str],
     seed_clips: int = 150,
-    labelled: int = 200,
-    held_out: int = 80,
+    labelled: int = 150,
+    held_out: int = 60,
     seed_steps: int = SEED_STEPS,
     tuning_steps: int = TUNING_STEPS,
     changes: Mapping[str, Any] | None = None,
