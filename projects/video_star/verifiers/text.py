@@ -11,6 +11,7 @@ from functools import lru_cache
 TOKEN = re.compile(r"\d+(?::\d\d)+|\d*\.?\d+|[a-z]+(?:'[a-z]+)?")
 COPIED = 4  # words in a row that stand in the question, too, are the question's
 LOOPED = 3  # times that a run of words may not follow itself
+LONGEST_RUN = 24  # words; what is longer is a sentence that stands there twice
 
 
 def _set(words: str) -> frozenset[str]:
@@ -112,7 +113,7 @@ def is_repetitive(text: str) -> bool:
     return any(
         words[start : start + size] * LOOPED == words[start : start + size * LOOPED]
         and any(word[0].isalpha() for word in words[start : start + size])
-        for size in range(1, len(words) // LOOPED + 1)
+        for size in range(1, min(LONGEST_RUN, len(words) // LOOPED) + 1)
         for start in range(len(words) - size * LOOPED + 1)
     )
 

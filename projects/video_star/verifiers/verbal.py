@@ -87,7 +87,8 @@ def find_label(clause: str, label: Sequence[str], in_order: bool) -> tuple[int, 
     """
     words = words_of(clause)
     stems = [stem(word) for word in words]
-    meaning = [place for place, one in enumerate(stems) if one in content(clause)]
+    kept = set(content(clause))
+    meaning = [place for place, one in enumerate(stems) if one in kept]
     for start in range(len(meaning)):
         window = meaning[start : start + len(label) + APART]
         found: list[int] = []
