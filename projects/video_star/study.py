@@ -45,7 +45,7 @@ ARMS: dict[str, dict[str, Any]] = {
 KINDS = ('action', 'color', 'shape', 'near')
 COLUMNS = ('seen', 'new', 'all', *KINDS)
 TUNING_STEPS = 120  # of an arm in all
-SEED_STEPS = 150
+SEED_STEPS = 400
 # A model of one step says nothing that a verifier keeps.
 SMOKE = dict(
     arms=('labels as answers', 'no verifier'), seed_clips=4, labelled=4, held_out=2, seed_steps=1, tuning_steps=3
