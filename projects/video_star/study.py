@@ -75,8 +75,8 @@ def run_arm(
     cfg = read_cycle_config(str(CYCLES))
     cfg.settings.update(ARMS[arm], seed=draw_seed(seed, 'draws'))
     measured = next((out / f'seed_{seed}').glob('*/cycle_0'), None)
-    if measured is not None:  # the first model is that of all arms
-        shutil.copytree(measured, folder / 'cycle_0', dirs_exist_ok=True)
+    if measured is not None and not (folder / 'cycle_0').is_dir():  # the first model is that of all arms
+        shutil.copytree(measured, folder / 'cycle_0')
     cfg.generator.steps = tuning_steps // cfg.settings.cycles
     cfg.generator.weights = str(weights)
     cfg.generator.config = str(ANSWERS)

@@ -102,10 +102,12 @@ def test_omnivl_answers_and_is_tuned(place, corpus):
 def test_the_study_and_the_command(place, capsys, monkeypatch):
     """Two arms of the study; then the command goes on with the folder of one of them, and has nothing left to do."""
     monkeypatch.setitem(study.ARMS, 'no verifier', dict(cycles=1, keep='all'))
-    text = study.study(
-        place / 'study', [0], ('labels as answers', 'no verifier'), seed_clips=2, labelled=2, held_out=1, seed_steps=1,
-        tuning_steps=3, changes=CHANGES,
-    )  # fmt: skip
+    sizes = dict(seed_clips=2, labelled=2, held_out=1, seed_steps=1, tuning_steps=3, changes=CHANGES)
+    arms = ('labels as answers', 'no verifier')
+    text = study.study(place / 'study', [0], arms, **sizes)
+    made = {path: path.stat().st_mtime_ns for path in (place / 'study').rglob('*.jsonl')}
+    assert study.study(place / 'study', [0], arms, **sizes) == text
+    assert {path: path.stat().st_mtime_ns for path in (place / 'study').rglob('*.jsonl')} == made
     lines = text.splitlines()
     assert lines[0] == '| | seen | new | all | action | color | shape | near |'
     assert [line.split(' | ')[0] for line in lines[2:5]] == [
