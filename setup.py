@@ -14,6 +14,8 @@ VERSION = re.search(r"__version__ = '(.+)'", (ROOT / 'omnivl/version.py').read_t
 CAPTION = ['pycocoevalcap>=1.2']
 # The files of Flowers-102.
 MATLAB = ['scipy>=1.10']
+# Tuning video language models of transformers by LoRA; not in `all`, as it brings accelerate along.
+LORA = ['peft>=0.13']
 # The tables of img2dataset.
 PARQUET = ['pyarrow>=15.0']
 # Images and videos at s3://, zip://...::https:// and so on; http:// and https:// alone need nothing.
@@ -95,6 +97,7 @@ setup(
         'caption': CAPTION,
         'demo': DEMO,
         'docs': DOCS,
+        'lora': LORA,
         'matlab': MATLAB,
         'onnx': ONNX,
         'parquet': PARQUET,

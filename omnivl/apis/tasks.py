@@ -37,19 +37,14 @@ def captioning(model: Writes, protocol: CaptionEvaluation, method: str) -> Work:
     options = protocol.methods[method]
     seed = options.get('seed', 0) if method == 'nucleus' else None
 
-    def write(tokens: torch.Tensor) -> list[Answer]:
-        drawn = {} if seed is None else {method: torch.Generator(tokens.device).manual_seed(seed)}
-        lengths = protocol.max_length, protocol.min_length
-        written = write_texts(model, tokens, {method: options}, protocol.prompt, *lengths, drawn)
-        return [dict(caption=caption, score=score) for caption, score in written[method]]
-
     def work(batch: VLBatch) -> list[Answer]:
         """Write the caption of each visual of a batch."""
         tokens = model.encode(batch).tokens
-        if seed is None:
-            return write(tokens)
         # Each visual draws from the seed anew: what it gets must not depend on its neighbours in the batch.
-        return [write(one)[0] for one in tokens.split(1)]
+        drawn = {} if seed is None else {method: [torch.Generator(tokens.device).manual_seed(seed) for _ in tokens]}
+        lengths = protocol.max_length, protocol.min_length
+        written = write_texts(model, tokens, {method: options}, protocol.prompt, *lengths, drawn)
+        return [dict(caption=caption, score=score) for caption, score in written[method]]
 
     return work
 

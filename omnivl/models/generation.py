@@ -19,7 +19,7 @@ Two rules of beam search, whose ``lengths`` names them, divide the sum of a sequ
   BLIP's figures were made.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -117,7 +117,7 @@ def nucleus(
     top_p: float = 1.0,
     top_k: int | None = None,
     temperature: float = 1.0,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
 ) -> GenerationOutput:
     """Draw each token from the smallest set of likeliest tokens that holds ``top_p`` of the probability, or ``top_k``.
 
@@ -126,7 +126,8 @@ def nucleus(
 
     ``top_p`` is in (0, 1], 1 draws from the whole softmax; ``top_k`` is the most tokens of the set, None = any number
     (with ``top_p`` 1 it is top-k sampling); ``temperature``, above 0, divides the logits before it;
-    ``generator``, on the device of the logits, is the source of the draws (None = torch's own). See also ``Limits``.
+    ``generator``, on the device of the logits, is the source of the draws (None = torch's own); with one for each
+    sample what a sample gets does not depend on the others. See also ``Limits``.
     """
     if not 0 < top_p <= 1:
         raise OmniVLValueError(f'top_p must be in (0, 1] (1 draws from the whole softmax), got {top_p}')
@@ -135,11 +136,15 @@ def nucleus(
     if not temperature > 0:
         raise OmniVLValueError(f'temperature must be above 0, got {temperature}; use greedy for the likeliest token')
     device = writing.start_ids.device
-    if generator is not None and generator.device.type != device.type:
-        raise OmniVLValueError(
-            f'the generator is on {generator.device}, the prompt on {device}; '
-            f'make it with torch.Generator(device={device.type!r})'
-        )
+    sources: Sequence[torch.Generator | None] = generator if isinstance(generator, Sequence) else [generator]
+    if len(sources) not in (1, len(writing.start_ids)):
+        raise OmniVLValueError(f'{len(sources)} generators for {len(writing.start_ids)} samples; give one, or one each')
+    for one in sources:
+        if one is not None and one.device.type != device.type:
+            raise OmniVLValueError(
+                f'the generator is on {one.device}, the prompt on {device}; '
+                f'make it with torch.Generator(device={device.type!r})'
+            )
 
     def draw(log_probs: Tensor) -> Tensor:
         """Draw one token for each row from its nucleus."""
@@ -151,7 +156,8 @@ def nucleus(
             drop[:, top_k:] = True
         if top_p < 1 or top_k is not None:
             probabilities = probabilities.masked_fill(drop.scatter(1, order, drop), 0.0)
-        return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
+        parts = probabilities.split(len(probabilities) // len(sources))
+        return torch.cat([torch.multinomial(part, 1, generator=one) for part, one in zip(parts, sources)]).squeeze(1)
 
     return _single_path(writing, Limits(max_length, min_length, repetition_penalty), draw)
 

@@ -1,6 +1,6 @@
 """Writing texts about visuals with any model that can, by the searches of ``generation.py``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ def write_texts(
     prompt: str | None = None,
     max_length: int = 20,
     min_length: int = 0,
-    generators: Mapping[str, torch.Generator] | None = None,
+    generators: Mapping[str, torch.Generator | Sequence[torch.Generator]] | None = None,
 ) -> dict[str, list[tuple[str, float]]]:
     """Write a text about each visual with each method; keys and values of the visuals are made once.
 
@@ -35,7 +35,7 @@ def write_texts(
         prompt: Words that texts begin with; given, not generated, and not part of the result. None = the model's own.
         max_length: Most tokens to generate, the closing one included.
         min_length: Tokens before a text may end.
-        generators: Source of the draws, by method.
+        generators: Source of the draws, by method; one, or one for each visual.
 
     Returns:
         Method -> the B texts, each with its score, see ``GenerationOutput``.

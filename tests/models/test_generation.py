@@ -293,6 +293,19 @@ def test_nucleus_is_seeded():
     assert draws[0] == draws[1] != draws[2]
 
 
+def test_a_sample_with_a_generator_of_its_own_does_not_depend_on_its_batch():
+    model, prompt = HashedLM(40), prompts(6, 40)
+
+    def drawn(rows):
+        generators = [torch.Generator().manual_seed(row) for row in rows]
+        return run(nucleus, model, prompt[rows], max_length=8, top_p=0.9, generator=generators).ids
+
+    together = drawn(list(range(6)))
+    assert [drawn([row])[0] for row in range(6)] == together
+    with pytest.raises(ValueError, match='2 generators for 6 samples; give one, or one each'):
+        run(nucleus, model, prompt, max_length=2, generator=[torch.Generator()] * 2)
+
+
 def test_nucleus_of_everything_samples_from_the_softmax():
     model = HashedLM(6, scale=1.0)
     prompt = torch.full((40_000, 1), 2)

@@ -206,6 +206,19 @@ def test_greedy_takes_the_likeliest_piece(model, random_batch):
     assert [text for text, _ in written] == [model.tokenizer.decode(row) for row in ids[:, 1:]]
 
 
+def test_answers_are_drawn_by_temperature_and_top_p(model, random_batch):
+    batch = random_batch()
+
+    def drawn(seed, **options):
+        generators = [torch.Generator().manual_seed(seed + row) for row in range(4)]
+        written = model.generate_answers(batch, 'nucleus', max_length=6, generator=generators, **options)
+        return [text for text, _ in written]
+
+    greedy = [text for text, _ in model.generate_answers(batch, 'greedy', max_length=6)]
+    assert drawn(0, temperature=1e-4) == drawn(0, top_p=1e-6) == greedy
+    assert drawn(0) == drawn(0) != drawn(7)
+
+
 def test_a_long_free_answer_wins_only_if_it_may(tiny_model, random_batch):
     batch = random_batch()
     model = tiny_model(
@@ -227,8 +240,8 @@ def test_messages(tiny_model, tiny_config, random_batch):
     batch = random_batch()
     with pytest.raises(ValueError, match='training needs answers: is the file a test set'):
         model.loss(batch)
-    with pytest.raises(ValueError, match=r"method must be one of .*got 'nucleus'"):
-        model.generate_answers(batch, 'nucleus')
+    with pytest.raises(ValueError, match=r"method must be one of .*got 'magic'"):
+        model.generate_answers(batch, 'magic')
     with pytest.raises(ValueError, match='ranking needs answers and a k of at least 1, got 0 answers and k=128'):
         model.rank_answers(batch, [])
     batch.text_ids = None

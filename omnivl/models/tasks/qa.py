@@ -17,14 +17,14 @@ from omnivl.structures import VLBatch, VLDataSample
 
 from ..data_preprocessor import pad_text
 from ..decoders.generation import Cache
-from ..generation import Writing, beam_search, greedy
+from ..generation import Writing
 from ..interfaces import TextTokenizer
 from ..layers.attention import KeyValue
 from ..losses import TextPrediction, answer_log_likelihoods
 from ..omnivl import reorder_cache, shift_for_writing
+from ..writing import METHODS
 from .base import ModelOptions, TrainingStep, TrunkModel
 
-METHODS = ('beam', 'greedy')
 # What the names of weights begin with: of pretraining's decoder, and of the one that answers.
 GENERATION, ANSWERS = 'trunk.generation_decoder.', 'answer_decoder.'
 
@@ -162,17 +162,19 @@ class AnsweringModel(TrunkModel):
         max_length: int = 10,
         min_length: int = 0,
         questions: Any = None,
+        **sampling: Any,
     ) -> list[tuple[str, float]]:
         """Write an answer to each question.
 
         Args:
             batch: Visuals and questions.
-            method: ``'beam'`` or ``'greedy'``.
+            method: ``'beam'``, ``'greedy'`` or ``'nucleus'``.
             num_beams: Of beam search (3 in BLIP).
             length_penalty: Of beam search, see ``beam_search``.
             max_length: Most tokens, the closing one included (in BLIP 10 with [DEC], so 9).
             min_length: Tokens before the answer may end (in BLIP 1 with [DEC], so 0).
             questions: As for ``rank_answers``.
+            **sampling: Options of ``nucleus``: ``top_p, top_k, temperature, generator``.
 
         Returns:
             The answer to each question and its score, see ``GenerationOutput``.
@@ -181,12 +183,10 @@ class AnsweringModel(TrunkModel):
             OmniVLValueError: There is no such method, or a length is out of its range.
         """
         if method not in METHODS:
-            raise OmniVLValueError(f'method must be one of {METHODS}, got {method!r}')
+            raise OmniVLValueError(f'method must be one of {sorted(METHODS)}, got {method!r}')
         writing = self.begin(questions or self.read_questions(batch))
-        if method == 'beam':
-            output = beam_search(writing, max_length, min_length, num_beams=num_beams, length_penalty=length_penalty)
-        else:
-            output = greedy(writing, max_length, min_length)
+        of_beam: dict[str, Any] = dict(num_beams=num_beams, length_penalty=length_penalty) if method == 'beam' else {}
+        output = METHODS[method][0](writing, max_length, min_length, **of_beam, **sampling)
         return [(self.tokenizer.decode(ids), score) for ids, score in zip(output.ids, output.scores.tolist())]
 
     def begin_answering(self, visual_tokens: Tensor, text_ids: Tensor, text_mask: Tensor) -> Writing:
