@@ -73,7 +73,7 @@ def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None, packed: T
     if packed is not None and can_use_onednn(values, weight):
         return _onednn_linear(values, packed, bias)
     if keeps_less() and on_cpu(values) and not torch.is_autocast_enabled('cpu'):
-        return _After.apply(partial(F.linear, weight=weight, bias=bias), _as_it_is, values, weight, bias)
+        return _After.apply(partial(F.linear, weight=weight, bias=bias), _AS_IT_IS, values, weight, bias)
     return F.linear(values, weight, bias)
 
 
@@ -122,6 +122,7 @@ class Linear(nn.Linear):
 
 
 _keeps_less = ContextVar('keeps_less', default=True)
+_AS_IT_IS = nn.Identity()
 
 
 def keeps_less() -> bool:
@@ -139,10 +140,6 @@ def keeping_all() -> Iterator[None]:
         _keeps_less.reset(token)
 
 
-def _as_it_is(values: Tensor) -> Tensor:
-    return values
-
-
 class _After(torch.autograd.Function):
     """See ``Linear.after``.
 
@@ -152,13 +149,7 @@ class _After(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        context: Any,
-        layer: Callable[[Tensor], Tensor],
-        function: Callable,
-        values: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        *trained: Tensor,
+        context: Any, layer: Any, function: Callable, values: Tensor, weight: Tensor, bias: Tensor, *trained: Tensor
     ) -> Tensor:
         """Map float (..., J) to float (..., O), keeping ``values`` and what is trained alone."""
         device = values.device.type
