@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from omnivl.models.data_preprocessor import VLDataPreprocessor
 from omnivl.models.encoders import TextEncoder
-from omnivl.models.layers import CrossAttentionBlock, SpaceTimeBlock, attention, recompute
+from omnivl.models.layers import CrossAttentionBlock, SelfAttention, SpaceTimeBlock, attention, recompute
 from omnivl.models.layers.blocks import quick_gelu
 from omnivl.models.layers.linear import Linear
 from omnivl.models.layers.recompute import run_block
@@ -61,7 +61,7 @@ def same(found, expected, tolerance=1e-6):
 def device_kind(request, monkeypatch):
     """Attend visual by visual, as on a CPU, or with copies that are made again, as on a GPU."""
     if request.param == 'a GPU':
-        monkeypatch.setattr(attention, 'can_loop', lambda tokens: False)
+        monkeypatch.setattr(attention, 'on_cpu', lambda tokens: False)
 
 
 @pytest.mark.usefixtures('device_kind')
@@ -84,7 +84,7 @@ def test_pairs_look_at_their_visual_as_with_a_copy_of_it(masked):
 
 def test_dropout_of_attention_weights_is_drawn_once(monkeypatch):
     """Of copies that are made again in the backward pass: the gradient is that of what was computed."""
-    monkeypatch.setattr(attention, 'can_loop', lambda tokens: False)
+    monkeypatch.setattr(attention, 'on_cpu', lambda tokens: False)
     key, value = torch.randn(2, 3, 7, 4, requires_grad=True), torch.randn(2, 3, 7, 4, requires_grad=True)
     block = CrossAttentionBlock(WIDTH, 8, HEADS, dropout=0.5).train()
     tokens, index = torch.randn(3, 2, WIDTH), torch.tensor([1, 0, 1])
@@ -210,6 +210,16 @@ def test_what_a_linear_layer_is_given_is_made_again(function, mixed):
         gradients.append(torch.autograd.grad((result * weights).sum(), trained))
     assert same(*gradients, 2e-2 if mixed else 1e-6)
     assert kept <= values.nbytes + sum(one.nbytes for one in trained[1:])
+
+
+def test_attention_over_few_tokens_is_made_again():
+    attention, tokens, gradients, kept = SelfAttention(WIDTH, HEADS), torch.randn(50, 2, WIDTH), [], []
+    for brief in (False, True):
+        held, (found, _) = kept_for_backward(lambda brief=brief: attention(tokens, brief=brief))
+        kept.append(held)
+        gradients.append([found, *torch.autograd.grad(found.square().sum(), list(attention.parameters()))])
+    assert same(*gradients, 1e-5)
+    assert kept[0] - kept[1] >= tokens.nbytes
 
 
 def test_frozen_parts_of_what_is_made_again_get_no_gradient():

@@ -7,7 +7,7 @@ import torch
 from transformers import BertConfig, BertForPreTraining, BertModel
 
 from omnivl.models.decoders import AlignmentDecoder, GenerationDecoder
-from omnivl.models.encoders import TextEncoder
+from omnivl.models.encoders import TextEncoder, text
 from omnivl.weights import BERTReader, load_weights
 
 SMALL = dict(width=32, depth=3, num_heads=4, max_length=40)
@@ -60,6 +60,21 @@ def test_text_encoder_is_hugging_faces_bert(size, seed, tmp_path):
     assert (got.tokens - expected)[mask].abs().max() <= 2e-5
     assert report.left == []
     assert all('pooler' in key for key in report.unused)
+
+
+@pytest.mark.parametrize('head', [False, True])
+def test_gradients_of_words_are_dense_and_the_same_however_they_are_added(head, monkeypatch):
+    torch.manual_seed(0)
+    decoder, found = GenerationDecoder(62, visual_width=16, dropout=0.0, **SMALL), []
+    words, (ids, _) = decoder.embeddings.word.weight, padded_texts(60, [12, 7, 3])
+    for sparse in (True, False):
+        monkeypatch.setattr(text, 'on_cpu', lambda tokens, sparse=sparse: sparse)
+        tokens = decoder.embeddings(ids)
+        (decoder.to_logits(tokens) if head else tokens).square().sum().backward()
+        decoder.embeddings(ids).sum().backward()  # on top
+        found.append(words.grad)
+        words.grad = None
+    assert torch.allclose(*found, atol=1e-5) and found[0].layout is torch.strided
 
 
 @pytest.mark.parametrize('checkpointing', [False, True])

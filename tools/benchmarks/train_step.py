@@ -20,7 +20,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from omnivl.models import OmniVLPretrain
 from omnivl.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -166,6 +165,8 @@ def timed(function: Callable[[], None], device: str) -> float:
 
 def count_flops(function: Callable[[], None]) -> int:
     """Floating-point operations of one call (matrix products, convolutions, attention)."""
+    from torch.utils.flop_counter import FlopCounterMode  # reads Triton, which is 70 MB
+
     with FlopCounterMode(display=False) as counter:
         function()
     return counter.get_total_flops()

@@ -12,7 +12,7 @@ from omnivl.registry import MODELS
 from omnivl.structures import TextFeatures
 
 from ..layers import TransformerLayer
-from ..layers.linear import Linear, linear
+from ..layers.linear import Linear, linear, on_cpu
 from ..layers.recompute import Recompute, check_recompute, run_block, run_layers
 
 
@@ -34,6 +34,7 @@ class TextEmbeddings(nn.Module):
     ) -> None:
         super().__init__()
         self.word = nn.Embedding(vocab_size, width, padding_idx=0)
+        self.word.weight.register_post_accumulate_grad_hook(_make_dense)
         self.position = nn.Embedding(max_length, width)
         self.norm = nn.LayerNorm(width, eps=eps)
         self.dropout = nn.Dropout(dropout)
@@ -57,7 +58,15 @@ class TextEmbeddings(nn.Module):
                 f'a text of {end} word pieces is longer than the {self.position.num_embeddings} positions of the model '
                 '(shorten it by TokenizeText.max_length, or set max_length of the text model)'
             )
-        return self.dropout(self.norm(self.word(token_ids) + self.position.weight[offset:end]))
+        # As rows, gradients of the few words of a batch are added to that of the language head in no time; zeros for
+        # all other words of each text model would take a CPU longer than a layer.
+        words = F.embedding(token_ids, self.word.weight, self.word.padding_idx, sparse=on_cpu(token_ids))
+        return self.dropout(self.norm(words + self.position.weight[offset:end]))
+
+
+def _make_dense(weight: Tensor) -> None:
+    if weight.grad is not None and weight.grad.is_sparse:  # where no language head had its part in the step
+        weight.grad = weight.grad.to_dense()
 
 
 def init_bert(module: nn.Module, std: float = 0.02) -> None:

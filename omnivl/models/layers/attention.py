@@ -1,5 +1,7 @@
 """Self- and cross-attention, shared by the visual encoder, the text encoder and both decoders."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from omnivl.errors import OmniVLValueError
 
-from .linear import Linear, keeps_less
+from .linear import Linear, keeps_less, on_cpu
 
 KeyValue = tuple[Tensor, Tensor]
 
@@ -35,6 +37,7 @@ class SelfAttention(nn.Module):
         self.head_width = check_heads(width, num_heads)
         self.num_heads = num_heads
         self.dropout = dropout
+        self.qk_norm = qk_norm
         self.qkv = Linear(width, 3 * width)
         self.proj = Linear(width, width)
         self.norm_query = nn.LayerNorm(self.head_width, eps=1e-6) if qk_norm else nn.Identity()
@@ -47,6 +50,7 @@ class SelfAttention(nn.Module):
         causal: bool = False,
         past: KeyValue | None = None,
         norm: nn.Module | None = None,
+        brief: bool = False,
     ) -> tuple[Tensor, KeyValue]:
         """Attend within each sequence.
 
@@ -56,13 +60,16 @@ class SelfAttention(nn.Module):
             causal: Token i sees tokens 0..i only (and all of ``past``).
             past: Keys and values of the tokens before these, each (N, h, L_past, d).
             norm: What the tokens go through first; its output is not kept, see ``Linear.after``.
+            brief: Whether sequences are so short that attention is little work, too, and is made again like that.
 
         Returns:
             The result, float (N, L, D), and the keys and values of all tokens so far, each (N, h, L_past + L, d).
         """
         length = tokens.shape[-2]
-        qkv = self.qkv(tokens) if norm is None else self.qkv.after(norm, tokens)
-        query, key, value = split_heads(qkv.flatten(0, -3), 3, self.num_heads)
+        qkv = (self.qkv(tokens) if norm is None else self.qkv.after(norm, tokens)).flatten(0, -3)
+        query, key, value = split_heads(qkv, 3, self.num_heads)
+        if brief and mask is None and past is None and not (causal or self.dropout or self.qk_norm):
+            return self.proj.after(partial(_attend, num_heads=self.num_heads), qkv), (key, value)
         query, key = self.norm_query(query), self.norm_key(key)
         if past is not None:
             key = torch.cat([past[0], key], dim=2)
@@ -153,8 +160,9 @@ class CrossAttention(nn.Module):
         if visual_index is None and count % visuals:
             raise OmniVLValueError(f'{count} texts cannot be grouped evenly over {visuals} visuals; give visual_index')
         rate = self.dropout if self.training else 0.0
-        # On a CPU copies of keys and values take longer than the rest, and dropout keeps attention from being fused.
-        if (visual_index is not None or rate) and can_loop(tokens):
+        # On a CPU copies of keys and values take longer than the rest, and dropout keeps attention from being fused; a
+        # GPU would be waited for.
+        if (visual_index is not None or rate) and on_cpu(tokens):
             arguments = self.query(tokens), key_value, visual_index, key_mask, rate
             if rate and keeps_less():
                 return self.proj(checkpoint(self._visual_by_visual, *arguments, use_reentrant=False))
@@ -216,6 +224,12 @@ class CrossAttention(nn.Module):
         return attended if order is None else attended.index_select(0, order.argsort())
 
 
+def _attend(joined: Tensor, num_heads: int) -> Tensor:
+    """Attend with queries, keys and values as one projection makes them: float (N, L, 3 * D) to (N, L, D)."""
+    attended = F.scaled_dot_product_attention(*split_heads(joined, 3, num_heads))
+    return attended.transpose(1, 2).flatten(2)
+
+
 def split_heads(joined: Tensor, parts: int, num_heads: int) -> tuple[Tensor, ...]:
     """Split what one projection makes, float (N, L, parts * D), into its parts by heads, each (N, h, L, d).
 
@@ -224,14 +238,6 @@ def split_heads(joined: Tensor, parts: int, num_heads: int) -> tuple[Tensor, ...
     batch, length, _ = joined.shape
     split = joined.view(batch, length, parts, num_heads, -1).unbind(2)
     return tuple(part.transpose(1, 2) for part in split)
-
-
-def can_loop(tokens: Tensor) -> bool:
-    """Tell whether the number of texts of each visual can be read: of real tensors on a CPU, that no compiler traces.
-
-    On a GPU that would wait for the device.
-    """
-    return type(tokens) is Tensor and tokens.device.type == 'cpu' and not torch.compiler.is_compiling()
 
 
 def _look_up(
@@ -259,7 +265,7 @@ def _look_up(
         key, value = key.index_select(0, visual_index), value.index_select(0, visual_index)
         key_mask = None if key_mask is None else key_mask.index_select(0, visual_index)
     mask = None if key_mask is None else key_mask[:, None, None]  # (B, 1, 1, S)
-    if not (rate and can_loop(query)):
+    if not (rate and on_cpu(query)):
         return F.scaled_dot_product_attention(query, key, value, mask, rate)
     # The same, where PyTorch would make, and keep for the backward pass, a scaled copy of the keys.
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)

@@ -125,7 +125,7 @@ class SpaceTimeBlock(Block):
         """Attend over the frames at each patch position; zeros for [CLS]. float (B, T, 1 + P, D) -> the same."""
         batch, time, _, width = tokens.shape
         patches = tokens[:, :, 1:].transpose(1, 2)  # (B, P, T, D)
-        attended, _ = self.attention_time(patches, norm=self.norm_time)
+        attended, _ = self.attention_time(patches, norm=self.norm_time, brief=True)
         attended = attended.view(batch, -1, time, width).transpose(1, 2)
         return F.pad(attended, (0, 0, 1, 0))  # (B, T, 1 + P, D)
 

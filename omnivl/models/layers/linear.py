@@ -11,13 +11,12 @@ gains, ``tools/benchmarks/generation.py`` shows with and without (``--plain``).
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.flop_counter import register_flop_formula
 
 # Of the weight; below it (512 x 512) there is little to gain.
 MIN_ELEMENTS = 2**18
@@ -39,15 +38,6 @@ def onednn_works() -> bool:
 
 def _onednn_linear(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(values, weight, bias, 'none', [], '')
-
-
-def _linear_flops(values: torch.Size, weight: torch.Size, *_: object, **__: object) -> int:
-    """Count for ``FlopCounterMode``, which knows PyTorch's usual way only."""
-    return 2 * values.numel() * weight[0]
-
-
-if hasattr(torch.ops.mkldnn, '_linear_pointwise'):
-    register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_linear_flops)
 
 
 def can_use_onednn(values: Tensor, weight: Tensor) -> bool:
@@ -82,7 +72,14 @@ def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None, packed: T
     """
     if packed is not None and can_use_onednn(values, weight):
         return _onednn_linear(values, packed, bias)
+    if keeps_less() and on_cpu(values) and not torch.is_autocast_enabled('cpu'):
+        return _After.apply(partial(F.linear, weight=weight, bias=bias), _AS_IT_IS, values, weight, bias)
     return F.linear(values, weight, bias)
+
+
+def on_cpu(values: Tensor) -> bool:
+    """Tell whether a tensor is a real one on a CPU, that no compiler traces, so that its numbers can be read."""
+    return type(values) is Tensor and values.device.type == 'cpu' and not torch.compiler.is_compiling()
 
 
 def pack(weight: Tensor, rows: int = 16) -> Tensor | None:
@@ -125,6 +122,7 @@ class Linear(nn.Linear):
 
 
 _keeps_less = ContextVar('keeps_less', default=True)
+_AS_IT_IS = nn.Identity()
 
 
 def keeps_less() -> bool:
@@ -143,11 +141,15 @@ def keeping_all() -> Iterator[None]:
 
 
 class _After(torch.autograd.Function):
-    """See ``Linear.after``."""
+    """See ``Linear.after``.
+
+    To the gradient of a weight that this makes those of its other uses are added in place: shared layers have three,
+    and PyTorch's own would take a new tensor for the first sum, whose pages take a CPU longer than the sum.
+    """
 
     @staticmethod
     def forward(
-        context: Any, layer: Linear, function: Callable, values: Tensor, weight: Tensor, bias: Tensor, *trained: Tensor
+        context: Any, layer: Any, function: Callable, values: Tensor, weight: Tensor, bias: Tensor, *trained: Tensor
     ) -> Tensor:
         """Map float (..., J) to float (..., O), keeping ``values`` and what is trained alone."""
         device = values.device.type
@@ -167,8 +169,8 @@ class _After(torch.autograd.Function):
                 source = values.detach().requires_grad_(wanted[2])
                 # Not by __call__: a hook of a module may ask for a whole backward pass, which this is not.
                 made = getattr(context.function, 'forward', context.function)(source)
-            rows = gradient.flatten(0, -2)
-            of_weight = rows.T @ made.detach().flatten(0, -2) if wanted[3] else None
+            rows = gradient.reshape(-1, gradient.shape[-1])
+            of_weight = rows.T @ made.detach().reshape(-1, made.shape[-1]) if wanted[3] else None
             of_bias = rows.sum(0) if wanted[4] else None
             inner = [one for one, needed in zip((source, *trained), (wanted[2], *wanted[5:])) if needed]
             found = iter(torch.autograd.grad(made, inner, (gradient @ weight).to(made.dtype)) if inner else ())
