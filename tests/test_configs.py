@@ -148,6 +148,8 @@ def test_model_and_data_share_their_tokenizer_and_resolution(path):
             for name in {'RandomResizedCrop', 'Resize', 'CenterCrop'} & steps.keys():
                 made_for = cfg.model.trunk.visual_encoder.get('image_size', 64)
                 assert steps[name].size in (made_for if isinstance(made_for, list | tuple) else [made_for])
+                for load in {'LoadImage', 'LoadVideo'} & steps.keys():
+                    assert (steps[load].get('short_side') or steps[name].size) >= steps[name].size, 'pixels are made up'
             if 'LoadVideo' in steps and 'num_frames' in cfg.model.trunk.visual_encoder:
                 assert steps['LoadVideo'].num_frames == cfg.model.trunk.visual_encoder.num_frames
             if 'CleanQuestion' in steps:
