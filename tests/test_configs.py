@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from PIL import Image
 
+from omnivl.apis.loading import read_protocols
 from omnivl.datasets.transforms import PackSample, TokenizeText
 from omnivl.engine import check_config, read_config
 from omnivl.engine.config import share_tokenizer
@@ -136,6 +137,8 @@ def test_config_is_whole(path, tmp_path):
 @pytest.mark.parametrize('path', CONFIGS, ids=names(CONFIGS))
 def test_model_and_data_share_their_tokenizer_and_resolution(path):
     cfg = read_config(path)
+    if cfg.get('test_dataloader'):
+        assert read_protocols(cfg)[0]  # what the inferencer works with can be built
     for loader in loaders(cfg):
         for source in loader.dataset.get('datasets', [loader.dataset]):
             steps = {getattr(step.type, '__name__', str(step.type)).split('.')[-1]: step for step in source.pipeline}
