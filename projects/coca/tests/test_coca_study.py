@@ -101,7 +101,7 @@ def test_the_cost_is_of_equal_encoders_and_batches(monkeypatch):
 
 
 def test_the_comparison_leaves_out_captions_where_open_clip_cannot_write(monkeypatch, capsys):
-    """As with transformers 5: open_clip can be read, and says of its ways to write that there is none."""
+    """As with transformers 4.57 and later: open_clip can be read, and says of its ways to write that there is none."""
     open_clip, coca_model = ModuleType('open_clip'), ModuleType('open_clip.coca_model')
     open_clip.coca_model, open_clip.get_model_config = coca_model, lambda name: {}
     coca_model.GENERATION_TYPES, coca_model.CoCa = dict(top_k=None), None
@@ -116,7 +116,7 @@ def test_the_comparison_leaves_out_captions_where_open_clip_cannot_write(monkeyp
     monkeypatch.setattr(compare, 'compare_tokens', lambda folder: '4 of 4 equal')
     monkeypatch.setattr(compare, 'compare_numbers', lambda *_: {'logits': 1e-6, 'text embedding': 1e-7})
     assert compare.check('base')
-    assert 'captions: not compared, open_clip needs transformers<5' in capsys.readouterr().out
+    assert 'captions: not compared, open_clip needs transformers<4.57' in capsys.readouterr().out
     coca_model.GENERATION_TYPES = dict(top_k=object)
     monkeypatch.setattr(compare, 'compare_captions', lambda *_: {'greedy captions': '3 of 4 equal, of 5 tokens'})
     assert not compare.check('base')

@@ -1,13 +1,13 @@
 """Hold our CoCa beside open_clip's: equal numbers on shared random weights, and the cost of a training step.
 
-    pip install open_clip_torch 'transformers<5'
+    pip install open_clip_torch 'transformers<4.57'
     python -m projects.coca.tools.compare
     python -m projects.coca.tools.compare --cost --sizes base --batch 8
 
 The weights go through a folder as open_clip pushes it to the hub, and our reader of it. open_clip's beam search adds up
 raw logits and takes the start for a token when it divides by the length; ours is compared with what it finds with
-log-probabilities, ranked by their sum. It writes nothing with transformers 5 and later, which have not the search it
-uses: captions are left out there. Exit status 1 if embeddings differ by more than 2e-5, logits or losses by more than
+log-probabilities, ranked by their sum. It writes nothing with transformers 4.57 and later, which do not give it the
+search: captions are left out there. Exit status 1 if embeddings differ by more than 2e-5, logits or losses by more than
 1e-4, or captions or tokens at all.
 """
 
@@ -329,7 +329,7 @@ def check(name: str) -> bool:
         ours = make_ours(theirs, config, Path(folder))
         counts = {'tokens': compare_tokens(Path(folder))}
     if coca_model.GENERATION_TYPES['top_k'] is None:  # so says open_clip that it cannot write
-        print(f'{name}, captions: not compared, open_clip needs transformers<5, here is {transformers.__version__}')
+        print(f'{name}, captions: not compared, open_clip needs transformers<4.57, here is {transformers.__version__}')
     else:
         counts |= compare_captions(theirs, ours, config)
     numbers = compare_numbers(theirs, ours, config) | (compare_ranks() if name == 'small' else {})
