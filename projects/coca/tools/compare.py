@@ -328,10 +328,10 @@ def check(name: str) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         ours = make_ours(theirs, config, Path(folder))
         counts = {'tokens': compare_tokens(Path(folder))}
-    if coca_model.GENERATION_TYPES['top_k'] is None:  # so says open_clip that it cannot write
-        print(f'{name}, captions: not compared, open_clip needs transformers<4.57, here is {transformers.__version__}')
-    else:
-        counts |= compare_captions(theirs, ours, config)
+        if coca_model.GENERATION_TYPES['top_k'] is None:  # so says open_clip that it cannot write
+            print(f'{name}, captions: not compared, open_clip needs transformers<4.57, not {transformers.__version__}')
+        else:
+            counts |= compare_captions(theirs, ours, config)  # here, as the vocabulary is read at its first use
     numbers = compare_numbers(theirs, ours, config) | (compare_ranks() if name == 'small' else {})
     for what, text in counts.items():
         equal, _, total = text.split()[:3]
