@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from PIL import Image
 
+from omnivl.apis.loading import read_protocols
 from omnivl.datasets.transforms import PackSample, TokenizeText
 from omnivl.engine import check_config, read_config
 from omnivl.engine.config import share_tokenizer
@@ -136,6 +137,8 @@ def test_config_is_whole(path, tmp_path):
 @pytest.mark.parametrize('path', CONFIGS, ids=names(CONFIGS))
 def test_model_and_data_share_their_tokenizer_and_resolution(path):
     cfg = read_config(path)
+    if cfg.get('test_dataloader'):
+        assert read_protocols(cfg)[0]  # what the inferencer works with can be built
     for loader in loaders(cfg):
         for source in loader.dataset.get('datasets', [loader.dataset]):
             steps = {getattr(step.type, '__name__', str(step.type)).split('.')[-1]: step for step in source.pipeline}
@@ -148,6 +151,8 @@ def test_model_and_data_share_their_tokenizer_and_resolution(path):
             for name in {'RandomResizedCrop', 'Resize', 'CenterCrop'} & steps.keys():
                 made_for = cfg.model.trunk.visual_encoder.get('image_size', 64)
                 assert steps[name].size in (made_for if isinstance(made_for, list | tuple) else [made_for])
+                for load in {'LoadImage', 'LoadVideo'} & steps.keys():
+                    assert (steps[load].get('short_side') or steps[name].size) >= steps[name].size, 'pixels are made up'
             if 'LoadVideo' in steps and 'num_frames' in cfg.model.trunk.visual_encoder:
                 assert steps['LoadVideo'].num_frames == cfg.model.trunk.visual_encoder.num_frames
             if 'CleanQuestion' in steps:

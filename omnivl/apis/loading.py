@@ -11,6 +11,7 @@ from mmengine.config import Config
 from torch import nn
 
 from omnivl.datasets.labels import configured_classes
+from omnivl.datasets.transforms import TokenizeText
 from omnivl.engine import read_config
 from omnivl.engine.config import share_tokenizer
 from omnivl.engine.identity import load_into, open_own, read_weights
@@ -168,7 +169,11 @@ def read_protocols(cfg: Config) -> tuple[dict[str, list[Any]], list[tuple[str, E
                 pipelines.setdefault(modality, pipeline)
     for modality in MODALITIES:
         if modality not in pipelines and f'{modality}_test_pipeline' in cfg:
-            pipelines[modality] = build_pipeline(cfg[f'{modality}_test_pipeline'])
+            steps = cfg[f'{modality}_test_pipeline']
+            if any(class_of(step) is TokenizeText and not step.get('tokenizer') for step in steps):
+                # A base names it with texts, for which this model has no tokenizer.
+                steps = [step for step in steps if not getattr(class_of(step), 'text_only', False)]
+            pipelines[modality] = build_pipeline(steps)
     if not pipelines:
         raise OmniVLValueError(
             f'the config {cfg.filename} has no test pipeline: define test_dataloader or '
@@ -180,6 +185,11 @@ def read_protocols(cfg: Config) -> tuple[dict[str, list[Any]], list[tuple[str, E
         if name in modalities
     ]
     return pipelines, evaluations
+
+
+def class_of(step: Mapping[str, Any]) -> Any:
+    """Find the class of a transform's config."""
+    return TRANSFORMS.get(step['type']) if isinstance(step['type'], str) else step['type']
 
 
 def build_pipeline(configs: Any) -> list[Any]:

@@ -307,7 +307,7 @@ class UniFormerV2(nn.Module):
         """
         tokens, grid = self.embed(frames)
         looks = dict(zip(self.global_layers, self.global_blocks))
-        query = self.query.repeat(len(frames), 1, 1) if looks else None  # (B, 1, D)
+        query = self.query.repeat(frames.shape[0], 1, 1) if looks else None  # (B, 1, D)
         for number, block in enumerate(self.blocks):
             tokens = self.run(block, tokens)
             if number in looks:

@@ -1,8 +1,11 @@
 """The study of CoCa on the demo: every variant takes steps and is tested, once, and the tables say what came out."""
 
+import importlib
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -95,3 +98,25 @@ def test_the_cost_is_of_equal_encoders_and_batches(monkeypatch):
         '| OmniVL | 3.00 | 0.400 (0.400 to 0.400) | 4.0 | 10.0 |',
         '| CoCa / OmniVL | 0.50 | 0.50 | 2.00 | 0.50 |',
     ]
+
+
+def test_the_comparison_leaves_out_captions_where_open_clip_cannot_write(monkeypatch, capsys):
+    """As with transformers 4.57 and later: open_clip can be read, and says of its ways to write that there is none."""
+    open_clip, coca_model = ModuleType('open_clip'), ModuleType('open_clip.coca_model')
+    open_clip.coca_model, open_clip.get_model_config = coca_model, lambda name: {}
+    coca_model.GENERATION_TYPES, coca_model.CoCa = dict(top_k=None), None
+    for name, module in (('open_clip', open_clip), ('open_clip.coca_model', coca_model)):
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delitem(sys.modules, 'projects.coca.tools.compare', raising=False)
+    compare = importlib.import_module('projects.coca.tools.compare')
+    monkeypatch.delitem(sys.modules, 'projects.coca.tools.compare')
+    for name in ('make_theirs', 'make_ours', 'compare_captions'):
+        monkeypatch.setattr(compare, name, lambda *_: None)
+    monkeypatch.setattr(compare.tempfile, 'TemporaryDirectory', lambda: nullcontext('folder'))
+    monkeypatch.setattr(compare, 'compare_tokens', lambda folder: '4 of 4 equal')
+    monkeypatch.setattr(compare, 'compare_numbers', lambda *_: {'logits': 1e-6, 'text embedding': 1e-7})
+    assert compare.check('base')
+    assert 'captions: not compared, open_clip needs transformers<4.57, not ' in capsys.readouterr().out
+    coca_model.GENERATION_TYPES = dict(top_k=object)
+    monkeypatch.setattr(compare, 'compare_captions', lambda *_: {'greedy captions': '3 of 4 equal, of 5 tokens'})
+    assert not compare.check('base')

@@ -1,13 +1,14 @@
 """Hold our CoCa beside open_clip's: equal numbers on shared random weights, and the cost of a training step.
 
-    pip install open_clip_torch
+    pip install open_clip_torch 'transformers<4.57'
     python -m projects.coca.tools.compare
     python -m projects.coca.tools.compare --cost --sizes base --batch 8
 
 The weights go through a folder as open_clip pushes it to the hub, and our reader of it. open_clip's beam search adds up
 raw logits and takes the start for a token when it divides by the length; ours is compared with what it finds with
-log-probabilities, ranked by their sum, where its version of transformers still has the search (before 5). Exit status 1
-if embeddings differ by more than 2e-5, logits or losses by more than 1e-4, or captions or tokens at all.
+log-probabilities, ranked by their sum. It writes nothing with transformers 4.57 and later, which do not give it the
+search: captions are left out there. Exit status 1 if embeddings differ by more than 2e-5, logits or losses by more than
+1e-4, or captions or tokens at all.
 """
 
 import argparse
@@ -170,9 +171,8 @@ def compare_captions(theirs: coca_model.CoCa, ours: nn.Module, config: dict[str,
     # Theirs counts the start, and puts the end into the last place.
     ids = theirs.generate(images, seq_len=length, generation_type='top_k', top_k=1, min_seq_len=5)
     found = {'greedy captions': same(ids, greedy(writing, length - 2, 4).ids)}
-    if hasattr(transformers, 'BeamSearchScorer') or hasattr(transformers.generation, 'BeamSearchScorer'):
-        ids = their_beams(theirs, images, length)
-        found['beam captions'] = same(ids, beam_search(writing, length - 1, 4, num_beams=6, length_penalty=0.0).ids)
+    ids = their_beams(theirs, images, length)
+    found['beam captions'] = same(ids, beam_search(writing, length - 1, 4, num_beams=6, length_penalty=0.0).ids)
     return found
 
 
@@ -327,7 +327,11 @@ def check(name: str) -> bool:
     theirs = make_theirs(config)
     with tempfile.TemporaryDirectory() as folder:
         ours = make_ours(theirs, config, Path(folder))
-        counts = {'tokens': compare_tokens(Path(folder)), **compare_captions(theirs, ours, config)}
+        counts = {'tokens': compare_tokens(Path(folder))}
+        if coca_model.GENERATION_TYPES['top_k'] is None:  # so says open_clip that it cannot write
+            print(f'{name}, captions: not compared, open_clip needs transformers<4.57, not {transformers.__version__}')
+        else:
+            counts |= compare_captions(theirs, ours, config)  # here, as the vocabulary is read at its first use
     numbers = compare_numbers(theirs, ours, config) | (compare_ranks() if name == 'small' else {})
     for what, text in counts.items():
         equal, _, total = text.split()[:3]

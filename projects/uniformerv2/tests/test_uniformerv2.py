@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from uniformer_world import KINDS, MOTION, SCENE, SIZE, WIDTH, make_classifier, naive_vector
 
 import projects.uniformerv2.model  # noqa: F401 (registers the encoder)
+from omnivl.commands.export.graphs import Classifier
 from omnivl.registry import MODELS
 from omnivl.structures import VLBatch
 
@@ -61,6 +62,17 @@ def test_the_stem_halves_the_time_of_motion_and_any_size_goes_through():
             features = encoder(clips(1, frames, 48), 'image' if frames == 1 else 'video')
             assert features.tokens.shape == (1, time * (1 + 36), WIDTH) and features.pooled.shape == (1, WIDTH)
     assert scene.image_size == (SIZE, SIZE)
+
+
+@pytest.mark.parametrize('kind', ['scene', 'motion'])
+def test_it_becomes_a_graph_of_any_batch_and_number_of_frames(kind):
+    """Traced for one size and run at another."""
+    tower = Classifier(make_classifier(**KINDS[kind]), 'video')
+    first, other = ((torch.rand(*sizes, 3, SIZE, SIZE) * 255).byte() for sizes in ((3, 4), (2, 6)))
+    free = dict(pixels={0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO})
+    with torch.no_grad():
+        program = torch.export.export(tower, (), dict(pixels=first), dynamic_shapes=free, strict=False).module()
+        assert torch.allclose(program(pixels=other)[0], tower(other)[0], atol=1e-5)
 
 
 def test_frozen_trains_global_blocks_and_head_alone():

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 LOOPS = [f'{role}_{kind}' for role in ('train', 'val', 'test') for kind in ('dataloader', 'evaluator', 'cfg')]
 KEPT = (
     *('model', 'optim_wrapper', 'param_scheduler', 'default_hooks', 'randomness', 'runner_type', 'default_scope'),
-    *('env_cfg', 'allow_train_test_overlap', *LOOPS),
+    *('env_cfg', 'allow_train_test_overlap', 'image_test_pipeline', 'video_test_pipeline', *LOOPS),
 )
 
 

@@ -7,6 +7,7 @@ and leaves colours alone. Its colour jitter has no effect beside RandAugment, in
 from omnivl.datasets.transforms import (
     AugmentedViews,
     CenterCrop,
+    LoadVideo,
     PackSample,
     RandAugment,
     RandomFlip,
@@ -15,6 +16,7 @@ from omnivl.datasets.transforms import (
     ThreeCrop,
 )
 
+load = dict(type=LoadVideo, num_frames=8, short_side=256)
 augment = [dict(type=RandomResizedCrop, size=224, scale=(0.08, 1.0)), dict(type=RandAugment, num_ops=4, magnitude=7)]
 mirrored = [dict(type=RandomFlip, prob=0.5), *augment, dict(type=PackSample)]
 two_unmirrored = [dict(type=AugmentedViews, transforms=augment, num_views=2), dict(type=PackSample)]

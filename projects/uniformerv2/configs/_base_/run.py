@@ -8,13 +8,11 @@ from mmengine.optim import CosineAnnealingLR, LinearLR
 from torch.optim import AdamW
 
 from omnivl.datasets.samplers import EpochSampler
-from omnivl.datasets.transforms import LoadVideo
 from omnivl.engine import AlternatingTrainLoop, DecayGroupsConstructor, EvaluationLoop, PrecisionOptimWrapper
 from omnivl.evaluation import ClassificationEvaluation
 
 train_loader = dict(batch_size=32, num_workers=12, pin_memory=True, sampler=dict(type=EpochSampler))
 test_loader = dict(batch_size=8, num_workers=12, sampler=dict(type=EpochSampler, shuffle=False))
-load = dict(type=LoadVideo, num_frames=8, short_side=256)
 
 optim_wrapper = dict(
     type=PrecisionOptimWrapper,
