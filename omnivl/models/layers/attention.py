@@ -226,7 +226,8 @@ class CrossAttention(nn.Module):
 
 def _attend(joined: Tensor, num_heads: int) -> Tensor:
     """Attend with queries, keys and values as one projection makes them: float (N, L, 3 * D) to (N, L, D)."""
-    attended = F.scaled_dot_product_attention(*split_heads(joined, 3, num_heads))
+    query, key, value = split_heads(joined, 3, num_heads)
+    attended = F.scaled_dot_product_attention(query, key, value)
     return attended.transpose(1, 2).flatten(2)
 
 
