@@ -100,6 +100,8 @@ def run_program(*words: Any, seconds: float = 600, **options: Any) -> tuple[int 
         return code, said.read()
 
 
+# A start looks after all processes that have ended, and an exit code can be read only once: the other reader gets 255.
+STARTING = threading.Lock()
 # In the place of python for scripts that start it: asks a ``forking_python`` for a process, and does as that one does.
 STAND_IN = """#!{python} -SE
 import json, os, signal, socket, sys
@@ -149,12 +151,16 @@ def _answer(listener: socket.socket) -> None:
 def _fork_for(asking: socket.socket) -> None:
     with contextlib.suppress(OSError), asking, asking.makefile('rw') as line:  # it may be gone before it is told
         words, cwd, variables, pid = json.loads(line.readline())
-        program = Program(*words, cwd=cwd, env=variables, output=f'/proc/{pid}/fd/1')
+        with STARTING:
+            program = Program(*words, cwd=cwd, env=variables, output=f'/proc/{pid}/fd/1')
         print(program.pid, file=line, flush=True)
         ended = program.process.sentinel
         if ended not in wait([ended, asking]):
             program.send_signal(signal.SIGKILL)
-        print(program.wait(), file=line, flush=True)
+            wait([ended])
+        with STARTING:
+            code = program.wait()
+        print(code, file=line, flush=True)
 
 
 def _be_program(words: list[str], cwd: str, env: dict[str, str], output: str | Path | None) -> None:

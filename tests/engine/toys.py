@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from omnivl.datasets import BrokenCounter, SampleKey
+from omnivl.engine.signals import LAUNCHER_PROCESS
 from omnivl.engine.streams import Stream
 from omnivl.errors import OmniVLTypeError
 from omnivl.registry import DATASETS, EVALUATIONS, HOOKS, MODELS, STREAMS, WEIGHT_READERS
@@ -221,7 +222,9 @@ class SignalHook(Hook):
         if self.to == 'group':
             os.killpg(os.getpgrp(), self.number)
         else:
-            os.kill(os.getppid() if self.to == 'launcher' else os.getpid(), self.number)
+            # As tools/launch.py names itself: the parent may be what has forked this process.
+            launcher = int(os.environ.get(LAUNCHER_PROCESS, os.getppid()))
+            os.kill(launcher if self.to == 'launcher' else os.getpid(), self.number)
 
 
 def loader(modality: str, **dataset) -> dict:
