@@ -226,8 +226,8 @@ class CrossAttention(nn.Module):
 
 def _attend(joined: Tensor, num_heads: int) -> Tensor:
     """Attend with queries, keys and values as one projection makes them: float (N, L, 3 * D) to (N, L, D)."""
-    attended = F.scaled_dot_product_attention(*split_heads(joined, 3, num_heads))
-    return attended.transpose(1, 2).flatten(2)
+    query, key, value = split_heads(joined, 3, num_heads)
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
 
 def split_heads(joined: Tensor, parts: int, num_heads: int) -> tuple[Tensor, ...]:
