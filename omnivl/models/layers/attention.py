@@ -227,8 +227,7 @@ class CrossAttention(nn.Module):
 def _attend(joined: Tensor, num_heads: int) -> Tensor:
     """Attend with queries, keys and values as one projection makes them: float (N, L, 3 * D) to (N, L, D)."""
     query, key, value = split_heads(joined, 3, num_heads)
-    attended = F.scaled_dot_product_attention(query, key, value)
-    return attended.transpose(1, 2).flatten(2)
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
 
 def split_heads(joined: Tensor, parts: int, num_heads: int) -> tuple[Tensor, ...]:
