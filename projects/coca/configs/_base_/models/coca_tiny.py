@@ -1,8 +1,8 @@
 """CoCa at the size of a laptop's CPU: 64-pixel pictures, about a million parameters.
 
-As projects/demo/configs/_base_/models/omnivl_tiny.py in width, heads, text layers and word pieces. The ViT has the
-three layers and the stem that the demo's had when both were compared. A picture has 17 tokens, so 16 queries take the
-place of 256; with ``kind='single'`` there has to be one more, the vector's.
+As projects/demo/configs/_base_/models/omnivl_tiny.py wherever both have the same part: a ViT of the same size, with a
+stem of small convolutions, two text layers in each half, and the word pieces of the demo. A picture has 17 tokens, so
+16 queries take the place of 256; with ``kind='single'`` there has to be one more, the vector's.
 """
 
 from mmengine.config import read_base
@@ -19,9 +19,9 @@ trunk = dict(
     tokenizer=dict(type=WordPieceTokenizer, vocab_file=vocab_file),
     visual_encoder=dict(
         type=ImageEncoder,
-        image_tokenizer=dict(type=ImageTokenizer, patch_size=16, stem_channels=(32, 64, 128)),
+        image_tokenizer=dict(type=ImageTokenizer, patch_size=16, stem_channels=(24, 48, 96, 192)),
         width=128,
-        depth=3,
+        depth=2,
         num_heads=4,
         mlp_ratio=2.0,
         image_size=64,
