@@ -32,6 +32,7 @@ class Cost:
 COSTS = {'stage1': Cost(1.0, 110), 'stage2': Cost(1.6, 180)}
 # Test and report take half to four fifths of what these take.
 BEFORE, AFTER = ('corpus', 'vocabulary'), 0.8
+MARGIN = 0.06  # of the minutes: the start of the script and of its steps, and the measurement itself
 
 
 class Lengths:
@@ -92,7 +93,7 @@ class Lengths:
         if not step_seconds:  # a GPU computes
             return self.full[stage]
         seconds = _read(self.seconds_file)
-        left = 60 * self.minutes - (1 + AFTER) * sum(seconds.get(name, 0) for name in BEFORE)
+        left = 60 * self.minutes * (1 - MARGIN) - (1 + AFTER) * sum(seconds.get(name, 0) for name in BEFORE)
         stages = list(COSTS)[list(COSTS).index(stage) :]
         for done in COSTS.keys() - set(stages):
             spent = seconds.get(done, 0)
