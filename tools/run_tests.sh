@@ -26,7 +26,8 @@ echo '== lint'
 # Both keep a core busy for minutes and wait for nothing: they take what the tests leave of the cores.
 echo '== tests, and beside them types and documentation'
 beside="$(mktemp)"
-trap 'rm -f "$beside"' EXIT
+checks=
+trap 'rm -f "$beside"; [ -z "$checks" ] || kill "$checks" 2>/dev/null || true' EXIT
 (
     set -x
     failed=0

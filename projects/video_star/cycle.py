@@ -7,6 +7,7 @@ interrupted run, or another number of processes, gives the same rows.
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
+from mmengine.logging import print_log
 
 from omnivl.errors import OmniVLValueError
 from omnivl.storage.files import write_json
@@ -214,14 +216,23 @@ class Cycles:
 
     def judge(self, number: int, question: Question, phase: str, said: Said, before: Row | None) -> Row:
         """Verify an answer, and write down what is known of it; ``before`` is the row of the earlier attempts."""
+        if self.settings.keep == 'all' and said.text:
+            row = self.row(number, question, DIRECT, said.text, 'not verified')
+        else:
+            row = self.examine(number, question, said)
+        if row['verdict'] == BROKEN:
+            return row
+        if row['verdict'] == DIRECT:
+            row['verdict'] = phase
+        tried = [*(before or {}).get('attempts', []), {'phase': phase, 'answer': said.text, 'reason': row['reason']}]
+        return row | {'attempts': tried}
+
+    def examine(self, number: int, question: Question, said: Said) -> Row:
+        """Verify an answer."""
         if said.error:
             return self.row(number, question, BROKEN, '', said.error)
         passed, reason = self.check(question, said.text)
-        if self.settings.keep == 'all':
-            passed, reason = bool(said.text), 'not verified'
-        row = self.row(number, question, phase if passed else REJECTED, said.text, reason)
-        tried = [*(before or {}).get('attempts', []), {'phase': phase, 'answer': said.text, 'reason': reason}]
-        return row | {'attempts': tried}
+        return self.row(number, question, DIRECT if passed else REJECTED, said.text, reason)
 
     @staticmethod
     def row(number: int, question: Question, verdict: str, answer: str, reason: str) -> Row:
@@ -269,13 +280,18 @@ class Cycles:
         for batch in batches_of(rest[get_rank() :: get_world_size()], self.generator.batch_size):
             prompts = [Prompt(one.video, one.clip, self.settings.answer.format(question=one.text)) for one in batch]
             said = self.generator.answer(prompts)
-            journal.append(
-                self.row(number, one, DIRECT if verdict.passed else REJECTED, text.text, verdict.reason)
-                for one, text in zip(batch, said)
-                for verdict in [self.check(one, text.text)]
-            )
+            journal.append(self.examine(number, one, text) for one, text in zip(batch, said))
         barrier()
         found = journal.read()
+        broken = [one for one in self.held_out if found[one.id]['verdict'] == BROKEN]
+        if broken and is_main_process():
+            first = found[broken[0].id]
+            print_log(
+                f'cycle {number}: {len(broken)} of {len(self.held_out)} held-out questions are about clips that cannot '
+                f'be read and count as wrong, as {first["video_path"]}: {first["reason"]}',
+                'current',
+                logging.WARNING,
+            )
         groups: dict[str, list[bool]] = {'all': []}
         for one in self.held_out:
             right = found[one.id]['verdict'] == DIRECT
@@ -298,6 +314,14 @@ def batches_of(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     """Cut into batches."""
     for first in range(0, len(items), size):
         yield items[first : first + size]
+
+
+def count_verdicts(figures: Mapping[str, Any]) -> Counter[str]:
+    """Add up the verdicts of a cycle over all types of label."""
+    total: Counter[str] = Counter()
+    for verdicts in figures.get('yield', {}).values():
+        total.update(verdicts)
+    return total
 
 
 def count_yield(rows: Sequence[Row]) -> dict[str, Any]:

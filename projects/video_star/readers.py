@@ -166,6 +166,8 @@ class FineDiving(LabelReader):
         """Return the steps, each once, in the order of their first frames."""
         names = {int(key): name for key, name in self.value(item, 'sub-action_types', dict, place).items()}
         steps = []
+        if 'frames_labels' not in item:
+            raise self.error(place, 'frames_labels', f'the field is missing; the row has {sorted(item)}')
         for label in dict.fromkeys(int(label) for label in item['frames_labels']):
             name = names.get(label, names.get(23) if label == 22 else None)
             if name is None:
@@ -188,7 +190,7 @@ class FineDiving(LabelReader):
         with open(path, 'rb') as file:
             try:
                 return PlainUnpickler(file).load()
-            except (pickle.UnpicklingError, EOFError) as error:
+            except (pickle.UnpicklingError, AttributeError, EOFError, ImportError, IndexError, KeyError) as error:
                 raise self.error(None, None, f'this is no pickle: {error}') from error
 
 
@@ -219,6 +221,8 @@ class MOMA(LabelReader):
             activity = self.value(item, 'activity', dict, row)
             name = self.value(activity, 'id', str, row)
             start, end = (float(self.value(activity, key, (int, float), row)) for key in ('start_time', 'end_time'))
+            if end <= start:
+                raise self.error(row, 'activity', f'expected end_time after start_time, got {start} and {end}')
             parts = [
                 (self.value(part, 'class_name', str, row), self._share(part, start, end, row), part)
                 for part in activity.get('sub_activities', ())
@@ -306,8 +310,8 @@ class EgoExo4D(LabelReader):
     """Read Ego-Exo4D's ``atomic_descriptions_*.json`` or ``proficiency_demonstrator_*.json``, with ``takes.json``.
 
     Of descriptions, the clip is ``seconds`` around the time stamp, seen by the camera that is said to see it best, else
-    by the camera that is worn; 'C' is whoever wears it. Rejected and unsure ones are left out. Of demonstrators, the
-    label is the class of their proficiency ('Late Expert').
+    by the camera that is worn; 'C' is whoever wears it. Rejected and unsure ones are left out, as are takes that
+    takes.json has not. Of demonstrators, the label is the class of their proficiency ('Late Expert').
 
     Args:
         ann_file: One of the two.
@@ -372,7 +376,6 @@ class EgoExo4D(LabelReader):
         if camera in cameras:
             relative = cameras[camera]['0']['relative_path']
         else:
-            relative = next(streams['rgb'] for name, streams in cameras.items() if 'aria' in name.lower())[
-                'relative_path'
-            ]
+            worn = next((streams['rgb'] for name, streams in cameras.items() if 'aria' in name.lower()), None)
+            relative = self.value(worn, 'relative_path', str, take['take_uid'])
         return self.path(self.fill_template(root_dir=take['root_dir'], relative_path=relative))

@@ -58,9 +58,13 @@ def lines(path: Path) -> Iterator[Row]:
 
 def cut_unfinished(path: Path) -> None:
     """Cut off a last line that has no end."""
-    content = path.read_bytes()
-    if content and not content.endswith(b'\n'):
-        os.truncate(path, content.rfind(b'\n') + 1)
+    with path.open('rb') as file:
+        if not file.seek(0, os.SEEK_END):
+            return
+        file.seek(-1, os.SEEK_END)
+        if file.read() == b'\n':
+            return
+    os.truncate(path, path.read_bytes().rfind(b'\n') + 1)
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -28,7 +28,7 @@ from omnivl.engine.distributed import init_process_group
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.places import resolve_data_paths
 from omnivl.storage.lock import lock_folder
-from projects.video_star.cycle import CycleResult, Cycles, Settings
+from projects.video_star.cycle import CycleResult, Cycles, Settings, count_verdicts
 from projects.video_star.labels import Question
 from projects.video_star.page import write_page
 from projects.video_star.registry import GENERATORS, LABEL_READERS
@@ -88,11 +88,7 @@ def run(cfg: Config, out: Path) -> list[CycleResult]:
 
 def describe(result: CycleResult) -> str:
     """Say in a line what a cycle came to."""
-    counts: dict[str, int] = {}
-    for verdicts in result.figures.get('yield', {}).values():
-        for verdict, count in verdicts.items():
-            counts[verdict] = counts.get(verdict, 0) + count
-    kept = ', '.join(f'{count} {verdict}' for verdict, count in sorted(counts.items()))
+    kept = ', '.join(f'{count} {verdict}' for verdict, count in sorted(count_verdicts(result.figures).items()))
     held_out = result.figures['held_out'].get('all')
     accuracy = '' if held_out is None else f'held-out accuracy {held_out:.1f}%'
     name = f'cycle {result.number}' if result.number else 'the pretrained model'

@@ -17,18 +17,21 @@ import argparse
 import os
 import shutil
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from omnivl.commands.study.figures import spread
 from omnivl.engine import read_config
 from omnivl.engine.command_line import build_runner
 from omnivl.storage.checkpoint import find_checkpoints
 from omnivl.storage.files import write_json, write_text
 
-from .cycle import draw_seed
+from .cycle import count_verdicts, draw_seed
 from .demo_questions import LABELLED, write_questions
 from .generators.omnivl_answers import NO_VALIDATION, set_steps
+from .records import DIRECT, RATIONALISED, REJECTED
 from .run import read_cycle_config, run
 
 ROOT = Path(__file__).parents[2]
@@ -97,9 +100,8 @@ def table(rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     for arm, seeds in rows.items():
         cells = []
         for column in COLUMNS:
-            values = [seed[column] for seed in seeds]
-            error = f' ± {statistics.stdev(values) / len(values) ** 0.5:.1f}' if len(values) > 1 else ''
-            cells.append(f'{statistics.mean(values):.1f}{error}')
+            found = spread([seed[column] for seed in seeds])
+            cells.append(f'{found.mean:.1f}' + ('' if found.error is None else f' ± {found.error:.1f}'))
         lines.append(f'| {arm} | {" | ".join(cells)} |')
     return '\n'.join(lines)
 
@@ -109,13 +111,8 @@ def yield_table(runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> st
     lines = ['| | cycle | direct | rationalised | rejected |', '| --- | ---: | ---: | ---: | ---: |']
     for arm, seeds in runs.items():
         for number in range(1, min(map(len, seeds))):
-            counts: dict[str, int] = {}
-            for figures in (seed[number] for seed in seeds):
-                for verdicts in figures['yield'].values():
-                    for verdict, count in verdicts.items():
-                        counts[verdict] = counts.get(verdict, 0) + count
-            total = sum(counts.values())
-            shares = (f'{100 * counts.get(name, 0) / total:.1f}%' for name in ('direct', 'rationalised', 'rejected'))
+            counts = sum((count_verdicts(seed[number]) for seed in seeds), Counter())
+            shares = (f'{100 * counts[name] / counts.total():.1f}%' for name in (DIRECT, RATIONALISED, REJECTED))
             lines.append(f'| {arm} | {number} | {" | ".join(shares)} |')
     return '\n'.join(lines)
 

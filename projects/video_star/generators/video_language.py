@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -227,19 +227,18 @@ class VideoLanguageModel:
         return {**inputs, 'labels': labels}
 
 
-class Run:
+class Run(NamedTuple):
     """Optimizer and schedule of a training.
 
-    Args:
+    Attributes:
         optimizer: Of the weights.
         schedule: Of its learning rate.
         steps: How many there will be.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, schedule: Any, steps: int) -> None:
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.steps = steps
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    steps: int
 
 
 class Training:
@@ -290,24 +289,20 @@ class Training:
 
     def start(self, weights: Sequence[nn.Parameter], samples: int) -> Run:
         """Make optimizer and schedule."""
+        from transformers import get_cosine_schedule_with_warmup
+
         steps = self.steps(samples)
         warm = max(1, round(self.warmup * steps))
         optimizer = torch.optim.AdamW(weights, lr=self.lr, weight_decay=self.weight_decay)
 
-        def factor(step: int) -> float:
-            if step < warm:
-                return (step + 1) / (warm + 1)
-            return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-        return Run(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor), steps)
+        return Run(optimizer, get_cosine_schedule_with_warmup(optimizer, warm, steps), steps)
 
     def save(self, path: Path, run: Run, model: nn.Module, step: int) -> None:
         """Save what is needed to go on, whole or not at all."""
         weights = {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
         with atomic_write(path) as file:
-            place = dict(step=step, schedule=run.schedule.last_epoch)
-            state = dict(place, weights=weights, optimizer=run.optimizer.state_dict())
-            torch.save(state, file)
+            parts = dict(optimizer=run.optimizer.state_dict(), schedule=run.schedule.state_dict())
+            torch.save(dict(step=step, weights=weights, **parts), file)
 
     def resume(self, path: Path, run: Run, model: nn.Module) -> int:
         """Go on from a saved state, if there is one; returns the steps that are done."""
@@ -319,9 +314,7 @@ class Training:
             for name, value in state['weights'].items():
                 weights[name].copy_(value)
         run.optimizer.load_state_dict(state['optimizer'])
-        run.schedule.last_epoch = state['schedule']
-        for group, rate in zip(run.optimizer.param_groups, run.schedule.base_lrs):
-            group['lr'] = rate * run.schedule.lr_lambdas[0](state['schedule'])
+        run.schedule.load_state_dict(state['schedule'])
         return int(state['step'])
 
 

@@ -40,6 +40,19 @@ def test_three_cycles(tmp_path):
     assert [weights for (weights,) in calls(run.generator.log, 'load')][:3] == [None, None, '["green", "red"]']
 
 
+@pytest.mark.parametrize('keep', ['verified', 'all'])
+def test_a_held_out_clip_that_cannot_be_read_is_wrong_for_a_reason(tmp_path, monkeypatch, keep):
+    run = cycles(tmp_path, CLIPS[:1], [*HELD_OUT[:1], ('c.mp4', 'grey')], cycles=1, keep=keep)
+    told = []
+    monkeypatch.setattr('projects.video_star.cycle.print_log', lambda text, *_: told.append(text))
+    assert next(run.run()).figures['held_out']['all'] == 0.0
+    row = Journal(run.folder(0), 'held_out').read()['held_out/1']
+    assert (row['verdict'], row['reason']) == ('broken', 'no frame')
+    assert told == [
+        'cycle 0: 1 of 2 held-out questions are about clips that cannot be read and count as wrong, as c.mp4: no frame'
+    ]
+
+
 def test_the_hint_is_in_the_prompt_and_never_in_what_is_saved(tmp_path):
     run = cycles(tmp_path, CLIPS, cycles=1, rationalise='{question} SECRET {hint}')
     run.generator.say = lambda prompt: star_world.Said('It is green.' if 'SECRET green' in prompt.text else 'Dark.')

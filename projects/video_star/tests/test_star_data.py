@@ -69,6 +69,24 @@ def test_finediving_has_scores_and_steps_in_the_order_of_their_frames(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ('content', 'said'),
+    [
+        (pickle.dumps({('a', 0): dict(dive_score=1.0, difficulty=1.0)}), "'sub-action_types': the field is missing"),
+        (
+            pickle.dumps({('a', 0): {'dive_score': 1.0, 'difficulty': 1.0, 'sub-action_types': {1: 'Entry'}}}),
+            "'frames_labels': the field is missing",
+        ),
+        (b'no pickle', 'this is no pickle'),
+        (pickle.dumps({('a', 0): {}})[:-3], 'this is no pickle'),
+    ],
+)
+def test_finediving_that_is_damaged(tmp_path, content, said):
+    (tmp_path / 'fine.pkl').write_bytes(content)
+    with pytest.raises(OmniVLError, match=said):
+        read(tmp_path, type='FineDiving', ann_file=str(tmp_path / 'fine.pkl'))
+
+
 class Evil:
     def __reduce__(self):
         return eval, ('1 + 1',)
@@ -138,6 +156,19 @@ def test_ego_exo_has_descriptions_and_demonstrators(tmp_path):
     (clip,) = read(tmp_path, **files, ann_file=dump(tmp_path / 'skill.json', dict(annotations=skills)))
     assert clip.labels[0].value == 'Late Expert' and 'Cooking' in clip.labels[0].about
     assert isinstance(LABEL_READERS.get('EgoExo4D')('', '', ''), EgoExo4D)
+
+
+def test_a_take_without_a_worn_camera_and_an_activity_without_length(tmp_path):
+    takes = [dict(take_uid='t1', root_dir='takes/one', frame_aligned_videos={'cam02': {}})]
+    skills = [dict(take_uid='t1', scenario_name='Cooking', proficiency_score='Late Expert')]
+    skills = dump(tmp_path / 's.json', dict(annotations=skills))
+    files = dict(takes_file=dump(tmp_path / 't.json', takes), ann_file=skills)
+    with pytest.raises(OmniVLError, match='t1: expected an object, got None'):
+        read(tmp_path, type='EgoExo4D', **files)
+    activity = dict(id='a', class_name='dining', start_time=3.0, end_time=3.0)
+    moments = dump(tmp_path / 'anns.json', [dict(file_name='a.mp4', width=4, height=4, activity=activity)])
+    with pytest.raises(OmniVLError, match=r'expected end_time after start_time, got 3\.0 and 3\.0'):
+        read(tmp_path, type='MOMA', ann_file=moments)
 
 
 LABELS = [
