@@ -17,6 +17,8 @@ from test_launchers import write_slow_config
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/local_slurm.py'
 STEPS = 120
+# All other states lead to one of these (SIGNALING, while the signal is on its way).
+ENDED = ('COMPLETED', 'FAILED', 'CANCELLED', 'TIMEOUT', 'NODE_FAIL', 'OUT_OF_MEMORY', 'BOOT_FAIL', 'DEADLINE', 'PREEMPTED')
 JOB = """#!/bin/bash
 export GPUS=2 GPUS_PER_NODE=2 CPUS_PER_TASK=1 STOP_SIGNAL=USR1@20 PYTHON={python} PYTHONPATH={tests} OMP_NUM_THREADS=1
 exec bash {root}/tools/slurm_train.sh local toy {config} {work_dir}
@@ -71,7 +73,7 @@ def test_a_job_that_meets_its_time_limit_is_requeued_and_ends_as_an_unbroken_one
     unbroken, _ = batch(tmp_path, 'whole', whole)
     for number in (unbroken, job):
         end = time.monotonic() + 500
-        while (state := state_of(number))['JobState'] in ('PENDING', 'RUNNING', 'COMPLETING', 'REQUEUED'):
+        while (state := state_of(number))['JobState'] not in ENDED:
             assert time.monotonic() < end, (state, output.read_text())
             time.sleep(0.5)
         assert state['JobState'] == 'COMPLETED', (state, output.read_text())
