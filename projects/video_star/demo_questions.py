@@ -4,7 +4,8 @@
 
 ``seed.json`` has sentences as answers to all kinds of questions about the first clips, each also with the label behind
 the question, as rationalisation asks; ``labels.json`` the labels of other clips, action and color alone;
-``held_out.json`` the labels of all kinds for clips of the test split. All are in the form of MSRVTT-QA.
+``held_out.json`` the labels of all kinds for clips of the test split. All are in the form of MSRVTT-QA. What
+``seed.json`` says without such hints is in ``instructions.json``, too, in LLaVA's form: what a cycle mixes in.
 """
 
 import argparse
@@ -16,6 +17,8 @@ from typing import NamedTuple
 
 from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.storage.files import write_json
+
+from .records import conversation
 
 CAPTION = re.compile(r'a (?P<color>\w+) (?P<shape>\w+) (?P<action>.+) near a (?P<near>\w+ \w+)')
 LABELLED = ('action', 'color')
@@ -76,7 +79,7 @@ def rows_of(clips: Sequence[tuple[str, str]], use: str) -> Iterator[dict[str, st
 
 
 def write_questions(data: Path, out: Path, seed: int, labelled: int, held_out: int) -> None:
-    """Write the three files, of so many clips each."""
+    """Write the files, of so many clips each."""
     train, test = read_captions(data, 'train'), read_captions(data, 'test')
     if len(train) < seed + labelled or len(test) < held_out:
         raise OmniVLValueError(
@@ -86,6 +89,14 @@ def write_questions(data: Path, out: Path, seed: int, labelled: int, held_out: i
     parts = {'seed': train[:seed], 'labels': train[seed : seed + labelled], 'held_out': test[:held_out]}
     for use, clips in parts.items():
         write_json(out / f'{use}.json', list(rows_of(clips, use)))
+    write_json(
+        out / 'instructions.json',
+        [
+            {'video': video, 'conversations': conversation(asked.question, asked.answer)}
+            for video, caption in parts['seed']
+            for asked in ask(caption)
+        ],
+    )
 
 
 def main() -> None:

@@ -78,6 +78,11 @@ def sample_of(row: Row) -> Sample:
     return Sample(row['question_id'], row['video_path'], clip, row['question'], row['answer'])
 
 
+def conversation(question: str, answer: str) -> list[dict[str, str]]:
+    """Write a question about a video and its answer as a conversation, in LLaVA's form."""
+    return [{'from': 'human', 'value': '<video>\n' + question}, {'from': 'gpt', 'value': answer}]
+
+
 def write_instructions(path: Path, rows: Sequence[Row]) -> None:
     """Write kept rows in the published form: the record of the question, with ``conversations``.
 
@@ -91,10 +96,7 @@ def write_instructions(path: Path, rows: Sequence[Row]) -> None:
             },
             **({'clip': row['clip']} if row.get('clip') is not None else {}),
             'output': row['answer'],
-            'conversations': [
-                {'from': 'human', 'value': '<video>\n' + row['question']},
-                {'from': 'gpt', 'value': row['answer']},
-            ],
+            'conversations': conversation(row['question'], row['answer']),
             'rationale': row['verdict'] == DIRECT,
             'cls_correct': True,
         }

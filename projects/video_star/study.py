@@ -4,10 +4,10 @@
     python -m projects.video_star.study --smoke --out work_dirs/star_smoke
 
 A model that knows whole answers to questions about a few clips is given clips of which two kinds of labels are known,
-action and color. Arms: the model as it is; tuned on the bare labels; the cycle without a verifier, without
-rationalisation, once and long, and as it is. All are tuned for equally many steps in all. Figures are held-out
-accuracy, in percent, of the kinds of questions that have labels ('seen') and of two others ('new'), judged by the same
-verifiers for all arms.
+action and color. Arms: the model as it is; tuned on the bare labels, alone and with what it was instructed by before
+mixed in; the cycle without a verifier, without rationalisation, with nothing mixed in, once and long, and as it is. All
+are tuned for equally many steps in all. Figures are held-out accuracy, in percent, of the kinds of questions that have
+labels ('seen') and of two others ('new'), judged by the same verifiers for all arms.
 
 What is finished is not done again. It needs the corpus and the vocabulary of the quickstart, and its image stage
 (``bash tools/quickstart.sh``), which lie where ``OMNIVL_DEMO_DATA`` and ``OMNIVL_DEMO_WORK_DIR`` say.
@@ -39,16 +39,18 @@ CYCLES, ANSWERS = (ROOT / 'projects/video_star' / name for name in ('cycles/demo
 SEED_MODEL = 'the first model'
 # Arm -> settings; of one that has fewer cycles each is longer.
 ARMS: dict[str, dict[str, Any]] = {
-    'labels as answers': dict(cycles=1, keep='labels'),
+    'labels as answers': dict(cycles=1, keep='labels', mix=None),
+    'labels as answers, and instructions': dict(cycles=1, keep='labels'),
     'no verifier': dict(cycles=3, keep='all'),
     'no rationalisation': dict(cycles=3, rationalise=None),
+    'nothing mixed in': dict(cycles=3, mix=None),
     'one long cycle': dict(cycles=1),
     'the cycle': dict(cycles=3),
 }
 KINDS = ('action', 'color', 'shape', 'near')
 COLUMNS = ('seen', 'new', 'all', *KINDS)
-TUNING_STEPS = 120  # of an arm in all
-SEED_STEPS = 400
+TUNING_STEPS = 600  # of an arm in all
+SEED_STEPS = 800
 # A model of one step says nothing that a verifier keeps.
 SMOKE = dict(
     arms=('labels as answers', 'no verifier'), seed_clips=4, labelled=4, held_out=2, seed_steps=1, tuning_steps=3
@@ -74,7 +76,7 @@ def run_arm(
     arm: str, seed: int, out: Path, weights: Path, tuning_steps: int, changes: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Run an arm, unless that is done; returns the figures of each cycle, the first model before them."""
-    folder = out / f'seed_{seed}' / arm.replace(' ', '_')
+    folder = out / f'seed_{seed}' / arm.replace(',', '').replace(' ', '_')
     cfg = read_cycle_config(str(CYCLES))
     cfg.settings.update(ARMS[arm], seed=draw_seed(seed, 'draws'))
     measured = next((out / f'seed_{seed}').glob('*/cycle_0'), None)
@@ -121,9 +123,9 @@ def study(
     out: Path,
     seeds: Sequence[int],
     arms: Sequence[str],
-    seed_clips: int = 150,
-    labelled: int = 150,
-    held_out: int = 60,
+    seed_clips: int = 200,
+    labelled: int = 400,
+    held_out: int = 100,
     seed_steps: int = SEED_STEPS,
     tuning_steps: int = TUNING_STEPS,
     changes: Mapping[str, Any] | None = None,

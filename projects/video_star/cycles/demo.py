@@ -57,5 +57,11 @@ held_out = {
     for name, (pattern, answers) in kinds.items()
 }
 # The vocabulary of the demo has few words: the prompts are the question, and the question with the label behind it.
-settings = dict(cycles=3, answer='{question}', rationalise='{question} {hint}')
+settings = dict(
+    cycles=3,
+    answer='{question}',
+    rationalise='{question} {hint}',
+    mix=f'{questions_root}/instructions.json',
+    mix_root=f'{data_root}/videos',
+)
 del kinds

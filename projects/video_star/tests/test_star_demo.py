@@ -11,6 +11,7 @@ from projects.video_star import study
 from projects.video_star.cycle import Settings
 from projects.video_star.demo_questions import ask, read_captions, write_questions
 from projects.video_star.generators import OmniVLAnswers, Prompt, Sample
+from projects.video_star.records import read_instructions
 from projects.video_star.registry import GENERATORS, LABEL_READERS
 from projects.video_star.run import main, read_cycle_config, read_questions
 
@@ -71,6 +72,9 @@ def test_the_first_model_learns_hints_and_labels_are_of_two_kinds(corpus, tmp_pa
     assert {name: len(found) for name, found in rows.items()} == {'seed': 8, 'labels': 4, 'held_out': 4}
     assert rows['seed'][1]['question'] == 'what is the shape doing? moving left'
     assert [row['answer'] for row in rows['labels'][:2]] == ['moving left', 'green']
+    mixed = read_instructions(str(tmp_path / 'instructions.json'))
+    plain = [(row['question'], row['answer']) for row in rows['seed'] if not row['question_id'].endswith('_hint')]
+    assert [(one.question, one.answer) for one in mixed] == plain
     videos = [{row['video'] for row in found} for found in rows.values()]
     assert not set.intersection(*videos)
     with pytest.raises(
