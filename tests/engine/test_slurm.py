@@ -18,7 +18,17 @@ ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/local_slurm.py'
 STEPS = 120
 # All other states lead to one of these (SIGNALING, while the signal is on its way).
-ENDED = ('COMPLETED', 'FAILED', 'CANCELLED', 'TIMEOUT', 'NODE_FAIL', 'OUT_OF_MEMORY', 'BOOT_FAIL', 'DEADLINE', 'PREEMPTED')
+ENDED = (
+    'COMPLETED',
+    'FAILED',
+    'CANCELLED',
+    'TIMEOUT',
+    'NODE_FAIL',
+    'OUT_OF_MEMORY',
+    'BOOT_FAIL',
+    'DEADLINE',
+    'PREEMPTED',
+)
 JOB = """#!/bin/bash
 export GPUS=2 GPUS_PER_NODE=2 CPUS_PER_TASK=1 STOP_SIGNAL=USR1@20 PYTHON={python} PYTHONPATH={tests} OMP_NUM_THREADS=1
 exec bash {root}/tools/slurm_train.sh local toy {config} {work_dir}
