@@ -50,7 +50,7 @@ ARMS: dict[str, dict[str, Any]] = {
 KINDS = ('action', 'color', 'shape', 'near')
 COLUMNS = ('seen', 'new', 'all', *KINDS)
 TUNING_STEPS = 600  # of an arm in all
-SEED_STEPS = 800
+SEED_STEPS = 600
 # A model of one step says nothing that a verifier keeps.
 SMOKE = dict(
     arms=('labels as answers', 'no verifier'), seed_clips=4, labelled=4, held_out=2, seed_steps=1, tuning_steps=3
@@ -123,7 +123,7 @@ def study(
     out: Path,
     seeds: Sequence[int],
     arms: Sequence[str],
-    seed_clips: int = 200,
+    seed_clips: int = 150,
     labelled: int = 400,
     held_out: int = 100,
     seed_steps: int = SEED_STEPS,

@@ -27,8 +27,8 @@ seed_questions = dict(
     type=QADataset, name='star_seed', annotations=dict(reader, ann_file=f'{questions_root}/seed.json')
 )
 train_dataloader = dict(video=dict(train_loader, dataset=dict(seed_questions, pipeline=video_pipeline)))
-train_cfg.max_iters = param_scheduler[1].end = 200
-param_scheduler[0].end = param_scheduler[1].begin = 20
+train_cfg.max_iters = param_scheduler[1].end = 600
+param_scheduler[0].end = param_scheduler[1].begin = 60
 load_from = dict(type=StageReader, file=f'{demo_work_dir}/stage1', start_video_from_image=True)
 
 held_out = dict(

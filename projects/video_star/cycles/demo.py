@@ -16,7 +16,7 @@ generator = dict(
     weights=seed_model,
     sampling=dict(temperature=0.5),
     max_length=24,
-    steps=60,
+    steps=200,
 )
 
 # Kind of question -> its first words, and all that may be the answer.
