@@ -39,7 +39,7 @@ from .records import (
 # Our words, with the parts of the published prompts.
 ANSWER = 'Question: {question}\nExplain step by step how one comes to the answer.'
 RATIONALISE = 'Question: {question}\nAnswer: {hint}.\nExplain step by step how one comes to this answer.'
-KEEP = ('verified', 'all', 'labels')
+KEEP = ('verified', 'all', 'labels', 'none')
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Settings:
         rationalise_last: Whether the last of several cycles rationalises, too (not in the paper).
         attempts: The most draws for a question, until one passes.
         keep: ``'verified'`` answers; ``'all'`` of the first draws, without a verifier; ``'labels'``: nothing is
-            generated, the bare label is the answer, which is the naive baseline.
+            generated, the bare label is the answer, which is the naive baseline; ``'none'``: no question is asked, and
+            the model is tuned on what is mixed in alone, which is the control.
         mix: File of other instruction data, in the form of LLaVA's, that the last cycle has, too; None = none.
         mix_root: Folder of its videos.
         mix_every_cycle: Whether all cycles have it.
@@ -160,11 +161,9 @@ class Cycles:
         is_done = merged.is_file()
         barrier()  # all have looked before anybody writes
         if not is_done:
-            if self.settings.keep == 'labels':
+            if self.settings.keep in ('labels', 'none'):
                 if is_main_process():
-                    journal.append(
-                        self.row(number, one, DIRECT, one.hint, 'the label itself') for one in self.questions
-                    )
+                    journal.append(self._unasked(number, one) for one in self.questions)
             else:
                 self._ask_rest(number, weights, journal)
             barrier()
@@ -176,6 +175,11 @@ class Cycles:
                 write_rows(merged, rows)
             barrier()
         return [json.loads(line) for line in merged.read_text(encoding='utf-8').splitlines()]
+
+    def _unasked(self, number: int, question: Question) -> Row:
+        if self.settings.keep == 'none':
+            return self.row(number, question, REJECTED, '', 'not asked')
+        return self.row(number, question, DIRECT, question.hint, 'the label itself')
 
     def _ask_rest(self, number: int, weights: str | None, journal: Journal) -> None:
         done = journal.read()

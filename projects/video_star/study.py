@@ -5,9 +5,9 @@
 
 A model that knows whole answers to questions about a few clips is given clips of which two kinds of labels are known,
 action and color. Arms: the model as it is; tuned on the bare labels, alone and with what it was instructed by before
-mixed in; the cycle without a verifier, without rationalisation, with nothing mixed in, once and long, and as it is. All
-are tuned for equally many steps in all. Figures are held-out accuracy, in percent, of the kinds of questions that have
-labels ('seen') and of two others ('new'), judged by the same verifiers for all arms.
+mixed in; on these instructions alone; the cycle without a verifier, without rationalisation, with nothing mixed in,
+once and long, and as it is. All are tuned for equally many steps in all. Figures are held-out accuracy, in percent, of
+the kinds of questions that have labels ('seen') and of two others ('new'), judged by the same verifiers for all arms.
 
 What is finished is not done again. It needs the corpus and the vocabulary of the quickstart, and its image stage
 (``bash tools/quickstart.sh``), which lie where ``OMNIVL_DEMO_DATA`` and ``OMNIVL_DEMO_WORK_DIR`` say.
@@ -41,6 +41,7 @@ SEED_MODEL = 'the first model'
 ARMS: dict[str, dict[str, Any]] = {
     'labels as answers': dict(cycles=1, keep='labels', mix=None),
     'labels as answers, and instructions': dict(cycles=1, keep='labels'),
+    'instructions alone': dict(cycles=1, keep='none'),
     'no verifier': dict(cycles=3, keep='all'),
     'no rationalisation': dict(cycles=3, rationalise=None),
     'nothing mixed in': dict(cycles=3, mix=None),

@@ -173,6 +173,10 @@ def test_other_data_joins_in_the_last_cycle(tmp_path):
     first, last = (samples for samples, _ in calls(run.generator.log, 'finetune'))
     mixed = dict(id='0/0', video='videos/x.mp4', clip=None, question='How many?', answer='Two.')
     assert mixed not in first and last[-1] == mixed
+    alone = cycles(tmp_path / 'alone', CLIPS, cycles=1, keep='none', mix=str(tmp_path / 'mix.json'), mix_root='videos')
+    result = list(alone.run())[-1]
+    assert [samples for samples, _ in calls(alone.generator.log, 'finetune')] == [[mixed]]
+    assert result.figures['reasons'] == {'not asked': len(CLIPS)}
     (tmp_path / 'mix.json').write_text(json.dumps([{'video': 'x.mp4', 'conversations': said[:1]}]))
     with pytest.raises(OmniVLError, match='row 0: a row has video_path'):
         read_instructions(str(tmp_path / 'mix.json'))
@@ -198,7 +202,7 @@ def test_what_cannot_be_is_refused(tmp_path):
     with pytest.raises(OmniVLError, match='cycle 1: no answer was kept, so there is nothing to tune on'):
         list(cycles(tmp_path, [('0.mp4', 'grey')]).run())
     for settings, message in (
-        (dict(keep='none'), 'keep must be one of'),
+        (dict(keep='some'), 'keep must be one of'),
         (dict(cycles=0), 'cycles and attempts must be at least 1, got 0 and 1'),
         (dict(answer='What?'), 'the prompt answer must hold {question}'),
         (dict(rationalise='{question}'), 'the prompt rationalise must hold {question} and {hint}'),
