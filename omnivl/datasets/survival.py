@@ -3,6 +3,7 @@
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import wait
 from types import FrameType
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from .broken import sources_of
 # Workers that die one after the other, without a batch in between and without a sample to blame: memory is short.
 MAX_DEATHS = 5
 _DEATH = 'DataLoader worker (pid'  # how torch's error begins
+LAST_SECONDS = 5.0  # that a worker, which no longer answers, may take to be gone
 
 
 def batches_of(loader: DataLoader, epoch: int = 0, batches_done: int = 0, shift: int = 0) -> Iterator[Any]:
@@ -45,8 +47,8 @@ def batches_of(loader: DataLoader, epoch: int = 0, batches_done: int = 0, shift:
                 yield batch
         except StopIteration:
             return
-        except RuntimeError as error:
-            if not str(error).startswith(_DEATH):
+        except (RuntimeError, OSError, EOFError) as error:
+            if not _comes_of_a_death(error, iterator):
                 raise
             multiprocessing.active_children()  # which also collects the dead
             deaths += not (guard is not None and guard.note_deaths())
@@ -55,9 +57,17 @@ def batches_of(loader: DataLoader, epoch: int = 0, batches_done: int = 0, shift:
                     f'workers of a dataloader died {deaths} times without a batch between, not at a sample ({error}): '
                     'give the machine more memory (also shared memory, /dev/shm), or take fewer num_workers'
                 ) from error
-            print_log(f'{error.args[0].strip()} Its batches are loaded again', 'current', 30)
+            print_log(f'{str(error).strip()}; its batches are loaded again', 'current', 30)
         del iterator
         end_workers(loader)
+
+
+def _comes_of_a_death(error: Exception, iterator: Any) -> bool:
+    """Tell whether a batch could not be taken over as its worker dies; torch looks before the system knows of it."""
+    workers = getattr(iterator, '_workers', ())
+    if isinstance(error, RuntimeError) or str(error).startswith('Caught '):  # in a worker that lives
+        return str(error).startswith(_DEATH)
+    return bool(workers and wait([worker.sentinel for worker in workers], LAST_SECONDS))
 
 
 def end_workers(loader: DataLoader) -> None:

@@ -3,14 +3,16 @@
 import json
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.registry import init_default_scope
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from omnivl.datasets import BrokenVisualError
+from omnivl.datasets import BrokenVisualError, survival
 from omnivl.datasets.broken import BrokenCounter
 from omnivl.datasets.guard import deadline
 from omnivl.datasets.loaders import build_loader
@@ -121,6 +123,28 @@ def test_a_stream_goes_on_over_epochs_and_from_a_written_place(build):
     found += content(next(second) for _ in range(2))
     second.close()
     assert [pixels for _, pixels in found] == [pixels for _, pixels in expected]
+
+
+@pytest.mark.parametrize('dies', [True, False])
+def test_a_worker_that_dies_while_it_hands_over_a_batch(build, monkeypatch, dies):
+    """Its sockets are closed a moment before the system calls it dead; of workers that live it is an error."""
+    expected, take, lost = content(batches_of(build(workers=0))), _MultiProcessingDataLoaderIter._next_data, []
+
+    def lose_the_first(iterator):
+        if not lost:
+            lost.append(iterator)
+            if dies:
+                threading.Timer(0.3, iterator._workers[0].kill).start()
+            raise ConnectionResetError(104, 'Connection reset by peer')
+        return take(iterator)
+
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, '_next_data', lose_the_first)
+    monkeypatch.setattr(survival, 'LAST_SECONDS', 5.0 if dies else 0.2)
+    if dies:
+        assert content(batches_of(build(workers=1))) == expected
+    else:
+        with pytest.raises(ConnectionResetError):
+            next(batches_of(build(workers=1)))
 
 
 def test_a_worker_that_dies_between_two_epochs(build):
