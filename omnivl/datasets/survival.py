@@ -57,7 +57,7 @@ def batches_of(loader: DataLoader, epoch: int = 0, batches_done: int = 0, shift:
                     f'workers of a dataloader died {deaths} times without a batch between, not at a sample ({error}): '
                     'give the machine more memory (also shared memory, /dev/shm), or take fewer num_workers'
                 ) from error
-            print_log(f'{str(error).strip()}; its batches are loaded again', 'current', 30)
+            print_log(f'a worker died ({str(error).strip()}); its batches are loaded again', 'current', 30)
         del iterator
         end_workers(loader)
 
@@ -65,7 +65,7 @@ def batches_of(loader: DataLoader, epoch: int = 0, batches_done: int = 0, shift:
 def _comes_of_a_death(error: Exception, iterator: Any) -> bool:
     """Tell whether a batch could not be taken over as its worker dies; torch looks before the system knows of it."""
     workers = getattr(iterator, '_workers', ())
-    if isinstance(error, RuntimeError) or str(error).startswith('Caught '):  # in a worker that lives
+    if isinstance(error, RuntimeError) or str(error).startswith('Caught '):  # torch's own, or of a worker that lives
         return str(error).startswith(_DEATH)
     return bool(workers and wait([worker.sentinel for worker in workers], LAST_SECONDS))
 

@@ -21,7 +21,7 @@ from omnivl.errors import OmniVLValueError
 from omnivl.storage.files import write_json
 from omnivl.storage.progress import ProgressBar
 
-from .generators.base import Generator, Prompt, Said, Sample
+from .generators.base import Generator, Prompt, Said
 from .labels import Checker, Question
 from .records import (
     BROKEN,
@@ -135,6 +135,8 @@ class Cycles:
             raise OmniVLValueError(
                 f'{both} is held out, and would be generated from, too; take another split, or another part of the list'
             )
+        settings = self.settings  # what cannot be read is told before the first cycle, not at the last
+        self._mix = [] if settings.mix is None else read_instructions(settings.mix, settings.mix_root)
 
     def run(self) -> Iterator[CycleResult]:
         """Run what is not done yet, and yield each cycle, the pretrained model first."""
@@ -253,7 +255,8 @@ class Cycles:
         is_done = done.is_file()
         barrier()
         if not is_done:
-            samples = [sample_of(row) for row in rows] + self._mixed_in(number)
+            is_mixed = self.settings.mix_every_cycle or number == self.settings.cycles
+            samples = [sample_of(row) for row in rows] + (self._mix if is_mixed else [])
             if not samples:
                 raise OmniVLValueError(
                     f'cycle {number}: no answer was kept, so there is nothing to tune on; see the reasons in '
@@ -264,12 +267,6 @@ class Cycles:
                 write_json(done, weights)
             barrier()
         return json.loads(done.read_text(encoding='utf-8'))
-
-    def _mixed_in(self, number: int) -> list[Sample]:
-        settings = self.settings
-        if settings.mix is None or not (settings.mix_every_cycle or number == settings.cycles):
-            return []
-        return read_instructions(settings.mix, settings.mix_root)
 
     def measure(self, number: int, weights: str | None) -> dict[str, float]:
         """Answer the held-out questions without draws; accuracy in percent, by type of label and of all."""

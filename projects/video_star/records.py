@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.dist import get_rank
 
-from omnivl.errors import OmniVLValueError
+from omnivl.errors import OmniVLFileNotFoundError, OmniVLValueError
 from omnivl.storage.files import write_json, write_text
 
 from .generators.base import Sample
@@ -118,8 +118,11 @@ def read_instructions(path: str, visual_root: str = '') -> list[Sample]:
         The samples.
 
     Raises:
+        OmniVLFileNotFoundError: There is no such file.
         OmniVLValueError: A row is of another form.
     """
+    if not Path(path).is_file():
+        raise OmniVLFileNotFoundError(f'there is no file of instructions {path}; see mix in the settings of the cycles')
     samples = []
     for place, row in enumerate(json.loads(Path(path).read_text(encoding='utf-8'))):
         video, said = row.get('video_path') or row.get('video'), row.get('conversations') or []

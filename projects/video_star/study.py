@@ -150,7 +150,7 @@ def study(
     changes = dict(changes or {})
     data = Path(os.environ.get('OMNIVL_DEMO_DATA', 'data/demo'))
     os.environ['OMNIVL_STAR_QUESTIONS'] = str((out / 'questions').absolute())  # the configs look there
-    if not (out / 'questions/held_out.json').is_file():
+    if not (out / 'questions/instructions.json').is_file():  # which is written last
         write_questions(data, out / 'questions', seed_clips, labelled, held_out)
     runs: dict[str, list[list[dict[str, Any]]]] = {arm: [] for arm in arms}
     for seed in seeds:  # seed by seed, so that a study that is stopped has something of each arm

@@ -178,8 +178,10 @@ def test_other_data_joins_in_the_last_cycle(tmp_path):
     assert [samples for samples, _ in calls(alone.generator.log, 'finetune')] == [[mixed]]
     assert result.figures['reasons'] == {'not asked': len(CLIPS)}
     (tmp_path / 'mix.json').write_text(json.dumps([{'video': 'x.mp4', 'conversations': said[:1]}]))
-    with pytest.raises(OmniVLError, match='row 0: a row has video_path'):
-        read_instructions(str(tmp_path / 'mix.json'))
+    with pytest.raises(OmniVLError, match='row 0: a row has video_path'):  # before the first cycle
+        cycles(tmp_path, CLIPS, mix=str(tmp_path / 'mix.json'))
+    with pytest.raises(OmniVLError, match=r'there is no file of instructions .*none\.json; see mix in the settings'):
+        cycles(tmp_path, CLIPS, mix=str(tmp_path / 'none.json'))
 
 
 def test_more_attempts_end_at_the_first_that_passes(tmp_path):
