@@ -32,7 +32,7 @@ FILES = {
     '.'.join(['omnivl', *path.relative_to(PACKAGE).with_suffix('').parts]).removesuffix('.__init__'): path
     for path in sorted(PACKAGE.rglob('*.py'))
 }
-MAX_FILE, MAX_FUNCTION, MAX_PACKAGE = 400, 60, 30_214  # lines
+MAX_FILE, MAX_FUNCTION, MAX_PACKAGE = 400, 60, 30_204  # lines
 MAX_SCRIPT = 100
 
 

@@ -36,12 +36,7 @@ class ZeroShotEvaluation(Evaluation):
 
     headline = ('top*',)
 
-    def __init__(
-        self,
-        templates: str | Sequence[str],
-        top_k: Sequence[int] = (1, 5),
-        text_batch: int = 256,
-    ) -> None:
+    def __init__(self, templates: str | Sequence[str], top_k: Sequence[int] = (1, 5), text_batch: int = 256) -> None:
         if text_batch < 1:
             raise OmniVLValueError(f'text_batch must be at least 1, got {text_batch}')
         self.templates = get_templates(templates)

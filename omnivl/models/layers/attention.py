@@ -135,11 +135,7 @@ class CrossAttention(nn.Module):
         return key.contiguous(), value.contiguous()
 
     def forward(
-        self,
-        tokens: Tensor,
-        key_value: KeyValue,
-        visual_index: Tensor | None = None,
-        key_mask: Tensor | None = None,
+        self, tokens: Tensor, key_value: KeyValue, visual_index: Tensor | None = None, key_mask: Tensor | None = None
     ) -> Tensor:
         """Attend from N texts to B visuals.
 
@@ -241,12 +237,7 @@ def split_heads(joined: Tensor, parts: int, num_heads: int) -> tuple[Tensor, ...
 
 
 def _look_up(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    key_mask: Tensor | None,
-    rate: float,
-    visual_index: Tensor | None = None,
+    query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None, rate: float, visual_index: Tensor | None = None
 ) -> Tensor:
     """Attend with one query for each of B visuals, however long, or for N texts with the visual of each.
 
