@@ -7,3 +7,4 @@ with read_base():
 
 train_dataloader.image.dataset.datasets = train_dataloader.image.dataset.datasets[:1]
 train_dataloader.video.dataset.datasets = train_dataloader.video.dataset.datasets[:1]
+train_dataloader.video.sampler.weights = None
