@@ -15,6 +15,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import wait
@@ -73,6 +74,9 @@ class Program:
         self.process = PROCESSES.Process(target=_be_program, args=arguments)
         self.process.start()
         self.pid = self.process.pid
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            while os.getsid(self.pid) != self.pid:  # a signal to its session would be lost
+                time.sleep(0.001)
 
     @property
     def returncode(self) -> int | None:
