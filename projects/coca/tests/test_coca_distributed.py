@@ -6,50 +6,36 @@ import torch.distributed
 from coca_world import make_batch, make_model
 from torch.nn.parallel import DistributedDataParallel
 
-from omnivl.engine import PrecisionOptimWrapper
-from omnivl.engine.fully_shard import FullyShard
-from omnivl.storage.tensor_shards import is_sharded, whole
 from omnivl.structures import VLBatch
 from tests.forked import run_ranks
+from tests.in_shards import gradients_in_shards
 
 KINDS = dict(cascade={}, single=dict(kind='single', pool='cls_shifted', between=True))
 
 
+def make_part(rank=None):
+    """A batch of six, or a rank's half of it; texts of its halves differ in length."""
+    batch, part = make_batch(count=6), slice(None) if rank is None else slice(3 * rank, 3 * rank + 3)
+    return VLBatch({'image': batch.frames[part]}, text_ids=batch.text_ids[part], text_mask=batch.text_mask[part])
+
+
 def train(changes, rank=None):
-    """Losses and gradients of a batch of six, or of a rank's half of it; texts of its halves differ in length."""
+    """Losses and gradients of the batch, or of a rank's half of it."""
     torch.set_num_threads(1)
-    model, batch = make_model(**changes).train(), make_batch(count=6)
-    part = slice(None) if rank is None else slice(3 * rank, 3 * rank + 3)
+    model = make_model(**changes).train()
     wrapped = model if rank is None else DistributedDataParallel(model)
-    own = VLBatch({'image': batch.frames[part]}, text_ids=batch.text_ids[part], text_mask=batch.text_mask[part])
-    losses = wrapped(own, mode='loss')
+    losses = wrapped(make_part(rank), mode='loss')
     sum(value for name, value in losses.items() if name.startswith('loss_')).backward()
     return {name: value.detach() for name, value in losses.items()}, {n: p.grad for n, p in model.named_parameters()}
-
-
-class AsItIs(torch.nn.Module):
-    """In the place of the data preprocessor."""
-
-    def forward(self, batch, training):
-        return (batch,)
-
-
-def train_in_shards(changes, rank):
-    """What a step of FSDP2 takes from the weights at a learning rate of 1: the gradients of both ranks' halves."""
-    model, batch = make_model(**changes).train(), make_batch(count=6)
-    model.data_preprocessor = AsItIs()
-    before = {name: value.clone() for name, value in model.named_parameters()}
-    wrapped, part = FullyShard(model), slice(3 * rank, 3 * rank + 3)
-    assert any(is_sharded(parameter) for parameter in model.parameters())
-    own = VLBatch({'image': batch.frames[part]}, text_ids=batch.text_ids[part], text_mask=batch.text_mask[part])
-    wrapped.train_step(own, PrecisionOptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0)))
-    return {name: before[name] - value for name, value in whole(dict(model.named_parameters())).items()}
 
 
 def work(folder):
     torch.distributed.init_process_group('gloo')
     rank = torch.distributed.get_rank()
-    found = {name: (*train(changes, rank), train_in_shards(changes, rank)) for name, changes in KINDS.items()}
+    found = {}
+    for kind, changes in KINDS.items():
+        in_shards = gradients_in_shards(make_model(**changes).train(), make_part(rank))
+        found[kind] = (*train(changes, rank), in_shards)
     torch.save(found, folder / f'{rank}.pt')
     torch.distributed.destroy_process_group()
 

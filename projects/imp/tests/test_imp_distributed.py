@@ -1,6 +1,7 @@
-"""Two gloo processes with half of the samples each against one with all of them: contrast, classes and experts."""
+"""Two gloo processes with half of the samples each against one with all of them: contrast, classes and experts.
 
-from pathlib import Path
+By DDP, and with weights in shards, those of the experts too.
+"""
 
 import torch
 import torch.distributed
@@ -8,18 +9,24 @@ from imp_world import make_batch, make_model, part_of, write_vocabulary
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.forked import run_ranks
+from tests.in_shards import gradients_in_shards
 
 COUNT = 6
 
 
-def train(folder, rank=None):
-    """Losses and gradients of six samples, or of a rank's half; a group of experts has tokens of one half alone."""
+def make_part(folder, rank=None):
+    """A model, and six samples or a rank's half of them; a group of experts has tokens of one half alone."""
     torch.set_num_threads(1)
     tasks = dict(labels=dict(classes=['red', 'blue circle', 'green']))
     model = make_model(options=dict(tasks=tasks), vocab_file=folder / 'vocab.txt').train()
     batch = make_batch(count=COUNT, labels=torch.tensor([0, 2, 1, 1, 0, 2]), task='labels')
     half = COUNT // 2
-    own = batch if rank is None else part_of(batch, slice(half * rank, half * (rank + 1)))
+    return model, batch if rank is None else part_of(batch, slice(half * rank, half * (rank + 1)))
+
+
+def train(folder, rank=None):
+    """Losses and gradients of the samples, or of a rank's half."""
+    model, own = make_part(folder, rank)
     wrapped = model if rank is None else DistributedDataParallel(model)
     losses = wrapped(own, mode='loss')
     sum(value for name, value in losses.items() if name.startswith('loss_')).backward()
@@ -29,7 +36,8 @@ def train(folder, rank=None):
 def work(folder):
     torch.distributed.init_process_group('gloo')
     rank = torch.distributed.get_rank()
-    torch.save(train(Path(folder), rank), folder / f'{rank}.pt')
+    in_shards = gradients_in_shards(*make_part(folder, rank))
+    torch.save((*train(folder, rank), in_shards), folder / f'{rank}.pt')
     torch.distributed.destroy_process_group()
 
 
@@ -40,6 +48,7 @@ def test_two_processes_have_the_losses_and_the_gradients_of_one(tmp_path):
     losses, gradients = train(tmp_path)
     for name, value in losses.items():  # the second sample is silent: the halves do not count the same
         assert torch.allclose(sum(found[0][name] for found in ranks) / 2, value, atol=1e-5)
-    for _, found in ranks:
-        assert found.keys() == gradients.keys()
-        assert all(torch.allclose(found[name], value, atol=1e-5) for name, value in gradients.items())
+    for _, *both in ranks:
+        for found in both:
+            assert found.keys() == gradients.keys()
+            assert all(torch.allclose(found[name], value, atol=1e-5) for name, value in gradients.items())

@@ -1,4 +1,7 @@
-"""Two gloo processes with half the batch each against one process with all of it: losses, gradients, batch norm."""
+"""Two gloo processes with half the batch each against one with all of it: losses, gradients, batch norm.
+
+By DDP, and with weights in shards.
+"""
 
 import pytest
 import torch
@@ -9,35 +12,51 @@ from vatt_world import make_batch, make_model, without_dropout
 from omnivl.structures import VLBatch
 from projects.vatt.model import CrossReplicaBatchNorm
 from tests.forked import run_ranks
+from tests.in_shards import gradients_in_shards
 
 KINDS = dict(separate=dict(), shared=dict(shared=True))
 
 
-def train(changes, rank=None):
-    """Losses, gradients and running statistics of a batch of six, or of a rank's half; the halves differ in texts."""
+def make_part(changes, rank=None):
+    """A model, and a batch of six or a rank's half of it; the halves differ in texts."""
     torch.set_num_threads(1)
     model, batch = without_dropout(make_model(**changes)), make_batch(count=6)
     rows, texts = slice(None), slice(None)
     if rank is not None:
         rows, texts = slice(3 * rank, 3 * rank + 3), slice(9 * rank, 9 * rank + 9)
-    wrapped = model if rank is None else DistributedDataParallel(model)
     own = VLBatch(
         {name: values[rows] for name, values in batch.inputs.items()},
         masks={name: mask[rows] for name, mask in batch.masks.items()},
         text_ids=batch.text_ids[texts],
         text_mask=batch.text_mask[texts],
     )
+    return model, own
+
+
+def train(changes, rank=None):
+    """Losses, gradients and running statistics of the batch, or of a rank's half."""
+    model, own = make_part(changes, rank)
+    wrapped = model if rank is None else DistributedDataParallel(model)
     losses = wrapped(own, mode='loss')
     sum(losses.values()).backward()
     gradients = {name: one.grad for name, one in model.named_parameters() if one.requires_grad}
-    running = {name: one for name, one in model.named_buffers() if 'running' in name}
-    return {name: value.detach() for name, value in losses.items()}, gradients, running
+    return {name: value.detach() for name, value in losses.items()}, gradients, running_of(model)
+
+
+def running_of(model):
+    return {name: one for name, one in model.named_buffers() if 'running' in name}
+
+
+def train_in_shards(changes, rank):
+    model, own = make_part(changes, rank)
+    return gradients_in_shards(model, own), running_of(model)
 
 
 def work(folder):
     torch.distributed.init_process_group('gloo')
     rank = torch.distributed.get_rank()
-    torch.save({name: train(changes, rank) for name, changes in KINDS.items()}, folder / f'{rank}.pt')
+    found = {kind: (*train(changes, rank), *train_in_shards(changes, rank)) for kind, changes in KINDS.items()}
+    torch.save(found, folder / f'{rank}.pt')
     torch.distributed.destroy_process_group()
 
 
@@ -49,7 +68,7 @@ def test_two_processes_have_the_losses_gradients_and_statistics_of_one(tmp_path)
         for name, value in losses.items():
             assert torch.allclose(sum(found[kind][0][name] for found in ranks) / 2, value, atol=1e-5)
         for found in ranks:
-            for own, expected in zip(found[kind][1:], (gradients, running)):
+            for own, expected in zip(found[kind][1:], 2 * (gradients, running)):
                 assert own.keys() == expected.keys()
                 assert all(torch.allclose(own[name], value, atol=1e-5) for name, value in expected.items())
 
