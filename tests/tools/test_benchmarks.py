@@ -103,7 +103,7 @@ def test_a_wrong_option_is_said(arguments, message):
     ],
 )
 def test_samples_of_files_and_shards_are_loaded(tmp_path, arguments, keys):
-    words = [FOLDER / 'data_loading.py', *arguments, '--out', tmp_path / 'figures.json']
+    words = [FOLDER / 'data_loading.py', *arguments, '--json', tmp_path / 'figures.json']
     if '--workers' in arguments:  # which import the program, and find none where it was forked
         done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, timeout=600)
         code, said = done.returncode, done.stderr

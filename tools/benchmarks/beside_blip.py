@@ -1,7 +1,6 @@
 """What the benchmarks beside transformers' BLIP have in common: both models with the same weights, and taking turns."""
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -129,9 +128,3 @@ def take_turns(functions: dict[str, Callable[[], Any]], rounds: int) -> tuple[di
         {name: statistics.median(values) for name, values in seconds.items()},
         {name: min(values) for name, values in seconds.items()},
     )
-
-
-def write_json(file: Path | None, figures: dict[str, Any]) -> None:
-    """Write figures to a file, if one was asked for."""
-    if file is not None:
-        file.write_text(json.dumps(figures, indent=2) + '\n')

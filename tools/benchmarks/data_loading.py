@@ -29,6 +29,7 @@ import av
 import cv2
 import numpy as np
 import torch
+from figures import write_json
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2 import functional as F
@@ -245,14 +246,13 @@ def main() -> None:
     parser.add_argument('--workers', type=int, default=0, help='processes of each loader; 0 = in this process')
     parser.add_argument('--decoder', choices=('decord', 'pyav'), default='pyav', help='of the clips')
     parser.add_argument('--rows', type=int, help='measure a list of so many rows instead')
-    parser.add_argument('--out', type=Path, help='JSON file for the figures')
+    parser.add_argument('--json', type=Path, help='also write the figures to this file')
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         figures = measure_rows(args.rows, args.workers, folder) if args.rows else measure_samples(args, folder)
-    if args.out:
-        args.out.write_text(json.dumps(figures, indent=1) + '\n')
+    write_json(args.json, figures)
 
 
 def measure_samples(args: argparse.Namespace, folder: Path) -> dict[str, Any]:

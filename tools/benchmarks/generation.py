@@ -18,7 +18,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from beside_blip import add_size_options, build_pair, take_turns, timed, write_json
+from beside_blip import add_size_options, build_pair, take_turns, timed
+from figures import write_json
 from torch import Tensor, nn
 from transformers import BlipForConditionalGeneration
 

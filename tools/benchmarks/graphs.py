@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from beside_blip import add_size_options, build_pair, take_turns, write_json
+from beside_blip import add_size_options, build_pair, take_turns
+from figures import write_json
 from transformers import BlipForImageTextRetrieval
 
 from omnivl.commands.export.folder import write_graph

@@ -17,7 +17,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from beside_blip import CLS, FIRST_WORD, PAD, SEP, add_size_options, build_pair, take_turns, write_json
+from beside_blip import CLS, FIRST_WORD, PAD, SEP, add_size_options, build_pair, take_turns
+from figures import write_json
 from torch import Tensor, nn
 from transformers import BlipForImageTextRetrieval
 

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from figures import write_json
 
 from omnivl.models import OmniVLPretrain
 from omnivl.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -213,6 +214,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='set MALLOC_MMAP_THRESHOLD_, so that freed tensors leave the process',
     )
+    parser.add_argument('--json', type=Path, help='also write the figures to this file')
     parser.add_argument('--no-memory', action='store_true', help='do not measure peak memory')
     parser.add_argument('--only', choices=PARTS, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -241,10 +243,12 @@ def main() -> None:
     median = {name: statistics.median(values) for name, values in seconds.items()}
     rate = {name: flops[name] / median[name] / 1e9 for name in functions}
     print(f'\n{"part":28} {"seconds":>9} {"GFLOP":>9} {"GFLOP/s":>9} {"of matrix":>9} {"peak GB":>9}')
+    peaks: dict[str, float] = {}
     for name in functions:
         gigabytes = ''
         if name in PARTS and not args.no_memory:
-            gigabytes = f'{peak_memory(name, sys.argv[1:]):.1f}'
+            peaks[name] = peak_memory(name, sys.argv[1:])
+            gigabytes = f'{peaks[name]:.1f}'
         share = rate[name] / rate['matrix product']
         print(f'{name:28} {median[name]:9.3f} {flops[name] / 1e9:9.0f} {rate[name]:9.0f} {share:9.0%} {gigabytes:>9}')
     image_ratio = median['image step'] / median['timm forward+backward']
@@ -254,6 +258,7 @@ def main() -> None:
         f'image step, rate / matrix product:  {rate["image step"] / rate["matrix product"]:.2f} (target: at least 0.8)'
     )
     print(f'video forward / timm on its frames: {video_ratio:.2f} (target: at most 1.4)')
+    write_json(args.json, dict(seconds=median, rounds=args.rounds, flops=flops, gigabytes=peaks))
 
 
 if __name__ == '__main__':
