@@ -7,7 +7,7 @@ from omnivl.commands.study.describe import Stage, Study
 from projects.studies._common import BUDGETS, DEMO, ENVIRONMENT, JOINT, MEASURES, PREPARATIONS, SEEDS
 
 VIDEO_TOKENS = 'model.trunk.visual_encoder.video_tokenizer'
-# Arm -> what is changed in both stages; the demo has blip, kernel 3, stride 2, mean, 1024 places, captions alone in LM.
+# Arm -> what is changed in both stages; the demo has blip, kernel 3, stride 2, mean, 1024 places.
 CHOICES: dict[str, Mapping[str, Any]] = {
     'share_none': {'model.trunk.share': 'none'},
     'kernel_1': {f'{VIDEO_TOKENS}.time_kernel': 1},
@@ -19,7 +19,7 @@ CHOICES: dict[str, Mapping[str, Any]] = {
     'negatives_even': {'model.negatives.uniform_share': 1.0},
     'negatives_by_momentum': {'model.negatives.compare_with': 'momentum'},
     'no_labels_in_matching': {'model.negatives.label_data': False},
-    'labels_in_captioning': {'model.losses.2.label_data': True},
+    'no_labels_in_captioning': {'model.losses.2.label_data': False},
 }
 
 study = Study(

@@ -13,7 +13,7 @@ def with_labels(part: float) -> Stage:
     counts = {
         f'train_dataloader.{name}.dataset.datasets.1.max_items': round(part * count) for name, count in LABELLED.items()
     }
-    counts['train_dataloader.video.sampler.weights.demo_video_label'] = 2 * part  # drawn less often, too
+    counts['train_dataloader.video.sampler.weights.demo_video_label'] = 3 * part  # drawn less often, too
     image = {path: value for path, value in counts.items() if path.startswith('train_dataloader.image')}
     return Stage(f'{DEMO}/pretrain_joint.py', counts, start=Stage(f'{DEMO}/pretrain_image.py', image))
 

@@ -1,8 +1,8 @@
 """Demo, stage 2: decoupled joint pretraining on the demo corpus (images first, then images and videos).
 
 After configs/omnivl/pretrain_joint.py for two CPU cores. Starts from the image stage, whose weights also start the
-video path. Data: that of stage 1, 2800 video-text pairs and 1200 labelled videos, which are drawn twice as often. Batch
-16 images / 16 clips x 1 process, alternating batch by batch.
+video path. Data: that of stage 1, 2800 video-text pairs and 1200 labelled videos, which are drawn half again as often.
+Batch 16 images / 16 clips x 1 process, alternating batch by batch.
 """
 
 from mmengine.config import read_base
@@ -20,8 +20,9 @@ budget = image_stage * image_cost + max_iters / 2 * (image_cost + video_cost)  #
 train_dataloader.video = dict(
     batch_size=16,
     num_workers=1,
-    # Motions are learned last, and only labels teach the contrast to tell a motion from its reverse with every seed.
-    sampler=dict(type=EpochSampler, weights=dict(demo_video_text=1, demo_video_label=2)),
+    # Motions are learned last. Drawn as often as captions, labels leave a pair of opposite motions as one with some
+    # seeds; drawn twice as often, their sentences crowd captions out of what the model writes.
+    sampler=dict(type=EpochSampler, weights=dict(demo_video_text=2, demo_video_label=3)),
     dataset=dict(
         type=MixedDataset,
         datasets=[

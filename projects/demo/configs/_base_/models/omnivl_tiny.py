@@ -46,8 +46,7 @@ trunk = dict(
 univlc = dict(type=UniVLCLoss)
 vlm = dict(type=MatchingLoss, positive_weight=2.0)
 # A caption names each attribute, and most of its words are easy: at weight 1 shapes are learnt half as fast.
-# Of captions alone: most clips are drawn for their labels, and a caption would soon name a motion and nothing else.
-lm = dict(type=LanguageLoss, label_smoothing=0.0, weight=8.0, label_data=False)
+lm = dict(type=LanguageLoss, label_smoothing=0.0, weight=8.0)
 contrast = dict(
     negatives=dict(type=HardNegatives, uniform_share=0.5), queue_length=1024, momentum=0.99, momentum_ramp=True
 )
