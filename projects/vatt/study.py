@@ -29,7 +29,9 @@ study = Study(
     },
     measures=[
         Measure('video.audio.v2a_r1', 'video to sound, R@1'),
+        Measure('video.audio.v2a_r10', 'video to sound, R@10'),
         Measure('video.audio.a2v_r1', 'sound to video, R@1'),
+        Measure('video.audio.a2v_r10', 'sound to video, R@10'),
         Measure('video.retrieval.t2v_r1', 'text to video, R@1'),
         Measure('video.retrieval.v2t_r1', 'video to text, R@1'),
         Measure('video.zero_shot.top1', 'motions by prompts, top-1'),

@@ -1,6 +1,6 @@
 """Demo: a tiny VATT on the clips of the demo corpus, with their sound where they have one, and their captions.
 
-After pretrain_bbs.py for a CPU core: 300 steps of 16 clips of 8 frames. Data: 2800 captioned clips. The learning rate
+After pretrain_bbs.py for a CPU core: 1500 steps of 16 clips of 8 frames. Data: 2800 captioned clips. The learning rate
 is that of the demo, as are words and crops: no flip, since 'left' has to stay true. On a corpus without sound, of which
 the mask tells, video and text alone are trained.
 """
@@ -38,7 +38,7 @@ train_dataloader = dict(
         dataset=dict(video_text_train, type=CandidateDataset, pipeline=train_pipeline),
     )
 )
-max_iters, warmup = 300, 30
+max_iters, warmup = 1500, 30
 train_cfg = dict(type=AlternatingTrainLoop, max_iters=max_iters)
 optim_wrapper = dict(
     type=PrecisionOptimWrapper,
