@@ -22,6 +22,7 @@ from omnivl.models.layers import (
 from omnivl.models.layers.blocks import ResidualOptions
 from omnivl.models.layers.linear import Linear
 from omnivl.models.layers.recompute import Recompute, check_recompute, run_block
+from omnivl.models.mode import full_precision
 from omnivl.models.tokenizers import VideoTokenizer
 from omnivl.registry import MODELS
 from omnivl.structures import VisualFeatures
@@ -144,8 +145,10 @@ class GlobalBlock(nn.Module):
             The query with what it saw, float (B, 1, D).
         """
         maps = tokens[:, :, 1:].unflatten(2, grid).permute(0, 4, 1, 2, 3)  # (B, D, T, rows, columns)
-        where = self.position(maps).flatten(3).permute(0, 2, 3, 1)  # (B, T, P, D)
-        tokens = tokens + F.pad(where, (0, 0, 1, 0))
+        # On some CPUs the gradient of its weights in bf16 has places that nothing wrote.
+        with full_precision(maps.device.type):
+            where = self.position(maps.float()).flatten(3).permute(0, 2, 3, 1)  # (B, T, P, D)
+        tokens = tokens + F.pad(where.to(tokens.dtype), (0, 0, 1, 0))
         return self.feed_forward(self.attention.look_directly(query, tokens.flatten(1, 2)))
 
 
