@@ -147,7 +147,7 @@ class GlobalBlock(nn.Module):
         maps = tokens[:, :, 1:].unflatten(2, grid).permute(0, 4, 1, 2, 3)  # (B, D, T, rows, columns)
         # On some CPUs the gradient of its weights in bf16 has places that nothing wrote.
         with full_precision(maps.device.type):
-            where = self.position(maps.float()).flatten(3).permute(0, 2, 3, 1)  # (B, T, P, D)
+            where = self.position(maps.to(self.position.weight.dtype)).flatten(3).permute(0, 2, 3, 1)  # (B, T, P, D)
         tokens = tokens + F.pad(where.to(tokens.dtype), (0, 0, 1, 0))
         return self.feed_forward(self.attention.look_directly(query, tokens.flatten(1, 2)))
 

@@ -12,7 +12,7 @@ from omnivl.registry import MODELS
 from projects.demo.corpus.world import ACTIONS, HARD_WORLD
 from projects.studies._common import ANSWERS, CORPUS
 from projects.studies.choices import CHOICES
-from projects.studies.claim_b import LABELLED
+from projects.studies.claim_b import LABELLED, with_labels
 
 FOLDER = Path(__file__).parents[1]
 ROOT = FOLDER.parents[1]
@@ -93,6 +93,9 @@ def test_parts_of_label_data_are_of_those_that_the_corpus_has():
     without = read_config(str(FOLDER / 'configs/pretrain_joint_without_labels.py'))
     names = [[source.name for source in loader.dataset.datasets] for loader in without.train_dataloader.values()]
     assert names == [['demo_image_text'], ['demo_video_text']]
+    demo, weights = read_config('projects/demo/configs/pretrain_joint.py'), 'train_dataloader.video.sampler.weights'
+    whole = with_labels(1).changes[f'{weights}.demo_video_label']
+    assert whole == demo.train_dataloader.video.sampler.weights.demo_video_label
     assert set(ANSWERS) == {'yes', 'no', '0', '1', '2', *HARD_WORLD.shapes, *HARD_WORLD.colours}
     assert len(ACTIONS) == 8
 
